@@ -1,0 +1,49 @@
+# Every target sets up what it needs in .venv; nothing but Python 3.11 (or later) has to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FILE ?=
+
+.PHONY: help demo test lint bench fuzz conformance conformance-md experiments clean
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+# One stamp an extra, so that the demo does not wait for the developers' tools.
+$(VENV)/.demo: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit("ietf-p2p needs Python 3.11 or later, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit("ietf-p2p needs Python 3.11 or later, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo  ## stream a real file through a swarm: a tracker, a source, four peers (FILE=path takes yours)
+	$(BIN)/python -m interop demo $(if $(FILE),--file "$(FILE)")
+
+test: $(VENV)/.dev  ## every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## format, lint, strict types, import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+conformance: $(VENV)/.dev  ## run the conformance vectors
+	$(BIN)/python -m interop conformance
+
+conformance-md: $(VENV)/.dev  ## write each package's CONFORMANCE.md anew
+	$(BIN)/python -m interop.conformance.report
+
+bench: $(VENV)/.dev  ## benchmarks: ratios against the ceiling in one run
+	$(BIN)/python tests/benchmarks/run.py
+
+fuzz: $(VENV)/.dev  ## property tests with the soak profile
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/fuzz
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) demo-out bench-out build dist

@@ -1,0 +1,1 @@
+"""Sockets, HTTP, the command line and the simulated network for the protocol packages."""

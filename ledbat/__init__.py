@@ -1,0 +1,1 @@
+"""LEDBAT congestion control (RFC 6817), sans-IO."""

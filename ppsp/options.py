@@ -1,6 +1,7 @@
 """The protocol options of a HANDSHAKE (RFC 7574 section 7)."""
 
 import struct
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -13,7 +14,7 @@ _U8 = struct.Struct(">BB")
 _U16 = struct.Struct(">BH")
 _U32 = struct.Struct(">BI")
 _U64 = struct.Struct(">BQ")
-_END = bytes([ProtocolOption.END])
+_END_CODE = int(ProtocolOption.END)
 
 
 @attrs.frozen
@@ -51,7 +52,7 @@ class ProtocolOptions:
             _encode_window(self.live_discard_window, self.chunk_addressing),
             _encode_supported_messages(self.supported_messages),
             _encode_chunk_size(self.chunk_size),
-            _END,
+            bytes((_END_CODE,)),
         ]
         return b"".join(parts)
 
@@ -64,26 +65,21 @@ class ProtocolOptions:
         """
         values: dict[str, Any] = {}
         previous = -1
-        while True:
-            if offset >= len(data):
-                raise DecodeError(f"HANDSHAKE: no end option before the end of the datagram at {offset}")
+        size = len(data)
+        while offset < size:
             code = data[offset]
-            if code == ProtocolOption.END:
+            if code == _END_CODE:
                 return cls(**values), offset + 1
             if code <= previous:
-                raise DecodeError(f"HANDSHAKE: option {code} at {offset} follows option {previous}: not ascending")
+                raise DecodeError(f"HANDSHAKE: option {code} at {offset} follows option {previous}, not ascending")
+            option = _OPTIONS.get(code)
+            if option is None:
+                # An unassigned option has 8 bits "unless stated otherwise" (section 7): no length to skip it by.
+                raise DecodeError(f"HANDSHAKE: option {code} at {offset} is unknown, and so is its length")
+            name, decode = option
+            values[name], offset = decode(data, offset, values)
             previous = code
-            offset = _decode_option(data, offset, code, values)
-
-
-_OCTET_FIELDS = {
-    ProtocolOption.VERSION: "version",
-    ProtocolOption.MINIMUM_VERSION: "minimum_version",
-    ProtocolOption.CONTENT_INTEGRITY_PROTECTION_METHOD: "content_integrity",
-    ProtocolOption.MERKLE_HASH_TREE_FUNCTION: "merkle_hash_function",
-    ProtocolOption.LIVE_SIGNATURE_ALGORITHM: "live_signature_algorithm",
-    ProtocolOption.CHUNK_ADDRESSING_METHOD: "chunk_addressing",
-}
+        raise DecodeError(f"HANDSHAKE: no end option before the end of the datagram at {offset}")
 
 
 def _encode_octet(code: ProtocolOption, value: int | None) -> bytes:
@@ -139,47 +135,57 @@ def _window_size(chunk_addressing: int | None) -> int | None:
         return None
 
 
-def _decode_option(data: bytes | memoryview, offset: int, code: int, values: dict[str, Any]) -> int:
-    """Put the option at `offset` into `values` and return the offset behind it."""
-    match code:
-        case ProtocolOption.SWARM_IDENTIFIER:
-            start = offset + 3
-            stop = start + _uint(data, offset, 2)
-            values["swarm_id"] = _octets(data, offset, start, stop)
-        case ProtocolOption.LIVE_DISCARD_WINDOW:
-            # "the Chunk Addressing Method MUST appear before it in the list" (section 7.9)
-            size = _window_size(values.get("chunk_addressing"))
-            if size is None:
-                raise DecodeError(f"HANDSHAKE: Live Discard Window at {offset} without a known chunk addressing method")
-            values["live_discard_window"] = _uint(data, offset, size)
-            stop = offset + 1 + size
-        case ProtocolOption.SUPPORTED_MESSAGES:
-            start = offset + 2
-            stop = start + _uint(data, offset, 1)
-            if stop - start > MAX_SUPPORTED_MESSAGES_SIZE:
-                raise DecodeError(f"HANDSHAKE: Supported Messages of {stop - start} octets at {offset}, at most 32")
-            bitmap = _octets(data, offset, start, stop)
-            values["supported_messages"] = frozenset(
-                kind for kind in range(8 * len(bitmap)) if bitmap[kind >> 3] & 0x80 >> (kind & 7)
-            )
-        case ProtocolOption.CHUNK_SIZE:
-            values["chunk_size"] = _uint(data, offset, 4)
-            stop = offset + 5
-        case _ if code in _OCTET_FIELDS:
-            values[_OCTET_FIELDS[ProtocolOption(code)]] = _uint(data, offset, 1)
-            stop = offset + 2
-        case _:
-            # An unassigned option has 8 bits "unless stated otherwise" (section 7): no length to skip it by.
-            raise DecodeError(f"HANDSHAKE: unknown option {code} at {offset}")
-    return stop
-
-
-def _uint(data: bytes | memoryview, offset: int, size: int) -> int:
-    """The number of `size` octets behind the option code at `offset`."""
-    return int.from_bytes(_octets(data, offset, offset + 1, offset + 1 + size), "big")
-
-
 def _octets(data: bytes | memoryview, offset: int, start: int, stop: int) -> bytes:
     if stop > len(data):
         raise DecodeError(f"HANDSHAKE: option {data[offset]} at {offset} ends at {stop}, the datagram at {len(data)}")
     return bytes(data[start:stop])
+
+
+def _decode_uint(data: bytes | memoryview, offset: int, size: int) -> tuple[int, int]:
+    stop = offset + 1 + size
+    return int.from_bytes(_octets(data, offset, offset + 1, stop), "big"), stop
+
+
+def _decode_octet(data: bytes | memoryview, offset: int, _: dict[str, Any]) -> tuple[int, int]:
+    return _decode_uint(data, offset, 1)
+
+
+def _decode_swarm_id(data: bytes | memoryview, offset: int, _: dict[str, Any]) -> tuple[bytes, int]:
+    size, start = _decode_uint(data, offset, 2)
+    return _octets(data, offset, start, start + size), start + size
+
+
+def _decode_window(data: bytes | memoryview, offset: int, values: dict[str, Any]) -> tuple[int, int]:
+    # "The Chunk Addressing Method MUST appear before it in the list" (section 7.9): the width follows from it.
+    size = _window_size(values.get("chunk_addressing"))
+    if size is None:
+        raise DecodeError(f"HANDSHAKE: Live Discard Window at {offset} without a known chunk addressing method")
+    return _decode_uint(data, offset, size)
+
+
+def _decode_supported_messages(data: bytes | memoryview, offset: int, _: dict[str, Any]) -> tuple[frozenset[int], int]:
+    size, start = _decode_uint(data, offset, 1)
+    if size > MAX_SUPPORTED_MESSAGES_SIZE:
+        raise DecodeError(f"HANDSHAKE: Supported Messages of {size} octets at {offset}, for 256 message types")
+    bitmap = _octets(data, offset, start, start + size)
+    return frozenset(kind for kind in range(8 * size) if bitmap[kind >> 3] & 0x80 >> (kind & 7)), start + size
+
+
+def _decode_chunk_size(data: bytes | memoryview, offset: int, _: dict[str, Any]) -> tuple[int, int]:
+    return _decode_uint(data, offset, 4)
+
+
+# By code: the field, and what gives its value and the offset behind the option from the octets, the offset of the code
+# and the values before it.
+_OPTIONS: Mapping[int, tuple[str, Callable[[bytes | memoryview, int, dict[str, Any]], tuple[Any, int]]]] = {
+    int(ProtocolOption.VERSION): ("version", _decode_octet),
+    int(ProtocolOption.MINIMUM_VERSION): ("minimum_version", _decode_octet),
+    int(ProtocolOption.SWARM_IDENTIFIER): ("swarm_id", _decode_swarm_id),
+    int(ProtocolOption.CONTENT_INTEGRITY_PROTECTION_METHOD): ("content_integrity", _decode_octet),
+    int(ProtocolOption.MERKLE_HASH_TREE_FUNCTION): ("merkle_hash_function", _decode_octet),
+    int(ProtocolOption.LIVE_SIGNATURE_ALGORITHM): ("live_signature_algorithm", _decode_octet),
+    int(ProtocolOption.CHUNK_ADDRESSING_METHOD): ("chunk_addressing", _decode_octet),
+    int(ProtocolOption.LIVE_DISCARD_WINDOW): ("live_discard_window", _decode_window),
+    int(ProtocolOption.SUPPORTED_MESSAGES): ("supported_messages", _decode_supported_messages),
+    int(ProtocolOption.CHUNK_SIZE): ("chunk_size", _decode_chunk_size),
+}

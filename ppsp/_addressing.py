@@ -1,6 +1,6 @@
 """Chunk addressing: how a chunk specification stands on the wire (RFC 7574 section 4), and bins to and from ranges."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import attrs
@@ -52,3 +52,13 @@ def bin_of_range(start: int, end: int) -> int:
     if width <= 0 or width & (width - 1) or start & (width - 1):
         raise ValueError(f"no bin denotes the chunks {start} to {end}")
     return 2 * start + width - 1
+
+
+def bin_ranges(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The chunks `start` to `end` in the fewest ranges that a bin denotes each, in ascending order (section 4.2)."""
+    while start <= end:
+        width = 1 << ((end - start + 1).bit_length() - 1)
+        if start:
+            width = min(width, start & -start)
+        yield start, start + width - 1
+        start += width

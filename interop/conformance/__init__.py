@@ -1,0 +1,39 @@
+"""Conformance vectors: load, check and run them, against these packages or any other implementation.
+
+Nothing heavy is imported until a name is used: pytest imports this package at every start, for its plugin.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interop.conformance._exec import Child
+    from interop.conformance._files import Case, ConformanceError, VectorFile, load, select
+    from interop.conformance._runner import Result, Status, check, local, run
+
+__all__ = [
+    "Case",
+    "Child",
+    "ConformanceError",
+    "Result",
+    "Status",
+    "VectorFile",
+    "check",
+    "load",
+    "local",
+    "run",
+    "select",
+]
+
+_HOME = {
+    "Child": "_exec",
+    **dict.fromkeys(("Case", "ConformanceError", "VectorFile", "load", "select"), "_files"),
+    **dict.fromkeys(("Result", "Status", "check", "local", "run"), "_runner"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

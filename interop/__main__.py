@@ -1,0 +1,83 @@
+"""The command line: `ietf-p2p`, which is also `python -m interop`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+try:
+    import click
+except ModuleNotFoundError as missing:  # attrs alone is enough for the packages, not for the command line
+    print(f"ietf-p2p: the command line needs {missing.name}: pip install 'ietf-p2p[interop]'", file=sys.stderr)
+    raise SystemExit(2) from None
+
+from interop.cli._errors import one_line
+
+# The help of the group names every command without importing it: each brings its own libraries.
+_COMMANDS = {
+    "tracker": "Introduce peers to one another (RFC 7846).",
+    "seed": "Publish a file as a swarm, and serve it.",
+    "fetch": "Fetch a swarm into a file, verifying every chunk.",
+    "demo": "Stream a real file through a swarm of processes, and show who got what from whom.",
+    "conformance": "Run the conformance vectors, against this or any other implementation.",
+}
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+class _Group(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"interop.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    name="ietf-p2p",
+    cls=_Group,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example:\n\n\b\n  ietf-p2p tracker --listen 127.0.0.1:8700 &\n"
+    "  ietf-p2p seed film.mp4 --tracker http://127.0.0.1:8700/",
+)
+@click.version_option(importlib.metadata.version("ietf-p2p"), prog_name="ietf-p2p", message="%(prog)s %(version)s")
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """The IETF's peer-to-peer protocols: stream a file through a swarm of peers (PPSPP, RFC 7574)."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; a mistake is one line on stderr."""
+    try:
+        status = group.main(args=arguments, prog_name="ietf-p2p", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        print(one_line(error), file=sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left. Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return status if isinstance(status, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

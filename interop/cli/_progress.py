@@ -1,0 +1,170 @@
+"""How far the work is: a moving bar on a terminal, a line now and then elsewhere, JSON lines for a program.
+
+Everything for people goes to stderr, so that stdout holds what the command was asked for and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+# Seconds between two lines where no terminal can redraw one.
+_LINE_SECONDS = 2.0
+# Times a second that a terminal is redrawn.
+_FRAMES = 8
+
+
+@attrs.frozen
+class Snapshot:
+    """The state of the work: octets `done` of `total` (None: unknown), octets a second, peers, and a word on the rest."""
+
+    done: int
+    total: int | None
+    rate: float = 0.0
+    peers: int | None = None
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds to go at this rate; None where nobody can say."""
+        if self.total is None or self.rate <= 0:
+            return None
+        return (self.total - self.done) / self.rate
+
+
+class Display(Protocol):
+    """Shows snapshots."""
+
+    def show(self, snapshot: Snapshot) -> None: ...
+    def close(self) -> None: ...
+
+
+def display(title: str, *, as_json: bool = False) -> contextlib.closing[Display]:
+    """The display that fits where the output goes; close it before printing anything else."""
+    chosen: Display
+    if as_json:
+        chosen = _Json(title)
+    elif sys.stderr.isatty():
+        chosen = _Bar(title)
+    else:
+        chosen = _Lines(title)
+    return contextlib.closing(chosen)
+
+
+def emit(kind: str, **fields: Any) -> None:
+    """Print one JSON object on stdout: the line of an event of this kind."""
+    print(json.dumps({"event": kind, **fields}), flush=True)
+
+
+def note(text: str) -> None:
+    """A line for the person, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def octets(count: float) -> str:
+    """A number of octets to read: `31.5 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time to read: `1:05`; `-` where nobody can say."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def sentence(title: str, snapshot: Snapshot) -> str:
+    """One line that says it all."""
+    parts = [octets(snapshot.done)]
+    if snapshot.total:
+        parts = [f"{100 * snapshot.done / snapshot.total:.1f} % of {octets(snapshot.total)}"]
+    parts.append(f"{octets(snapshot.rate)}/s")
+    if snapshot.peers is not None:
+        parts.append(f"{snapshot.peers} peer{'' if snapshot.peers == 1 else 's'}")
+    if snapshot.total:
+        parts.append(f"ETA {duration(snapshot.remaining)}")
+    return f"{title}: {', '.join(parts)}"
+
+
+class _Lines:
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._due = time.monotonic() + _LINE_SECONDS
+
+    def show(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + _LINE_SECONDS
+            note(sentence(self._title, snapshot))
+
+    def close(self) -> None:
+        pass
+
+
+class _Json:
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._due = 0.0
+
+    def show(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + 0.5
+            emit(
+                "progress",
+                doing=self._title,
+                octets=snapshot.done,
+                total=snapshot.total,
+                octets_per_second=round(snapshot.rate),
+                peers=snapshot.peers,
+            )
+
+    def close(self) -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, title: str) -> None:
+        self._progress = _rich_progress()
+        self._task = self._progress.add_task(title, total=None, state="")
+        self._progress.start()
+
+    def show(self, snapshot: Snapshot) -> None:
+        state = [octets(snapshot.done)] if not snapshot.total else [f"{100 * snapshot.done / snapshot.total:.1f} %"]
+        state.append(f"{octets(snapshot.rate)}/s")
+        if snapshot.peers is not None:
+            state.append(f"{snapshot.peers} peers")
+        if snapshot.total:
+            state.append(f"ETA {duration(snapshot.remaining)}")
+        self._progress.update(self._task, completed=snapshot.done, total=snapshot.total, state="  ".join(state))
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _rich_progress() -> Progress:
+    # Imported here, since it takes a tenth of a second that a pipe need not wait for.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[state]}"),
+        console=Console(stderr=True),
+        refresh_per_second=_FRAMES,
+        expand=True,
+    )

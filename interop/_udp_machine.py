@@ -1,0 +1,26 @@
+"""What a driver asks of a datagram machine: one shape for real sockets and for the simulated network."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+Datagram: TypeAlias = "bytes | tuple[bytes | bytearray | memoryview, ...]"
+"""One UDP payload: its octets, or the buffers whose octets joined are the payload."""
+
+Address: TypeAlias = Any
+"""What the socket gives: `(host, port)`, or the four values of IPv6. Hashable, and opaque to the machine."""
+
+
+class DatagramMachine(Protocol):
+    """A sans-IO protocol over datagrams. `now` is float seconds on the driver's clock."""
+
+    def receive_datagram(self, data: memoryview, address: Address, now: float) -> None:
+        """Take one datagram. `data` is valid during the call only: its memory is used again for the next."""
+
+    def datagrams_to_send(self, now: float) -> Sequence[tuple[Datagram, Address]]:
+        """Return the next burst, empty when there is nothing to send; the driver asks again until it is empty."""
+
+    def get_timer(self) -> float | None:
+        """Return the time at which `handle_timer` wants to be called, None for never."""
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due; early, late and repeated calls are harmless."""

@@ -1,0 +1,215 @@
+"""The sending half of the UDP driver: runs of equal datagrams in one call, and what to do when the kernel says no."""
+
+import enum
+import errno
+import socket
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from interop._udp_machine import Address, Datagram
+from interop._udp_offload import MAX_BUFFERS, MAX_PAYLOAD, MAX_SEGMENTS, REFUSED, call_cost, segment_control
+
+MAX_UNSENT = 4096
+"""Datagrams kept while the send buffer is full: no machine is asked for more meanwhile, so this only has to hold one
+burst of a machine; 4096 of 1.5 kB are 6 MB."""
+
+_REFUSALS = (OSError, OverflowError)
+"""What a send raises, a port of 70000 included: addresses come from peers and trackers."""
+
+
+@attrs.define
+class UdpStats:
+    """What went through one socket since it was opened. Octets are UDP payload."""
+
+    datagrams_in: int = 0
+    octets_in: int = 0
+    receive_calls: int = 0
+    """System calls that brought something; with UDP_GRO one may bring many datagrams."""
+    datagrams_out: int = 0
+    octets_out: int = 0
+    send_calls: int = 0
+    """System calls that took something; with UDP_SEGMENT one may take many datagrams."""
+    send_errors: int = 0
+    """Datagrams that the kernel refused to send; `errors` says why."""
+    receive_errors: int = 0
+    """Receive calls that failed, as after an ICMP error; `errors` says why."""
+    truncated: int = 0
+    """Datagrams larger than the receive buffer, dropped."""
+    unsent_dropped: int = 0
+    """Datagrams dropped because the queue before a full send buffer was full as well."""
+    kernel_drops: int = 0
+    """Datagrams that the kernel dropped because the receive buffer was full, as of the last one received (Linux)."""
+    errors: dict[str, int] = attrs.Factory(dict)
+    """Failed calls by the name of the error, `{"ECONNREFUSED": 2}`: as many entries as there are errno names."""
+
+    def count_error(self, error: Exception) -> None:
+        """Count a failed call under the name of its errno, or of its class where it has none."""
+        number = error.errno if isinstance(error, OSError) else None
+        name = errno.errorcode.get(number or 0, type(error).__name__)
+        self.errors[name] = self.errors.get(name, 0) + 1
+
+
+class Blocked(enum.Enum):
+    """Why datagrams wait."""
+
+    NO = enum.auto()
+    """None wait."""
+    FULL = enum.auto()
+    """The send buffer is full: the socket becomes writable when there is room."""
+    NO_BUFFERS = enum.auto()
+    """The kernel is short of memory (ENOBUFS): the socket counts as writable all the same, so only time helps."""
+
+
+class DatagramSender:
+    """Sends batches through one non-blocking UDP socket and keeps what the kernel has no room for."""
+
+    def __init__(self, sock: socket.socket, stats: UdpStats, *, segmentation: bool, dual_stack: bool = False) -> None:
+        self.segmentation = segmentation
+        """Whether runs go out with UDP_SEGMENT; False for good once the kernel has refused it."""
+        self.blocked = Blocked.NO
+        self.cost = 0
+        """The work done so far (see `call_cost`)."""
+        self._sock = sock
+        self._stats = stats
+        self._dual_stack = dual_stack
+        self._unsent: deque[tuple[bytes, Address]] = deque()
+
+    @property
+    def unsent(self) -> int:
+        """Datagrams that wait for room in the send buffer."""
+        return len(self._unsent)
+
+    def send(self, batch: Sequence[tuple[Datagram, Address]]) -> None:
+        """Send the batch in order; what finds no room is kept (see `blocked`), what is refused is counted."""
+        if self._dual_stack:
+            batch = [(datagram, _mapped(address)) for datagram, address in batch]
+        done, end = 0, len(batch)
+        while done < end and self.blocked is Blocked.NO:
+            if self.segmentation:
+                done += self._send_run(batch, done)
+            else:
+                done += self._send_one(*batch[done])
+        if done < end:
+            self._keep(batch[done:])
+
+    def retry(self) -> None:
+        """Send what was kept, as far as there is room now."""
+        kept, self._unsent = self._unsent, deque()
+        self.blocked = Blocked.NO
+        while kept and self.blocked is Blocked.NO:
+            datagram, address = kept[0]
+            if self._send_one(datagram, address):
+                kept.popleft()
+        self._unsent = kept
+
+    def _keep(self, batch: Iterable[tuple[Datagram, Address]]) -> None:
+        # Copies: a machine's buffers may be views of a file that is closed before there is room.
+        for datagram, address in batch:
+            if len(self._unsent) >= MAX_UNSENT:
+                self._stats.unsent_dropped += 1
+            else:
+                self._unsent.append((_joined(datagram), address))
+
+    def _send_one(self, datagram: Datagram, address: Address) -> int:
+        """Send by a plain call. Returns 1 when the datagram is done with (sent or refused), 0 when it has to wait."""
+        octets = _joined(datagram)
+        try:
+            self._sock.sendto(octets, address)
+        except _REFUSALS as error:
+            return self._failed(error)
+        self._count(1, len(octets))
+        return 1
+
+    def _send_run(self, batch: Sequence[tuple[Datagram, Address]], start: int) -> int:
+        """Send the longest run from `start` that one call may carry; returns how many datagrams are done with."""
+        buffers, count, size, total = _run(batch, start)
+        if count == 1:
+            return self._send_one(*batch[start])
+        try:
+            self._sock.sendmsg(buffers, segment_control(size), 0, batch[start][1])
+        except _REFUSALS as error:
+            if isinstance(error, OSError) and error.errno in REFUSED:
+                return self._send_refused(batch[start : start + count])
+            if self._failed(error, count):
+                return count
+            return 0
+        self._count(count, total)
+        return count
+
+    def _send_refused(self, run: Sequence[tuple[Datagram, Address]]) -> int:
+        """Send a refused run one by one.
+
+        The same errors tell of a bad address (a port of 0 gives EINVAL), and addresses come from peers: only when a
+        plain call takes what the other did not is segmentation to blame.
+        """
+        before = self._stats.datagrams_out
+        done = 0
+        while done < len(run) and self.blocked is Blocked.NO:
+            done += self._send_one(*run[done])
+        if self._stats.datagrams_out > before:
+            self.segmentation = False
+        return done
+
+    def _failed(self, error: Exception, datagrams: int = 1) -> int:
+        """Count the error, and return 1 when the datagrams are lost, 0 when they only have to wait."""
+        if isinstance(error, BlockingIOError):
+            self.blocked = Blocked.FULL
+            return 0
+        self._stats.count_error(error)
+        if isinstance(error, OSError) and error.errno == errno.ENOBUFS:
+            self.blocked = Blocked.NO_BUFFERS
+            return 0
+        self._stats.send_errors += datagrams
+        return 1
+
+    def _count(self, datagrams: int, octets: int) -> None:
+        stats = self._stats
+        stats.send_calls += 1
+        stats.datagrams_out += datagrams
+        stats.octets_out += octets
+        self.cost += call_cost(datagrams)
+
+
+def _joined(datagram: Datagram) -> bytes:
+    # For a single datagram a copy into one buffer is cheaper than a list of buffers to the kernel.
+    return datagram if isinstance(datagram, bytes) else b"".join(datagram)
+
+
+def _run(
+    batch: Sequence[tuple[Datagram, Address]], start: int
+) -> tuple[list[bytes | bytearray | memoryview], int, int, int]:
+    """The buffers, datagrams, segment size and octets of the run from `start`: one address, sizes equal, but the last
+    may be shorter."""
+    datagram, address = batch[start]
+    buffers: list[bytes | bytearray | memoryview] = []
+    if isinstance(datagram, tuple):
+        buffers += datagram
+        size = sum(map(len, datagram))
+    else:
+        buffers.append(datagram)
+        size = len(datagram)
+    total = size
+    index = start + 1
+    stop = min(len(batch), start + MAX_SEGMENTS) if size else index
+    while index < stop:
+        datagram, to = batch[index]
+        parts = datagram if isinstance(datagram, tuple) else (datagram,)
+        length = sum(map(len, parts))
+        # A segment of no octets would vanish: an empty datagram goes out by a call of its own.
+        if not 0 < length <= size or to != address or total + length > MAX_PAYLOAD:
+            break
+        if len(buffers) + len(parts) > MAX_BUFFERS:
+            break
+        buffers += parts
+        total += length
+        index += 1
+        if length < size:
+            break
+    return buffers, index - start, size, total
+
+
+def _mapped(address: Address) -> Address:
+    """An IPv4 address as an IPv6 socket wants it (RFC 4291 section 2.5.5.2)."""
+    return (f"::ffff:{address[0]}", address[1]) if len(address) == 2 and ":" not in address[0] else address

@@ -1,1 +1,52 @@
-"""PPSPP (RFC 7574) and its tracker protocol (RFC 7846), sans-IO."""
+"""PPSPP (RFC 7574) and its tracker protocol (RFC 7846, in `ppsp.tracker`), sans-IO.
+
+An `Endpoint` serves any number of swarms on one transport address. It opens no socket and reads no clock: datagrams and
+time go in, datagrams and events come out.
+"""
+
+from ppsp.constants import ChunkAddressing, ContentIntegrityProtection, MerkleHashFunction
+from ppsp.endpoint import Endpoint
+from ppsp.errors import DecodeError, MetadataError, PpspError, StateError
+from ppsp.events import (
+    ChunkRefused,
+    ChunksVerified,
+    DatagramDropped,
+    Event,
+    PeerConnected,
+    PeerDisconnected,
+    SizeKnown,
+    StoreFailed,
+    SwarmComplete,
+)
+from ppsp.merkle import MerkleTree, hash_chunks
+from ppsp.metadata import SwarmMetadata, SwarmUri
+from ppsp.picker import RarestFirst, Sequential
+from ppsp.stats import PeerStats, SwarmStats
+
+__all__ = [
+    "ChunkAddressing",
+    "ChunkRefused",
+    "ChunksVerified",
+    "ContentIntegrityProtection",
+    "DatagramDropped",
+    "DecodeError",
+    "Endpoint",
+    "Event",
+    "MerkleHashFunction",
+    "MerkleTree",
+    "MetadataError",
+    "PeerConnected",
+    "PeerDisconnected",
+    "PeerStats",
+    "PpspError",
+    "RarestFirst",
+    "Sequential",
+    "SizeKnown",
+    "StateError",
+    "StoreFailed",
+    "SwarmComplete",
+    "SwarmMetadata",
+    "SwarmStats",
+    "SwarmUri",
+    "hash_chunks",
+]

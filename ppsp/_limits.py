@@ -1,0 +1,49 @@
+"""Every bound on what a peer can make us hold or do, with its reason."""
+
+# A path of 1500 octets leaves 1452 for a UDP payload over IPv6; IPv4 leaves 20 more, not worth a special case.
+MAX_DATAGRAM = 1452
+# UDP's own limit over IPv4: the most that one DATA message of a large chunk may take with its hashes.
+MAX_UDP_PAYLOAD = 65_507
+# Channels that we answered and that have not answered back. Each costs some 2 KiB; an honest one lives a round trip.
+MAX_HALF_OPEN = 256
+# An answered handshake that stays silent was spoofed or its peer is gone; the initiator repeats within this time.
+HALF_OPEN_SECONDS = 10.0
+# Channels a swarm keeps, and how many of them others may open to us: section 12.6.1 asks to keep some of our own.
+MAX_CHANNELS = 256
+MAX_INCOMING_CHANNELS = 192
+# Ranges of one peer's HAVE set. An honest peer that fetches 64-chunk blocks at random from 4 GiB stays below it.
+MAX_HAVE_RANGES = 65_536
+# Ranges waiting in one peer's request queue; ours asks for at most a few blocks at a time.
+MAX_REQUEST_RANGES = 2_048
+# INTEGRITY hashes of one peer that no chunk has used yet: three times what a chunk of the largest tree needs.
+MAX_LOOSE_HASHES = 128
+# Events that only report junk are not queued beyond this, so that a flood costs no memory.
+MAX_JUNK_EVENTS = 256
+# Likewise for events that peers cause by coming and going.
+MAX_PEER_EVENTS = 4_096
+# Addresses that sent wrong chunks, remembered per swarm.
+MAX_BANNED = 4_096
+# HAVE messages in the answer to a handshake; more would be "a large number of smaller messages" (section 1.3).
+MAX_HANDSHAKE_HAVES = 3
+# Chunks asked of one peer and not yet received: some 0.15 s at 60 MB/s and 1 KiB.
+MAX_OUTSTANDING = 8_192
+MIN_OUTSTANDING = 64
+
+# Section 3.12: three minutes of silence and three datagrams sent.
+DEAD_SECONDS = 180.0
+DEAD_DATAGRAMS = 3
+# Three keep-alives must fit into the three minutes.
+KEEP_ALIVE_SECONDS = 55.0
+# An initiating handshake is repeated after 1 s, 2 s, 4 s ... and given up after this.
+CONNECT_SECONDS = 30.0
+# A request that brought nothing for this long (and four round trips) goes to another peer; libswift forgets it then.
+REQUEST_SECONDS = 1.5
+# How long a HAVE may wait for company: less than people notice, more than a round trip of a near peer.
+HAVE_DELAY_SECONDS = 0.02
+# Verified chunks that make a HAVE go out at once.
+HAVE_BATCH = 64
+# LEDBAT wants at least four delay samples a round trip (RFC 6817 section 2.5): so many ACKs a batch at the most.
+MAX_SAMPLES = 4
+# DATA datagrams of one channel in one burst, and of all channels in one call: what 64 KiB of segmentation offload take.
+BURST_CHUNKS = 64
+FLUSH_CHUNKS = 256

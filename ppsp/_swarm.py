@@ -1,0 +1,328 @@
+"""One swarm: its content, its channels, and who is asked for which chunks."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from ppsp import _limits
+from ppsp._channel import Channel, State
+from ppsp._content import Content, Reception
+from ppsp._events import EventQueue
+from ppsp._ranges import RangeSet
+from ppsp.codec import Codec
+from ppsp.events import (
+    ChunkRefused,
+    ChunksVerified,
+    PeerConnected,
+    PeerDisconnected,
+    SizeKnown,
+    StoreFailed,
+    SwarmComplete,
+)
+from ppsp.messages import Cancel, Data, Message, Request
+from ppsp.ports import Address, ChunkPicker
+
+#: Makes the picker of a swarm once the number of chunks is known: `(chunk_count, seed)`.
+PickerFactory: TypeAlias = Callable[[int, int], ChunkPicker]
+
+_MICROSECONDS = 1_000_000
+_DELAY_MASK = (1 << 64) - 1
+# How long the chunk that brings the peak hashes is waited for before another peer is asked for one too.
+_PROBE_SECONDS = 1.0
+# An idle peer takes over requests of one that needs longer than this for them, and looks for such a one this often.
+_SLOW_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
+
+
+class Swarm:
+    """Decides; the channels speak. Chunk ranges are half-open, times float seconds."""
+
+    def __init__(
+        self,
+        content: Content,
+        codec: Codec,
+        picker: PickerFactory,
+        events: EventQueue,
+        *,
+        epoch: float,
+        seed: int,
+        strict: bool,
+    ) -> None:
+        self.content = content
+        self.codec = codec
+        self.strict = strict
+        self.channels: dict[int, Channel] = {}
+        self.banned: dict[Address, None] = {}
+        self.closed: list[tuple[Channel, bytes | None]] = []
+        # Set when channels that had nothing to do may have something now.
+        self.restless = False
+        self.failed = False
+        self._events = events
+        self._epoch = epoch
+        self._seed = seed
+        self._make_picker = picker
+        self._picker: ChunkPicker | None = None
+        self._probing_until = 0.0
+        self._learned = content.chunk_count is not None
+        if self._learned:
+            self._start_picking()
+        self._announced = content.complete
+
+    @property
+    def swarm_id(self) -> bytes:
+        """The swarm ID."""
+        return self.content.metadata.swarm_id
+
+    def open_to(self, address: Address) -> Channel | None:
+        """The channel to the address: an open one, else one that is being opened."""
+        found = None
+        for channel in self.channels.values():
+            if channel.address == address and (found is None or channel.state is State.OPEN):
+                found = channel
+        return found
+
+    # What channels report
+
+    def established(self, channel: Channel, now: float) -> None:
+        """The channel's handshake is complete; an older channel to the same address is the peer's former life."""
+        for other in [other for other in self.channels.values() if other.address == channel.address]:
+            if other is not channel and other.state is not State.HALF_OPEN:
+                self.drop(other, "the peer opened another channel", now, tell=False)
+        self._events.put_peer(PeerConnected(self.swarm_id, channel.address))
+
+    def peer_has(self, channel: Channel, start: int, stop: int) -> list[tuple[int, int]]:
+        """The peer said that it has these chunks; returns those not known before."""
+        count = self.content.chunk_count
+        if count is not None:
+            stop = min(stop, count)
+        parts = channel.peer_have.add(start, stop)
+        if parts:
+            channel.download.idle = False
+            if self._picker is not None:
+                for first, end in parts:
+                    self._picker.peer_has(first, end)
+        return parts
+
+    def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
+        """A chunk came; returns why it was of no use, if it was not."""
+        content = self.content
+        chunk = message.start
+        if self.failed:
+            return "the chunk store has failed"
+        try:
+            reception = content.accept(chunk, message.payload, hashes)
+            if reception is Reception.UNVERIFIABLE:
+                hashes = channel.download.with_loose(hashes)
+                reception = content.accept(chunk, message.payload, hashes)
+        except OSError as exc:
+            self._fail(exc)
+            return "the chunk store failed"
+        delay_us = (int((now + self._epoch) * _MICROSECONDS) - message.timestamp_us) & _DELAY_MASK
+        if reception is Reception.ACCEPTED:
+            self._accepted(channel, chunk, len(message.payload), delay_us, now)
+            return None
+        return self._not_accepted(channel, chunk, reception, delay_us, now)
+
+    def _accepted(self, channel: Channel, chunk: int, octets: int, delay_us: int, now: float) -> None:
+        download = channel.download
+        if chunk not in download.outstanding:
+            # Asked of another peer, or of none: whoever else was asked need not send it.
+            for other in self.channels.values():
+                if chunk in other.download.outstanding:
+                    other.download.outstanding.discard(chunk)
+                    other.send([Cancel(chunk, chunk)])
+        download.received(chunk, octets, delay_us, now)
+        if not self._learned and self.content.chunk_count is not None:
+            self._size_known()
+
+    def _not_accepted(
+        self, channel: Channel, chunk: int, reception: Reception, delay_us: int, now: float
+    ) -> str | None:
+        download = channel.download
+        if reception is Reception.DUPLICATE:
+            download.owe(chunk, delay_us)
+            return None
+        if reception is Reception.UNVERIFIABLE:
+            download.unverifiable += 1
+            return f"DATA {chunk}: {reception.value}"
+        download.refused += 1
+        self._events.put_peer(ChunkRefused(self.swarm_id, channel.address, chunk))
+        self._ban(channel.address)
+        self.drop(channel, f"it sent chunk {chunk}, which {reception.value}", now, tell=True)
+        return f"DATA {chunk}: {reception.value}"
+
+    def _size_known(self) -> None:
+        self._learned = True
+        content = self.content
+        assert content.chunk_count is not None
+        for channel in self.channels.values():
+            channel.peer_have.remove(content.chunk_count, 1 << 62)
+        self._start_picking()
+        self._events.put(SizeKnown(self.swarm_id, content.chunk_count, content.content_size))
+        self.restless = True
+
+    def _start_picking(self) -> None:
+        count = self.content.chunk_count
+        assert count is not None
+        self._picker = self._make_picker(count, self._seed)
+        for start, stop in self.content.have:
+            self._picker.arrived(start, stop)
+        for channel in self.channels.values():
+            for start, stop in channel.peer_have:
+                self._picker.peer_has(start, stop)
+
+    def _fail(self, error: OSError) -> None:
+        self.failed = True
+        self._events.put(StoreFailed(self.swarm_id, error))
+        for channel in self.channels.values():
+            cancelled = channel.download.give_up()
+            channel.send(Cancel(start, stop - 1) for start, stop in cancelled)
+
+    def read_failed(self, error: OSError) -> None:
+        """The store did not give back a chunk that it holds."""
+        if not self.failed:
+            self._fail(error)
+
+    # Batches
+
+    def settle(self, now: float) -> None:
+        """Take in what the batch of datagrams brought: availability, news for the peers, events."""
+        content = self.content
+        ranges = content.merge()
+        for start, stop in ranges:
+            if self._picker is not None:
+                self._picker.arrived(start, stop)
+            self._events.put(ChunksVerified(self.swarm_id, start, stop))
+            for channel in self.channels.values():
+                if channel.state is State.OPEN:
+                    channel.add_news(start, stop, now)
+        if ranges and content.complete and not self._announced:
+            self._announced = True
+            assert content.content_size is not None
+            self._events.put(SwarmComplete(self.swarm_id, content.content_size))
+
+    # Requests
+
+    def schedule(self, channel: Channel, now: float) -> None:
+        """Ask the peer for chunks, if it is worth asking."""
+        download = channel.download
+        channel.last_looked = now
+        if channel.state is not State.OPEN or self.failed or download.choked or download.idle:
+            return
+        if self._announced or (now < download.resting_until and len(self.channels) > 1):
+            return
+        if self._picker is None:
+            self._probe(channel, now)
+            return
+        room = download.room(now)
+        if not room:
+            return
+        ranges = self._picker.take(channel.peer_have, room)
+        if not ranges and not download.outstanding:
+            ranges = self._take_over(channel, now)
+        if ranges:
+            self._ask(channel, ranges, now)
+        elif not download.outstanding:
+            download.idle = True
+
+    def _probe(self, channel: Channel, now: float) -> None:
+        """Ask for one chunk: the peak hashes come with it (section 5.6)."""
+        first = channel.peer_have.first_at_or_after(0)
+        if first is not None and now >= self._probing_until and not channel.download.outstanding:
+            self._probing_until = now + _PROBE_SECONDS
+            self._ask(channel, [(first, first + 1)], now)
+
+    def _ask(self, channel: Channel, ranges: list[tuple[int, int]], now: float) -> None:
+        channel.download.asked(ranges, now)
+        channel.send(Request(start, stop - 1) for start, stop in _joined(ranges))
+
+    def _take_over(self, channel: Channel, now: float) -> list[tuple[int, int]]:
+        """Requests of the slowest peer for a peer that has nothing to do: urgent data, in the words of section 3.8."""
+        slowest = max(
+            (other for other in self.channels.values() if other is not channel and other.download.outstanding),
+            key=lambda other: other.download.expected_seconds(now),
+            default=None,
+        )
+        if slowest is None or slowest.download.expected_seconds(now) < _SLOW_SECONDS:
+            return []
+        ours: list[tuple[int, int]] = []
+        cancelled: list[Message] = []
+        for start, stop in slowest.download.give_up_half():
+            if channel.peer_have.covers(start, stop):
+                ours.append((start, stop))
+                cancelled.append(Cancel(start, stop - 1))
+            else:
+                slowest.download.outstanding.update(range(start, stop))
+        slowest.send(cancelled)
+        self.restless = self.restless or bool(cancelled)
+        return ours
+
+    def looks_again_at(self, channel: Channel) -> float | None:
+        """When a peer that is not asked for anything may be asked again, without any message from it."""
+        download = channel.download
+        if download.outstanding or download.choked or self._announced or self.failed or not channel.peer_have:
+            return None
+        if self._picker is None:
+            return self._probing_until
+        if download.idle:
+            return channel.last_looked + _LOOK_SECONDS
+        return download.resting_until if download.resting_until > channel.last_looked else None
+
+    def lapsed(self, channel: Channel, now: float) -> None:
+        """The peer let its requests lapse: others are asked, and it is told (section 3.8)."""
+        ranges = channel.download.give_up()
+        channel.download.lapse(now)
+        channel.send(Cancel(start, stop - 1) for start, stop in ranges)
+        self.give_back(ranges)
+
+    def give_back(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """These chunks are not coming from the peer that was asked."""
+        if self._picker is not None:
+            for start, stop in ranges:
+                self._picker.give_back(start, stop)
+        self._probing_until = 0.0
+        self.restless = True
+
+    def wake_all(self) -> None:
+        """Chunks have become free: every peer may be asked again."""
+        self.restless = False
+        for channel in self.channels.values():
+            channel.download.idle = False
+
+    # Endings
+
+    def drop(self, channel: Channel, reason: str, now: float, *, tell: bool) -> None:
+        """Close the channel; `tell` says so to the peer (section 3.1.1 step 8)."""
+        if channel.state is State.CLOSED:
+            return
+        replaced = channel.state is State.OPENING and self.open_to(channel.address) is not channel
+        if channel.state is not State.HALF_OPEN and not replaced:
+            self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason))
+        channel.state = State.CLOSED
+        del self.channels[channel.channel_id]
+        self.closed.append((channel, channel.closing() if tell else None))
+        if self._picker is not None:
+            for start, stop in channel.peer_have:
+                self._picker.peer_lost(start, stop)
+        self.give_back(channel.download.give_up())
+        channel.upload.forget()
+
+    def _ban(self, address: Address) -> None:
+        self.banned[address] = None
+        while len(self.banned) > _limits.MAX_BANNED:
+            del self.banned[next(iter(self.banned))]
+
+    @property
+    def have(self) -> RangeSet:
+        """The chunks held."""
+        return self.content.have
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Adjacent ranges as one: the picker hands out blocks."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in ranges:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return joined

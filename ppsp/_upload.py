@@ -1,0 +1,346 @@
+"""The sending half of a channel: what the peer asked for, what is in flight to it, and what was lost."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from ppsp._content import Content
+from ppsp._limits import BURST_CHUNKS, MAX_DATAGRAM, MAX_REQUEST_RANGES, MAX_UDP_PAYLOAD
+from ppsp._ranges import RangeSet
+from ppsp.codec import Codec
+from ppsp.constants import CHANNEL_ID_SIZE
+from ppsp.messages import Integrity
+from ppsp.picker import BLOCK
+from ppsp.ports import CongestionController, Datagram
+
+# A chunk is lost when one sent a good while later has arrived, as in RACK (RFC 8985): PPSPP has no packet numbers, and
+# the chunks of a burst all carry one time, so that their order inside the burst does not matter.
+_REORDERING = 0.25
+_MIN_REORDERING_SECONDS = 0.001
+# A probe goes out when nothing was acknowledged for two round trips; doubled each time.
+_MIN_PROBE_SECONDS = 0.02
+_MAX_PROBES = 5
+# After so many congestion timeouts in a row the peer's requests are forgotten: it will ask again if it lives.
+_MAX_TIMEOUTS = 6
+_FAR = 1 << 62
+_SIGN = 1 << 63
+_MODULUS = 1 << 64
+
+# Per chunk in flight: when it was sent, its octets, and whether it had been sent before.
+_Sent = tuple[float, int, bool]
+
+
+class Upload:
+    """Serves one peer's requests under its congestion window. Chunk ranges are half-open, sizes octets of chunks."""
+
+    __slots__ = (
+        "_codec",
+        "_content",
+        "_controller",
+        "_data_size",
+        "_in_flight",
+        "_integrity_size",
+        "_known",
+        "_latest_acked",
+        "_lost",
+        "_peer_have",
+        "_probe",
+        "_probes",
+        "_queue",
+        "_srtt",
+        "_timeouts",
+        "_touched",
+        "_wanted",
+        "chunks_lost",
+        "chunks_sent",
+        "flight",
+        "knows_size",
+        "octets_sent",
+    )
+
+    def __init__(self, content: Content, codec: Codec, controller: CongestionController, peer_have: RangeSet) -> None:
+        self._content = content
+        self._codec = codec
+        self._controller = controller
+        self._peer_have = peer_have
+        # What the peer holds, or will when what is in flight arrives: section 5.3 lets its hashes be left out.
+        self._known = RangeSet()
+        self._queue: deque[tuple[int, int]] = deque()
+        self._wanted = RangeSet()
+        self._lost = RangeSet()
+        self._in_flight: dict[int, _Sent] = {}
+        self._latest_acked = -1.0
+        self._touched = 0.0
+        self._srtt: float | None = None
+        # The chunk to send once more, outside the window, to learn what became of the rest.
+        self._probe: int | None = None
+        self._probes = 0
+        self._timeouts = 0
+        self._data_size = len(codec.data_header(1, 0, 0, 0, []))
+        self._integrity_size = len(codec.encode(1, [Integrity(0, 0, bytes(codec.hash_size))])) - CHANNEL_ID_SIZE
+        self.flight = 0
+        self.knows_size = content.metadata.content_size is not None
+        self.chunks_sent = self.chunks_lost = self.octets_sent = 0
+
+    @property
+    def srtt(self) -> float | None:
+        """The smoothed round-trip time in seconds."""
+        return self._srtt
+
+    @property
+    def cwnd(self) -> int:
+        """The congestion window in octets."""
+        return self._controller.cwnd
+
+    def request(self, start: int, stop: int) -> None:
+        """The peer asks for chunks; those we do not hold are passed over (a REQUEST is a hint, section 3.7)."""
+        have = self._content.have
+        at = have.first_at_or_after(start)
+        while at is not None and at < stop and len(self._queue) < MAX_REQUEST_RANGES:
+            covering = have.covering(at)
+            assert covering is not None
+            end = min(stop, covering[1])
+            for part in self._wanted.add(at, end):
+                self._queue.append(part)
+            at = have.first_at_or_after(end)
+
+    def cancel(self, start: int, stop: int) -> None:
+        """The peer no longer wants these chunks, by CANCEL or since it has them (section 3.8)."""
+        self._wanted.remove(start, stop)
+        self._lost.remove(start, stop)
+
+    def forget(self) -> None:
+        """Drop every request."""
+        self._queue.clear()
+        self._wanted.clear()
+        self._lost.clear()
+
+    def peer_has(self, start: int, stop: int, now: float) -> None:
+        """The peer said in a HAVE that it has chunks it was not known to have."""
+        self.knows_size = True
+        acked = self._arrived([(start, stop)])[0]
+        if acked:
+            self._controller.on_ack(acked=acked, delays_us=(), rtt=None, now=now)
+
+    def on_acks(self, parts: Sequence[tuple[int, int]], delays: Iterable[int], now: float) -> None:
+        """The ACKs of one datagram: `parts` are the chunks not known to have arrived, `delays` as on the wire."""
+        self.knows_size = True
+        acked, newest = self._arrived(parts)
+        if not acked:
+            return
+        rtt = None
+        if newest is not None and not newest[2]:
+            rtt = max(now - newest[0], 0.0)
+            self._srtt = rtt if self._srtt is None else self._srtt + (rtt - self._srtt) / 8
+        samples = [delay - _MODULUS if delay >= _SIGN else delay for delay in delays]
+        self._controller.on_ack(acked=acked, delays_us=samples, rtt=rtt, now=now)
+        self._probes = self._timeouts = 0
+        self._touched = now
+        if newest is not None and not (newest[2] and now - newest[0] < (self._srtt or 0.0) / 2):
+            # (What was sent twice and is acknowledged at once was delayed, not lost: it says nothing of the others.)
+            self._latest_acked = max(self._latest_acked, newest[0])
+            self._detect_losses(now)
+
+    def _arrived(self, parts: Iterable[tuple[int, int]]) -> tuple[int, _Sent | None]:
+        in_flight = self._in_flight
+        acked = 0
+        newest: _Sent | None = None
+        for start, stop in parts:
+            self._known.add(start, stop)
+            self.cancel(start, stop)
+            if not in_flight:
+                continue
+            if stop - start <= len(in_flight):
+                records = [in_flight.pop(chunk) for chunk in range(start, stop) if chunk in in_flight]
+            else:
+                records = [in_flight.pop(chunk) for chunk in [c for c in in_flight if start <= c < stop]]
+            for record in records:
+                acked += record[1]
+                if newest is None or record[0] >= newest[0]:
+                    newest = record
+        self.flight -= acked
+        return acked, newest
+
+    def _detect_losses(self, now: float) -> None:
+        before = self._latest_acked - max((self._srtt or 0.0) * _REORDERING, _MIN_REORDERING_SECONDS)
+        lost = []
+        for chunk, record in self._in_flight.items():  # in the order of sending
+            if record[0] >= before:
+                break
+            lost.append(chunk)
+        self._lose(lost, now)
+
+    def _lose(self, chunks: Sequence[int], now: float) -> None:
+        octets = 0
+        for chunk in chunks:
+            octets += self._in_flight.pop(chunk)[1]
+            self._known.remove(chunk, chunk + 1)
+            self._lost.add(chunk, chunk + 1)
+        if octets:
+            self.chunks_lost += len(chunks)
+            self.flight -= octets
+            # Each transmission is counted as sent, so the lost one leaves the flight whether or not another follows.
+            self._controller.on_loss(lost=octets, will_retransmit=False, now=now)
+
+    def deadline(self) -> float | None:
+        """When `handle_timer` is due; None while nothing is in flight."""
+        if not self._in_flight:
+            return None
+        timeout = self._controller.get_timer()
+        if self._srtt is None or self._probes >= _MAX_PROBES:
+            return timeout
+        probe = self._touched + max(2 * self._srtt, _MIN_PROBE_SECONDS) * (1 << self._probes)
+        return probe if timeout is None else min(probe, timeout)
+
+    def handle_timer(self, now: float) -> None:
+        """Probe the tail, or take everything in flight for lost after a congestion timeout."""
+        due = self.deadline()
+        if due is None or due > now:
+            return
+        timeout = self._controller.get_timer()
+        if timeout is None or timeout > now:
+            self._probes += 1
+            self._touched = now
+            self._probe = next(iter(self._in_flight))
+            return
+        self._controller.on_timeout(now)
+        self._timeouts += 1
+        self._touched = now
+        self._lose(list(self._in_flight), now)
+        self._known = self._peer_have.copy()
+        if self._timeouts >= _MAX_TIMEOUTS:
+            self.forget()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a datagram may leave now, as far as this channel goes."""
+        return self._probe is not None or bool((self._queue or self._lost) and self._room() > 0)
+
+    def _room(self) -> int:
+        chunks = (self._controller.cwnd - self.flight) // self._content.chunk_size
+        # A window below one chunk must still let one out, or the transfer would stand for ever.
+        return int(chunks) if chunks > 0 or self._in_flight else 1
+
+    def datagrams(self, channel: int, timestamp_us: int, most: int, now: float) -> list[Datagram]:
+        """DATA datagrams for at most `most` chunks. Raises OSError when the store does."""
+        out: list[Datagram] = []
+        if self._probe is not None:
+            self._send_probe(channel, timestamp_us, out, now)
+        room = min(self._room(), most, BURST_CHUNKS)
+        while room > 0:
+            resent = bool(self._lost)
+            run = self._next_run(room)
+            if run is None:
+                break
+            octets = self._run_datagrams(channel, timestamp_us, run, resent, out)
+            room -= run[1] - run[0]
+            self._record(run, octets, resent, now)
+        return out
+
+    def _send_probe(self, channel: int, timestamp_us: int, out: list[Datagram], now: float) -> None:
+        chunk, self._probe = self._probe, None
+        record = None if chunk is None else self._in_flight.pop(chunk, None)
+        if chunk is not None and record is not None:
+            self._run_datagrams(channel, timestamp_us, (chunk, chunk + 1), True, out)
+            self._in_flight[chunk] = (now, record[1], True)
+
+    def _record(self, run: tuple[int, int], octets: int, resent: bool, now: float) -> None:
+        start, stop = run
+        if not self._in_flight:
+            self._touched = now
+        size = self._content.chunk_size
+        for chunk in range(start, stop):
+            self._in_flight[chunk] = (now, size, resent)
+        if octets != size * (stop - start):  # the last chunk is short
+            self._in_flight[stop - 1] = (now, size - (size * (stop - start) - octets), resent)
+        self.flight += octets
+        self.octets_sent += octets
+        self.chunks_sent += stop - start
+        self._known.add(start, stop)
+        self._controller.on_sent(sent=octets, now=now)
+
+    def _next_run(self, most: int) -> tuple[int, int] | None:
+        """Adjacent chunks of one block to send next: what was lost first, then the requests in their order."""
+        for start, stop in self._lost:
+            stop = min(stop, start + most, (start // BLOCK + 1) * BLOCK)
+            self._lost.remove(start, stop)
+            return start, stop
+        queue = self._queue
+        while queue:
+            start, end = queue[0]
+            at = self._wanted.first_at_or_after(start)
+            if at is None or at >= end:
+                queue.popleft()
+                continue
+            covering = self._wanted.covering(at)
+            assert covering is not None
+            stop = min(end, covering[1], at + most, (at // BLOCK + 1) * BLOCK)
+            in_flight = self._in_flight
+            if at in in_flight:  # asked for again while it is on its way
+                self._wanted.remove(at, at + 1)
+                continue
+            stop = next((chunk for chunk in range(at + 1, stop) if chunk in in_flight), stop)
+            self._wanted.remove(at, stop)
+            queue[0] = (stop, end)
+            return at, stop
+        return None
+
+    def _run_datagrams(
+        self, channel: int, timestamp_us: int, run: tuple[int, int], resent: bool, out: list[Datagram]
+    ) -> int:
+        """Append the run's datagrams; returns the octets of its chunks.
+
+        Those with most hashes go first: a chunk then follows the one that brings its uncles, and datagrams of equal
+        size stand together.
+        """
+        start, stop = run
+        size = self._content.chunk_size
+        uncles = self._content.tree.uncles
+        view = self._content.read(start, stop)
+        # What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way.
+        known = self._peer_have if resent else self._known
+        left = known.last_before(start)
+        left = -1 if left is None else left
+        right = known.first_at_or_after(stop)
+        right = _FAR if right is None else right
+        groups: dict[int, list[tuple[int, list[tuple[int, int, bytes]]]]] = {}
+        for chunk in range(start, stop):
+            hashes = uncles(chunk, left=left, right=right)
+            left = chunk
+            group = groups.get(len(hashes))
+            if group is None:
+                groups[len(hashes)] = [(chunk, hashes)]
+            else:
+                group.append((chunk, hashes))
+        limit = self._integrity_limit(size)
+        header = self._codec.data_header
+        for count in sorted(groups, reverse=True):
+            for chunk, hashes in groups[count]:
+                if count > limit or not self.knows_size:
+                    hashes = self._send_ahead(channel, hashes, limit, out)
+                at = (chunk - start) * size
+                out.append((header(channel, chunk, chunk, timestamp_us, hashes), view[at : at + size]))
+        return len(view)
+
+    def _send_ahead(
+        self, channel: int, hashes: list[tuple[int, int, bytes]], limit: int, out: list[Datagram]
+    ) -> list[tuple[int, int, bytes]]:
+        """The hashes that go with the chunk; those for which there is no room leave first, on their own (section 5.4).
+
+        Until the peer has shown that it knows the content's size, the peak hashes come before all others (section 5.6).
+        """
+        if not self.knows_size:
+            hashes = self._content.tree.peaks() + hashes
+        if len(hashes) <= limit:
+            return hashes
+        ahead = hashes[: len(hashes) - limit]
+        per_datagram = (MAX_DATAGRAM - CHANNEL_ID_SIZE) // self._integrity_size
+        messages = [Integrity(*node) for node in ahead]
+        encode = self._codec.encode
+        out += [encode(channel, messages[at : at + per_datagram]) for at in range(0, len(ahead), per_datagram)]
+        return hashes[len(hashes) - limit :]
+
+    def _integrity_limit(self, chunk_size: int) -> int:
+        """INTEGRITY messages that fit beside a chunk: within one IP packet, unless the chunk alone exceeds it."""
+        alone = self._data_size + chunk_size
+        room = (MAX_DATAGRAM if alone <= MAX_DATAGRAM else MAX_UDP_PAYLOAD) - alone
+        return max(room, 0) // self._integrity_size

@@ -1,0 +1,363 @@
+"""The endpoint: one UDP socket's worth of PPSPP (RFC 7574), without the socket.
+
+Feed it datagrams and time, send what it returns:
+
+    endpoint.receive_datagram(data, address, now)      # as often as datagrams are there
+    for datagram, address in endpoint.datagrams_to_send(now): ...
+    endpoint.handle_timer(now)                         # at endpoint.get_timer(), or whenever
+    event = endpoint.next_event()                      # until it is None
+"""
+
+import secrets
+from collections.abc import Callable
+
+from ppsp import _limits
+from ppsp._channel import Channel, State
+from ppsp._content import Content
+from ppsp._events import EventQueue
+from ppsp._handshake import problem_with
+from ppsp._ranges import RangeSet
+from ppsp._swarm import PickerFactory, Swarm
+from ppsp._timers import TimerHeap
+from ppsp.codec import Codec, channel_of, decode_handshake
+from ppsp.constants import CHANNEL_ID_SIZE
+from ppsp.errors import DecodeError, StateError
+from ppsp.events import Event
+from ppsp.merkle import MerkleTree
+from ppsp.messages import Handshake
+from ppsp.metadata import SwarmMetadata
+from ppsp.picker import RarestFirst
+from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram
+from ppsp.stats import PeerStats, SwarmStats
+
+_MICROSECONDS = 1_000_000
+# What a limited sender may save up: long enough for bursts that offload can use, short enough not to show.
+_BUCKET_SECONDS = 0.05
+# When both peers open a channel at once, the one with the lower ID is kept; the other is answered after all when ours
+# was sent more often than this in vain, since a NAT may stop one direction.
+_CROSSING_TRIES = 2
+
+
+class Endpoint:
+    """Serves any number of swarms on one transport address."""
+
+    def __init__(
+        self,
+        *,
+        controller: ControllerFactory,
+        epoch: float = 0.0,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        upload_rate: float | None = None,
+        strict: bool = False,
+    ) -> None:
+        """Make an endpoint without swarms.
+
+        `controller` makes the congestion controller of each channel, given the chunk size (`ledbat.Ledbat` fits).
+        `epoch` is the Unix time at `now == 0`. `upload_rate` limits what all channels send together, in octets of
+        chunks a second. `strict` refuses peers that leave out options which older peers do not know.
+
+        Raises ValueError when `upload_rate` is not positive.
+        """
+        if upload_rate is not None and not upload_rate > 0:
+            raise ValueError(f"an upload rate of {upload_rate} octets a second would send nothing")
+        self._controller = controller
+        self._epoch = epoch
+        self._random_bytes = random_bytes
+        self._upload_rate = upload_rate
+        self._strict = strict
+        self._swarms: dict[bytes, Swarm] = {}
+        self._channels: dict[int, Channel] = {}
+        self._half_open: dict[Channel, None] = {}
+        self._events = EventQueue()
+        self._timers = TimerHeap()
+        self._dirty: dict[Channel, None] = {}
+        self._senders: dict[Channel, None] = {}
+        self._outbox: list[tuple[Datagram, Address]] = []
+        self._tokens = 0.0
+        self._tokens_at: float | None = None
+        self._tokens_due: float | None = None
+
+    # Verbs
+
+    def add_swarm(
+        self,
+        metadata: SwarmMetadata,
+        *,
+        store: ChunkStore,
+        tree: MerkleTree | None = None,
+        have: RangeSet | None = None,
+        content_size: int | None = None,
+        picker: PickerFactory = RarestFirst,
+    ) -> None:
+        """Join a swarm. To serve content give its `tree` and `content_size`; `have` says which chunks the store holds.
+
+        Raises StateError when the swarm is there already or the arguments contradict each other.
+        """
+        if metadata.swarm_id in self._swarms:
+            raise StateError(f"the swarm {metadata.swarm_id.hex()} is there already")
+        content = Content(metadata, store, tree, have, content_size)
+        codec = Codec(metadata.chunk_addressing, metadata.hash_size, chunk_size=metadata.chunk_size)
+        self._swarms[metadata.swarm_id] = Swarm(
+            content,
+            codec,
+            picker,
+            self._events,
+            epoch=self._epoch,
+            seed=int.from_bytes(self._random_bytes(4), "big"),
+            strict=self._strict,
+        )
+
+    def remove_swarm(self, swarm_id: bytes, now: float) -> None:
+        """Leave a swarm, telling its peers. Raises StateError when there is no such swarm."""
+        swarm = self._swarm(swarm_id)
+        for channel in list(swarm.channels.values()):
+            swarm.drop(channel, "we left the swarm", now, tell=True)
+        self._bury(swarm)
+        del self._swarms[swarm_id]
+
+    def close(self, now: float) -> None:
+        """Leave every swarm; the datagrams that say so come from `datagrams_to_send`."""
+        for swarm_id in list(self._swarms):
+            self.remove_swarm(swarm_id, now)
+
+    def connect(self, swarm_id: bytes, address: Address, now: float) -> bool:
+        """Open a channel to a peer; False when there is one, or it sent wrong chunks, or there are too many.
+
+        Raises StateError when there is no such swarm.
+        """
+        swarm = self._swarm(swarm_id)
+        if address in swarm.banned or swarm.open_to(address) or len(swarm.channels) >= _limits.MAX_CHANNELS:
+            return False
+        channel = self._new_channel(swarm, address)
+        channel.open(now)
+        self._dirty[channel] = None
+        return True
+
+    def stats(self, swarm_id: bytes) -> SwarmStats:
+        """Figures of a swarm and its peers, as they are now. Raises StateError when there is no such swarm."""
+        swarm = self._swarm(swarm_id)
+        content = swarm.content
+        peers = [PeerStats.of(channel) for channel in swarm.channels.values() if channel.state is State.OPEN]
+        return SwarmStats(
+            swarm_id=swarm_id,
+            chunk_count=content.chunk_count,
+            chunks_held=content.have.total,
+            content_size=content.content_size,
+            peers=tuple(peers),
+        )
+
+    def set_upload_rate(self, upload_rate: float | None) -> None:
+        """Limit what all channels send together, in octets of chunks a second; None lifts the limit."""
+        if upload_rate is not None and not upload_rate > 0:
+            raise ValueError(f"an upload rate of {upload_rate} octets a second would send nothing")
+        self._upload_rate = upload_rate
+        self._tokens_at = self._tokens_due = None
+
+    def _swarm(self, swarm_id: bytes) -> Swarm:
+        try:
+            return self._swarms[swarm_id]
+        except KeyError:
+            raise StateError(f"there is no swarm {swarm_id.hex()}") from None
+
+    def _new_channel(self, swarm: Swarm, address: Address) -> Channel:
+        channel_id = 0
+        while channel_id == 0 or channel_id in self._channels:
+            channel_id = int.from_bytes(self._random_bytes(CHANNEL_ID_SIZE), "big")
+        channel = Channel(swarm, address, channel_id, self._controller(swarm.content.chunk_size))
+        self._channels[channel_id] = swarm.channels[channel_id] = channel
+        return channel
+
+    # Input
+
+    def receive_datagram(self, data: bytes | memoryview, address: Address, now: float) -> None:
+        """Take a datagram from the network; `data` is not kept. Nothing that a peer sends makes this raise."""
+        if len(data) < CHANNEL_ID_SIZE:
+            self._events.junk(address, "shorter than a channel ID")
+            return
+        channel_id = channel_of(data)
+        if channel_id == 0:
+            reason = self._receive_initiating(data, address, now)
+        else:
+            channel = self._channels.get(channel_id)
+            if channel is None or channel.address != address:
+                self._events.junk(address, "no such channel")
+                return
+            reason = channel.receive(data, CHANNEL_ID_SIZE, now)
+            self._after(channel)
+        if reason is not None:
+            self._events.junk(address, reason)
+
+    def _after(self, channel: Channel) -> None:
+        """Look at what a datagram or a timer made of the channel."""
+        self._dirty[channel] = None
+        if channel in self._half_open and channel.state is not State.HALF_OPEN:
+            del self._half_open[channel]
+        if channel.swarm.closed:
+            self._bury(channel.swarm)
+
+    def _receive_initiating(self, data: bytes | memoryview, address: Address, now: float) -> str | None:
+        """A datagram to channel 0: only a HANDSHAKE that passes every check is answered or remembered."""
+        try:
+            handshake, offset = decode_handshake(data)
+        except DecodeError as exc:
+            return str(exc)
+        if handshake.source_channel == 0:
+            return "a closing HANDSHAKE for no channel"
+        swarm = self._swarms.get(handshake.options.swarm_id or b"")
+        if swarm is None:
+            return "HANDSHAKE for a swarm that is not here"
+        problem = problem_with(handshake.options, swarm.content.metadata, initiating=True, strict=self._strict)
+        if problem is not None:
+            return f"HANDSHAKE with {problem}"
+        known = self._crossing(swarm, handshake, address)
+        if known is not None:
+            if known.initiated:
+                return "HANDSHAKE crossing ours"
+            known.answer_again(len(data))
+            self._dirty[known] = None
+            return None
+        refusal = self._refusal(swarm, address)
+        if refusal is not None:
+            return refusal
+        channel = self._new_channel(swarm, address)
+        channel.answer(handshake, len(data), now)
+        self._half_open[channel] = None
+        reason = channel.receive(data, offset, now) if len(data) > offset else None
+        self._after(channel)
+        return reason
+
+    def _crossing(self, swarm: Swarm, handshake: Handshake, address: Address) -> Channel | None:
+        """The channel that this first HANDSHAKE repeats, or one of ours that crossed it and is to be kept."""
+        for channel in swarm.channels.values():
+            if channel.address != address:
+                continue
+            if not channel.initiated and channel.remote_id == handshake.source_channel:
+                return channel
+            ours_first = channel.channel_id < handshake.source_channel and channel.tries <= _CROSSING_TRIES
+            if channel.state is State.OPENING and ours_first:
+                return channel
+        return None
+
+    def _refusal(self, swarm: Swarm, address: Address) -> str | None:
+        if address in swarm.banned:
+            return "HANDSHAKE from a peer that sent wrong chunks"
+        incoming = sum(1 for channel in swarm.channels.values() if not channel.initiated)
+        if incoming >= _limits.MAX_INCOMING_CHANNELS or len(swarm.channels) >= _limits.MAX_CHANNELS:
+            return "HANDSHAKE while every channel is taken"
+        if len(self._half_open) >= _limits.MAX_HALF_OPEN:
+            return "HANDSHAKE while too many are half open"
+        return None
+
+    def _bury(self, swarm: Swarm) -> None:
+        """Forget the channels that were closed, and tell their peers where that is due."""
+        for channel, closing in swarm.closed:
+            del self._channels[channel.channel_id]
+            self._half_open.pop(channel, None)
+            self._senders.pop(channel, None)
+            self._dirty.pop(channel, None)
+            if closing is not None:
+                self._outbox.append((closing, channel.address))
+        swarm.closed.clear()
+
+    # Output
+
+    def datagrams_to_send(self, now: float) -> list[tuple[Datagram, Address]]:
+        """What is to be sent now: control messages, merged over all datagrams since the last call, then chunks.
+
+        Bounded: call again until the list is empty. Datagrams of one size to one address stand together.
+        """
+        out, self._outbox = self._outbox, []
+        for swarm in self._swarms.values():
+            self._settle(swarm, now)
+        dirty, self._dirty = self._dirty, {}
+        for channel in dirty:
+            swarm = channel.swarm
+            swarm.schedule(channel, now)
+            address = channel.address
+            for datagram in channel.flush(now):
+                out.append((datagram, address))
+            if channel.upload.ready and channel.state is State.OPEN:
+                self._senders[channel] = None
+            self._timers.arm(channel)
+        if self._senders:
+            self._send_chunks(out, now)
+        if self._outbox:
+            out += self._outbox
+            self._outbox = []
+        return out
+
+    def _settle(self, swarm: Swarm, now: float) -> None:
+        had = swarm.content.have.total
+        swarm.settle(now)
+        if swarm.restless:
+            swarm.wake_all()
+        elif swarm.content.have.total == had:
+            return
+        self._dirty.update(dict.fromkeys(swarm.channels.values()))
+
+    def _send_chunks(self, out: list[tuple[Datagram, Address]], now: float) -> None:
+        timestamp_us = int((now + self._epoch) * _MICROSECONDS)
+        room = _limits.FLUSH_CHUNKS
+        for channel in list(self._senders):
+            size = channel.swarm.content.chunk_size
+            most = min(room, self._allowance(size, now))
+            if most <= 0:
+                break
+            # To the end of the line: the next call goes on with the others.
+            del self._senders[channel]
+            sent = channel.upload.octets_sent
+            try:
+                datagrams = channel.upload.datagrams(channel.remote_id, timestamp_us, most, now)
+            except OSError as exc:
+                channel.upload.forget()
+                channel.swarm.read_failed(exc)
+                self._dirty[channel] = None
+                continue
+            address = channel.address
+            out += [(datagram, address) for datagram in datagrams]
+            if datagrams:
+                channel.sent(len(datagrams), now)
+                self._timers.arm(channel)
+                self._tokens -= channel.upload.octets_sent - sent
+                room -= len(datagrams)
+            if channel.upload.ready:
+                self._senders[channel] = None
+
+    def _allowance(self, chunk_size: int, now: float) -> int:
+        """Chunks that the upload rate lets one channel send now."""
+        rate = self._upload_rate
+        if rate is None:
+            return _limits.BURST_CHUNKS
+        bucket = max(rate * _BUCKET_SECONDS, chunk_size)
+        if self._tokens_at is None:
+            self._tokens = bucket
+        else:
+            self._tokens = min(bucket, self._tokens + (now - self._tokens_at) * rate)
+        self._tokens_at = now
+        self._tokens_due = None
+        share = int(self._tokens // chunk_size)
+        if share < 1:
+            # Wait for a good part of the bucket: datagrams that leave together cost less.
+            self._tokens_due = now + (max(bucket / 4, chunk_size) - self._tokens) / rate
+            return 0
+        return max(1, share // len(self._senders))
+
+    def next_event(self) -> Event | None:
+        """The next thing that happened; None when there is nothing more."""
+        return self._events.next()
+
+    # Time
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` is due; None when nothing waits."""
+        due = self._timers.next()
+        if self._tokens_due is not None and self._senders:
+            due = self._tokens_due if due is None else min(due, self._tokens_due)
+        return due
+
+    def handle_timer(self, now: float) -> None:
+        """Let time pass; what is to be sent then comes from `datagrams_to_send`. Early and late calls do no harm."""
+        for channel in self._timers.due(now):
+            assert isinstance(channel, Channel)
+            channel.handle_timer(now)
+            self._after(channel)

@@ -1,0 +1,90 @@
+"""What an `Endpoint` tells its user, as values. `match` over `Event` with `assert_never` is checked by mypy."""
+
+from typing import TypeAlias
+
+import attrs
+
+from ppsp.ports import Address
+
+
+@attrs.frozen
+class SizeKnown:
+    """The peak hashes fixed the number of chunks (RFC 7574 section 5.6).
+
+    `content_size` is in octets, and None until the last chunk, which may be short, is verified.
+    """
+
+    swarm_id: bytes
+    chunk_count: int
+    content_size: int | None
+
+
+@attrs.frozen
+class ChunksVerified:
+    """The chunks from `start` up to, not including, `stop` are verified and stored."""
+
+    swarm_id: bytes
+    start: int
+    stop: int
+
+
+@attrs.frozen
+class SwarmComplete:
+    """Every chunk is verified and stored."""
+
+    swarm_id: bytes
+    content_size: int
+
+
+@attrs.frozen
+class PeerConnected:
+    """The handshake with the peer is complete (section 3.1.1)."""
+
+    swarm_id: bytes
+    address: Address
+
+
+@attrs.frozen
+class PeerDisconnected:
+    """The channel to the peer is closed; `reason` is one sentence."""
+
+    swarm_id: bytes
+    address: Address
+    reason: str
+
+
+@attrs.frozen
+class ChunkRefused:
+    """The peer sent a chunk that fails the integrity check; the peer is dropped and not spoken to again."""
+
+    swarm_id: bytes
+    address: Address
+    chunk: int
+
+
+@attrs.frozen
+class DatagramDropped:
+    """A datagram, or the rest of one from its first invalid message on, had no effect (section 3)."""
+
+    address: Address
+    reason: str
+
+
+@attrs.frozen
+class StoreFailed:
+    """The chunk store raised OSError; nothing more is requested for the swarm. What it held is still served."""
+
+    swarm_id: bytes
+    error: OSError
+
+
+Event: TypeAlias = (
+    SizeKnown
+    | ChunksVerified
+    | SwarmComplete
+    | PeerConnected
+    | PeerDisconnected
+    | ChunkRefused
+    | DatagramDropped
+    | StoreFailed
+)

@@ -1,0 +1,152 @@
+"""Swarm metadata (RFC 7574 section 3.1) and the URI that carries it.
+
+No RFC defines a URI for a PPSPP swarm. This one is a magnet link, since it names content by hash, lists trackers and is
+ignored without harm by tools that do not know the name space: `magnet:?xt=urn:ppspp:<swarm ID in hex>&dn=…&tr=…`, with
+the metadata that differ from the RFC's defaults as `x.cs` (chunk size), `x.mhf` (Merkle hash function), `x.cam` (chunk
+addressing method) and `x.cipm` (content integrity protection method), numbers as in section 7, and `xl` (content size).
+"""
+
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import attrs
+
+from ppsp.constants import (
+    DEFAULT_CHUNK_SIZE,
+    HASH_SIZE,
+    ChunkAddressing,
+    ContentIntegrityProtection,
+    MerkleHashFunction,
+)
+from ppsp.errors import MetadataError
+
+_URN = "urn:ppspp:"
+# UDP's limit less our own headers and the hashes of the tallest tree; section 8.1 recommends 1024 anyway.
+_MAX_CHUNK_SIZE = 60_000
+_MAX_TRACKERS = 32
+_MAX_URI = 8_192
+
+
+@attrs.frozen
+class SwarmMetadata:
+    """What a peer must know, from a trusted source, before it can join a swarm (section 3.1).
+
+    `swarm_id` is the root hash of the content's Merkle tree; sizes are octets. `content_size` is None where the size is
+    found from the peak hashes (section 5.6). Raises MetadataError for values that no swarm can have.
+    """
+
+    swarm_id: bytes
+    chunk_size: int = DEFAULT_CHUNK_SIZE
+    chunk_addressing: ChunkAddressing = ChunkAddressing.CHUNK32
+    content_integrity: ContentIntegrityProtection = ContentIntegrityProtection.MERKLE_HASH_TREE
+    merkle_hash_function: MerkleHashFunction = MerkleHashFunction.SHA256
+    content_size: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.content_integrity is not ContentIntegrityProtection.MERKLE_HASH_TREE:
+            raise MetadataError(f"content integrity protection {self.content_integrity.name} is not supported")
+        if self.chunk_addressing not in (ChunkAddressing.CHUNK32, ChunkAddressing.CHUNK64):
+            raise MetadataError(f"chunk addressing {self.chunk_addressing.name} is not supported")
+        size = HASH_SIZE[self.merkle_hash_function]
+        if len(self.swarm_id) != size:
+            name = self.merkle_hash_function.name
+            raise MetadataError(f"a swarm ID under {name} has {size} octets, this one has {len(self.swarm_id)}")
+        if not 1 <= self.chunk_size <= _MAX_CHUNK_SIZE:
+            raise MetadataError(f"chunk size {self.chunk_size} is not between 1 and {_MAX_CHUNK_SIZE} octets")
+        if self.content_size is not None and self.content_size < 1:
+            raise MetadataError("content of no octets has no Merkle tree, so no swarm")
+
+    @property
+    def hash_size(self) -> int:
+        """Octets of one hash of the tree."""
+        return HASH_SIZE[self.merkle_hash_function]
+
+
+@attrs.frozen
+class SwarmUri:
+    """A swarm's metadata with where to find its peers.
+
+    `str(uri)` is the magnet link, `SwarmUri.parse` reads one. `name` is a file name to suggest, never a path.
+    """
+
+    metadata: SwarmMetadata
+    trackers: tuple[str, ...] = ()
+    name: str | None = None
+
+    def __str__(self) -> str:
+        metadata = self.metadata
+        parts = [f"xt={_URN}{metadata.swarm_id.hex()}"]
+        if self.name:
+            parts.append(f"dn={quote(self.name, safe='')}")
+        if metadata.content_size is not None:
+            parts.append(f"xl={metadata.content_size}")
+        numbers: tuple[tuple[str, int, int], ...] = (
+            ("x.cs", metadata.chunk_size, DEFAULT_CHUNK_SIZE),
+            ("x.mhf", metadata.merkle_hash_function, MerkleHashFunction.SHA256),
+            ("x.cam", metadata.chunk_addressing, ChunkAddressing.CHUNK32),
+        )
+        parts += [f"{key}={int(value)}" for key, value, usual in numbers if value != usual]
+        parts += [f"tr={quote(tracker, safe='')}" for tracker in self.trackers]
+        return "magnet:?" + "&".join(parts)
+
+    @classmethod
+    def parse(cls, text: str) -> "SwarmUri":
+        """Read a magnet link; raises MetadataError with one sentence when it names no PPSPP swarm."""
+        if len(text) > _MAX_URI:
+            raise MetadataError(f"a swarm URI of {len(text)} characters is longer than {_MAX_URI}")
+        try:
+            parts = urlsplit(text.strip())
+            if parts.scheme != "magnet":
+                raise MetadataError(f"a swarm URI starts with magnet:?xt={_URN}…, this starts with {text[:20]!r}")
+            pairs = parse_qsl(parts.query, strict_parsing=True, max_num_fields=64)
+        except ValueError as exc:
+            if isinstance(exc, MetadataError):
+                raise
+            raise MetadataError(f"this is not a swarm URI: {exc}") from exc
+        topics = [value for key, value in pairs if key == "xt" and value.startswith(_URN)]
+        if len(topics) != 1:
+            raise MetadataError(f"a swarm URI has one xt={_URN}…, this has {len(topics)}")
+        return cls(
+            _metadata(topics[0].removeprefix(_URN), dict(pairs)),
+            tuple(value for key, value in pairs if key == "tr")[:_MAX_TRACKERS],
+            _file_name(dict(pairs).get("dn")),
+        )
+
+
+def _metadata(topic: str, fields: dict[str, str]) -> SwarmMetadata:
+    try:
+        swarm_id = bytes.fromhex(topic)
+    except ValueError as exc:
+        raise MetadataError("the swarm ID in the URI is not hexadecimal") from exc
+    try:
+        return SwarmMetadata(
+            swarm_id,
+            chunk_size=_number(fields, "x.cs", DEFAULT_CHUNK_SIZE),
+            chunk_addressing=ChunkAddressing(_number(fields, "x.cam", ChunkAddressing.CHUNK32)),
+            content_integrity=ContentIntegrityProtection(
+                _number(fields, "x.cipm", ContentIntegrityProtection.MERKLE_HASH_TREE)
+            ),
+            merkle_hash_function=MerkleHashFunction(_number(fields, "x.mhf", MerkleHashFunction.SHA256)),
+            content_size=_number(fields, "xl", 0) if "xl" in fields else None,
+        )
+    except MetadataError:
+        raise
+    except ValueError as exc:
+        raise MetadataError(f"the swarm URI has {exc}") from exc
+
+
+def _number(fields: dict[str, str], key: str, default: int) -> int:
+    text = fields.get(key)
+    if text is None:
+        return int(default)
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise MetadataError(f"{key}={text[:20]} in the swarm URI is not a number")
+    return int(text)
+
+
+def _file_name(text: str | None) -> str | None:
+    """The last part of what a link suggests: it comes from a stranger and must not choose a folder."""
+    if not text:
+        return None
+    name = text.replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(char for char in name if char.isprintable())[:255]
+    return None if name in ("", ".", "..") else name

@@ -1,0 +1,66 @@
+"""Figures of a swarm, for progress displays and monitoring."""
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ppsp.ports import Address
+
+if TYPE_CHECKING:
+    from ppsp._channel import Channel
+
+
+@attrs.frozen
+class PeerStats:
+    """One peer. Octets are of verified or served chunks; `download_rate` is in octets a second, `srtt` in seconds.
+
+    `chunks_refused` failed the integrity check, `chunks_unverifiable` came without their hashes; `chunks_outstanding`
+    are requested and not here yet; `cwnd` is the congestion window towards the peer, in octets.
+    """
+
+    address: Address
+    initiated: bool
+    chunks_offered: int
+    chunks_received: int
+    octets_received: int
+    chunks_refused: int
+    chunks_unverifiable: int
+    chunks_outstanding: int
+    chunks_sent: int
+    octets_sent: int
+    chunks_lost: int
+    download_rate: float
+    srtt: float | None
+    cwnd: int
+
+    @classmethod
+    def of(cls, channel: "Channel") -> "PeerStats":
+        """The figures of a channel."""
+        download, upload = channel.download, channel.upload
+        return cls(
+            address=channel.address,
+            initiated=channel.initiated,
+            chunks_offered=channel.peer_have.total,
+            chunks_received=download.chunks_received,
+            octets_received=download.octets_received,
+            chunks_refused=download.refused,
+            chunks_unverifiable=download.unverifiable,
+            chunks_outstanding=len(download.outstanding),
+            chunks_sent=upload.chunks_sent,
+            octets_sent=upload.octets_sent,
+            chunks_lost=upload.chunks_lost,
+            download_rate=download.rate * channel.swarm.content.chunk_size,
+            srtt=upload.srtt,
+            cwnd=upload.cwnd,
+        )
+
+
+@attrs.frozen
+class SwarmStats:
+    """A swarm. `chunk_count` is None until it is known, `content_size` (octets) until the last chunk is verified."""
+
+    swarm_id: bytes
+    chunk_count: int | None
+    chunks_held: int
+    content_size: int | None
+    peers: tuple[PeerStats, ...]

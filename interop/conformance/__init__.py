@@ -6,11 +6,12 @@ Nothing heavy is imported until a name is used: pytest imports this package at e
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interop.conformance._exec import Child
+    from interop.conformance._exec import DEFAULT_TIMEOUT, Child
     from interop.conformance._files import Case, ConformanceError, VectorFile, load, select
     from interop.conformance._runner import Result, Status, check, local, run
 
 __all__ = [
+    "DEFAULT_TIMEOUT",
     "Case",
     "Child",
     "ConformanceError",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Child": "_exec",
+    **dict.fromkeys(("DEFAULT_TIMEOUT", "Child"), "_exec"),
     **dict.fromkeys(("Case", "ConformanceError", "VectorFile", "load", "select"), "_files"),
     **dict.fromkeys(("Result", "Status", "check", "local", "run"), "_runner"),
 }

@@ -96,8 +96,10 @@ def select(pattern: str | None = None) -> list[VectorFile]:
     if protocol and protocol not in PROTOCOLS:
         raise ConformanceError(f"no vectors for {protocol!r}: there are {', '.join(PROTOCOLS)}")
     files = [load(path) for name in PROTOCOLS if protocol in ("", name) for path in paths(name)]
+    if not files:
+        raise ConformanceError(f"no vectors found for {protocol or ', '.join(PROTOCOLS)}")
     _check_unique(files)
-    if topic:
+    if rest:
         files = _named(files, [file.topic for file in files], topic)
     if case_id:
         cases = _named(files[0].cases, [case.id for case in files[0].cases], case_id)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import attrs
 
 from interop.conformance._compare import difference, prefix_fault
+from interop.conformance._exec import ChildError
 from interop.conformance._files import Case, ConformanceError, VectorFile, select
 
 
@@ -88,13 +89,15 @@ def check(case: Case, implementation: Implementation) -> Result:
         status, reason = Status.FAILED, str(exc)
     except _UnsupportedError as exc:
         status, reason = Status.SKIPPED, str(exc)
-    return Result(case, status, reason, time.perf_counter() - start)
+    return Result(case, status, _printable(reason), time.perf_counter() - start)
 
 
 def _ask(case: Case, implementation: Implementation, op: str, expected: str, **body: Any) -> dict[str, Any]:
     """The answer to a request: it has the member `expected`, or "rejected"."""
     try:
         answer = implementation({"id": case.id, "op": op, "params": case.params, **body})
+    except ChildError as exc:
+        raise _FailedError(f"{op}: {exc}") from exc
     except Exception as exc:  # whatever the implementation under test raises is its failure
         raise _FailedError(f"{op}: {type(exc).__name__}: {exc}") from exc
     if answer.get("unsupported") is True:
@@ -179,6 +182,11 @@ def _step_fault(expect: dict[str, Any], outcome: Any) -> str | None:
         if found:
             return found
     return None
+
+
+def _printable(text: str) -> str:
+    """The text without what could steer a terminal or spoil XML: parts of it are another implementation's words."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _shown(answer: dict[str, Any]) -> str:

@@ -1,7 +1,10 @@
 """pytest plugin: conformance vectors as test items, beside the tests that were asked for.
 
-``pytest --conformance ppsp`` or ``--conformance ppsp/messages`` runs our vectors, ``--conformance-file FILE`` your own;
+``pytest --conformance ppsp`` or ``--conformance ppsp/messages`` runs our vectors, ``--conformance-file=FILE`` your own;
 ``--conformance-exec CMD`` runs them against another implementation. ``-m conformance`` runs nothing else.
+
+Write the file behind an equals sign: pytest takes a path that stands alone for one of its own arguments when it looks
+for the root folder, before it knows of this plugin.
 """
 
 from collections.abc import Iterable
@@ -32,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="run the vectors of this file as well (may be repeated)",
+        help="run the vectors of this file as well (may be repeated); mind the equals sign",
     )
     group.addoption(
         "--conformance-exec",
@@ -73,7 +76,9 @@ def _collect(session: pytest.Session, config: pytest.Config) -> Iterable["Vector
     except ConformanceError as exc:
         raise pytest.UsageError(str(exc)) from exc
     for file, subject in zip(files, subjects, strict=True):
-        yield from VectorCollector.of(session, file, subject).collect()
+        report = session.ihook.pytest_make_collect_report(collector=VectorCollector.of(session, file, subject))
+        session.ihook.pytest_collectreport(report=report)
+        yield from report.result
 
 
 class VectorCollector(pytest.Collector):
@@ -122,7 +127,7 @@ class VectorItem(pytest.Item):
         if not isinstance(excinfo.value, VectorError):
             return super().repr_failure(excinfo, *args, **kwargs)
         places = ", ".join(f"{spec.document.upper()} section {spec.section}" for spec in self.case.spec)
-        return f"{self.case.about}\n{places} ({self.case.level.upper()})\n{excinfo.value}"
+        return f"{excinfo.value}\n{places} ({self.case.level.upper()}): {self.case.about}"
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.collector.vectors.path, None, self.case.address

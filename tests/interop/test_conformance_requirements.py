@@ -1,0 +1,48 @@
+"""The requirements of our own packages: complete, word for word, and CONFORMANCE.md up to date."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from interop.conformance import report
+
+ROOT = Path(__file__).parents[2]
+RFCS = ROOT.parent / "shared" / "rfc"
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/requirements.json"))
+
+
+def words(rfc):
+    """The text of an RFC without page breaks, white space normalised."""
+    text = (RFCS / f"rfc{rfc}.txt").read_text()
+    return re.sub(r"\s+", " ", re.sub(r"\n[^\n]*\[Page \d+\]\n\f\n[^\n]*\n", "\n", text))
+
+
+def test_each_package_states_its_requirements():
+    assert PACKAGES == ["ledbat", "ppsp"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_conformance_md_is_up_to_date_and_names_only_what_exists(package, capsys):
+    assert report.main(["--check", "--root", str(ROOT)]) == 0, capsys.readouterr().err
+
+
+# Counted in the texts by an independent reading, the sentence that explains the words left out (shared requirements).
+COUNTS = {
+    7574: {"MUST": 102, "MUST NOT": 10, "SHOULD": 18, "SHOULD NOT": 2, "RECOMMENDED": 1},
+    7846: {"MUST": 33, "MUST NOT": 1, "SHOULD": 15, "SHOULD NOT": 3, "RECOMMENDED": 1},
+}
+
+
+@pytest.mark.parametrize("rfc", COUNTS)
+def test_no_must_and_no_should_of_ppsp_is_left_out(rfc):
+    rows = report.read(ROOT / "ppsp" / "requirements.json")
+    assert Counter(row.level for row in rows if row.rfc == rfc) == COUNTS[rfc]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_requirements_quote_the_rfc_word_for_word(package):
+    rows = report.read(ROOT / package / "requirements.json")
+    texts = {rfc: words(rfc) for rfc in {row.rfc for row in rows}}
+    assert [row.id for row in rows if row.text not in texts[row.rfc]] == []

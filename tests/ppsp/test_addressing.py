@@ -87,6 +87,19 @@ def test_the_width_of_a_chunk_specification_follows_from_the_method() -> None:
     assert widths == {"BIN32": 4, "BYTE64": 16, "CHUNK32": 8, "BIN64": 8, "CHUNK64": 16}
 
 
+def test_the_greatest_chunk_or_octet_fills_its_value_and_bins_reach_half_as_far() -> None:
+    """Sections 4.1 and 4.2: leaf bins are even, and the greatest number of all stands for no chunk."""
+    limits = {method.name: LAYOUT[method].limit for method in ChunkAddressing}
+    wide, narrow = 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF
+    assert limits == {
+        "BIN32": (narrow - 1) // 2,
+        "BYTE64": wide,
+        "CHUNK32": narrow,
+        "BIN64": (wide - 1) // 2,
+        "CHUNK64": wide,
+    }
+
+
 def test_the_width_of_one_value_is_that_of_a_bin_or_of_half_a_range() -> None:
     """Section 7.9."""
     widths = {method.name: LAYOUT[method].value_size for method in ChunkAddressing}

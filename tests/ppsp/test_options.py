@@ -177,6 +177,11 @@ def test_a_bitmap_with_zeros_at_its_end_means_the_same() -> None:
     assert decoded("0803 d9f000 ff") == decoded("0802 d9f0 ff")
 
 
+def test_a_bitmap_of_256_bits_says_something_about_every_message_type() -> None:
+    """Section 7.10: "padding it ... until it is 256 bits in length"."""
+    assert decoded("0820" + "ff" * 32 + "ff").supported_messages == frozenset(range(256))
+
+
 def test_a_bitmap_of_more_than_256_bits_is_refused() -> None:
     """Section 7.10: "variable, max 256"."""
     with pytest.raises(DecodeError, match="Supported Messages of 33 octets"):

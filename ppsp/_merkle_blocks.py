@@ -1,0 +1,118 @@
+"""Where a Merkle tree keeps its hashes: in blocks of six layers, made as hashes become known.
+
+A block has 128 slots in the order of a heap: its 64 leaves are slots 64 to 127, the parent of slot s is slot s // 2,
+its sibling s ^ 1. Slot 1 would be the top of the block, which is a leaf of a block one level higher: node (layer,
+index) is `layer % 6` layers above the leaves of block `index >> (6 - layer % 6)` of level `layer // 6`. But for the
+root, hashes become known in pairs of siblings.
+
+A block that is being filled is a list, quick to read and write: a slot holds b"" while its hash is unknown. One of
+level 0 that is full is packed into one string of octets, a third of the size; in the end that is nearly all of them.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+NewHash: TypeAlias = "Callable[[bytes | bytearray | memoryview], _Hash]"
+
+#: Layers of a block. A block that stays half full costs three times the memory, so it should not be large.
+LAYERS = 6
+#: Leaves of a block, and the slot of the first.
+LEAVES = 1 << LAYERS
+
+
+class Blocks:
+    """The hashes of a tree of `height` layers above its leaves; `levels[i]` are the lists of level i by number."""
+
+    __slots__ = ("_missing", "_zero", "levels", "packed")
+
+    def __init__(self, height: int, hash_size: int) -> None:
+        self.levels: list[dict[int, list[bytes]]] = [{} for _ in range(height // LAYERS + 1)]
+        self.packed: dict[int, bytes] = {}
+        # How many pairs of leaves are still unknown, for the lists of level 0.
+        self._missing: dict[int, int] = {}
+        self._zero = bytes(hash_size)
+
+    def blank(self) -> list[bytes]:
+        """A block in which nothing is known, to be filled and attached."""
+        block = [b""] * (2 * LEAVES)
+        block[0] = block[1] = self._zero  # in no use, but packed with the others
+        return block
+
+    def get(self, layer: int, index: int) -> bytes:
+        """The hash of a node; b"" where it is unknown."""
+        level, layer = divmod(layer, LAYERS)
+        number = index >> LAYERS - layer
+        row = LEAVES >> layer
+        slot = row | index & row - 1
+        if not level and number in self.packed:
+            size = len(self._zero)
+            return self.packed[number][slot * size : slot * size + size]
+        block = self.levels[level].get(number)
+        return block[slot] if block else b""
+
+    def put_root(self, height: int, root: bytes) -> None:
+        """Keep the hash of the one node of the highest layer."""
+        self.levels[-1][0] = block = self.blank()
+        block[LEAVES >> height % LAYERS] = root
+
+    def put_pair(self, layer: int, index: int, left: bytes, right: bytes) -> None:
+        """Keep the hashes of node (`layer`, `index`), a left child, and its sibling, if they are not known yet."""
+        if self.get(layer, index):
+            return
+        level, layer_in_block = divmod(layer, LAYERS)
+        number = index >> LAYERS - layer_in_block
+        row = LEAVES >> layer_in_block
+        slot = row | index & row - 1
+        block = self.levels[level].get(number)
+        if block is None:
+            block = self.levels[level][number] = self.blank()
+        block[slot] = left
+        block[slot + 1] = right
+        if not layer:
+            self.pair_filled(number)
+
+    def pair_filled(self, number: int) -> None:
+        """One more pair of leaves of a list of level 0 is known; with the last, whatever is above them is known too."""
+        missing = self._missing.get(number, LEAVES // 2) - 1
+        self._missing[number] = missing
+        if not missing:
+            block = self.levels[0].pop(number)
+            assert b"" not in block, "a node is known before what is below it"
+            self.packed[number] = b"".join(block)
+            del self._missing[number]
+
+    def fill(self, leaves: bytes, new: NewHash) -> bytes:
+        """Hash the complete tree from all its leaves, joined; returns its root."""
+        zero = self._zero
+        size = len(zero)
+        height = (len(leaves) // size - 1).bit_length()
+        for depth, level in enumerate(self.levels):
+            tops = []
+            for number, at in enumerate(range(0, len(leaves), LEAVES * size)):
+                block, top = _block(leaves[at : at + LEAVES * size], min(height, LAYERS), zero, new)
+                tops.append(top)
+                if depth:
+                    level[number] = [block[at : at + size] for at in range(0, len(block), size)]
+                else:
+                    self.packed[number] = block
+            leaves = b"".join(tops)
+            height -= LAYERS
+        return leaves
+
+
+def _block(leaves: bytes, layers: int, zero: bytes, new: NewHash) -> tuple[bytes, bytes]:
+    """The slots of a block, joined, hashed from its first leaves so many layers up; and the hash reached there."""
+    size = len(zero)
+    row = leaves
+    rows = [row]
+    for _ in range(layers):
+        if len(row) % (2 * size):
+            row += zero
+        row = b"".join([new(row[at : at + 2 * size]).digest() for at in range(0, len(row), 2 * size)])
+        rows.append(row)
+    rows += [b""] * (LAYERS - layers)
+    slots = [rows[layer].ljust((LEAVES >> layer) * size, b"\0") for layer in range(LAYERS, -1, -1)]
+    return zero + b"".join(slots), row

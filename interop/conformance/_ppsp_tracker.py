@@ -5,17 +5,25 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ppsp.tracker.messages import RequestMessage, ResponseMessage, to_json
-from ppsp.tracker.parse import MessageError, Parsed, parse_request, parse_response
+from ppsp.tracker import (
+    MEDIA_TYPE,
+    MessageError,
+    Parsed,
+    Request,
+    RequestMessage,
+    ResponseMessage,
+    TrackerServer,
+    parse_request,
+    parse_response,
+    to_json,
+)
 
 _Json = dict[str, Any]
 
 
 def _strict(parse: Callable[[bytes], Parsed[RequestMessage] | Parsed[ResponseMessage]], args: _Json) -> _Json:
-    body = args["body"]
-    octets = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     try:
-        message = parse(octets).message
+        message = parse(_octets(args["body"])).message
     except MessageError as exc:
         return {"rejected": str(exc), "value": {"error_code": int(exc.error_code)}}
     return {"value": json.loads(json.dumps(to_json(message)))}
@@ -31,5 +39,37 @@ CALLS: Mapping[str, Callable[[_Json], _Json]] = MappingProxyType(
 
 
 def trace(steps: list[_Json], params: _Json) -> _Json:
-    """Run the steps of a trace against a tracker."""
-    return {"unsupported": True}
+    """Run the steps of a trace against a tracker; durations are in microseconds, under names that end in ``_us``."""
+    durations = {name.removesuffix("_us"): value / 1e6 for name, value in params.items() if name.endswith("_us")}
+    server = TrackerServer(strict=params.get("strict", False), random_bytes=bytes, **durations)
+    return {"value": [_step(server, step) for step in steps]}
+
+
+def _step(server: TrackerServer, step: _Json) -> _Json:
+    ((verb, args),) = step["do"].items()
+    now = step["at"] / 1e6
+    observed: _Json = {}
+    if verb == "request":
+        response = server.handle(_http_request(args), (args.get("peer", "192.0.2.1"), args.get("port", 1024)), now)
+        observed = {"status": response.status, "body": json.loads(response.body)}
+        observed["content_type"] = response.header("Content-Type")
+    elif verb == "timer":
+        server.handle_timer(now)
+    else:
+        raise LookupError(f"a tracker has no verb {verb!r}")
+    timer = server.get_timer()
+    observed["timer_us"] = None if timer is None else round(timer * 1e6)
+    observed["state"] = server.state.value
+    observed["peers"] = server.peer_count
+    observed["swarms"] = server.swarm_count
+    return {name: observed[name] for name in step["observe"]}
+
+
+def _http_request(args: _Json) -> Request:
+    headers = (("Content-Type", args.get("content_type", MEDIA_TYPE)),)
+    return Request(args.get("method", "POST"), args.get("target", "/"), headers, _octets(args["body"]))
+
+
+def _octets(body: Any) -> bytes:
+    """A body is given as its text, or as the JSON value."""
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()

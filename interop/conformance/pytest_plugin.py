@@ -61,10 +61,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _collect(session: pytest.Session, config: pytest.Config) -> Iterable["VectorItem"]:
-    from interop.conformance._exec import Child
-    from interop.conformance._files import ConformanceError, load, select
-    from interop.conformance._runner import local
-
+    try:
+        from interop.conformance._exec import Child
+        from interop.conformance._files import ConformanceError, load, select
+        from interop.conformance._runner import local
+    except ModuleNotFoundError as exc:
+        raise pytest.UsageError(f"{exc}: conformance vectors need ietf-p2p[interop]") from exc
     try:
         files = [file for pattern in config.option.conformance for file in select(pattern)]
         files += [load(Path(path)) for path in config.option.conformance_file]

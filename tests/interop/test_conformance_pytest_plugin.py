@@ -102,3 +102,10 @@ def test_a_mistake_is_a_usage_error(project, arguments):
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert done.stderr.startswith("ERROR: ")
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_not_installed_is_a_usage_error(project):
+    (project.path / "conftest.py").write_text("import sys\nsys.modules['jsonschema'] = None\n")
+    done = project(SAMPLE_OPTION)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "conformance vectors need ietf-p2p[interop]" in done.stderr

@@ -64,6 +64,7 @@ class Ledbat:
 
     __slots__ = (
         "_ack_flight",
+        "_ack_growth",
         "_ack_time",
         "_allowed_increase",
         "_cwnd",
@@ -115,8 +116,9 @@ class Ledbat:
         self._slow_start = self._slow_start_allowed
         self._ssthresh = float(MAX_CWND)
         self._ack_time = 0.0
-        self._ack_flight: float = 0  # flightsize before the batch of acknowledgements
-        self._last_sent: float | None = None
+        self._ack_flight = 0  # flightsize before the batch of acknowledgements
+        self._ack_growth = 0  # the octets by which slow start grew in it: it may exceed ALLOWED_INCREASE
+        self._last_sent = math.inf
         self._next_reduction: float | None = None
 
     @property
@@ -181,9 +183,10 @@ class Ledbat:
         if not 0 <= sent <= MAX_CWND:
             raise StateError(f"on_sent: {sent} octets cannot have been sent")
         flight = self._flight
-        if not flight.flightsize and self._last_sent is not None and now - self._last_sent > self._rtt.rto:
-            self._restart()
-        self._last_sent = now
+        if self._slow_start_allowed:
+            if not flight.flightsize and now - self._last_sent > self._rtt.rto:
+                self._restart()
+            self._last_sent = now
         flight.sent(sent, now, self._rtt.rto)
 
     def on_ack(self, *, acked: int, delays_us: Sequence[int], rtt: float | None, now: float) -> None:
@@ -201,6 +204,7 @@ class Ledbat:
         if flightsize >= self._ack_flight or not 0.0 <= now - self._ack_time <= BATCH:
             self._ack_time = now
             self._ack_flight = flightsize
+            self._ack_growth = 0
         if acked > flightsize:
             acked = flightsize
         if rtt is not None:
@@ -217,7 +221,7 @@ class Ledbat:
                 off_target = (self._target_us - queuing_delay) / self._target_us
                 gain = self._gain if off_target > 0 else self._decrease_gain
                 self._cwnd += gain * off_target * acked * self._mss / self._cwnd
-        max_allowed_cwnd = self._ack_flight + self._allowed_increase
+        max_allowed_cwnd = self._ack_flight + max(self._allowed_increase, self._ack_growth)
         self._cwnd = max(min(self._cwnd, max_allowed_cwnd, MAX_CWND), self._min_cwnd)
         if acked:
             flight.acknowledged(acked, now, estimator.rto)
@@ -272,8 +276,7 @@ class Ledbat:
             self._cwnd = max(self._cwnd / 2, self._min_cwnd)
         elif self._cwnd + acked < self._ssthresh:
             self._cwnd += acked
-            # max_allowed_cwnd is flightsize + acked here, since that is more than an ALLOWED_INCREASE of one segment.
-            self._ack_flight += max(acked - self._allowed_increase, 0.0)
+            self._ack_growth += acked
         else:
             self._slow_start = False
             self._cwnd = max(self._cwnd, self._ssthresh)

@@ -42,6 +42,7 @@ class Upload:
         "_known",
         "_latest_acked",
         "_lost",
+        "_min_rtt",
         "_peer_have",
         "_probe",
         "_probes",
@@ -71,6 +72,7 @@ class Upload:
         self._latest_acked = -1.0
         self._touched = 0.0
         self._srtt: float | None = None
+        self._min_rtt = 0.0
         # The chunk to send once more, outside the window, to learn what became of the rest.
         self._probe: int | None = None
         self._probes = 0
@@ -130,13 +132,17 @@ class Upload:
         rtt = None
         if newest is not None and not newest[2]:
             rtt = max(now - newest[0], 0.0)
-            self._srtt = rtt if self._srtt is None else self._srtt + (rtt - self._srtt) / 8
+            if self._srtt is None:
+                self._srtt = self._min_rtt = rtt
+            else:
+                self._srtt += (rtt - self._srtt) / 8
+                self._min_rtt = min(self._min_rtt, rtt)
         samples = [delay - _MODULUS if delay >= _SIGN else delay for delay in delays]
         self._controller.on_ack(acked=acked, delays_us=samples, rtt=rtt, now=now)
         self._probes = self._timeouts = 0
         self._touched = now
-        if newest is not None and not (newest[2] and now - newest[0] < (self._srtt or 0.0) / 2):
-            # (What was sent twice and is acknowledged at once was delayed, not lost: it says nothing of the others.)
+        if newest is not None and not (newest[2] and now - newest[0] < self._min_rtt):
+            # (What was sent twice and is acknowledged sooner than can be was delayed, not lost: RFC 8985 section 6.2.)
             self._latest_acked = max(self._latest_acked, newest[0])
             self._detect_losses(now)
 

@@ -249,7 +249,7 @@ class MerkleTree:
         """Check `data` as chunk number `chunk` against the nearest known hash above it (section 5.2).
 
         `hashes` are the peer's INTEGRITY messages, by first and last chunk. When VERIFIED, every hash met on the way is
-        kept; otherwise nothing changes.
+        kept; otherwise nothing changes. (If the size is certain, right peak hashes are kept in any case.)
 
         Until `is_size_certain`, peak hashes among `hashes` that fold to the root are tried in place of an earlier
         claim, which may have been another peer's lie: WRONG is always the fault of who sent these data and hashes. A
@@ -265,7 +265,10 @@ class MerkleTree:
             return _VERIFIED if known == leaf else _WRONG
         if not 0 <= chunk < self._chunk_count:
             return _WRONG
-        return self._climb(chunk, leaf, hashes)
+        verdict = self._climb(chunk, leaf, hashes)
+        if verdict is _MISSING_HASHES and not self._has_peaks and self.set_peaks(_peaks_among(hashes)):
+            return self._climb(chunk, leaf, hashes)
+        return verdict
 
     def _verify_unsized(
         self, chunk: int, data: bytes | bytearray | memoryview, hashes: Mapping[tuple[int, int], bytes]

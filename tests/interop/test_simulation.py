@@ -2,6 +2,8 @@
 
 import socket
 import struct
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +202,29 @@ def test_the_same_seed_gives_the_same_octets_at_the_same_times_and_another_seed_
 
     assert trace(1) == trace(1)
     assert trace(1) != trace(2)
+
+
+def test_a_run_is_the_same_in_another_process() -> None:
+    program = """
+from interop.simulation import Link, Network, TraceHash
+network, trace = Network("seed"), TraceHash()
+network.tap(trace)
+hosts = [network.host(f"192.0.2.{n}", up=Link(loss=0.3, jitter=0.1, duplication=0.2)) for n in range(1, 9)]
+sockets = [host.listen(lambda *_: None, 1) for host in hosts]
+network.partition(set(hosts[:4]), {hosts[6], hosts[5]})
+for n in range(500):
+    sockets[n % 8].send(hosts[n % 8].random_bytes(9), sockets[n * 3 % 8].address)
+network.run()
+print(trace.hexdigest())
+"""
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(hashes) == 1
+    assert len(hashes.pop().strip()) == 64
 
 
 def test_a_verb_is_followed_by_wake_and_events_are_announced() -> None:

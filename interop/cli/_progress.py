@@ -24,7 +24,7 @@ _FRAMES = 8
 
 @attrs.frozen
 class Snapshot:
-    """The state of the work: octets `done` of `total` (None: unknown), octets a second, peers, and a word on the rest."""
+    """The state of the work: octets `done` of `total` (None: unknown), octets a second, and peers (None: no matter)."""
 
     done: int
     total: int | None
@@ -103,11 +103,14 @@ class _Lines:
     def __init__(self, title: str) -> None:
         self._title = title
         self._due = time.monotonic() + _LINE_SECONDS
+        self._told: tuple[int, int | None] | None = None
 
     def show(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
-        if now >= self._due:
+        told = (snapshot.done, snapshot.peers)
+        if now >= self._due and told != self._told:
             self._due = now + _LINE_SECONDS
+            self._told = told
             note(sentence(self._title, snapshot))
 
     def close(self) -> None:

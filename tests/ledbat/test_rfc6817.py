@@ -510,12 +510,12 @@ def test_slow_start_grows_alike_however_the_octets_are_acknowledged() -> None:
     assert many.cwnd == one.cwnd
 
 
-def test_slow_start_ends_at_three_quarters_of_the_target_with_half_the_window() -> None:
+def test_slow_start_ends_at_half_of_the_target_with_half_the_window() -> None:
     """RFC 6817 section 2.2: a decision; the delay is that of the window of an RTT ago."""
     flow, now = slow_starting(16)
-    flow.on_ack(acked=1000, delays_us=[95_000], rtt=0.1, now=now + 0.1)
+    flow.on_ack(acked=1000, delays_us=[70_000], rtt=0.1, now=now + 0.1)
     assert (flow.slow_start, flow.cwnd) == (True, 17 * MSS)
-    flow.on_ack(acked=1000, delays_us=[95_001], rtt=0.2, now=now + 0.11)
+    flow.on_ack(acked=1000, delays_us=[70_001], rtt=0.2, now=now + 0.11)
     assert (flow.slow_start, flow.cwnd) == (False, 17 * MSS // 2)
 
 

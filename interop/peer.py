@@ -204,6 +204,7 @@ class SwarmPeer:
             self._on_event(event)
 
     def _complete(self, content_size: int) -> None:
+        self.tally.look(self.stats, time.monotonic())
         if not self._completed.done():
             self._completed.set_result(content_size)
         for tracker in self._trackers:

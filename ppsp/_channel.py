@@ -216,13 +216,12 @@ class Channel:
 
     def flush(self, now: float) -> list[Datagram]:
         """The datagrams that are due, without DATA."""
+        datagrams: list[Datagram] = []
         if self._handshake_due:
             self._handshake_due = False
-            datagrams: list[Datagram] = [self._handshake()]
-        elif self.state is State.OPEN:
-            datagrams = self._control(now)
-        else:
-            return []
+            datagrams.append(self._handshake())
+        if self.state is State.OPEN:
+            datagrams += self._control(now)
         if datagrams:
             self.sent(len(datagrams), now)
         return datagrams

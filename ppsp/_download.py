@@ -1,5 +1,6 @@
 """The receiving half of a channel: what was asked of the peer, and what is owed to it for what it sent."""
 
+import math
 from collections.abc import Iterable
 
 from ppsp._limits import MAX_LOOSE_HASHES, MAX_OUTSTANDING_OCTETS, MAX_SAMPLES, MIN_OUTSTANDING, REQUEST_SECONDS
@@ -46,7 +47,7 @@ class Download:
         self.choked = False
         # Nothing that the peer offers is missing here: it is not asked again before one of both changes.
         self.idle = False
-        self.resting_until = 0.0
+        self.resting_until = -math.inf
         self.rate = 0.0
         self.chunks_received = self.octets_received = self.refused = self.unverifiable = 0
         self._batch: list[tuple[int, int]] = []

@@ -10,6 +10,7 @@ from ppsp._download import Download
 from ppsp._handshake import initiating_options, problem_with, replying_options
 from ppsp._ranges import RangeSet
 from ppsp._upload import Upload
+from ppsp.constants import CHANNEL_ID_SIZE, MessageType
 from ppsp.messages import (
     Ack,
     Cancel,
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from ppsp._swarm import Swarm
 
 # The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
+# What a peer must support to be served: "never send a peer a type that it left out" (section 7.10).
+_SERVING = frozenset({MessageType.DATA, MessageType.INTEGRITY})
+# A HAVE is acknowledged by nothing, so the last ones are said again while the peer lacks chunks: after a second of
+# silence about them, then after two, four …, up to this. (While there is news, later HAVEs cover what was lost.)
+_MAX_REMINDER_SECONDS = 32.0
+_REMINDER_RANGES = 64
 _MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - 4) // 25
 
 
@@ -72,6 +79,9 @@ class Channel:
         self._news: list[tuple[int, int]] = []
         self._news_since = 0.0
         self._news_count = 0
+        self._remind_at: float | None = None
+        self._reminder_seconds = 1.0
+        self._reminding = False
         # What the datagram being read has brought so far.
         self._hashes: dict[tuple[int, int], bytes] = {}
         self._acked: list[tuple[int, int]] = []
@@ -111,12 +121,15 @@ class Channel:
 
     def receive(self, data: bytes | memoryview, offset: int, now: float) -> str | None:
         """Read the messages of a datagram from `offset` on; returns why the rest of it was dropped, if it was."""
-        if self.state is State.HALF_OPEN and offset == 4:
+        messages, error = self.swarm.codec.decode(data, offset)
+        if self.state is State.HALF_OPEN and offset == CHANNEL_ID_SIZE:
+            if messages and isinstance(messages[0], Handshake) and messages[0].source_channel == 0:
+                self.swarm.drop(self, "the peer refused our answer", now, tell=False)
+                return None
             # "any datagram … that does contain the channel ID chanQ" completes the handshake (section 3.1.1 step 7).
             self._establish(now)
         self.last_received = now
         self._unanswered = 0
-        messages, error = self.swarm.codec.decode(data, offset)
         reason = self._act_on(messages, now)
         if self._acked:
             acked, self._acked = self._acked, []
@@ -181,6 +194,8 @@ class Channel:
         return self.swarm.received(self, message, self._hashes, now)
 
     def _request(self, message: Request, now: float) -> str | None:
+        if self._supported is not None and not self._supported.issuperset(_SERVING):
+            return None
         self.upload.request(message.start, message.end + 1)
         return None
 
@@ -241,12 +256,17 @@ class Channel:
         messages: list[Message] = [Handshake(self.channel_id, options)]
         datagram = swarm.codec.encode(self.remote_id, messages)
         for start, stop in islice(swarm.content.have, _limits.MAX_HANDSHAKE_HAVES):
+            if not self._understands(MessageType.HAVE):
+                break
             messages.append(Have(start, stop - 1))
             longer = swarm.codec.encode(self.remote_id, messages)
             if len(longer) > self._answer_room:
                 break  # the address may be spoofed: never send more than came (section 12.1)
             datagram = longer
         return datagram
+
+    def _understands(self, kind: MessageType) -> bool:
+        return self._supported is None or kind in self._supported
 
     def closing(self) -> bytes | None:
         """The datagram that tells the peer that the channel is closed; None before its channel ID is known."""
@@ -255,11 +275,11 @@ class Channel:
     def _control(self, now: float) -> list[Datagram]:
         messages: list[Message] = [*self.download.acks(self.swarm.content.have)]
         if self._news and (messages or self._outgoing or self._must_send or now >= self._news_at()):
-            messages += self._haves()
+            messages += self._haves(now)
         messages += self._outgoing
         self._outgoing = []
         if self._supported is not None:
-            messages = [message for message in messages if message.message_type in self._supported]
+            messages = [message for message in messages if self._understands(message.message_type)]
         encode = self.swarm.codec.encode
         step = _MESSAGES_A_DATAGRAM
         if not messages:
@@ -270,9 +290,13 @@ class Channel:
         at = self._news_since
         return at if self._news_count >= _limits.HAVE_BATCH else at + _limits.HAVE_DELAY_SECONDS
 
-    def _haves(self) -> list[Message]:
+    def _haves(self, now: float) -> list[Message]:
         """A HAVE for the biggest complete interval around each piece of news that the peer lacks (section 4.3.1)."""
         news, self._news, self._news_count = self._news, [], 0
+        if not self._reminding:
+            self._reminder_seconds = 1.0
+        self._reminding = False
+        self._remind_at = now + self._reminder_seconds
         have, peer_have = self.swarm.content.have, self.peer_have
         spans: dict[tuple[int, int], None] = {}
         start = stop = -1
@@ -298,6 +322,8 @@ class Channel:
         deadline = min(self.last_sent + _limits.KEEP_ALIVE_SECONDS, self._dead_at())
         if self._news:
             deadline = min(deadline, self._news_at())
+        elif self._remind_at is not None:
+            deadline = min(deadline, self._remind_at)
         for other in (self.upload.deadline(), self.download.lapses_at(), self.swarm.looks_again_at(self)):
             if other is not None and other < deadline:
                 deadline = other
@@ -330,11 +356,22 @@ class Channel:
             return
         self.upload.handle_timer(now)
         self.download.idle = False
+        if self._remind_at is not None and now >= self._remind_at and not self._news:
+            self._remind(now)
         lapses_at = self.download.lapses_at()
         if lapses_at is not None and now >= lapses_at:
             self.swarm.lapsed(self, now)
         if now >= self.last_sent + _limits.KEEP_ALIVE_SECONDS:
             self._must_send = True
+
+    def _remind(self, now: float) -> None:
+        """Say again what the peer lacks: the HAVE may have been lost."""
+        self._remind_at = None
+        lacking = (span for span in self.swarm.content.have if not self.peer_have.covers(*span))
+        for start, stop in islice(lacking, _REMINDER_RANGES):
+            self.add_news(start, stop, now)
+            self._reminding = True
+        self._reminder_seconds = min(self._reminder_seconds * 2, _MAX_REMINDER_SECONDS)
 
 
 _Action = Callable[[Channel, Any, float], str | None]

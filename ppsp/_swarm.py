@@ -58,6 +58,8 @@ class Swarm:
         self.closed: list[tuple[Channel, bytes | None]] = []
         # Set when channels that had nothing to do may have something now.
         self.restless = False
+        # Channels that were given something to send on behalf of another.
+        self.touched: dict[Channel, None] = {}
         self.failed = False
         self._events = events
         self._epoch = epoch
@@ -100,10 +102,12 @@ class Swarm:
         stop = min(stop, self.content.chunk_count or MAX_CHUNKS)
         parts = channel.peer_have.add(start, stop)
         if parts:
-            channel.download.idle = False
-            if self._picker is not None:
+            picker = self._picker
+            if picker is None or any(picker.wants(*part) for part in parts):
+                channel.download.idle = False
+            if picker is not None:
                 for first, end in parts:
-                    self._picker.peer_has(first, end)
+                    picker.peer_has(first, end)
         return parts
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
@@ -134,6 +138,7 @@ class Swarm:
                 if chunk in other.download.outstanding:
                     other.download.outstanding.discard(chunk)
                     other.send([Cancel(chunk, chunk)])
+                    self.touched[other] = None
         download.received(chunk, octets, delay_us, now)
         if not self._learned and self.content.chunk_count is not None:
             self._size_known()
@@ -194,6 +199,7 @@ class Swarm:
         for channel in self.channels.values():
             cancelled = channel.download.give_up()
             channel.send(Cancel(start, stop - 1) for start, stop in cancelled)
+            self.touched[channel] = None
 
     def read_failed(self, error: OSError) -> None:
         """The store did not give back a chunk that it holds."""
@@ -267,8 +273,13 @@ class Swarm:
 
     def _take_over(self, channel: Channel, now: float) -> list[tuple[int, int]]:
         """Requests of the slowest peer for a peer that has nothing to do: urgent data, in the words of section 3.8."""
+        asked_before = now - _SLOW_SECONDS
         slowest = max(
-            (other for other in self.channels.values() if other is not channel and other.download.outstanding),
+            (
+                other
+                for other in self.channels.values()
+                if other is not channel and other.download.outstanding and other.download.asked_last <= asked_before
+            ),
             key=lambda other: other.download.expected_seconds(now),
             default=None,
         )
@@ -283,7 +294,7 @@ class Swarm:
             else:
                 slowest.download.outstanding.update(range(start, stop))
         slowest.send(cancelled)
-        self.restless = self.restless or bool(cancelled)
+        self.touched[slowest] = None
         return ours
 
     def looks_again_at(self, channel: Channel) -> float | None:
@@ -326,6 +337,12 @@ class Swarm:
             channel.download.idle = False
 
     # Endings
+
+    def drop_own(self, channel: Channel, address: Address, now: float) -> None:
+        """The channel leads to this endpoint itself: trackers do return one's own address."""
+        self._ban(address)
+        channel.state = State.HALF_OPEN  # nobody was told of it
+        self.drop(channel, "it is our own", now, tell=False)
 
     def drop(self, channel: Channel, reason: str, now: float, *, tell: bool) -> None:
         """Close the channel; `tell` says so to the peer (section 3.1.1 step 8)."""

@@ -67,7 +67,7 @@ class Upload:
         # What the peer holds, or will when what is in flight arrives: section 5.3 lets its hashes be left out.
         self._known = RangeSet()
         self._queue: deque[tuple[int, int]] = deque()
-        self._wanted = RangeSet()
+        self._wanted = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         self._lost = RangeSet()
         self._in_flight: dict[int, _Sent] = {}
         # Of what is in flight, the chunks that the peer no longer wants.
@@ -104,7 +104,8 @@ class Upload:
             covering = have.covering(at)
             assert covering is not None
             end = min(stop, covering[1])
-            self._queue += self._wanted.add(at, end)
+            if self._wanted.add(at, end):
+                self._queue.append((at, end))  # one entry, in however many pieces: `_wanted` knows which count
             if self._cancelled:
                 self._cancelled.difference_update([chunk for chunk in self._cancelled if at <= chunk < end])
             at = have.first_at_or_after(end)
@@ -112,6 +113,8 @@ class Upload:
     def cancel(self, start: int, stop: int) -> None:
         """The peer no longer wants these chunks (section 3.8). What is on its way is not sent again when it is lost."""
         self._not_wanted(start, stop)
+        if self._wanted.range_count > MAX_REQUEST_RANGES:
+            self.forget()  # nobody who wants the content tears its requests up like that
         self._cancelled.update(self._sent_in(start, stop))
 
     def _not_wanted(self, start: int, stop: int) -> None:
@@ -298,6 +301,7 @@ class Upload:
             in_flight = self._in_flight
             if at in in_flight:  # asked for again while it is on its way
                 self._wanted.remove(at, at + 1)
+                queue[0] = (at + 1, end)
                 continue
             stop = next((chunk for chunk in range(at + 1, stop) if chunk in in_flight), stop)
             self._wanted.remove(at, stop)

@@ -212,6 +212,11 @@ class Endpoint:
         problem = problem_with(handshake.options, swarm.content.metadata, initiating=True, strict=self._strict)
         if problem is not None:
             return f"HANDSHAKE with {problem}"
+        own = swarm.channels.get(handshake.source_channel)
+        if own is not None and own.state is State.OPENING:
+            swarm.drop_own(own, own.address, now)
+            self._bury(swarm)
+            return "our own HANDSHAKE"
         known = self._crossing(swarm, handshake, address)
         if known is not None:
             if known.initiated:
@@ -292,6 +297,9 @@ class Endpoint:
     def _settle(self, swarm: Swarm, now: float) -> None:
         had = swarm.content.have.total
         swarm.settle(now)
+        if swarm.touched:
+            self._dirty.update((channel, None) for channel in swarm.touched if channel.state is State.OPEN)
+            swarm.touched = {}
         if swarm.restless:
             swarm.wake_all()
         elif swarm.content.have.total == had:

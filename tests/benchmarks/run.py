@@ -1,4 +1,4 @@
-"""Run every benchmark of this folder, one after the other: `make bench`. Names on the command line choose among them."""
+"""Run every benchmark of this folder, one after the other: `make bench`. Arguments choose among them by name."""
 
 import subprocess
 import sys

@@ -58,6 +58,13 @@ class HeldContent:
     content_size: int | None
     refused: int
 
+    def octets(self, chunk_size: int) -> int:
+        """How many octets of the content are held."""
+        missing = 0
+        if self.content_size is not None and self.tree.chunk_count is not None:
+            missing = self.tree.chunk_count * chunk_size - self.content_size  # in the last chunk
+        return self.have.total * chunk_size - missing
+
 
 @attrs.frozen
 class Claims:

@@ -168,7 +168,7 @@ async def _stream(plan: _Plan, party: list[_Peer]) -> _Run:
         url = (await _answer(children, "tracker", "url", "tracker", "--listen", _LOCAL))["url"]
         note(f"tracker: {url}")
         words = ["--tracker", url, "--listen", _LOCAL, "--upload-limit", f"{plan.upload_limit:.0f}"]
-        source = await _answer(children, "source", "uri", "seed", str(plan.file), *words)
+        source = await _answer(children, "source", "uri", "seed", *words, "--", str(plan.file))
         note(f"source: {octets(plan.size)} at {octets(plan.upload_limit)}/s on {source['listen']}\n{source['uri']}")
         started = time.monotonic()
         for peer in party:

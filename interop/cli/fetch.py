@@ -173,7 +173,7 @@ class _Fetch:
     async def run(self) -> int:
         request, partial = self._request, self._partial
         held = await self._resume()
-        resumed = held.have.total * request.uri.metadata.chunk_size
+        resumed = held.octets(request.uri.metadata.chunk_size)
         if held.content_size is not None and held.have.total == held.tree.chunk_count:
             await asyncio.to_thread(partial.finish, held.content_size)
             _report(request, _Outcome(held.content_size, 0.0, held.content_size, held.refused), None)
@@ -186,7 +186,7 @@ class _Fetch:
                 size = await self._follow(peer, held)
                 seconds = time.monotonic() - started
                 await asyncio.to_thread(partial.finish, size)
-                _report(request, _Outcome(size, seconds, min(resumed, size), held.refused), peer)
+                _report(request, _Outcome(size, seconds, resumed, held.refused), peer)
             await _seed_on(peer, request)
         return 0
 
@@ -202,7 +202,7 @@ class _Fetch:
             except OSError as exc:
                 raise FailureError(f"cannot read {self._partial.part}: {reason(exc)}") from exc
         if held.have or held.refused:
-            found = octets(held.have.total * self._request.uri.metadata.chunk_size)
+            found = octets(held.octets(self._request.uri.metadata.chunk_size))
             wrong = f", {held.refused} chunks are not right any more" if held.refused else ""
             note(f"resuming: {found} are there and verified{wrong}")
         return held

@@ -101,7 +101,7 @@ class _Adapter:
         except _HangUpError:
             return
         except TimeoutError:
-            await _send(send, 408, [(b"connection", b"close")], b"", is_head=False)
+            await _send(send, 408, _hang_up(scope), b"", is_head=False)
             return
         request = self._server.Request(
             method=scope["method"], target=_target(scope), headers=_headers(scope), body=body
@@ -111,7 +111,7 @@ class _Adapter:
         self._arm()
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
         if not is_whole:
-            headers.append((b"connection", b"close"))
+            headers += _hang_up(scope)
         # A client that left while the answer was made is no error of anybody's.
         with contextlib.suppress(OSError):
             await _send(send, response.status, headers, response.body, is_head=scope["method"] == "HEAD")
@@ -175,6 +175,11 @@ def _target(scope: Scope) -> str:
 
 def _headers(scope: Scope) -> tuple[tuple[str, str], ...]:
     return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
+
+
+def _hang_up(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What ends the connection with the response, so that the rest of a body goes unread; HTTP/2 has no such header."""
+    return [(b"connection", b"close")] if scope.get("http_version", "1.1").startswith("1") else []
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, is_head: bool) -> None:

@@ -83,7 +83,9 @@ class Upload:
         self._data_size = len(codec.data_header(1, 0, 0, 0, []))
         self._integrity_size = len(codec.encode(1, [Integrity(0, 0, bytes(codec.hash_size))])) - CHANNEL_ID_SIZE
         self.flight = 0
-        self.knows_size = content.metadata.content_size is not None
+        # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
+        # even then, since the peer may have joined by a URI without the size.
+        self.knows_size = content.metadata.content_size is not None and content.chunk_count == 1
         self.chunks_sent = self.chunks_lost = self.octets_sent = 0
 
     @property

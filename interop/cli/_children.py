@@ -41,7 +41,10 @@ class Child:
 
 
 class Children:
-    """Any number of child processes. Leaving the `async with` ends them; a child that ends earlier is a failure."""
+    """Any number of child processes. Leaving the `async with` ends them; a child that ends earlier is a failure.
+
+    The first one is what the others talk to, and ends last, so that they can say goodbye.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,16 +58,8 @@ class Children:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
-                child.process.terminate()
-        ending = [asyncio.create_task(child.process.wait()) for child in self._children]
-        if ending:
-            _, late = await asyncio.wait(ending, timeout=_GRACE)
-            for child in self._children if late else ():
-                with contextlib.suppress(ProcessLookupError):
-                    child.process.kill()
-            await asyncio.gather(*ending)
+        await _end(self._children[1:])
+        await _end(self._children[:1])
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
@@ -72,8 +67,8 @@ class Children:
             self._ended.exception()  # it was told already, or no longer matters
         self._ended.cancel()
 
-    async def start(self, name: str, take: Callable[[Fields], None], *words: str) -> Child:
-        """Start `ietf-p2p` with `words` and `--json`; `take` is given every object that it prints."""
+    async def start(self, name: str, take: Callable[[Fields], None], command: str, *words: str) -> Child:
+        """Start a command of `ietf-p2p` with `--json`; `take` is given every object that it prints."""
         log = self._folder / f"{name.replace(' ', '-')}.log"
         parent = os.getpid()
         with log.open("wb") as stderr:
@@ -81,8 +76,9 @@ class Children:
                 sys.executable,
                 "-m",
                 "interop",
-                *words,
+                command,
                 "--json",
+                *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
@@ -119,6 +115,19 @@ class Children:
             task.cancel()
             raise
         return task.result()
+
+
+async def _end(children: list[Child]) -> None:
+    """Ask the processes to end, and kill those that do not."""
+    ending = {asyncio.create_task(child.process.wait()): child for child in children}
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            child.process.terminate()
+    late = (await asyncio.wait(ending, timeout=_GRACE))[1] if ending else set()
+    for task in late:
+        with contextlib.suppress(ProcessLookupError):
+            ending[task].process.kill()
+        await task
 
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

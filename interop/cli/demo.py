@@ -183,7 +183,7 @@ async def _stream(plan: _Plan, party: list[_Peer]) -> _Run:
         return _Run(time.monotonic() - started, source["listen"])
 
 
-async def _answer(children: Children, name: str, key: str, *words: str) -> Fields:
+async def _answer(children: Children, name: str, key: str, command: str, *words: str) -> Fields:
     """Start a process and wait for the first object with this key that it prints."""
     answer: asyncio.Future[Fields] = asyncio.get_running_loop().create_future()
 
@@ -191,7 +191,7 @@ async def _answer(children: Children, name: str, key: str, *words: str) -> Field
         if key in event and not answer.done():
             answer.set_result(event)
 
-    await children.start(name, take, *words)
+    await children.start(name, take, command, *words)
     return await children.until(answer)
 
 

@@ -1,5 +1,7 @@
 """interop.__main__ and what every command shares: one line for a mistake, exit statuses, help, displays."""
 
+import io
+import json
 import os
 import re
 import subprocess
@@ -11,7 +13,7 @@ import pytest
 from interop.__main__ import main
 from interop.cli._errors import FailureError, MistakeError, one_line
 from interop.cli._options import host_port, rate, text_of
-from interop.cli._progress import Snapshot, duration, octets, sentence
+from interop.cli._progress import Snapshot, display, duration, octets, sentence
 
 _COMMANDS = ["tracker", "seed", "fetch", "demo", "conformance"]
 
@@ -151,3 +153,52 @@ def test_a_line_of_progress_tells_share_rate_peers_and_eta() -> None:
     assert sentence("fetching", snapshot) == "fetching: 25.0 % of 100.0 MB, 5.0 MB/s, 3 peers, ETA 0:15"
     assert sentence("seeding", Snapshot(7, None, 0.0, 1)) == "seeding: 7 B, 0 B/s, 1 peer"
     assert Snapshot(0, 10, 0.0).remaining is None
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with display("fetching") as shown:
+        shown.show(Snapshot(50, 100, 10.0, 2))
+    written = terminal.getvalue()
+    assert "fetching" in written
+    assert "50.0 % of 100 B  10 B/s  2 peers  ETA 0:05" in written
+
+
+def test_work_that_has_nothing_to_do_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with display("verifying"):
+        pass
+    assert terminal.getvalue() == ""
+
+
+def test_elsewhere_a_line_comes_now_and_then_and_only_with_news(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("interop.cli._progress.time.monotonic", lambda: now)
+    with display("seeding") as shown:
+        for now in (0.5, 2.0, 2.5, 4.0, 6.0):
+            shown.show(Snapshot(100 if now < 6 else 200, None, 0.0, 1))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "seeding: 100 B, 0 B/s, 1 peer\nseeding: 200 B, 0 B/s, 1 peer\n"
+
+
+def test_programs_get_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    with display("fetching", as_json=True) as shown:
+        shown.show(Snapshot(50, 100, 10.4, 2))
+    assert json.loads(capsys.readouterr().out) == {
+        "event": "progress",
+        "doing": "fetching",
+        "octets": 50,
+        "total": 100,
+        "octets_per_second": 10,
+        "peers": 2,
+    }

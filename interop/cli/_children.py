@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
-import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from interop._lifetime import with_us
 from interop.cli._errors import FailureError
 
 Fields: TypeAlias = dict[str, Any]
 _Result = TypeVar("_Result")
-# prctl(2): the signal that the kernel sends a process when its parent ends, even by kill -9.
-_PR_SET_PDEATHSIG = 1
 # A line of a child's output is a JSON object about at most some thousand peers.
 _MAX_LINE = 1024 * 1024
 # Seconds that a child may take to leave the swarm before it is killed.
@@ -70,7 +66,6 @@ class Children:
     async def start(self, name: str, take: Callable[[Fields], None], command: str, *words: str) -> Child:
         """Start a command of `ietf-p2p` with `--json`; `take` is given every object that it prints."""
         log = self._folder / f"{name.replace(' ', '-')}.log"
-        parent = os.getpid()
         with log.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -83,7 +78,7 @@ class Children:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
                 limit=_MAX_LINE,
-                preexec_fn=lambda: _die_with(parent),
+                preexec_fn=with_us(),
             )
         child = Child(name, process, log)
         self._children.append(child)
@@ -128,15 +123,3 @@ async def _end(children: list[Child]) -> None:
         with contextlib.suppress(ProcessLookupError):
             ending[task].process.kill()
         await task
-
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def _die_with(parent: int) -> None:
-    """In the child, before it becomes another program: ask to be ended with the parent, unless it has ended by now."""
-    if _libc is None:
-        return
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(1)

@@ -93,6 +93,10 @@ def test_a_file_that_cannot_be_streamed_is_a_mistake(cli, tmp_path: Path, name: 
     assert err.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_made_is_a_mistake(cli, content: Path) -> None:
+    assert cli.run("demo", "--folder", "/proc/demo") == (2, "", "ietf-p2p: /proc/demo: No such file or directory\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_it_however_it_ends(cli, content: Path, number: int) -> None:
     process = cli.start("demo", "--file", content, "--peers", "2", "--upload-limit", "50K")

@@ -172,6 +172,10 @@ class Download:
         self.outstanding.clear()
         return ranges
 
+    def forget_from(self, chunk_count: int) -> None:
+        """There are only so many chunks: what else was asked for, since a peer lied, does not come."""
+        self.outstanding.difference_update([chunk for chunk in self.outstanding if chunk >= chunk_count])
+
     def give_up_half(self) -> list[tuple[int, int]]:
         """Take back the later half of what is outstanding: the peer is slow and another one has nothing to do."""
         chunks = sorted(self.outstanding)

@@ -179,6 +179,7 @@ class Swarm:
         assert content.chunk_count is not None
         for channel in self.channels.values():
             channel.peer_have.remove(content.chunk_count, MAX_CHUNKS)
+            channel.download.forget_from(content.chunk_count)
         self._start_picking()
         self._events.put(SizeKnown(self.swarm_id, content.chunk_count, content.content_size))
         self.restless = True

@@ -201,6 +201,14 @@ def test_giving_up_takes_everything_back():
     assert download.give_up() == []
 
 
+def test_chunks_that_do_not_exist_are_no_longer_waited_for():
+    """A peer lied about the number of chunks, and was asked for the last of them (section 5.6)."""
+    download = Download(1024)
+    download.asked([(5, 9), (1000, 1001)], 10.0)
+    download.forget_from(7)
+    assert download.outstanding == {5, 6}
+
+
 def test_half_of_a_slow_peers_requests_can_be_taken():
     """The later half: what it works on now stays."""
     download = Download(1024)

@@ -99,6 +99,12 @@ def test_a_segment_size_that_no_segment_has_is_refused(mss: int) -> None:
         Ledbat(mss=mss)
 
 
+def test_the_smallest_values_are_accepted() -> None:
+    """RFC 6817 section 2.5: slight deviations may be warranted; a gain for decrease may equal the other."""
+    flow = Ledbat(mss=1, init_cwnd=1, min_cwnd=1, base_history=1, gain=0.5, decrease_gain=0.5)
+    assert flow.cwnd == 1
+
+
 def test_an_unknown_slow_start_is_refused() -> None:
     """RFC 6817 section 2.2."""
     with pytest.raises(ParameterError, match=r"^slow_start is 'fast'; it must be \"off\" or \"rfc5681\""):
@@ -280,7 +286,7 @@ def test_the_window_is_never_longer_than_the_longest_of_tcp() -> None:
     for step in range(40):
         flow.on_sent(sent=max(flow.cwnd - flow.flightsize, 0), now=step * 0.1)
         flow.on_ack(acked=flow.flightsize, delays_us=[0], rtt=0.1, now=step * 0.1 + 0.1)
-    assert flow.cwnd == MAX_CWND
+    assert flow.cwnd == 2**30
 
 
 # -- loss and ECN ----------------------------------------------------------------------------------------------------
@@ -538,6 +544,20 @@ def test_after_a_timeout_slow_start_leads_back_to_half_of_what_was_in_flight() -
     assert windows[:2] == [4000, 7000]
     assert windows[2] == 8000
     assert not flow.slow_start
+
+
+@pytest.mark.parametrize(("left", "threshold"), [(2000, 2000), (6000, 3000), (40_000, 8000)])
+def test_the_threshold_after_a_timeout_is_half_of_what_was_in_flight(left: int, threshold: int) -> None:
+    """RFC 5681 equation (4), at least 2 * SMSS; and at most half of the window, whatever else is still in flight."""
+    flow, now = slow_starting(16)
+    if left > 16_000:
+        flow.on_sent(sent=left - 16_000, now=now)
+    else:
+        flow.on_ack(acked=16_000 - left, delays_us=[], rtt=None, now=now + 0.001)
+    flow.on_timeout(now + 10.0)
+    flow.on_sent(sent=20_000, now=now + 10.0)
+    flow.on_ack(acked=20_000, delays_us=[20_000], rtt=None, now=now + 10.1)
+    assert (flow.slow_start, flow.cwnd) == (False, threshold)
 
 
 def test_a_timeout_that_follows_another_keeps_the_threshold() -> None:

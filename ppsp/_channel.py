@@ -79,6 +79,9 @@ class Channel:
         self._news: list[tuple[int, int]] = []
         self._news_since = 0.0
         self._news_count = 0
+        # An initiator repeats its third datagram until something else than a HANDSHAKE has come.
+        self._confirmed = False
+        self._confirm_at = 0.0
         self._remind_at: float | None = None
         self._reminder_seconds = 1.0
         self._reminding = False
@@ -102,16 +105,27 @@ class Channel:
         self._peer_options = handshake.options
         self._supported = handshake.options.supported_messages
         self._created_at = self.last_received = self.last_sent = now
-        self.answer_again(length)
+        self.answer_again(length, now)
 
-    def answer_again(self, length: int) -> None:
+    def answer_again(self, length: int, now: float) -> None:
         """The first HANDSHAKE came again: its answer was lost (section 8.2: no second channel)."""
+        self._created_at = now
         self._handshake_due = True
         self._answer_room = length
+
+    @property
+    def initiator_id(self) -> int:
+        """The channel ID of the peer that sent the first HANDSHAKE."""
+        return self.channel_id if self.initiated else self.remote_id
+
+    def confirm(self) -> None:
+        """Send something, so that the responder sees its channel ID (section 3.1.1 step 7)."""
+        self._must_send = True
 
     def _establish(self, now: float) -> None:
         self.state = State.OPEN
         self.opened_at = now
+        self._confirm_at = now + 1.0
         self._must_send = True
         for start, stop in self.swarm.content.have:
             self.add_news(start, stop, now)
@@ -130,6 +144,7 @@ class Channel:
             self._establish(now)
         self.last_received = now
         self._unanswered = 0
+        self._hear(messages, now)
         reason = self._act_on(messages, now)
         if self._acked:
             acked, self._acked = self._acked, []
@@ -142,6 +157,13 @@ class Channel:
             if not any(type(message) is Data for message in messages):
                 self.download.keep_hashes(hashes)
         return reason or (str(error) if error else None)
+
+    def _hear(self, messages: Sequence[Message], now: float) -> None:
+        """Take note of what tells whether the third datagram of the handshake arrived."""
+        if self.initiated:
+            self._confirmed = self._confirmed or not (messages and isinstance(messages[0], Handshake))
+        elif not messages and now - self.opened_at < _limits.HALF_OPEN_SECONDS:
+            self._must_send = True  # the initiator asks whether anybody is there
 
     def _act_on(self, messages: Sequence[Message], now: float) -> str | None:
         for message in messages:
@@ -324,6 +346,8 @@ class Channel:
             deadline = min(deadline, self._news_at())
         elif self._remind_at is not None:
             deadline = min(deadline, self._remind_at)
+        if self.initiated and not self._confirmed:
+            deadline = min(deadline, self._confirm_at)
         for other in (self.upload.deadline(), self.download.lapses_at(), self.swarm.looks_again_at(self)):
             if other is not None and other < deadline:
                 deadline = other
@@ -354,6 +378,15 @@ class Channel:
         if now >= self._dead_at() and self._unanswered >= _limits.DEAD_DATAGRAMS:
             self.swarm.drop(self, "the peer is dead: nothing came for three minutes", now, tell=False)
             return
+        if self.initiated and not self._confirmed and now >= self._confirm_at:
+            if now - self.opened_at >= _limits.HALF_OPEN_SECONDS:
+                self.swarm.drop(self, "the peer fell silent after its HANDSHAKE", now, tell=True)
+                return
+            # After one second, three, seven, and the end after ten.
+            self._confirm_at = min(
+                2 * self._confirm_at - self.opened_at + 1.0, self.opened_at + _limits.HALF_OPEN_SECONDS
+            )
+            self._must_send = True
         self.upload.handle_timer(now)
         self.download.idle = False
         if self._remind_at is not None and now >= self._remind_at and not self._news:

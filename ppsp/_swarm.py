@@ -7,7 +7,6 @@ from typing import TypeAlias
 from ppsp import _limits
 from ppsp._channel import Channel, State
 from ppsp._content import Content, Reception
-from ppsp._download import Download
 from ppsp._events import EventQueue
 from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
@@ -91,10 +90,16 @@ class Swarm:
     # What channels report
 
     def established(self, channel: Channel, now: float) -> None:
-        """The channel's handshake is complete; an older channel to the same address is the peer's former life."""
+        """The channel's handshake is complete: of several channels to one address one is kept."""
         for other in [other for other in self.channels.values() if other.address == channel.address]:
-            if other is not channel and other.state is not State.HALF_OPEN:
-                self.drop(other, "the peer opened another channel", now, tell=False)
+            if other is channel or other.state is State.HALF_OPEN:
+                continue
+            crossing = other.initiated != channel.initiated and now - other.opened_at < _limits.HALF_OPEN_SECONDS
+            if other.state is State.OPEN and crossing and other.initiator_id < channel.initiator_id:
+                # Both peers called at once, and both know both IDs: they keep the same one.
+                self.drop(channel, "the other channel to the peer is kept", now, tell=True)
+                return
+            self.drop(other, "the peer opened another channel", now, tell=crossing)
         self._events.put_peer(PeerConnected(self.swarm_id, channel.address))
 
     def peer_has(self, channel: Channel, start: int, stop: int) -> list[tuple[int, int]]:
@@ -233,7 +238,7 @@ class Swarm:
         channel.last_looked = now
         if channel.state is not State.OPEN or self.failed or download.choked or download.idle:
             return
-        if self._announced or now < self._rests_until(download):
+        if self._announced or now < self._rests_until(channel):
             return
         if self._picker is None:
             self._probe(channel, now)
@@ -303,7 +308,7 @@ class Swarm:
         download = channel.download
         if download.outstanding or download.choked or self._announced or self.failed or not channel.peer_have:
             return None
-        rested = self._rests_until(download)
+        rested = self._rests_until(channel)
         if self._picker is None:
             at = max(self._probing_until, rested)
         elif download.idle:
@@ -312,9 +317,17 @@ class Swarm:
             at = rested
         return at if at > channel.last_looked else None
 
-    def _rests_until(self, download: Download) -> float:
-        """A peer that let its requests lapse is left alone for a while, unless it is the only one."""
-        return download.resting_until if len(self.channels) > 1 else -math.inf
+    def _rests_until(self, channel: Channel) -> float:
+        """A peer that let its requests lapse is left alone for a while, if there is another one to ask."""
+        until = channel.download.resting_until
+        if any(
+            other.download.resting_until < until
+            and other.peer_have
+            and not (other.download.choked or other.download.idle)
+            for other in self.channels.values()
+        ):
+            return until
+        return -math.inf
 
     def lapsed(self, channel: Channel, now: float) -> None:
         """The peer let its requests lapse: others are asked, and it is told (section 3.8)."""
@@ -349,7 +362,7 @@ class Swarm:
         """Close the channel; `tell` says so to the peer (section 3.1.1 step 8)."""
         if channel.state is State.CLOSED:
             return
-        replaced = channel.state is State.OPENING and self.open_to(channel.address) is not channel
+        replaced = self.open_to(channel.address) is not channel
         if channel.state is not State.HALF_OPEN and not replaced:
             self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason))
         channel.state = State.CLOSED

@@ -217,13 +217,15 @@ class Endpoint:
             swarm.drop_own(own, own.address, now)
             self._bury(swarm)
             return "our own HANDSHAKE"
-        known = self._crossing(swarm, handshake, address)
+        known = self._crossing(swarm, handshake, address, now)
         if known is not None:
-            if known.initiated:
-                return "HANDSHAKE crossing ours"
-            known.answer_again(len(data))
             self._dirty[known] = None
-            return None
+            if not known.initiated:
+                known.answer_again(len(data), now)
+                return None
+            if known.state is State.OPEN:
+                known.confirm()  # the peer has answered ours, and waits for our third datagram
+            return "HANDSHAKE crossing ours"
         refusal = self._refusal(swarm, address)
         if refusal is not None:
             return refusal
@@ -234,16 +236,17 @@ class Endpoint:
         self._after(channel)
         return reason
 
-    def _crossing(self, swarm: Swarm, handshake: Handshake, address: Address) -> Channel | None:
+    def _crossing(self, swarm: Swarm, handshake: Handshake, address: Address, now: float) -> Channel | None:
         """The channel that this first HANDSHAKE repeats, or one of ours that crossed it and is to be kept."""
         for channel in swarm.channels.values():
             if channel.address != address:
                 continue
             if not channel.initiated and channel.remote_id == handshake.source_channel:
                 return channel
-            ours_first = channel.channel_id < handshake.source_channel and channel.tries <= _CROSSING_TRIES
-            if channel.state is State.OPENING and ours_first:
-                return channel
+            if channel.initiated and channel.channel_id < handshake.source_channel:
+                young = channel.state is State.OPEN and now - channel.opened_at < _limits.HALF_OPEN_SECONDS
+                if young or (channel.state is State.OPENING and channel.tries <= _CROSSING_TRIES):
+                    return channel
         return None
 
     def _refusal(self, swarm: Swarm, address: Address) -> str | None:

@@ -674,6 +674,19 @@ def test_a_choke_in_the_reply_counts(bench, peer):
     assert peer.take(Request) == []
 
 
+def test_the_third_datagram_is_repeated_until_the_responder_says_something(lab, seven):
+    """Section 12.1.2: else the responder gives its half-open state up, and the initiator never learns."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.accept()
+    bench.advance(8.0)
+    assert 3 <= len(peer.raw()) <= 10
+    peer.send()
+    bench.advance(30.0)
+    assert peer.raw() == []
+
+
 @pytest.mark.parametrize(
     "change",
     [

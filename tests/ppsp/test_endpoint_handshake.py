@@ -470,6 +470,31 @@ def test_crossing_handshakes_end_with_a_transfer_even_when_some_are_lost(lab, se
     assert bytes(fetcher.store.octets) == seven.content
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("seed", range(4))
+def test_any_single_datagram_of_a_crossing_may_be_lost(lab, seven, seed, side, lost):
+    """Both sides must come to keep the same channel."""
+    network = lab.Network(seed=seed)
+    hosts = [network.host().seed(seven), network.host().leech(seven)]
+    carry, count = network.carry, [0]
+
+    def lossy(source, address, octets):
+        if source is hosts[side]:
+            count[0] += 1
+            if count[0] == lost:
+                return
+        carry(source, address, octets)
+
+    network.carry = lossy
+    hosts[0].endpoint.connect(seven.root, hosts[1].address, network.now)
+    hosts[1].endpoint.connect(seven.root, hosts[0].address, network.now)
+    network.run(lambda: hosts[1].complete, seconds=15.0)
+    network.run_for(400.0)
+    assert [len(host.endpoint._channels) for host in hosts] == [1, 1]
+    assert [event for host in hosts for event in host.seen(PeerDisconnected)] == []
+
+
 def test_a_firewall_that_lets_only_one_direction_begin_does_not_stop_crossing_peers(lab, seven):
     """The first HANDSHAKEs of one side never arrive: the other's is answered in the end."""
     for blocked in (0, 1):
@@ -541,6 +566,15 @@ def test_a_half_open_channel_is_forgotten_soon(bench, peer):
     bench.advance(_limits.HALF_OPEN_SECONDS + 0.1)
     assert bench.channels == 0
     assert bench.events(PeerDisconnected) == []
+
+
+def test_a_repeated_handshake_renews_the_half_open_channel(bench, peer):
+    """The initiator is alive; its answer, or the third datagram, was lost."""
+    peer.hello()
+    bench.advance(_limits.HALF_OPEN_SECONDS - 1.0)
+    peer.hello()
+    bench.advance(3.0)
+    assert bench.channels == 1
 
 
 def test_only_so_many_channels_are_half_open(lab, bench, seven):

@@ -315,6 +315,28 @@ def test_the_third_datagram_of_a_seeder_may_be_lost(lab, seven):
     assert count[0] > 2
 
 
+def test_a_leecher_that_called_a_leecher_is_not_forgotten(lab, seven):
+    """Its third datagram was lost, and it has nothing to say; later the other has something to offer."""
+    network = lab.Network()
+    first = network.host().leech(seven)
+    second = network.host().leech(seven)
+    carry, count = network.carry, [0]
+
+    def lossy(host, address, octets):
+        if host is second:
+            count[0] += 1
+            if count[0] == 2:
+                return
+        carry(host, address, octets)
+
+    network.carry = lossy
+    second.connect(first)
+    network.run_for(30.0)
+    source = network.host().seed(seven)
+    first.connect(source)
+    network.run(lambda: second.complete, seconds=10.0)
+
+
 @pytest.mark.parametrize("blackout", [1.0, 5.0, 30.0, 170.0])
 def test_a_transfer_survives_a_blackout(lab, blackout):
     """Shorter than the three minutes of section 3.12: requests lapse, timeouts back off, then it goes on."""

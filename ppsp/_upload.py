@@ -1,7 +1,8 @@
 """The sending half of a channel: what the peer asked for, what is in flight to it, and what was lost."""
 
+import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ppsp._content import Content
 from ppsp._limits import BURST_CHUNKS, MAX_DATAGRAM, MAX_REQUEST_RANGES, MAX_UDP_PAYLOAD
@@ -33,6 +34,7 @@ class Upload:
     """Serves one peer's requests under its congestion window. Chunk ranges are half-open, sizes octets of chunks."""
 
     __slots__ = (
+        "_acked",
         "_cancelled",
         "_codec",
         "_content",
@@ -44,6 +46,7 @@ class Upload:
         "_latest_acked",
         "_lost",
         "_min_rtt",
+        "_newest",
         "_peer_have",
         "_probe",
         "_probes",
@@ -72,7 +75,10 @@ class Upload:
         self._in_flight: dict[int, _Sent] = {}
         # Of what is in flight, the chunks that the peer no longer wants.
         self._cancelled: set[int] = set()
-        self._latest_acked = -1.0
+        # What the datagram being read acknowledges: octets, and the record that was sent last.
+        self._acked = 0
+        self._newest: _Sent | None = None
+        self._latest_acked = -math.inf
         self._touched = 0.0
         self._srtt: float | None = None
         self._min_rtt = 0.0
@@ -136,21 +142,36 @@ class Upload:
         self._wanted.clear()
         self._lost.clear()
 
-    def peer_has(self, start: int, stop: int, now: float) -> None:
-        """The peer said in a HAVE that it has chunks it was not known to have."""
-        self.knows_size = True
-        acked = self._arrived([(start, stop)])[0]
-        if acked:
-            self._controller.on_ack(acked=acked, delays_us=(), rtt=None, now=now)
+    def peer_has(self, start: int, stop: int) -> None:
+        """The peer said, in a HAVE or an ACK, that it has chunks it was not known to have: it no longer wants them.
 
-    def on_acks(self, parts: Sequence[tuple[int, int]], delays: Iterable[int], now: float) -> None:
-        """The ACKs of one datagram: `parts` are the chunks not known to have arrived, `delays` as on the wire."""
+        `end_datagram` follows when all of the datagram is read: its delay samples may stand before or behind.
+        """
         self.knows_size = True
-        acked, newest = self._arrived(parts)
-        if not acked:
+        self._known.add(start, stop)
+        self._not_wanted(start, stop)
+        if not self._in_flight:
+            return
+        sent = self._sent_in(start, stop)
+        self._cancelled.difference_update(sent)
+        for record in [self._in_flight.pop(chunk) for chunk in sent]:
+            self.flight -= record[1]
+            self._acked += record[1]
+            if self._newest is None or record[0] >= self._newest[0]:
+                self._newest = record
+
+    def end_datagram(self, delays: Sequence[int], now: float) -> None:
+        """A datagram with a HAVE or an ACK was read; `delays` are the samples of its ACKs, as on the wire."""
+        newest, self._newest = self._newest, None
+        acked, self._acked = self._acked, 0
+        if newest is None:
+            return
+        if not delays:
+            # A HAVE may have waited for company: it says that the chunks arrived, and nothing of the path.
+            self._controller.on_ack(acked=acked, delays_us=(), rtt=None, now=now)
             return
         rtt = None
-        if newest is not None and not newest[2]:
+        if not newest[2]:
             rtt = max(now - newest[0], 0.0)
             if self._srtt is None:
                 self._srtt = self._min_rtt = rtt
@@ -161,28 +182,10 @@ class Upload:
         self._controller.on_ack(acked=acked, delays_us=samples, rtt=rtt, now=now)
         self._probes = self._timeouts = 0
         self._touched = now
-        if newest is not None and not (newest[2] and now - newest[0] < self._min_rtt):
+        if not (newest[2] and now - newest[0] < self._min_rtt):
             # (What was sent twice and is acknowledged sooner than can be was delayed, not lost: RFC 8985 section 6.2.)
             self._latest_acked = max(self._latest_acked, newest[0])
             self._detect_losses(now)
-
-    def _arrived(self, parts: Iterable[tuple[int, int]]) -> tuple[int, _Sent | None]:
-        in_flight = self._in_flight
-        acked = 0
-        newest: _Sent | None = None
-        for start, stop in parts:
-            self._known.add(start, stop)
-            self._not_wanted(start, stop)
-            if not in_flight:
-                continue
-            sent = self._sent_in(start, stop)
-            self._cancelled.difference_update(sent)
-            for record in [in_flight.pop(chunk) for chunk in sent]:
-                acked += record[1]
-                if newest is None or record[0] >= newest[0]:
-                    newest = record
-        self.flight -= acked
-        return acked, newest
 
     def _detect_losses(self, now: float) -> None:
         before = self._latest_acked - max((self._srtt or 0.0) * _REORDERING, _MIN_REORDERING_SECONDS)

@@ -55,8 +55,15 @@ class Server:
 
     def ack(self, start, stop, delay_us=1000):
         """The peer acknowledges chunks, half-open."""
-        parts = self.peer_have.add(start, stop)
-        self.upload.on_acks(parts, [delay_us], self.now)
+        for part in self.peer_have.add(start, stop):
+            self.upload.peer_has(*part)
+        self.upload.end_datagram([delay_us], self.now)
+
+    def have(self, start, stop):
+        """The peer says in a HAVE that it has chunks, half-open."""
+        for part in self.peer_have.add(start, stop):
+            self.upload.peer_has(*part)
+        self.upload.end_datagram([], self.now)
 
     def tick(self):
         """Wait for the deadline and handle it."""
@@ -213,8 +220,7 @@ def test_peaks_are_sent_until_the_peer_has_acknowledged_something(server):
 
 def test_a_have_shows_that_the_peer_knows_the_peaks_too(server):
     """T17: a HAVE for something that it was sent is an acknowledgement."""
-    server.peer_have.add(4, 5)
-    server.upload.peer_has(4, 5, server.now)
+    server.have(4, 5)
     server.upload.request(0, 1)
     assert (0, 3) not in [(message.start, message.end) for message in server.send()[0][:-1]]
 
@@ -365,8 +371,7 @@ def test_a_cancelled_chunk_can_be_asked_for_again(server):
 def test_a_have_is_an_implicit_cancel(server):
     """Section 3.8: "Peer Q MUST also cancel the previous REQUEST(s)"."""
     server.upload.request(0, 7)
-    server.peer_have.add(2, 5)
-    server.upload.peer_has(2, 5, server.now)
+    server.have(2, 5)
     assert sorted(server.chunks()) == [0, 1, 5, 6]
 
 
@@ -427,8 +432,8 @@ def test_delays_are_read_modulo_2_to_the_64(server, wire, sample):
 def test_several_samples_of_a_datagram_go_to_the_controller_in_order(server):
     server.upload.request(0, 7)
     server.send()
-    parts = server.peer_have.add(0, 7)
-    server.upload.on_acks(parts, [30, 10, 20], server.now)
+    server.upload.peer_has(0, 7)
+    server.upload.end_datagram([30, 10, 20], server.now)
     assert server.window.acks[0][2] == [30, 10, 20]
 
 
@@ -444,7 +449,8 @@ def test_an_ack_counts_once(server):
     server.send()
     server.ack(0, 2)
     server.ack(0, 2)
-    server.upload.on_acks([(0, 2)], [5], server.now)
+    server.upload.peer_has(0, 2)
+    server.upload.end_datagram([5], server.now)
     assert sum(acked for _, acked, _, _ in server.window.acks) == 2048
     assert server.upload.flight == 0
 

@@ -272,9 +272,10 @@ class Channel:
         options = replying_options(swarm.content.metadata, self._peer_options)
         messages: list[Message] = [Handshake(self.channel_id, options)]
         datagram = swarm.codec.encode(self.remote_id, messages)
-        for start, stop in islice(swarm.content.have, _limits.MAX_HANDSHAKE_HAVES):
-            if not self._understands(MessageType.HAVE):
-                break
+        haves = swarm.content.have if self._understands(MessageType.HAVE) else ()
+        for start, stop in islice(haves, _limits.MAX_HANDSHAKE_HAVES):
+            if self.peer_have.covers(start, stop):
+                continue
             messages.append(Have(start, stop - 1))
             longer = swarm.codec.encode(self.remote_id, messages)
             if len(longer) > self._answer_room:

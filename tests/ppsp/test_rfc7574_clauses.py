@@ -2,7 +2,7 @@
 
 import pytest
 
-from ppsp.messages import Ack, Data, Have, Request
+from ppsp.messages import Ack, Data, Handshake, Have, Request
 
 
 @pytest.fixture
@@ -29,6 +29,15 @@ def test_a_request_behind_a_have_or_an_ack_stands_and_one_before_it_does_not(ben
     assert sorted(data.start for data in peer.take(Data)) == [0, 1, 2]
     peer.send(Request(4, 6), type(knows)(4, 6, *([5] if isinstance(knows, Ack) else [])))
     assert peer.take(Data) == []
+
+
+# Section 3.2
+
+
+def test_the_answer_to_a_peer_that_has_everything_holds_no_have(bench, peer):
+    """Section 3.2 SHOULD NOT; the peer says what it has behind its first HANDSHAKE."""
+    peer.hello(peer.have_all())
+    assert [type(message) for message in peer.take()] == [Handshake]
 
 
 # Sections 3.4 and 8.7

@@ -198,3 +198,91 @@ def test_with_a_named_peer_no_tracker_is_needed() -> None:
             assert await peer.completed() == len(_CONTENT)
 
     _run(main)
+
+
+class _FakeTracker:
+    """Stands for a TrackerSession, and notes what it is told."""
+
+    def __init__(self, told: list[str], on_peers: Callable[[bytes, list[tuple[str, int]]], None]) -> None:
+        self.told = told
+        self.on_peers = on_peers
+        self.sought = asyncio.Event()
+
+    def join(self, swarm_id: bytes, peer_mode: str) -> None:
+        assert swarm_id == _URI.metadata.swarm_id
+        self.told.append(f"join {peer_mode}")
+
+    async def joined(self, swarm_id: bytes) -> None:
+        pass
+
+    def find(self, swarm_id: bytes) -> None:
+        self.told.append("find")
+        self.sought.set()
+
+    def report(self, swarm_id: bytes, *, uploaded_bytes: int, downloaded_bytes: int, concurrent_links: int) -> None:
+        self.told.append(f"report {concurrent_links}")
+
+    async def close(self) -> None:
+        self.told.append("close")
+
+
+@pytest.fixture
+def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_FakeTracker]:
+    """The sessions that peers open."""
+    opened: list[_FakeTracker] = []
+
+    async def open_session(
+        url: str,
+        peer_id: str,
+        *,
+        listens_on: list[tuple[str, int]],
+        on_peers: Callable[[bytes, list[tuple[str, int]]], None],
+    ) -> _FakeTracker:
+        assert url == "http://tracker/"
+        assert listens_on[0][1] > 0
+        opened.append(_FakeTracker([], on_peers))
+        return opened[-1]
+
+    monkeypatch.setattr("interop.peer.TrackerSession.open", open_session)
+    return opened
+
+
+def test_a_peer_is_a_leech_and_when_complete_a_seeder(trackers: list[_FakeTracker]) -> None:
+    """RFC 7846 section 3.2.3: the peer mode follows the content."""
+    uri = SwarmUri(_URI.metadata, ("http://tracker/",))
+
+    async def main() -> None:
+        async with _source() as source, SwarmPeer(uri, MemoryStore(), local=_LOCAL) as peer:
+            trackers[0].on_peers(_URI.metadata.swarm_id, [source.local_address, ("::1", 9)])
+            await peer.completed()
+
+    _run(main)
+    told = trackers[0].told
+    assert told[0] == "join LEECH"
+    assert told[-2:] == ["join SEEDER", "close"]
+
+
+def test_a_source_joins_as_a_seeder_and_connects_to_nobody(trackers: list[_FakeTracker]) -> None:
+    uri = SwarmUri(_URI.metadata, ("http://tracker/",))
+    store = MemoryStore()
+    store.write(0, _CONTENT)
+
+    async def main() -> None:
+        async with SwarmPeer(uri, store, tree=_tree(), content_size=len(_CONTENT), local=_LOCAL) as peer:
+            trackers[0].on_peers(_URI.metadata.swarm_id, [("127.0.0.1", 9)])
+            await asyncio.sleep(0.1)
+            assert not peer.stats.peers
+
+    _run(main)
+    assert [word for word in trackers[0].told if not word.startswith("report")] == ["join SEEDER", "close"]
+
+
+def test_a_lonely_peer_asks_its_trackers_again(trackers: list[_FakeTracker]) -> None:
+    uri = SwarmUri(_URI.metadata, ("http://tracker/",))
+
+    async def main() -> None:
+        async with SwarmPeer(uri, MemoryStore(), local=_LOCAL):
+            await trackers[0].sought.wait()
+
+    _run(main)
+    assert "report 0" in trackers[0].told

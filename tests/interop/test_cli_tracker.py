@@ -22,7 +22,7 @@ from interop.cli.tracker import command
 from interop.tracker_client import TrackerError, TrackerSession
 from ppsp.tracker import MEDIA_TYPE, ErrorCode, PeerMode, ResponseMessage, parse_response
 
-EXAMPLES = Path(__file__).parents[2].parent / "shared" / "data" / "ppstp_examples"
+EXAMPLES = Path(__file__).parents[1] / "data" / "ppstp_examples"
 POST = {"Content-Type": MEDIA_TYPE}
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]

@@ -13,7 +13,7 @@ from ppsp.constants import HASH_SIZE, ChunkAddressing, MerkleHashFunction
 from ppsp.merkle import MerkleTree, Verdict, hash_chunks
 from ppsp.messages import Data, Integrity
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[1] / "data"
 SEEDER_PORT, LEECHER_PORT = 20010, 20011
 FUNCTIONS = {"sha1": MerkleHashFunction.SHA1, "sha256": MerkleHashFunction.SHA256}
 TEXTS = {"Hello world!": b"Hello world!", "Hello world!\\n": b"Hello world!\n"}

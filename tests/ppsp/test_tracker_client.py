@@ -44,7 +44,7 @@ from ppsp.tracker import (
     parse_request,
 )
 
-EXAMPLES = Path(__file__).parents[2].parent / "shared" / "data" / "ppstp_examples"
+EXAMPLES = Path(__file__).parents[1] / "data" / "ppstp_examples"
 URL = "https://tracker.example.com/video_1"
 ADDRESS = PeerAddr("192.0.2.1", 7001)
 SEEDER, LEECH = PeerMode.SEEDER, PeerMode.LEECH

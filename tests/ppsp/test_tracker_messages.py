@@ -35,7 +35,7 @@ from ppsp.tracker import (
     to_json,
 )
 
-EXAMPLES = Path(__file__).parents[2].parent / "shared" / "data" / "ppstp_examples"
+EXAMPLES = Path(__file__).parents[1] / "data" / "ppstp_examples"
 
 # RFC 7846 section 3 by hand, as a JSON Schema. `peer_info` may be empty: a FIND in an empty swarm MUST have a group.
 STRING = {"type": "string", "minLength": 1}

@@ -41,7 +41,7 @@ from ppsp.tracker import (
 )
 from ppsp.tracker.answers import MAX_ANSWER_OCTETS
 
-EXAMPLES = Path(__file__).parents[2].parent / "shared" / "data" / "ppstp_examples"
+EXAMPLES = Path(__file__).parents[1] / "data" / "ppstp_examples"
 PEER = ("198.51.100.7", 43210)
 HEADERS = (("Content-Type", MEDIA_TYPE),)
 JOIN, LEAVE = Action.JOIN, Action.LEAVE

@@ -116,11 +116,11 @@ class Swarm:
         return parts
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
-        """A chunk came; returns why it was of no use, if it was not."""
+        """A chunk came; returns what is wrong with it, if that ends the conversation."""
         content = self.content
         chunk = message.start
         if self.failed:
-            return "the chunk store has failed"
+            return None
         try:
             reception = content.accept(chunk, message.payload, hashes)
             if reception is Reception.UNVERIFIABLE:
@@ -128,7 +128,7 @@ class Swarm:
                 reception = content.accept(chunk, message.payload, hashes)
         except OSError as exc:
             self._fail(exc)
-            return "the chunk store failed"
+            return None
         delay_us = (int((now + self._epoch) * _MICROSECONDS) - message.timestamp_us) & _DELAY_MASK
         if reception is Reception.ACCEPTED:
             self._accepted(channel, chunk, len(message.payload), delay_us, now)
@@ -159,7 +159,7 @@ class Swarm:
             download.unverifiable += 1
             if not self._learned and chunk in download.outstanding:
                 self._try_another(channel, chunk)
-            return f"DATA {chunk}: {reception.value}"
+            return None  # "the message SHOULD be dropped" (section 5.3), not those behind it
         if reception is Reception.PROVISIONAL:
             self._try_another(channel, chunk)
             return None

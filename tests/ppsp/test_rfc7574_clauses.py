@@ -2,6 +2,7 @@
 
 import pytest
 
+from ppsp.events import DatagramDropped
 from ppsp.messages import Ack, Data, Handshake, Have, Request
 
 
@@ -29,6 +30,23 @@ def test_a_request_behind_a_have_or_an_ack_stands_and_one_before_it_does_not(ben
     assert sorted(data.start for data in peer.take(Data)) == [0, 1, 2]
     peer.send(Request(4, 6), type(knows)(4, 6, *([5] if isinstance(knows, Ack) else [])))
     assert peer.take(Data) == []
+
+
+# Section 5.3
+
+
+def test_a_chunk_without_its_hashes_is_dropped_and_what_stands_behind_it_is_not(lab, seven):
+    """Section 5.3: where data is missing to process a message, "the message SHOULD be dropped": it is not invalid."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    peer = lab.HandPeer(bench, seven)
+    peer.open()
+    peer.take()
+    peer.send(peer.data(0), Have(4, 5), *peer.integrity(4, peaks=False), peer.data(4))
+    messages = peer.take()
+    assert [(ack.start, ack.end) for ack in messages if isinstance(ack, Ack)] == [(4, 4)]
+    assert Request(5, 5) in messages
+    assert bench.events(DatagramDropped) == []
 
 
 # Section 3.2

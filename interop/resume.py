@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 import attrs
 
-from ppsp._ranges import RangeSet
+from ppsp import RangeSet
 from ppsp.errors import MetadataError
 from ppsp.merkle import MerkleTree, Verdict, hash_chunks
 from ppsp.metadata import SwarmMetadata, SwarmUri

@@ -80,7 +80,7 @@ class Channel:
         self._news_since = 0.0
         self._news_count = 0
         # An initiator repeats its third datagram until something else than a HANDSHAKE has come.
-        self._confirmed = False
+        self._confirmed = self._asked_again = False
         self._confirm_at = 0.0
         self._remind_at: float | None = None
         self._reminder_seconds = 1.0
@@ -190,7 +190,12 @@ class Channel:
         if message.source_channel == 0:
             self.swarm.drop(self, "the peer closed the channel", now, tell=False)
         elif message.source_channel != self.remote_id:
-            return "HANDSHAKE with another channel ID on an open channel"
+            if not self._asked_again:
+                return "HANDSHAKE with another channel ID on an open channel"
+            # The peer had forgotten its first answer: this is the one to the HANDSHAKE that was sent again.
+            self._asked_again = False
+            self.remote_id = message.source_channel
+            self._must_send = True
         return None
 
     def _have(self, message: Have | Ack, now: float) -> str | None:
@@ -342,7 +347,7 @@ class Channel:
             deadline = min(deadline, self._news_at())
         elif self._remind_at is not None:
             deadline = min(deadline, self._remind_at)
-        if self.initiated and not self._confirmed:
+        if self._unconfirmed:
             deadline = min(deadline, self._confirm_at)
         for other in (self.upload.deadline(), self.download.lapses_at(), self.swarm.looks_again_at(self)):
             if other is not None and other < deadline:
@@ -350,7 +355,9 @@ class Channel:
         return deadline
 
     def _retry_at(self) -> float:
-        return self.last_sent + (1 << max(self.tries - 1, 0)) if self.tries else self._created_at
+        if not self.tries:
+            return self._created_at
+        return self.last_sent + min(1 << (self.tries - 1), _limits.MAX_HANDSHAKE_GAP)
 
     def _dead_at(self) -> float:
         if self._unanswered >= _limits.DEAD_DATAGRAMS:
@@ -374,15 +381,8 @@ class Channel:
         if now >= self._dead_at() and self._unanswered >= _limits.DEAD_DATAGRAMS:
             self.swarm.drop(self, "the peer is dead: nothing came for three minutes", now, tell=False)
             return
-        if self.initiated and not self._confirmed and now >= self._confirm_at:
-            if now - self.opened_at >= _limits.HALF_OPEN_SECONDS:
-                self.swarm.drop(self, "the peer fell silent after its HANDSHAKE", now, tell=True)
-                return
-            # After one second, three, seven, and the end after ten.
-            self._confirm_at = min(
-                2 * self._confirm_at - self.opened_at + 1.0, self.opened_at + _limits.HALF_OPEN_SECONDS
-            )
-            self._must_send = True
+        if self._unconfirmed and now >= self._confirm_at:
+            self._ask_whether_open(now)
         self.upload.handle_timer(now)
         self.download.idle = False
         if self._remind_at is not None and now >= self._remind_at and not self._news:
@@ -392,6 +392,23 @@ class Channel:
             self.swarm.lapsed(self, now)
         if now >= self.last_sent + _limits.KEEP_ALIVE_SECONDS:
             self._must_send = True
+
+    @property
+    def _unconfirmed(self) -> bool:
+        return self.initiated and not self._confirmed and self._confirm_at < self.opened_at + _limits.CONNECT_SECONDS
+
+    def _ask_whether_open(self, now: float) -> None:
+        """Repeat the third datagram after one second, three and seven; later the first, as the peer may have forgotten.
+
+        A responder need not say anything, so its silence does not close the channel.
+        """
+        age = now - self.opened_at
+        if age < _limits.HALF_OPEN_SECONDS:
+            self._must_send = True
+            self._confirm_at = self.opened_at + min(2 * age + 1.0, _limits.HALF_OPEN_SECONDS)
+        else:
+            self._handshake_due = self._asked_again = True
+            self._confirm_at = now + _limits.HALF_OPEN_SECONDS
 
     def _remind(self, now: float) -> None:
         """Say again what the peer lacks: the HAVE may have been lost."""

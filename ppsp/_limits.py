@@ -35,7 +35,8 @@ DEAD_SECONDS = 180.0
 DEAD_DATAGRAMS = 3
 # Three keep-alives must fit into the three minutes.
 KEEP_ALIVE_SECONDS = 55.0
-# An initiating handshake is repeated after 1 s, 2 s, 4 s ... and given up after this.
+# An initiating handshake is repeated after 1 s, 2 s, then every 4 s, and given up after 30 s: nine tries.
+MAX_HANDSHAKE_GAP = 4.0
 CONNECT_SECONDS = 30.0
 # A request that brought nothing for this long (and four round trips) goes to another peer; libswift forgets it then.
 REQUEST_SECONDS = 1.5

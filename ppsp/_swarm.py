@@ -22,6 +22,7 @@ from ppsp.events import (
 from ppsp.merkle import MAX_CHUNKS
 from ppsp.messages import Cancel, Data, Message, Request
 from ppsp.ports import Address, ChunkPicker
+from ppsp.stats import PeerStats
 
 #: Makes the picker of a swarm once the number of chunks is known: `(chunk_count, seed)`.
 PickerFactory: TypeAlias = Callable[[int, int], ChunkPicker]
@@ -238,7 +239,7 @@ class Swarm:
         channel.last_looked = now
         if channel.state is not State.OPEN or self.failed or download.choked or download.idle:
             return
-        if self._announced or now < self._rests_until(channel):
+        if self._announced or now < self._rests_until(channel, now):
             return
         if self._picker is None:
             self._probe(channel, now)
@@ -308,7 +309,7 @@ class Swarm:
         download = channel.download
         if download.outstanding or download.choked or self._announced or self.failed or not channel.peer_have:
             return None
-        rested = self._rests_until(channel)
+        rested = self._rests_until(channel, channel.last_looked)
         if self._picker is None:
             at = max(self._probing_until, rested)
         elif download.idle:
@@ -317,10 +318,10 @@ class Swarm:
             at = rested
         return at if at > channel.last_looked else None
 
-    def _rests_until(self, channel: Channel) -> float:
+    def _rests_until(self, channel: Channel, now: float) -> float:
         """A peer that let its requests lapse is left alone for a while, if there is another one to ask."""
         until = channel.download.resting_until
-        if any(
+        if until > now and any(
             other.download.resting_until < until
             and other.peer_have
             and not (other.download.choked or other.download.idle)
@@ -364,7 +365,8 @@ class Swarm:
             return
         replaced = self.open_to(channel.address) is not channel
         if channel.state is not State.HALF_OPEN and not replaced:
-            self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason))
+            stats = PeerStats.of(channel)
+            self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason, stats))
         channel.state = State.CLOSED
         del self.channels[channel.channel_id]
         self.closed.append((channel, channel.closing() if tell else None))

@@ -20,7 +20,7 @@ from interop.filestore import FileStore, PartialFile, PartialFileError
 from interop.peer import SwarmPeer
 from interop.resume import HeldContent
 from interop.seeding import SeedError, hash_file, in_thread
-from ppsp._ranges import RangeSet
+from ppsp import RangeSet
 from ppsp.errors import MetadataError
 from ppsp.events import ChunksVerified, Event
 from ppsp.merkle import MerkleTree

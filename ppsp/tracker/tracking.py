@@ -194,7 +194,7 @@ class Tracking:
         if message.stat and not known:
             raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
         for stat in known:
-            peer.swarms[stat.swarm_id].stat = stat
+            self._registry.record(peer, stat)
         self._registry.step(peer, PeerInput.STAT_REPORT, now)
         results = tuple(
             SwarmResult(stat.swarm_id, ResponseType(stat.swarm_id not in peer.swarms)) for stat in message.stat

@@ -37,6 +37,14 @@ def test_what_a_peer_gave_stays_when_its_channel_is_gone() -> None:
     assert (tally.received, tally.sent, tally.connected) == (300, 9, 0)
 
 
+def test_what_a_peer_gave_between_the_last_look_and_its_end_counts() -> None:
+    tally = Tally()
+    tally.look(_stats(_peer(_PEER, 100)), 0.0)
+    tally.part(_peer(_PEER, 120, 5))
+    tally.look(_stats(_peer(_PEER, 130)), 1.0)
+    assert (tally.received, tally.sent) == (250, 5)
+
+
 def test_a_new_channel_to_the_same_address_adds_up() -> None:
     tally = Tally()
     tally.look(_stats(_peer(_PEER, 300)), 0.0)

@@ -71,6 +71,7 @@ class Channel:
         self._supported: frozenset[int] | None = None
         self._peer_options = ProtocolOptions()
         self._unanswered = 0
+        self._invalid = 0
         self.tries = 0
         self._handshake_due = False
         self._answer_room = 0
@@ -153,6 +154,10 @@ class Channel:
             hashes, self._hashes = self._hashes, {}
             if not any(type(message) is Data for message in messages):
                 self.download.keep_hashes(hashes)
+        if error is not None:
+            self._invalid += 1
+            if self._invalid >= _limits.MAX_INVALID:
+                self.swarm.exclude(self.address, f"it goes on sending invalid messages: {error}", now)
         return reason or (str(error) if error else None)
 
     def _hear(self, messages: Sequence[Message], now: float) -> None:

@@ -166,9 +166,7 @@ class Swarm:
             return None
         download.refused += 1
         self._events.put_peer(ChunkRefused(self.swarm_id, channel.address, chunk))
-        self._ban(channel.address)
-        for other in [other for other in self.channels.values() if other.address == channel.address]:
-            self.drop(other, f"it sent chunk {chunk}, which {reception.value}", now, tell=True)
+        self.exclude(channel.address, f"it sent chunk {chunk}, which {reception.value}", now)
         return f"DATA {chunk}: {reception.value}"
 
     def _try_another(self, channel: Channel, chunk: int) -> None:
@@ -375,6 +373,12 @@ class Swarm:
                 self._picker.peer_lost(start, stop)
         self.give_back(channel.download.give_up())
         channel.upload.forget()
+
+    def exclude(self, address: Address, reason: str, now: float) -> None:
+        """Stop further communication with a bad peer (sections 3 and 12.7)."""
+        self._ban(address)
+        for channel in [channel for channel in self.channels.values() if channel.address == address]:
+            self.drop(channel, reason, now, tell=True)
 
     def _ban(self, address: Address) -> None:
         self.banned[address] = None

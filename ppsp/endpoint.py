@@ -124,7 +124,9 @@ class Endpoint:
             self.remove_swarm(swarm_id, now)
 
     def connect(self, swarm_id: bytes, address: Address, now: float) -> bool:
-        """Open a channel to a peer; False when there is one, or it sent wrong chunks, or there are too many.
+        """Open a channel to a peer; False when there is one, or the peer is banned, or there are too many.
+
+        Banned are peers that sent wrong chunks, or invalid messages again and again, and ourselves.
 
         Raises StateError when there is no such swarm.
         """
@@ -251,7 +253,7 @@ class Endpoint:
 
     def _refusal(self, swarm: Swarm, address: Address) -> str | None:
         if address in swarm.banned:
-            return "HANDSHAKE from a peer that sent wrong chunks"
+            return "HANDSHAKE from a peer that is banned"
         incoming = sum(1 for channel in swarm.channels.values() if not channel.initiated)
         if incoming >= _limits.MAX_INCOMING_CHANNELS or len(swarm.channels) >= _limits.MAX_CHANNELS:
             return "HANDSHAKE while every channel is taken"

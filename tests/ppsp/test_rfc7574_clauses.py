@@ -2,7 +2,8 @@
 
 import pytest
 
-from ppsp.events import DatagramDropped
+from ppsp import _limits
+from ppsp.events import DatagramDropped, PeerDisconnected
 from ppsp.messages import Ack, Data, Handshake, Have, Request
 
 
@@ -30,6 +31,25 @@ def test_a_request_behind_a_have_or_an_ack_stands_and_one_before_it_does_not(ben
     assert sorted(data.start for data in peer.take(Data)) == [0, 1, 2]
     peer.send(Request(4, 6), type(knows)(4, 6, *([5] if isinstance(knows, Ack) else [])))
     assert peer.take(Data) == []
+
+
+def test_a_peer_that_goes_on_sending_invalid_messages_is_not_spoken_to_any_more(bench, peer):
+    """Section 3 SHOULD: "further communication with the peer SHOULD be stopped"; a few may be damage on the way."""
+    peer.open()
+    for _ in range(_limits.MAX_INVALID - 1):
+        peer.send_raw(b"\xff")
+    peer.take()
+    peer.send(Request(0, 0))
+    assert peer.take(Data)
+    peer.send_raw(b"\xff")
+    assert peer.take() == [Handshake(0)]
+    (event,) = bench.events(PeerDisconnected)
+    assert "invalid" in event.reason
+    peer.send(Request(0, 0))
+    peer.hello()
+    bench.advance(200.0)
+    assert peer.raw() == []
+    assert not bench.endpoint.connect(peer.metadata.swarm_id, peer.address, bench.now)
 
 
 # Section 5.3

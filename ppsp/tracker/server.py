@@ -157,7 +157,7 @@ class TrackerServer:
 
     def _answer(self, message: RequestMessage, body: bytes, sender: PeerAddr | None, now: float) -> Response:
         """Carry the request out, or repeat the answer to one that was carried out already."""
-        key = self._answers.key(message, body)
+        key = self._answers.key(body)
         answer = self._answers.find(key, self._basis(message), now)
         if answer is None:
             try:

@@ -41,11 +41,11 @@ class Limits:
     body: int = 64 * 2**10
     """Octets of a request: a CONNECT to 500 swarms has some 65,000."""
     peers: int = 200_000
-    """Registrations at once, of some 1.5 KiB each: 300 MiB."""
+    """Registrations at once, of some 1 KiB each, and of 7 where a peer makes the most of it: 200 MiB to 1.4 GiB."""
     swarms: int = 100_000
-    """A swarm costs a list, and its ID up to 8 KiB."""
+    """A swarm costs a list, and its ID up to 8 KiB: 20 to 850 MiB."""
     memberships: int = 1_000_000
-    """Over all peers, of some 250 octets each: the product of the limits around would be 2e8."""
+    """Over all peers, of up to 450 octets each, statistics included; the product of the limits around would be 2e8."""
     swarms_per_peer: int = 1024
     """An edge cache seeds many, a viewer is in a few."""
     addresses: int = 8

@@ -3,8 +3,9 @@
 import itertools
 import json
 import random
+import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -721,8 +722,71 @@ def test_a_connect_to_many_full_swarms_is_answered_with_a_bounded_list():
     assert sum(len(one.peer_group or ()) for one in answer.swarm_result) == 290
 
 
-def test_the_cache_of_answers_is_bounded():
+WIDE = "\N{GRINNING FACE}"
+"""One such character makes Python keep four octets for each of a text."""
 
+
+def octets_kept(server: TrackerServer, messages: Iterable[RequestMessage]) -> int:
+    """What the tracker keeps of these messages once their answers are forgotten; all of them have to succeed."""
+    join(server, "first", "of all")
+    tracemalloc.start()
+    try:
+        for message in messages:
+            assert post(server, message).status == 200
+        for now in (100.0, 200.0):
+            ask(server, report("first"), now)
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def wide(text: str, length: int) -> str:
+    return f"{WIDE}{text}".ljust(length, "x")
+
+
+def test_a_registration_takes_no_more_memory_than_its_limit_says():
+    def registrations(size: int) -> Iterator[ConnectRequest]:
+        for number in range(size):
+            label = wide(str(number), 32)
+            addresses = tuple(
+                PeerAddr(
+                    f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:{number:x}", port, 2**63, asn=label, peer_protocol=label[:31]
+                )
+                for port in range(60001, 60009)
+            )
+            yield connect(wide(str(number), 256), ("of all", JOIN, SEEDER), peer_addr=addresses)
+
+    assert octets_kept(tracker(track_timer=1e6), registrations(200)) / 200 < 8 * 1024
+
+
+def test_a_membership_takes_no_more_memory_than_its_limit_says_however_long_the_swarm_id():
+    swarms = [wide(str(number), 2048) for number in range(8)]
+
+    def memberships(size: int) -> Iterator[RequestMessage]:
+        for number in range(size):
+            yield connect(f"peer {number}", *((swarm, JOIN, SEEDER) for swarm in swarms))
+            yield report(f"peer {number}", *(StreamStats(swarm, 2**63, 2**63, 2**63, 2**63) for swarm in swarms))
+
+    server = tracker(track_timer=1e6)
+    octets = octets_kept(server, memberships(200)) - 8 * 4 * 2048
+    assert octets / (200 * 8) < 450 + 1024 / 8
+
+
+def test_an_answer_is_remembered_by_a_key_that_is_short_whatever_the_request():
+    server = tracker()
+    long = wide("", 256)
+    join(server, long)
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            post(server, evolve(report(long), transaction_id=wide(str(number), 256)))
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept / 1000 < 800
+
+
+def test_the_cache_of_answers_is_bounded():
     server = tracker()
     for number in range(60):
         ask(server, connect(f"peer {number}", *((f"{number}-{n}" + "x" * 700, JOIN, SEEDER) for n in range(60))))

@@ -178,29 +178,35 @@ class Channel:
         return None
 
     def _accept_reply(self, message: Handshake, now: float) -> str | None:
-        swarm = self.swarm
-        if message.source_channel == 0:
-            swarm.drop(self, "the peer closed the channel", now, tell=False)
-            return None
-        problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
-        self.remote_id = message.source_channel
-        if problem is not None:
-            swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)
-            return problem
-        self._supported = message.options.supported_messages
-        self._establish(now)
-        return None
-
-    def _repeated_or_closing(self, message: Handshake, now: float) -> str | None:
         if message.source_channel == 0:
             self.swarm.drop(self, "the peer closed the channel", now, tell=False)
-        elif message.source_channel != self.remote_id:
-            if not self._asked_again:
-                return "HANDSHAKE with another channel ID on an open channel"
-            # The peer had forgotten its first answer: this is the one to the HANDSHAKE that was sent again.
-            self._asked_again = False
-            self.remote_id = message.source_channel
+            return None
+        problem = self._check_reply(message, now)
+        if problem is None:
+            self._establish(now)
+        return problem
+
+    def _check_reply(self, message: Handshake, now: float) -> str | None:
+        """Section 3.1.1 step 4: close the channel if the answer fails a check, else take what it says."""
+        swarm = self.swarm
+        self.remote_id = message.source_channel
+        problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
+        if problem is None:
+            self._supported = message.options.supported_messages
+        else:
+            swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)
+        return problem
+
+    def _repeated_or_closing(self, message: Handshake, now: float) -> str | None:
+        repeated = message.source_channel == self.remote_id
+        if message.source_channel == 0:
+            self.swarm.drop(self, "the peer closed the channel", now, tell=False)
+        elif self.initiated and not self._confirmed and (repeated or self._asked_again):
+            # The answer to the HANDSHAKE that was sent again, by a peer that may have forgotten its first one.
             self._must_send = True
+            return self._check_reply(message, now)
+        elif not repeated:
+            return "HANDSHAKE with another channel ID on an open channel"
         return None
 
     def _have(self, message: Have | Ack, now: float) -> str | None:

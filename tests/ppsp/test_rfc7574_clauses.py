@@ -3,7 +3,7 @@
 import pytest
 
 from ppsp import _limits
-from ppsp.events import DatagramDropped, PeerDisconnected
+from ppsp.events import DatagramDropped, PeerConnected, PeerDisconnected
 from ppsp.messages import Ack, Data, Handshake, Have, Request
 
 
@@ -83,7 +83,7 @@ def test_the_answer_to_a_peer_that_has_everything_holds_no_have(bench, peer):
 
 @pytest.mark.parametrize("order", ["ACK first", "HAVE first"])
 def test_the_delay_sample_counts_wherever_the_ack_stands_in_its_datagram(bench, peer, order):
-    """Section 8.16 has the ACK before the HAVE, libswift (../shared/data/captures/libswift.pcap) the HAVE first."""
+    """Section 8.16 has the ACK before the HAVE, libswift (tests/data/captures/libswift.pcap) the HAVE first."""
     peer.open(Request(0, 2))
     peer.take()
     bench.now += 0.02
@@ -93,3 +93,78 @@ def test_the_delay_sample_counts_wherever_the_ack_stands_in_its_datagram(bench, 
     ((_, acked, delays, rtt),) = window.acks
     assert (acked, delays) == (3072, [77])
     assert rtt == pytest.approx(0.02)
+
+
+# Section 3.12, and 3.1.1 step 5
+
+
+def test_a_peer_with_nothing_to_say_is_not_dead_before_three_minutes(lab, seven):
+    """Section 3.12, Table 8: no reply in 3 minutes. A responder owes nothing but its HANDSHAKE and keep-alives."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.accept()
+    bench.advance(170.0)
+    assert bench.channels == 1
+    assert 5 <= len(peer.raw()) <= 12
+    bench.advance(20.0)
+    assert bench.channels == 0
+    assert "dead" in bench.events(PeerDisconnected)[0].reason
+
+
+def test_a_responder_that_forgot_its_half_open_channel_is_called_again(lab, seven):
+    """Section 12.1.2: it need not keep its state; 3.1.1 step 5: the first datagram MAY be sent again."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    first = peer.invite()
+    peer.reply()
+    bench.advance(20.0)
+    assert first in peer.take()
+    peer.channel += 1
+    peer.reply(peer.have_all())
+    assert peer.take(Request)  # to the new channel ID, which `take` checks
+    assert len(bench.events(PeerConnected)) == 1
+
+
+def test_an_answer_after_the_call_was_repeated_is_checked_like_the_first(lab, seven):
+    """Section 3.1.1 step 4: "Peer P checks the HANDSHAKE message"; somebody else may live at the address by now."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.accept()
+    bench.advance(20.0)
+    peer.take()
+    peer.channel += 1
+    peer.reply(chunk_size=512)
+    assert bench.channels == 0
+    assert peer.take() == [Handshake(0)]
+
+
+def test_a_second_datagram_that_is_repeated_is_answered_again(lab, seven):
+    """Section 12.1.2 MUST: the initiator responds immediately to the second datagram; its answer may have been lost."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.accept()
+    assert len(peer.raw()) == 1
+    peer.reply()
+    assert len(peer.raw()) == 1
+
+
+def test_a_path_that_comes_up_late_is_used(lab, seven):
+    """All but first HANDSHAKEs and answers is lost for twelve seconds, which is longer than half-open state lives."""
+    network = lab.Network()
+    source = network.host().seed(seven)
+    fetcher = network.host().leech(seven)
+    carry = network.carry
+
+    def late(sender, address, octets):
+        if sender is source or octets[:4] == bytes(4) or network.now > 1012.0:
+            carry(sender, address, octets)
+
+    network.carry = late
+    fetcher.connect(source)
+    network.run(lambda: fetcher.complete, seconds=60.0)
+    assert bytes(fetcher.store.octets) == seven.content
+    assert len(fetcher.seen(PeerConnected)) == 1

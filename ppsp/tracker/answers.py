@@ -16,7 +16,8 @@ MAX_ANSWER_OCTETS = 32 * 2**20
 requests are then carried out again: harmless, since joining or leaving twice changes nothing."""
 
 Basis: TypeAlias = tuple[int, int]
-"""What an answer rests on: the number of the peer's registration (0: none), and for a list the state of the swarms."""
+"""What an answer rests on: the number of the peer's registration (0: none), and how often the peer's swarms have
+changed since; for a list of peers, how often any peer's have."""
 
 
 @frozen

@@ -351,7 +351,8 @@ class TrackerClient:
         # that are wanted; those that are not may still have to be left.
         for swarm_id, swarm in tuple(self._swarms.items()):
             if swarm.wanted is None and swarm_id not in swarm_ids:
-                swarm.joined, swarm.asked = None, swarm.joined or swarm.asked
+                swarm.asked = swarm.joined or swarm.asked
+                swarm.joined = None
             else:
                 self._gone(swarm_id)
 

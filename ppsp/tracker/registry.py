@@ -43,6 +43,8 @@ class RegisteredPeer:
     announced: bool = False
     """Whether the addresses are the peer's own words."""
     swarms: dict[str, Membership] = field(factory=dict)
+    changes: int = 0
+    """Counts its joins, changes of mode or address, and leaves."""
 
 
 @define(eq=False)
@@ -61,7 +63,7 @@ class Registry:
         self.state = TrackerState.INIT
         self.memberships = 0
         self.changes = 0
-        """Counts what may change a list of peers: joins, changes of mode or address, leaves."""
+        """Counts what may change a list of peers: the changes of all of them."""
         self.peers: dict[str, RegisteredPeer] = {}
         self.swarms: dict[str, Swarm] = {}
         self._epoch = epoch
@@ -104,7 +106,7 @@ class Registry:
 
     def join(self, peer: RegisteredPeer, swarm_id: str, peer_mode: PeerMode) -> None:
         """Enter the peer into the swarm; one that is in it already changes its mode."""
-        self.changes += 1
+        self._has_changed(peer)
         membership = peer.swarms.get(swarm_id)
         if membership is not None:
             membership.peer_mode = peer_mode
@@ -122,7 +124,7 @@ class Registry:
 
     def leave(self, peer: RegisteredPeer, swarm_id: str) -> None:
         """Take the peer out of a swarm it is in; the last one takes the swarm with it."""
-        self.changes += 1
+        self._has_changed(peer)
         members = self.swarms[swarm_id].members
         position = peer.swarms.pop(swarm_id).position
         last = members.pop()
@@ -132,6 +134,10 @@ class Registry:
         if not members:
             del self.swarms[swarm_id]
         self.memberships -= 1
+
+    def _has_changed(self, peer: RegisteredPeer) -> None:
+        self.changes += 1
+        peer.changes += 1
 
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
         """The peers in a swarm, in no particular order."""

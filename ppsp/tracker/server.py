@@ -171,7 +171,9 @@ class TrackerServer:
 
     def _basis(self, message: RequestMessage) -> Basis:
         peer = self.peer(message.peer_id)
-        return peer.number if peer else 0, self._registry.changes if isinstance(message, FindRequest) else 0
+        if peer is None:
+            return 0, 0
+        return peer.number, self._registry.changes if isinstance(message, FindRequest) else peer.changes
 
 
 def _error(

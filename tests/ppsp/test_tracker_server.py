@@ -557,6 +557,21 @@ def test_a_peer_that_left_and_comes_back_with_the_same_words_is_registered_again
         assert server.peer("a") is None
 
 
+def test_a_peer_that_uses_one_transaction_id_comes_back_to_one_of_its_swarms():
+    server = tracker()
+    join(server, "a", "t")
+    joining = connect("a", ("s", JOIN, LEECH), transaction_id="12345")
+    leaving = connect("a", ("s", LEAVE, LEECH), transaction_id="12345")
+    saying = evolve(report("a", stats()), transaction_id="12345")
+    for _ in range(3):
+        assert ask(server, joining).error_code == 0
+        assert set(server.peer("a").swarms) == {"s", "t"}
+        assert ask(server, saying).error_code == 0
+        assert ask(server, leaving).error_code == 0
+        assert set(server.peer("a").swarms) == {"t"}
+        assert ask(server, saying).error_code == ErrorCode.FORBIDDEN_ACTION
+
+
 def test_an_error_is_not_remembered():
     server = tracker(limits=Limits(peers=1))
     join(server, "a")
@@ -749,9 +764,7 @@ def test_a_registration_takes_no_more_memory_than_its_limit_says():
         for number in range(size):
             label = wide(str(number), 32)
             addresses = tuple(
-                PeerAddr(
-                    f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:{number:x}", port, 2**63, asn=label, peer_protocol=label[:31]
-                )
+                PeerAddr(f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:{number:x}", port, 2**63, asn=label, peer_protocol=label)
                 for port in range(60001, 60009)
             )
             yield connect(wide(str(number), 256), ("of all", JOIN, SEEDER), peer_addr=addresses)

@@ -35,7 +35,7 @@ from ppsp.tracker.messages import (
 from ppsp.tracker.parse import parse_response
 
 MAX_RESPONSE = 2**20
-"""Octets of a response worth reading: the longest that this package's tracker sends is half of that."""
+"""Octets of a response worth reading: the longest that this package's tracker sends are some 600,000."""
 MAX_RETRY_AFTER = 300.0
 """Seconds. A tracker may ask for patience, and not for ever."""
 _MAX_SWARMS = 200

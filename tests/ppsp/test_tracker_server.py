@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppsp.tracker import (
+    MAX_RESPONSE,
     MEDIA_TYPE,
     AbilityNat,
     Action,
     AddressType,
+    Connection,
     ConnectRequest,
     ErrorCode,
     FindRequest,
@@ -652,6 +654,37 @@ def test_the_same_chance_gives_the_same_octets():
     first, second = crowd(50), crowd(50)
     request = find("peer 1", "s")
     assert post(first, request) == post(second, request)
+
+
+def test_the_longest_answers_fit_what_a_client_reads():
+    """A peer whose ID and addresses are as long as they can be, and take the most octets in JSON, spoils no list."""
+    server = tracker()
+    swarms = [(str(number), JOIN, SEEDER) for number in range(20)]
+    for number in range(40):
+        label = chr(1) * 32
+        addresses = tuple(
+            PeerAddr(
+                "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff",
+                60000 + n,
+                2**64 - 1,
+                AddressType.REFLEXIVE,
+                Connection.WIRELESS,
+                label,
+                label,
+            )
+            for n in range(8)
+        )
+        ask(server, connect(f"{number:02}" + chr(1) * 254, *swarms, peer_addr=addresses))
+    join(server, "a", "0")
+    for message, peers in (
+        (find("a", "0"), 29),
+        (connect("a", *((swarm_id, JOIN, LEECH) for swarm_id, _, _ in swarms)), None),
+    ):
+        response = post(server, message)
+        assert len(response.body) < MAX_RESPONSE
+        results = parse_response(response.body).message.swarm_result
+        assert peers is None or len({peer.peer_id for peer in results[0].peer_group}) == peers
+        assert sum(len(one.peer_group or ()) for one in results) <= 290
 
 
 def test_an_own_selector_decides_and_cannot_list_the_requester_twice_or_too_many():

@@ -33,14 +33,14 @@ from ppsp.ports import Address, CongestionController, Datagram
 if TYPE_CHECKING:
     from ppsp._swarm import Swarm
 
-# The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
-# What a peer must support to be served: "never send a peer a type that it left out" (section 7.10).
+# What a peer must take to be served (section 7.10): nobody is sent a message of a type that it left out.
 _SERVING = frozenset({MessageType.DATA, MessageType.INTEGRITY})
 # A HAVE is acknowledged by nothing, so the last ones are said again while the peer lacks chunks: after a second of
 # silence about them, then after two, four …, up to this. (While there is news, later HAVEs cover what was lost.)
 _MAX_REMINDER_SECONDS = 32.0
 _REMINDER_RANGES = 64
-_MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - 4) // 25
+# The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
+_MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - CHANNEL_ID_SIZE) // 25
 
 
 class State(Enum):
@@ -317,7 +317,7 @@ class Channel:
         encode = self.swarm.codec.encode
         step = _MESSAGES_A_DATAGRAM
         if not messages:
-            return [self.remote_id.to_bytes(4, "big")] if self._must_send else []
+            return [encode(self.remote_id, ())] if self._must_send else []
         return [encode(self.remote_id, messages[at : at + step]) for at in range(0, len(messages), step)]
 
     def _news_at(self) -> float:

@@ -8,7 +8,6 @@ from ppsp import _limits
 from ppsp._channel import Channel, State
 from ppsp._content import Content, Reception
 from ppsp._events import EventQueue
-from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
 from ppsp.events import (
     ChunkRefused,
@@ -384,11 +383,6 @@ class Swarm:
         self.banned[address] = None
         while len(self.banned) > _limits.MAX_BANNED:
             del self.banned[next(iter(self.banned))]
-
-    @property
-    def have(self) -> RangeSet:
-        """The chunks held."""
-        return self.content.have
 
 
 def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

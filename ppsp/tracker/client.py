@@ -332,8 +332,10 @@ class TrackerClient:
             swarm = self._swarms.get(result.swarm_id)
             if isinstance(message, StatReportRequest) or swarm is None or not swarm.joined or not result.peer_group:
                 continue
-            # The RFC's own example lists the peer that asked.
-            peers = tuple(peer for peer in result.peer_group if peer.peer_id != self.peer_id)
+            # The RFC's own example lists the peer that asked; a tracker may pass on whatever it was told.
+            peers = tuple(
+                peer for peer in result.peer_group if peer.peer_id != self.peer_id and peer.peer_addr.is_unicast
+            )
             if peers:
                 self._events.append(PeersFound(result.swarm_id, peers))
 

@@ -24,7 +24,7 @@ class Left:
 
 @frozen
 class PeersFound:
-    """Peers of the swarm, ourselves left out; a peer with several addresses stands in it once for each."""
+    """Other peers of the swarm, at addresses that a peer can have; one with several stands in it once for each."""
 
     swarm_id: str
     peers: tuple[PeerInfo, ...]

@@ -161,6 +161,17 @@ class PeerAddr:
         """`ipv4` or `ipv6`."""
         return "ipv6" if ":" in self.address else "ipv4"
 
+    @property
+    def is_unicast(self) -> bool:
+        """Whether a peer can be there: nobody is at 0.0.0.0, and a multicast address would flood a network."""
+        ip = ipaddress.ip_address(self.address)
+        return not (ip.is_multicast or ip.is_unspecified or self.address == "255.255.255.255")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only the machine itself finds the peer there."""
+        return ipaddress.ip_address(self.address).is_loopback
+
 
 @frozen
 class PeerInfo:

@@ -1,6 +1,5 @@
 """What a tracker does with a message whose sender may speak: register, list, record (RFC 7846 sections 2.3 and 4.1)."""
 
-import ipaddress
 from collections.abc import Iterator
 
 from attrs import frozen
@@ -117,9 +116,14 @@ class Tracking:
         The last is what the RFC's example lists; its port is that of the HTTP connection, so a peer should announce.
         """
         if message.peer_addr:
-            if not all(map(_is_unicast, message.peer_addr)):
+            if not all(address.is_unicast for address in message.peer_addr):
                 raise RefusedError(ErrorCode.BAD_REQUEST)
-            best_first = sorted(message.peer_addr, key=lambda address: -address.priority)
+            # Who is elsewhere and announces a loopback address sends each of the others to its own machine.
+            is_here = sender is None or sender.is_loopback
+            usable = [address for address in message.peer_addr if is_here or not address.is_loopback]
+            if not usable:
+                raise RefusedError(ErrorCode.BAD_REQUEST)
+            best_first = sorted(usable, key=lambda address: -address.priority)
             return tuple(best_first[: self._limits.addresses])
         if peer is not None and peer.peer_addr:
             return peer.peer_addr
@@ -216,12 +220,6 @@ class Tracking:
                 if len(seen) > count or len(listed) >= room:
                     break
         return tuple(listed[:room])
-
-
-def _is_unicast(address: PeerAddr) -> bool:
-    """Whether a peer can be there: nobody is at 0.0.0.0, and a multicast address would make peers flood a network."""
-    ip = ipaddress.ip_address(address.address)
-    return not (ip.is_multicast or ip.is_unspecified or address.address == "255.255.255.255")
 
 
 def _reflexive(peer: RegisteredPeer, peer_num: PeerNum | None, sender: PeerAddr | None) -> PeerAddr | None:

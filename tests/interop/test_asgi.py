@@ -27,7 +27,7 @@ from ppsp.tracker import (
 )
 
 JOIN = ConnectRequest(
-    "t1", "p1", (SwarmAction("s", Action.JOIN, PeerMode.LEECH),), peer_addr=(PeerAddr("127.0.0.1", 7001),)
+    "t1", "p1", (SwarmAction("s", Action.JOIN, PeerMode.LEECH),), peer_addr=(PeerAddr("192.0.2.9", 7001),)
 )
 
 

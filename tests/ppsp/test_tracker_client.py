@@ -26,6 +26,7 @@ from ppsp.tracker import (
     Left,
     Limits,
     PeerAddr,
+    PeerInfo,
     PeerMode,
     PeersFound,
     Refused,
@@ -316,6 +317,20 @@ def test_the_rfc_s_find_response_lists_the_peer_that_asked_and_the_client_does_n
     client.receive_response(Response(200, (), body.encode()), 2.5)
     (found,) = [event for event in events(client) if isinstance(event, PeersFound)]
     assert [peer.peer_id for peer in found.peers] == ["956264622298", "3332001256741"]
+
+
+def test_addresses_that_no_peer_can_have_are_left_out():
+    """A hostile tracker could make its peers flood a network."""
+    client = make()
+    client.join("s", LEECH)
+    message = message_of(client.next_request(0.0))
+    hosts = ("224.0.0.1", "192.0.2.7", "255.255.255.255", "ff02::1", "0.0.0.0", "::")
+    group = tuple(PeerInfo(host, PeerAddr(host, 7000)) for host in hosts)
+    result = SwarmResult("s", ResponseType.SUCCESSFUL, group)
+    answer = ResponseMessage(ResponseType.SUCCESSFUL, 0, message.transaction_id, None, (result,))
+    client.receive_response(Response(200, (), encode(answer)), 0.0)
+    (found,) = [event for event in events(client) if isinstance(event, PeersFound)]
+    assert [peer.peer_id for peer in found.peers] == ["192.0.2.7"]
 
 
 def test_a_missing_result_of_a_successful_connect_counts_as_success():

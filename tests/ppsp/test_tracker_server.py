@@ -401,6 +401,21 @@ def test_an_address_that_no_peer_can_have_is_a_bad_request(address):
     assert server.peer_count == 0
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_a_loopback_address_is_for_peers_of_the_same_machine(address):
+    """Else a stranger could make every peer of a swarm send to ports of its own machine."""
+    loopback, elsewhere = PeerAddr(address, 53), PeerAddr("192.0.2.1", 7000)
+    server = tracker()
+    answer = ask(server, connect("a", ("s", JOIN, LEECH), peer_addr=(loopback,)), peer=("198.51.100.7", 5))
+    assert answer.error_code == ErrorCode.BAD_REQUEST
+    assert server.peer_count == 0
+    ask(server, connect("b", ("s", JOIN, LEECH), peer_addr=(loopback, elsewhere)), peer=("198.51.100.7", 5))
+    assert server.peer("b").peer_addr == (elsewhere,)
+    for number, sender in enumerate((("127.0.0.1", 5), ("::1", 5), None)):
+        ask(server, connect(f"c{number}", ("s", JOIN, LEECH), peer_addr=(loopback,)), peer=sender)
+        assert server.peer(f"c{number}").peer_addr == (loopback,)
+
+
 def test_the_requester_learns_its_public_address():
     """RFC 7846 sections 4.1.1, 4.1.2: with a REFLEXIVE type"""
     server = tracker()

@@ -288,7 +288,7 @@ class Channel:
         options = replying_options(swarm.content.metadata, self._peer_options)
         messages: list[Message] = [Handshake(self.channel_id, options)]
         datagram = swarm.codec.encode(self.remote_id, messages)
-        haves = swarm.content.have if self._understands(MessageType.HAVE) else ()
+        haves = swarm.content.have if self.understands(MessageType.HAVE) else ()
         for start, stop in islice(haves, _limits.MAX_HANDSHAKE_HAVES):
             if self.peer_have.covers(start, stop):
                 continue
@@ -299,7 +299,8 @@ class Channel:
             datagram = longer
         return datagram
 
-    def _understands(self, kind: MessageType) -> bool:
+    def understands(self, kind: MessageType) -> bool:
+        """Whether the peer takes messages of this type (section 7.10)."""
         return self._supported is None or kind in self._supported
 
     def closing(self) -> bytes | None:
@@ -313,7 +314,7 @@ class Channel:
         messages += self._outgoing
         self._outgoing = []
         if self._supported is not None:
-            messages = [message for message in messages if self._understands(message.message_type)]
+            messages = [message for message in messages if self.understands(message.message_type)]
         encode = self.swarm.codec.encode
         step = _MESSAGES_A_DATAGRAM
         if not messages:

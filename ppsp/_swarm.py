@@ -9,6 +9,7 @@ from ppsp._channel import Channel, State
 from ppsp._content import Content, Reception
 from ppsp._events import EventQueue
 from ppsp.codec import Codec
+from ppsp.constants import MessageType
 from ppsp.events import (
     ChunkRefused,
     ChunksVerified,
@@ -236,6 +237,8 @@ class Swarm:
         channel.last_looked = now
         if channel.state is not State.OPEN or self.failed or download.choked or download.idle:
             return
+        if not channel.understands(MessageType.REQUEST):
+            return  # it sends what it likes (section 3.7), and is not waited for
         if self._announced or now < self._rests_until(channel, now):
             return
         if self._picker is None:

@@ -3,6 +3,7 @@
 import pytest
 
 from ppsp import _limits
+from ppsp.constants import MessageType
 from ppsp.events import DatagramDropped, PeerConnected, PeerDisconnected
 from ppsp.messages import Ack, Data, Handshake, Have, Request
 
@@ -168,3 +169,21 @@ def test_a_path_that_comes_up_late_is_used(lab, seven):
     network.run(lambda: fetcher.complete, seconds=60.0)
     assert bytes(fetcher.store.octets) == seven.content
     assert len(fetcher.seen(PeerConnected)) == 1
+
+
+# Section 7.10
+
+
+def test_a_peer_that_takes_no_requests_is_not_waited_for(lab, seven):
+    """Section 7.10: it said that it does not support REQUEST; what it offers is asked of others at once."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    pushing = lab.HandPeer(bench, seven, host=1, channel=1)
+    other = lab.HandPeer(bench, seven, host=2, channel=2)
+    pushing.open(pushing.have_all(), supported_messages=frozenset(range(14)) - {MessageType.REQUEST})
+    other.open(other.have_all())
+    assert other.take(Request) == [Request(0, 6)]
+    bench.advance(60.0)
+    assert bench.timer_calls < 100
+    pushing.serve(3, peaks=False)
+    assert pushing.take(Ack)

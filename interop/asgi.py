@@ -2,7 +2,8 @@
 
 The adapter reads whole requests, up to what the server will look at, and leaves every answer to the server: wrong
 methods, paths and media types too. What it adds is what only a network has: peers that hang up or never finish, a clock
-for the server's timers, and no trace of an error of ours in a response.
+for the server's timers, and no trace of an error of ours in a response. Connections and the heads of requests are the
+HTTP server's: how many, how long and how large.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol, TypeAlias
+from urllib.parse import quote
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -112,9 +114,7 @@ class _Adapter:
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
         if not is_whole:
             headers += _hang_up(scope)
-        # A client that left while the answer was made is no error of anybody's.
-        with contextlib.suppress(OSError):
-            await _send(send, response.status, headers, response.body, is_head=scope["method"] == "HEAD")
+        await _send(send, response.status, headers, response.body, is_head=scope["method"] == "HEAD")
 
     async def _body(self, receive: Receive) -> tuple[bytes, bool]:
         """The body, at most one octet longer than the server takes (it refuses that), and whether it was all."""
@@ -160,6 +160,10 @@ class _Adapter:
         self._arm()
 
 
+_PATH = "/:@!$&'()*+,;="
+"""What stands for itself in a path (RFC 3986 section 3.3), besides letters, digits and `-._~`."""
+
+
 class _PlainError:
     status = 500
     headers = ()
@@ -167,8 +171,8 @@ class _PlainError:
 
 
 def _target(scope: Scope) -> str:
-    """The path as it was sent, and the query."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    """The path as it was sent, or at least one that means the same, and the query."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"], safe=_PATH, errors="surrogateescape").encode()
     query: bytes = scope.get("query_string", b"")
     return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
 
@@ -184,5 +188,7 @@ def _hang_up(scope: Scope) -> list[tuple[bytes, bytes]]:
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, is_head: bool) -> None:
     headers = [*headers, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if is_head else body})
+    # A client that left while the answer was made is no error of anybody's.
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if is_head else body})

@@ -202,12 +202,18 @@ def test_a_failure_of_a_server_without_words_for_it_is_a_bare_500(caplog):
     assert "secret" in caplog.text
 
 
-def test_a_client_that_left_before_the_answer_is_no_error():
+@pytest.mark.parametrize(("more_body", "handled"), [(False, 1), (True, 0)], ids=["whole", "never finished"])
+def test_a_client_that_left_before_the_answer_is_no_error(monkeypatch, more_body, handled):
+    monkeypatch.setattr(interop.asgi, "BODY_TIMEOUT", 0.01)
+    sent = []
+
     async def run() -> None:
         async def receive() -> dict[str, Any]:
-            return part(b"")
+            await asyncio.sleep(0.002)
+            return part(b"", more_body)
 
-        async def send(_: Any) -> None:
+        async def send(message: Any) -> None:
+            sent.append(message)
             raise ConnectionResetError
 
         scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [], "client": None}
@@ -215,7 +221,17 @@ def test_a_client_that_left_before_the_answer_is_no_error():
 
     server = Echo()
     asyncio.run(run())
-    assert len(server.requests) == 1
+    assert (len(server.requests), len(sent)) == (handled, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [("/a b/c", "/a%20b/c"), ("/\u4e2d", "/%E4%B8%AD"), ("/x%y:z@&=", "/x%25y:z@&="), ("/\udcff", "/%FF")],
+)
+def test_a_server_without_the_raw_path_gives_a_target_that_means_the_same(path, target):
+    server = Echo()
+    asyncio.run(call(asgi(server), part(b""), path=path, raw_path=None, query_string=b"q=%20"))
+    assert server.requests[0][0].target == f"{target}?q=%20"
 
 
 def test_a_web_socket_is_closed_before_it_opens():

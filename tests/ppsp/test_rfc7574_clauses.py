@@ -2,10 +2,14 @@
 
 import pytest
 
-from ppsp import _limits
+from interop.__main__ import main
+from interop.peer import SwarmPeer
+from ledbat import Ledbat
+from ppsp import SwarmUri, _limits
 from ppsp.constants import MessageType
 from ppsp.events import DatagramDropped, PeerConnected, PeerDisconnected
-from ppsp.messages import Ack, Data, Handshake, Have, Request
+from ppsp.messages import Ack, Cancel, Data, Handshake, Have, Request
+from ppsp.store import MemoryStore
 
 
 @pytest.fixture
@@ -79,6 +83,25 @@ def test_the_answer_to_a_peer_that_has_everything_holds_no_have(bench, peer):
     assert [type(message) for message in peer.take()] == [Handshake]
 
 
+def test_a_chunk_verified_while_a_handshake_is_incomplete_is_announced_when_it_is_complete(lab, seven):
+    """Section 3.2 MUST NOT: no HAVE "to peers for which the handshake procedure is still incomplete" (12.1)."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    source = lab.HandPeer(bench, seven, host=1, channel=1)
+    calling = lab.HandPeer(bench, seven, host=2, channel=2)
+    called = lab.HandPeer(bench, seven, host=3, channel=3)
+    source.open(source.have_all())
+    calling.hello()
+    calling.remote = calling.take()[0].source_channel
+    called.invite()
+    source.serve(4, peaks=False)
+    bench.advance(0.5)
+    assert calling.raw() == called.raw() == []
+    calling.send()
+    called.reply()
+    assert calling.take(Have) == called.take(Have) == [Have(4, 4)]
+
+
 # Sections 3.4 and 8.7
 
 
@@ -94,6 +117,22 @@ def test_the_delay_sample_counts_wherever_the_ack_stands_in_its_datagram(bench, 
     ((_, acked, delays, rtt),) = window.acks
     assert (acked, delays) == (3072, [77])
     assert rtt == pytest.approx(0.02)
+
+
+# Section 3.8
+
+
+def test_what_an_idle_peer_takes_over_is_cancelled_at_the_slow_one(lab, seven):
+    """Section 3.8 SHOULD: "a CANCEL message to all the peers to which the data has been previously requested"."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    slow, fast = lab.HandPeer(bench, seven, host=1, channel=1), lab.HandPeer(bench, seven, host=2, channel=2)
+    slow.open(slow.have_all())
+    assert slow.take(Request) == [Request(0, 6)]
+    fast.open(fast.have_all())
+    bench.advance(1.0)  # less than a request takes to lapse
+    (cancel,) = slow.take(Cancel)
+    assert fast.take(Request) == [Request(cancel.start, cancel.end)]
 
 
 # Section 3.12, and 3.1.1 step 5
@@ -187,3 +226,20 @@ def test_a_peer_that_takes_no_requests_is_not_waited_for(lab, seven):
     assert bench.timer_calls < 100
     pushing.serve(3, peaks=False)
     assert pushing.take(Ack)
+
+
+# Section 8
+
+
+def test_a_peer_on_a_socket_uses_ledbat(seven):
+    """Section 8 MUST; `interop.peer` is what the command line runs, on UDP sockets (`tests/interop/test_udp.py`)."""
+    peer = SwarmPeer(SwarmUri(seven.metadata()), MemoryStore())
+    assert isinstance(peer._endpoint._controller(1024), Ledbat)
+
+
+def test_no_swarm_of_chunks_below_512_octets_is_published(tmp_path, capsys):
+    """Section 8.1 SHOULD: "a minimum chunk size of 512 bytes". Who joins takes the size that the metadata say."""
+    file = tmp_path / "content"
+    file.write_bytes(b"content")
+    assert main(["seed", str(file), "--chunk-size", "511"]) == 2
+    assert "512" in capsys.readouterr().err

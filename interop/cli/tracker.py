@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import uvicorn
 
+from interop._http_limits import LimitedHttpProtocol
 from interop.asgi import asgi
 from interop.cli._errors import MistakeError, reason
 from ppsp.tracker import TrackerServer
@@ -82,7 +83,9 @@ def _config(server: TrackerServer, certificate: Path | None, key: Path | None) -
         raise MistakeError("--tls-certificate and --tls-key go together")
     config = uvicorn.Config(
         asgi(server),
-        log_level=logging.WARNING,
+        http=LimitedHttpProtocol,
+        # Warnings are about requests that are none: whoever sends them would fill a log.
+        log_level=logging.ERROR,
         access_log=False,
         server_header=False,
         # The tracker reports the address it sees; a header that any client can write is not that.

@@ -260,6 +260,25 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_request_harms_nobody(start)
     assert output == ("", "")
 
 
+def test_a_stranger_fills_neither_the_memory_nor_the_log(start):
+    process, line = start()
+    host, port = re.search(r"//([^:]+):(\d+)", line).groups()
+    for junk in (
+        b"\x16\x03\x01" + os.urandom(300),
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(junk)
+            assert connection.recv(100).startswith(b"HTTP/1.1 40")
+    with socket.create_connection((host, int(port))) as connection, pytest.raises(OSError):
+        connection.settimeout(10)
+        connection.sendall(b"POST / HTTP/1.1\r\n")
+        for number in range(10_000):
+            connection.sendall(b"x-%d: " % number + b"y" * 8000 + b"\r\n")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20) == ("", "")
+
+
 def test_a_peer_speaks_https_with_a_tracker_whose_certificate_it_trusts_and_with_no_other(start, tmp_path):
     """RFC 7846 sections 4, 6.1, 6.5: peers MUST support https and TLS"""
     certificate, key = self_signed(tmp_path)

@@ -1,0 +1,180 @@
+"""Uvicorn with limits: whoever dawdles, sends without end or does not read is hung up on, and nobody else."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+import interop._http_limits
+from interop._http_limits import LimitedHttpProtocol
+from interop.asgi import asgi
+from ppsp.tracker import MEDIA_TYPE, Request, Response
+
+HEAD = b"POST / HTTP/1.1\r\nHost: tracker.example\r\n"
+REQUEST = HEAD + b"Content-Length: 5\r\n\r\nhello"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+
+
+class Server:
+    """Answers with as many octets as the path says."""
+
+    Request = Request
+    max_body = 2**16
+
+    def handle(self, request: Request, peer: Any, now: float) -> Response:
+        size = int(request.target.strip("/") or 2)
+        return Response(413 if len(request.body) > self.max_body else 200, (("Content-Type", MEDIA_TYPE),), b"x" * size)
+
+
+class Serving:
+    """The connections of a server, and its port."""
+
+    def __init__(self) -> None:
+        self.state = ServerState()
+        self.port = 0
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def hung_up(self) -> None:
+        """Wait until no connection is open."""
+        async with asyncio.timeout(10):
+            while self.state.connections:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def serving(protocol: type[LimitedHttpProtocol] = LimitedHttpProtocol) -> AsyncIterator[Serving]:
+    config = uvicorn.Config(asgi(Server()), log_level="critical", ws="none")
+    it = Serving()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: protocol(config, it.state, {}), "127.0.0.1", 0)
+    it.port = server.sockets[0].getsockname()[1]
+    try:
+        yield it
+    finally:
+        server.close()
+        for connection in tuple(it.state.connections):
+            connection.transport.abort()
+        await it.hung_up()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"POST / HT", HEAD, b"\r\n" * 100, REQUEST, REQUEST + HEAD, REQUEST + b"\r\n"],
+    ids=["nothing", "half a line", "half a head", "empty lines", "one request", "a request and a half", "a blank line"],
+)
+def test_who_sends_no_further_head_in_time_is_hung_up_on(monkeypatch, start):
+    monkeypatch.setattr(interop._http_limits, "HEAD_TIMEOUT", 0.05)
+
+    async def run() -> None:
+        async with serving() as it:
+            _, writer = await it.connect()
+            writer.write(start)
+            await asyncio.sleep(0.02)
+            assert it.state.connections
+            await it.hung_up()
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_who_asks_something_now_and_then_is_not(monkeypatch):
+    monkeypatch.setattr(interop._http_limits, "HEAD_TIMEOUT", 0.5)
+
+    async def run() -> None:
+        async with serving() as it:
+            reader, writer = await it.connect()
+            for _ in range(8):
+                await asyncio.sleep(0.1)
+                writer.write(REQUEST)
+                assert (await reader.readuntil(b"xx")).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_requests_one_behind_the_other_are_all_answered():
+    async def run() -> bytes:
+        async with serving() as it:
+            reader, writer = await it.connect()
+            writer.write(REQUEST * 2000 + HEAD + b"Connection: close\r\n\r\n")
+            answers = await reader.read(-1)
+            writer.close()
+            return answers
+
+    assert asyncio.run(run()).count(b"HTTP/1.1 200") == 2001
+
+
+def fields() -> Iterator[bytes]:
+    while True:
+        yield b"".join(b"x-%d: y\r\n" % number for number in range(1000))
+
+
+def one_field() -> Iterator[bytes]:
+    yield b"x: "
+    while True:
+        yield b"y" * 10_000
+
+
+@pytest.mark.parametrize("endless", [fields, one_field])
+@pytest.mark.parametrize("start", [HEAD, CHUNKED], ids=["head", "trailers"])
+def test_header_fields_and_trailers_without_end_are_cut_off_and_kept_up_to_a_limit(monkeypatch, start, endless):
+    monkeypatch.setattr(interop._http_limits, "MAX_REQUEST", 2**18)
+    kept = 0  # octets, at the most
+
+    class Counting(LimitedHttpProtocol):
+        def data_received(self, data: bytes) -> None:
+            nonlocal kept
+            super().data_received(data)
+            kept = max(kept, sum(len(name) + len(value) for name, value in self.headers))
+
+    async def run() -> int:
+        async with serving(Counting) as it:
+            _, writer = await it.connect()
+            sent = len(start)
+            writer.write(start)
+            with contextlib.suppress(OSError):
+                for part in endless():
+                    writer.write(part)
+                    sent += len(part)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            await it.hung_up()
+            writer.close()
+            return sent
+
+    assert asyncio.run(run()) < 2**25
+    assert kept <= interop._http_limits.MAX_HEAD
+
+
+def test_a_long_body_is_no_long_head():
+    async def run() -> bytes:
+        async with serving() as it:
+            reader, writer = await it.connect()
+            writer.write(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 10**6)
+            answer = await reader.readline()
+            writer.close()
+            return answer
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 413")
+
+
+def test_who_does_not_read_its_answers_is_hung_up_on(monkeypatch):
+    monkeypatch.setattr(interop._http_limits, "WRITE_TIMEOUT", 0.1)
+
+    async def run() -> None:
+        async with serving() as it:
+            _, writer = await it.connect()
+            writer.transport.pause_reading()
+            writer.write(REQUEST.replace(b"/ ", b"/9000000 ", 1))
+            await asyncio.sleep(0.05)
+            assert it.state.connections
+            await it.hung_up()
+            writer.close()
+
+    asyncio.run(run())

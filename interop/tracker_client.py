@@ -89,10 +89,10 @@ class TrackerSession:
     ) -> TrackerSession:
         """A session with the tracker at this http or https URI; nothing is asked before `join`.
 
-        `listens_on` is where this peer receives datagrams; an address like 0.0.0.0 becomes the one that this machine
-        has on the way to the tracker. `on_peers(swarm_id, addresses)` is called with every list of peers: the best
-        address of each, of a family that we listen on. Raises TrackerError for a URI that is none, or whose host is not
-        known.
+        `listens_on` is where this peer receives datagrams: IP addresses and ports, as a socket gives them. An address
+        like 0.0.0.0 becomes the one that this machine has on the way to the tracker. `on_peers(swarm_id, addresses)` is
+        called with every list of peers: the best address of each, of a family that we listen on. Raises TrackerError
+        for a URI that is none, or whose host is not known.
         """
         url = _parse(tracker)
         addresses = [await _reachable(url, address) for address in listens_on]
@@ -268,16 +268,17 @@ def _words(error: Exception) -> str:
 def _parse(tracker: str) -> httpx.URL:
     try:
         url = httpx.URL(tracker)
-    except httpx.InvalidURL as error:
-        raise TrackerError(f"tracker {tracker}: {error}") from error
+        url.host.encode("idna")  # as the resolver does, whose error is no OSError
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise TrackerError(f"tracker {tracker!r}: {error}") from error
     if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 443) < 2**16:
-        raise TrackerError(f"tracker {tracker}: not an http or https URI")
+        raise TrackerError(f"tracker {tracker!r}: not an http or https URI")
     return url
 
 
 async def _reachable(url: httpx.URL, address: Address) -> Address:
-    """`address`, or where it says "any address" the one that this machine has on the way to the tracker."""
-    host, port = address[:2]
+    """`address` without its zone, or where it is "any address" the one of this machine on the way to the tracker."""
+    host, port = address[0].partition("%")[0], address[1]
     if not ipaddress.ip_address(host).is_unspecified:
         return host, port
     # A socket on `::` hears IPv4 too, so the way to the tracker decides.

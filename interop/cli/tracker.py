@@ -60,6 +60,8 @@ def _bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
+    except UnicodeError as error:
+        raise MistakeError(f"cannot listen on {host}: not the name of a host") from error
     except OSError as error:
         raise MistakeError(f"cannot listen on {host}: {reason(error)}") from error
     try:

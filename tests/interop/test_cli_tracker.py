@@ -214,6 +214,7 @@ def test_a_used_port_is_one_line_and_exit_status_2():
         ("127.0.0.1:http", "not HOST:PORT"),
         ("::1:8700", "not HOST:PORT"),
         ("nobody.invalid:8700", "cannot listen on nobody.invalid"),
+        (f"{'a' * 300}:8700", "not the name of a host"),
         ("192.0.2.1:8700", "Cannot assign requested address"),
     ],
 )

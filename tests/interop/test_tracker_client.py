@@ -284,6 +284,24 @@ def test_an_unspecified_address_becomes_the_one_on_the_way_to_the_tracker():
     assert asyncio.run(run()) == [("127.0.0.1", 7001)] * 2
 
 
+def test_a_link_local_address_is_announced_without_its_zone():
+    """RFC 7846 section 3.2.4 has the text of RFC 5952 section 4, which knows no zones."""
+
+    async def run() -> list[Any]:
+        server = TrackerServer()
+        async with await TrackerSession.open(
+            "http://tracker.example/",
+            "peer",
+            listens_on=[("fe80::7%lo", 7001)],
+            transport=httpx.ASGITransport(asgi(server)),
+        ) as session:
+            session.join(SWARM, LEECH)
+            await session.joined(SWARM)
+            return [(one.address, one.port) for one in server.peer("peer").peer_addr]
+
+    assert asyncio.run(run()) == [("fe80::7", 7001)]
+
+
 def test_an_application_that_fails_at_its_peers_does_not_end_the_session(caplog):
     def broken(*_: Any) -> None:
         raise RuntimeError("no room for peers")
@@ -307,7 +325,19 @@ def test_an_application_that_fails_at_its_peers_does_not_end_the_session(caplog)
 
 
 @pytest.mark.parametrize(
-    "url", ["", "tracker", "ftp://tracker.example/", "http://", "http://[::1", "udp://127.0.0.1:80", "http://a:99999/"]
+    "url",
+    [
+        "",
+        "tracker",
+        "ftp://tracker.example/",
+        "http://",
+        "http://[::1",
+        "udp://127.0.0.1:80",
+        "http://a:99999/",
+        "http://a\nb/",
+        "http://..../",
+        f"http://{'a' * 300}/",
+    ],
 )
 def test_a_uri_that_is_none_is_one_line(url):
     async def run() -> None:

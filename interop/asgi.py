@@ -54,7 +54,7 @@ class RequestServer(Protocol):
 
 
 class _HangUpError(Exception):
-    """The client is gone, or too slow to wait for."""
+    """The client is gone."""
 
 
 def asgi(server: RequestServer, *, clock: Callable[[], float] = time.monotonic) -> App:

@@ -6,6 +6,7 @@ without `type`, null for an absent member. An optional member that makes no sens
 else that the schema does not allow is refused.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -68,26 +69,25 @@ class Parsed(Generic[M]):
 
 def parse_request(body: bytes) -> Parsed[RequestMessage]:
     """Read the body of a request to a tracker; MessageError (a DecodeError) when it cannot be understood."""
-    notes: Notes = []
-    transaction_id = ""
-    try:
-        root = read_object(body, ROOT, notes)
-        transaction_id = _salvage(root)
-        return Parsed(_request(Members(root, "", notes)), tuple(notes))
-    except (DecodeError, ValueError) as error:
-        raise _failure(error, transaction_id) from error
+    return _parse(body, _request)
 
 
 def parse_response(body: bytes) -> Parsed[ResponseMessage]:
     """Read the body of a tracker's response; MessageError (a DecodeError) when it cannot be understood."""
+    return _parse(body, _response)
+
+
+def _parse(body: bytes, read: Callable[[Members], M]) -> Parsed[M]:
     notes: Notes = []
     transaction_id = ""
     try:
         root = read_object(body, ROOT, notes)
         transaction_id = _salvage(root)
-        return Parsed(_response(Members(root, "", notes)), tuple(notes))
+        return Parsed(read(Members(root, "", notes)), tuple(notes))
     except (DecodeError, ValueError) as error:
-        raise _failure(error, transaction_id) from error
+        unsupported = isinstance(error, _VersionError)
+        code = ErrorCode.UNSUPPORTED_VERSION_NUMBER if unsupported else ErrorCode.BAD_REQUEST
+        raise MessageError(str(error), code, transaction_id) from error
 
 
 def _salvage(root: dict[str, Any]) -> str:
@@ -96,12 +96,6 @@ def _salvage(root: dict[str, Any]) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         return ""
     return value.encode(errors="ignore").decode()
-
-
-def _failure(error: Exception, transaction_id: str) -> MessageError:
-    unsupported = isinstance(error, _VersionError)
-    code = ErrorCode.UNSUPPORTED_VERSION_NUMBER if unsupported else ErrorCode.BAD_REQUEST
-    return MessageError(str(error), code, transaction_id)
 
 
 def _check_version(root: Members) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import hashlib
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -12,8 +14,11 @@ import uvicorn
 
 import interop.tracker_client
 from interop.asgi import asgi
+from interop.peer import SwarmPeer
 from interop.tracker_client import TrackerError, TrackerSession
+from ppsp import SwarmMetadata, SwarmUri
 from ppsp.errors import StateError
+from ppsp.store import MemoryStore
 from ppsp.tracker import ClientTiming, Limits, PeerMode, TrackerServer
 
 SEEDER, LEECH = PeerMode.SEEDER, PeerMode.LEECH
@@ -240,6 +245,55 @@ def test_cookies_are_not_returned():
 
     asyncio.run(run())
     assert set(cookies) == {None}
+
+
+def test_a_challenge_to_digest_authentication_is_met():
+    """RFC 7846 section 4, RFC 7616 section 3.4: what a tracker checks is computed here by the formula."""
+    server = TrackerServer()
+    seen: list[bool] = []
+
+    def digest(*parts: str) -> str:
+        return hashlib.sha256(":".join(parts).encode()).hexdigest()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Digest":
+            challenge = 'Digest realm="swarms", nonce="0a4f", algorithm=SHA-256, qop="auth"'
+            return httpx.Response(401, headers={"www-authenticate": challenge}, content=parts(b""))
+        said = {name: quoted or bare for name, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^,\s]+))', given)}
+        proof = (digest("alice", "swarms", "secret"), "0a4f", said["nc"], said["cnonce"], "auth")
+        seen.append(said["response"] == digest(*proof, digest("POST", said["uri"])))
+        made = TrackerServer.Request("POST", "/", tuple(request.headers.multi_items()), request.content)
+        response = server.handle(made, ("192.0.2.1", 5), 0.0)
+        return httpx.Response(response.status, content=parts(response.body))
+
+    async def run() -> None:
+        async with await TrackerSession.open(
+            "http://tracker.example/", "alice", auth=httpx.DigestAuth("alice", "secret"), transport=through(answer)
+        ) as session:
+            session.join(SWARM, LEECH)
+            await session.joined(SWARM)
+
+    asyncio.run(run())
+    assert set(seen) == {True}
+
+
+def test_every_peer_gives_itself_an_id_that_no_other_has():
+    """RFC 7846 section 1.2.2: the peer ID MUST be unique"""
+
+    async def run() -> list[str]:
+        server = TrackerServer()
+        async with running(server, free_port()) as url:
+            uri = SwarmUri(SwarmMetadata(bytes(32)), (url,))
+            async with contextlib.AsyncExitStack() as stack:
+                for _ in range(3):
+                    peer = SwarmPeer(uri, MemoryStore(), local=("127.0.0.1", 0))
+                    await stack.enter_async_context(peer)
+                return [peer.peer_id for peer in server.peers(bytes(32).hex())]
+
+    identifiers = asyncio.run(run())
+    assert len(set(identifiers)) == 3
+    assert all(len(bytes.fromhex(peer_id)) == 16 for peer_id in identifiers)
 
 
 def test_the_best_address_of_a_family_that_we_listen_on_is_told():

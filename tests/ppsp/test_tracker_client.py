@@ -145,6 +145,7 @@ def test_joining_announces_our_addresses():
     client.join("s", LEECH)
     message = message_of(client.next_request(0.0))
     assert isinstance(message, ConnectRequest)
+    assert (message.peer_id, len(message.transaction_id)) == ("me", 24)
     assert message.peer_addr == (ADDRESS,)
     assert [(one.swarm_id, one.action, one.peer_mode) for one in message.swarm_action] == [("s", Action.JOIN, LEECH)]
 

@@ -417,6 +417,9 @@ REFUSED = {
         _connect(connect={"swarm_action": [{"swarm_id": "", "action": "JOIN", "peer_mode": "LEECH"}]})
     ),
     "a find of a request of type CONNECT": _body(_connect(connect=None, find={"swarm_id": "1111"})),
+    "a connect under the name of find": _body(
+        {("find" if name == "connect" else name): member for name, member in _connect().items()}
+    ),
     "port 0": _connect_from(_address(port=0)),
     "port 65536": _connect_from(_address(port=65536)),
     "half a port": _connect_from(_address(port=80.5)),

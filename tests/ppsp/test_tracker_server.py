@@ -331,7 +331,7 @@ def test_one_invalid_action_among_valid_ones_is_no_error_of_the_request():
     join(server, "a")
     answer = ask(server, connect("a", ("other", LEAVE, LEECH), ("s", LEAVE, LEECH)))
     assert (answer.response_type, answer.error_code) == (0, 0)
-    assert [one.result for one in answer.swarm_result] == [1, 0]
+    assert [(one.result, one.peer_group) for one in answer.swarm_result] == [(1, None), (0, None)]
 
 
 def test_leaving_one_of_two_swarms_keeps_the_registration_and_leaving_the_last_ends_it():

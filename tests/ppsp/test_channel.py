@@ -1,5 +1,7 @@
 """`ppsp._channel`: the conversation with one peer (sections 3, 3.1.1, 3.2, 3.7 to 3.9, 3.12), state by state."""
 
+from itertools import pairwise
+
 import pytest
 
 from ppsp import _limits
@@ -346,6 +348,20 @@ def test_a_have_that_may_be_lost_is_said_again(bench, peer):
     assert len(said) < 15
 
 
+def test_a_have_is_said_again_more_and_more_rarely(bench, peer):
+    peer.open()
+    peer.take()
+    times = []
+    for _ in range(1200):
+        if peer.take(Have):
+            times.append(bench.now)
+        bench.advance(0.1)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert len(times) < 10
+    assert all(later > 0.9 * earlier for earlier, later in pairwise(gaps))
+    assert gaps[-1] > 8 * gaps[0]
+
+
 def test_a_have_is_not_said_again_to_a_peer_that_has_the_chunks(bench, peer):
     peer.open(peer.have_all())
     peer.take()
@@ -685,6 +701,19 @@ def test_the_third_datagram_is_repeated_until_the_responder_says_something(lab, 
     peer.send()
     bench.advance(30.0)
     assert peer.raw() == []
+
+
+def test_a_silent_responder_is_not_dropped(lab, seven):
+    """Nothing obliges a responder to send anything but keep-alives before it has something to offer (section 3.12)."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.accept()
+    bench.advance(58.0)
+    assert bench.channels == 1
+    peer.send()
+    peer.send(peer.have_all())
+    assert peer.take(Request)
 
 
 @pytest.mark.parametrize(

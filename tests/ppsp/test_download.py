@@ -136,6 +136,17 @@ def test_a_fast_peer_is_asked_for_more():
     assert len(download.outstanding) <= _limits.MAX_OUTSTANDING_OCTETS // 1024
 
 
+def test_the_window_doubles_each_time_that_all_of_it_came():
+    """Before a rate is known: the start of a download must not wait a tenth of a second for each step."""
+    download = Download(1024)
+    rooms = []
+    for step in range(4):
+        rooms.append(download.room(10.0 + step / 1000))
+        download.asked([(step * 10_000, step * 10_000 + rooms[-1])], 10.0 + step / 1000)
+        receive(download, *sorted(download.outstanding), now=10.0005 + step / 1000)
+    assert rooms == [64, 128, 256, 512]
+
+
 def test_the_window_has_a_limit():
     download = Download(1024)
     now = 10.0

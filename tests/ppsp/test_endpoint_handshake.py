@@ -521,6 +521,7 @@ def test_an_endpoint_does_not_talk_to_itself(lab, seven):
     network.run_for(60.0)
     assert host.seen(PeerConnected) == []
     assert len(host.endpoint._channels) == 0
+    assert not host.endpoint.connect(seven.root, host.address, network.now)  # it learnt which address is its own
 
 
 # Security (section 12.1)
@@ -602,6 +603,17 @@ def test_half_open_channels_are_limited_over_all_swarms(lab):
         handshake = Handshake(number + 1, lab.options_of(publication.metadata()))
         bench.receive(Codec(2, 32).encode(0, [handshake]), (f"10.1.{number // 250}.{number % 250}", 1), flush=False)
     assert bench.channels <= _limits.MAX_HALF_OPEN
+
+
+def test_half_open_channels_of_a_swarm_that_was_left_do_not_count_any_more(lab, bench, seven):
+    for _ in range(4):
+        for number in range(100):
+            handshake = Handshake(number + 1, lab.options_of(seven.metadata()))
+            bench.receive(Codec(2, 32).encode(0, [handshake]), (f"10.1.1.{number}", 6778), flush=False)
+        assert bench.channels == 100
+        bench.endpoint.remove_swarm(seven.root, bench.now)
+        assert bench.channels == 0
+        bench.seed(seven)
 
 
 def test_incoming_channels_leave_room_for_our_own(lab, bench, seven):

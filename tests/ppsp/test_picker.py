@@ -134,6 +134,21 @@ def test_rarest_first_prefers_what_few_peers_offer():
     assert hits > 20  # by chance alone it would be 40 / 15
 
 
+def test_peers_that_came_and_went_leave_rarity_as_it_was():
+    """Otherwise every visitor would make its blocks look common for ever."""
+    count = 16 * BLOCK
+    for seed in range(20):
+        visited, quiet = RarestFirst(count, seed), RarestFirst(count, seed)
+        for picking in (visited, quiet):
+            picking.peer_has(0, count)
+            picking.peer_has(0, 5 * BLOCK)
+        for _ in range(3):
+            visited.peer_has(7 * BLOCK, 11 * BLOCK + 5)
+            visited.peer_lost(7 * BLOCK, 11 * BLOCK + 5)
+        for _ in range(10):
+            assert visited.take(everything(count), 1) == quiet.take(everything(count), 1)
+
+
 def test_two_peers_with_other_seeds_take_other_blocks():
     """So that they have something to trade (section 9.1 names rarest-first for this)."""
     first, second = RarestFirst(100 * BLOCK, 1), RarestFirst(100 * BLOCK, 2)

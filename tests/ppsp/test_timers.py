@@ -101,7 +101,7 @@ def test_the_next_deadline_is_never_later_than_that_of_any_item():
     """Against a model, over many random moves."""
     chance = random.Random(4)
     heap = TimerHeap()
-    items = armed(heap, *[chance.uniform(0, 10) for _ in range(20)])
+    items = armed(heap, *[chance.uniform(0, 10) for _ in range(200)])
     now = 0.0
     fired = {}
     for _ in range(3000):
@@ -119,7 +119,7 @@ def test_the_next_deadline_is_never_later_than_that_of_any_item():
             heap.arm(item)
         due = [item.due for item in items if item.due is not None]
         assert heap.next() is None or not due or heap.next() <= min(due)
-    assert len(fired) == 20
+    assert len(fired) == 200
 
 
 def test_a_busy_item_does_not_fill_the_heap():
@@ -145,3 +145,21 @@ def test_stale_entries_do_not_pile_up():
         now += 0.02
         assert heap.due(now) == [item]
     assert len(heap._heap) < 500
+
+
+def test_a_clean_up_keeps_the_order():
+    """Many objects, each with stale entries behind it, so that the heap is rebuilt again and again."""
+    chance = random.Random(8)
+    heap = TimerHeap()
+    items = armed(heap, *[chance.uniform(50, 100) for _ in range(100)])
+    for _ in range(20):
+        for item in items:
+            item.due -= chance.uniform(0, 2)
+            heap.arm(item)
+    expected = sorted(items, key=lambda item: item.due)
+    found = []
+    while (due := heap.next()) is not None:
+        found += heap.due(due)
+        for item in found:
+            item.due = None
+    assert found == expected

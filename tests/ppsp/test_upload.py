@@ -421,7 +421,14 @@ def test_the_controller_hears_of_every_octet_of_chunks(server):
 
 @pytest.mark.parametrize(
     ("wire", "sample"),
-    [(0, 0), (100, 100), (MODULUS - 1, -1), (MODULUS - 10**12, -(10**12)), ((1 << 63) - 1, (1 << 63) - 1)],
+    [
+        (0, 0),
+        (100, 100),
+        (MODULUS - 1, -1),
+        (MODULUS - 10**12, -(10**12)),
+        ((1 << 63) - 1, (1 << 63) - 1),
+        (1 << 63, -(1 << 63)),
+    ],
 )
 def test_delays_are_read_modulo_2_to_the_64(server, wire, sample):
     """T10: the clocks of two peers differ, so that the difference may be negative."""

@@ -6,7 +6,8 @@ from interop.__main__ import main
 from interop.peer import SwarmPeer
 from ledbat import Ledbat
 from ppsp import SwarmUri, _limits
-from ppsp.constants import MessageType
+from ppsp.codec import Codec
+from ppsp.constants import ChunkAddressing, MessageType
 from ppsp.events import DatagramDropped, PeerConnected, PeerDisconnected
 from ppsp.messages import Ack, Cancel, Data, Handshake, Have, Request
 from ppsp.store import MemoryStore
@@ -74,6 +75,55 @@ def test_a_chunk_without_its_hashes_is_dropped_and_what_stands_behind_it_is_not(
     assert bench.events(DatagramDropped) == []
 
 
+def record(lab, publication, lost=None):
+    """A transfer in which one datagram is lost, by its number; how many there were until it was complete."""
+    network = lab.Network()
+    source = network.host().seed(publication)
+    fetcher = network.host().leech(publication)
+    carry, sent = network.carry, []
+
+    def lossy(sender, address, octets):
+        sent.append(octets)
+        if len(sent) - 1 != lost:
+            carry(sender, address, octets)
+
+    network.carry = lossy
+    fetcher.connect(source)
+    network.run(lambda: fetcher.complete, seconds=20.0)
+    assert bytes(fetcher.store.octets) == publication.content
+    return sent
+
+
+def test_the_loss_of_any_one_datagram_stops_nothing(lab, seven):
+    """Section 5.3: "a loss of one datagram must not disrupt the flow of datagrams between two peers"."""
+    for lost in range(len(record(lab, seven))):
+        record(lab, seven, lost)
+
+
+def test_a_lost_chunk_goes_again_with_its_own_hashes_whatever_else_is_on_its_way(lab):
+    """Section 5.3 SHOULD NOT: once one was lost, no interdependency spans datagrams that are still in flight."""
+    publication = lab.Publication(lab.pattern(8 * 1024))
+    bench = lab.Bench()
+    bench.seed(publication)
+    peer = lab.HandPeer(bench, publication)
+    peer.open()
+    for first, last in ((0, 0), (7, 7), (1, 3)):  # the first is lost, and the last ones count on its hashes
+        peer.send(Request(first, last))
+        bench.now += 0.02
+    peer.take()
+    peer.send(Ack(7, 7, 0))
+    (messages,) = peer.datagrams()
+    assert [(message.start, message.end) for message in messages] == [(2, 3), (1, 1), (0, 0)]
+    assert isinstance(messages[-1], Data)
+
+
+def test_every_datagram_is_a_list_of_whole_messages(lab):
+    """Section 5.3 SHOULD NOT: no message spans datagrams."""
+    publication = lab.Publication(lab.pattern(300 * 1024))
+    codec = Codec(ChunkAddressing.CHUNK32, publication.hash_size)
+    assert {codec.decode(octets)[1] for octets in record(lab, publication, 20)} == {None}
+
+
 # Section 3.2
 
 
@@ -94,12 +144,13 @@ def test_a_chunk_verified_while_a_handshake_is_incomplete_is_announced_when_it_i
     calling.hello()
     calling.remote = calling.take()[0].source_channel
     called.invite()
-    source.serve(4, peaks=False)
-    bench.advance(0.5)
+    for chunk in (4, 5):
+        source.serve(chunk, peaks=False)
+        bench.advance(0.4)
     assert calling.raw() == called.raw() == []
     calling.send()
     called.reply()
-    assert calling.take(Have) == called.take(Have) == [Have(4, 4)]
+    assert calling.take(Have) == called.take(Have) == [Have(4, 5)]
 
 
 # Sections 3.4 and 8.7

@@ -24,7 +24,8 @@ $(VENV)/.dev: pyproject.toml
 demo: $(VENV)/.demo  ## stream a real file through a swarm: a tracker, a source, four peers (FILE=path takes yours)
 	$(BIN)/python -m interop demo $(if $(FILE),--file "$(FILE)")
 
-test: $(VENV)/.dev  ## every test
+test: $(VENV)/.dev  ## every test; installs the Debian packages that they need, if it may
+	.ci/packages
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev  ## format, lint, strict types, import contract

@@ -91,17 +91,23 @@ class Swarm:
     # What channels report
 
     def established(self, channel: Channel, now: float) -> None:
-        """The channel's handshake is complete: of several channels to one address one is kept."""
+        """The channel's handshake is complete: one channel to its address is kept."""
+        known = False
         for other in [other for other in self.channels.values() if other.address == channel.address]:
             if other is channel or other.state is State.HALF_OPEN:
                 continue
-            crossing = other.initiated != channel.initiated and now - other.opened_at < _limits.HALF_OPEN_SECONDS
-            if other.state is State.OPEN and crossing and other.initiator_id < channel.initiator_id:
+            young = other.state is State.OPEN and now - other.opened_at < _limits.HALF_OPEN_SECONDS
+            crossing = young and other.initiated != channel.initiated
+            if crossing and other.initiator_id < channel.initiator_id:
                 # Both peers called at once, and both know both IDs: they keep the same one.
-                self.drop(channel, "the other channel to the peer is kept", now, tell=True)
+                self.drop(channel, "the other channel to the peer is kept", now, tell=True, report=False)
                 return
-            self.drop(other, "the peer opened another channel", now, tell=crossing)
-        self._events.put_peer(PeerConnected(self.swarm_id, channel.address))
+            # Any other open one is of the peer's former life: that one left, and this one came.
+            former = other.state is State.OPEN and not crossing
+            self.drop(other, "the peer opened another channel", now, tell=crossing, report=former)
+            known = known or crossing
+        if not known:
+            self._events.put_peer(PeerConnected(self.swarm_id, channel.address))
 
     def peer_has(self, channel: Channel, start: int, stop: int) -> list[tuple[int, int]]:
         """The peer said that it has these chunks; returns those not known before."""
@@ -356,15 +362,13 @@ class Swarm:
     def drop_own(self, channel: Channel, address: Address, now: float) -> None:
         """The channel leads to this endpoint itself: trackers do return one's own address."""
         self._ban(address)
-        channel.state = State.HALF_OPEN  # nobody was told of it
-        self.drop(channel, "it is our own", now, tell=False)
+        self.drop(channel, "it is our own", now, tell=False, report=False)
 
-    def drop(self, channel: Channel, reason: str, now: float, *, tell: bool) -> None:
-        """Close the channel; `tell` says so to the peer (section 3.1.1 step 8)."""
+    def drop(self, channel: Channel, reason: str, now: float, *, tell: bool, report: bool = True) -> None:
+        """Close the channel; `tell` says so to the peer (section 3.1.1 step 8), `report` to the user."""
         if channel.state is State.CLOSED:
             return
-        replaced = self.open_to(channel.address) is not channel
-        if channel.state is not State.HALF_OPEN and not replaced:
+        if report and channel.state is not State.HALF_OPEN:  # of a half-open one the user has not heard
             stats = PeerStats.of(channel)
             self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason, stats))
         channel.state = State.CLOSED

@@ -293,6 +293,7 @@ def test_a_peer_that_starts_anew_gets_a_new_channel_and_loses_the_old_one(lab, b
     again.open(Request(0, 0))
     assert bench.channels == 1
     assert [data.start for data in again.take(Data)] == [0]
+    assert [type(event) for event in bench.events()] == [PeerConnected, PeerDisconnected, PeerConnected]
 
 
 # Step 3: only what is prefixed with our channel ID
@@ -493,6 +494,7 @@ def test_any_single_datagram_of_a_crossing_may_be_lost(lab, seven, seed, side, l
     network.run_for(400.0)
     assert [len(host.endpoint._channels) for host in hosts] == [1, 1]
     assert [event for host in hosts for event in host.seen(PeerDisconnected)] == []
+    assert [len(host.seen(PeerConnected)) for host in hosts] == [1, 1]
 
 
 def test_a_firewall_that_lets_only_one_direction_begin_does_not_stop_crossing_peers(lab, seven):

@@ -238,7 +238,7 @@ class Channel:
 
     def _choke(self, message: Choke, now: float) -> str | None:
         self.download.choked = True
-        self.swarm.give_back(self.download.give_up())
+        self.swarm.withdraw(self)
         return None
 
     def _unchoke(self, message: Unchoke, now: float) -> str | None:

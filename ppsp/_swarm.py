@@ -337,9 +337,13 @@ class Swarm:
         return -math.inf
 
     def lapsed(self, channel: Channel, now: float) -> None:
-        """The peer let its requests lapse: others are asked, and it is told (section 3.8)."""
-        ranges = channel.download.give_up()
+        """The peer let its requests lapse."""
+        self.withdraw(channel)
         channel.download.lapse(now)
+
+    def withdraw(self, channel: Channel) -> None:
+        """What was asked of the peer is asked of others, and it is told (section 3.8)."""
+        ranges = channel.download.give_up()
         channel.send(Cancel(start, stop - 1) for start, stop in ranges)
         self.give_back(ranges)
 

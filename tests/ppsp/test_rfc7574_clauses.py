@@ -9,7 +9,7 @@ from ppsp import SwarmUri, _limits
 from ppsp.codec import Codec
 from ppsp.constants import ChunkAddressing, MessageType
 from ppsp.events import DatagramDropped, PeerConnected, PeerDisconnected
-from ppsp.messages import Ack, Cancel, Data, Handshake, Have, Request
+from ppsp.messages import Ack, Cancel, Choke, Data, Handshake, Have, Request
 from ppsp.store import MemoryStore
 
 
@@ -184,6 +184,19 @@ def test_what_an_idle_peer_takes_over_is_cancelled_at_the_slow_one(lab, seven):
     bench.advance(1.0)  # less than a request takes to lapse
     (cancel,) = slow.take(Cancel)
     assert fast.take(Request) == [Request(cancel.start, cancel.end)]
+
+
+def test_what_a_choking_peer_was_asked_for_is_cancelled(lab, seven):
+    """Section 3.8 SHOULD; by section 3.9 it should discard old requests, but might send it all when it unchokes."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    choking, other = lab.HandPeer(bench, seven, host=1, channel=1), lab.HandPeer(bench, seven, host=2, channel=2)
+    choking.open(choking.have_all())
+    choking.take()
+    other.open(other.have_all())
+    choking.send(Choke())
+    assert choking.take() == [Cancel(0, 6)]
+    assert other.take(Request) == [Request(0, 6)]
 
 
 # Section 3.12, and 3.1.1 step 5

@@ -88,6 +88,7 @@ class Channel:
         self._reminding = False
         # What the datagram being read has brought so far.
         self._hashes: dict[tuple[int, int], bytes] = {}
+        self._verified = False
         self._delays: list[int] = []
 
     # Opening
@@ -152,8 +153,9 @@ class Channel:
         self.upload.end_datagram(delays, now)
         if self._hashes:
             hashes, self._hashes = self._hashes, {}
-            if not any(type(message) is Data for message in messages):
+            if not self._verified:
                 self.download.keep_hashes(hashes)
+        self._verified = False
         if error is not None:
             self._invalid += 1
             if self._invalid >= _limits.MAX_INVALID:
@@ -224,7 +226,9 @@ class Channel:
         return None
 
     def _data(self, message: Data, now: float) -> str | None:
-        return self.swarm.received(self, message, self._hashes, now)
+        reason = self.swarm.received(self, message, self._hashes, now)
+        self._verified = self._verified or reason is None
+        return reason
 
     def _request(self, message: Request, now: float) -> str | None:
         if self._supported is not None and not self._supported.issuperset(_SERVING):

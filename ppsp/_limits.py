@@ -15,7 +15,7 @@ MAX_INCOMING_CHANNELS = 192
 MAX_HAVE_RANGES = 65_536
 # Ranges waiting in one peer's request queue; ours asks for at most a few blocks at a time.
 MAX_REQUEST_RANGES = 2_048
-# INTEGRITY hashes of one peer that no chunk has used yet: three times what a chunk of the largest tree needs.
+# INTEGRITY hashes of one peer that no chunk has used yet: twice what a chunk of the largest tree needs, peaks included.
 MAX_LOOSE_HASHES = 128
 # Events that only report junk are not queued beyond this, so that a flood costs no memory.
 MAX_JUNK_EVENTS = 256
@@ -49,6 +49,8 @@ HAVE_DELAY_SECONDS = 0.02
 HAVE_BATCH = 64
 # LEDBAT wants at least four delay samples a round trip (RFC 6817 section 2.5): so many ACKs a batch at the most.
 MAX_SAMPLES = 4
+# Chunks are asked for and sent in aligned blocks of so many: the hashes of a block come once.
+BLOCK = 64
 # DATA datagrams of one channel in one burst, and of all channels in one call: what 64 KiB of segmentation offload take.
 BURST_CHUNKS = 64
 FLUSH_CHUNKS = 256

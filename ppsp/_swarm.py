@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from ppsp import _limits
 from ppsp._channel import Channel, State
+from ppsp._clock import TIMESTAMP_MASK, timestamp_us
 from ppsp._content import Content, Reception
 from ppsp._events import EventQueue
 from ppsp.codec import Codec
@@ -27,8 +28,6 @@ from ppsp.stats import PeerStats
 #: Makes the picker of a swarm once the number of chunks is known: `(chunk_count, seed)`.
 PickerFactory: TypeAlias = Callable[[int, int], ChunkPicker]
 
-_MICROSECONDS = 1_000_000
-_DELAY_MASK = (1 << 64) - 1
 # How long the chunk that brings the peak hashes is waited for before another peer is asked for one too.
 _PROBE_SECONDS = 1.0
 # An idle peer takes over requests of one that needs longer than this for them, and looks for such a one this often.
@@ -136,7 +135,7 @@ class Swarm:
         except OSError as exc:
             self._fail(exc)
             return None
-        delay_us = (int((now + self._epoch) * _MICROSECONDS) - message.timestamp_us) & _DELAY_MASK
+        delay_us = (timestamp_us(now + self._epoch) - message.timestamp_us) & TIMESTAMP_MASK
         if reception is Reception.ACCEPTED:
             self._accepted(channel, chunk, len(message.payload), delay_us, now)
             return None
@@ -285,7 +284,7 @@ class Swarm:
         channel.send(Request(start, stop - 1) for start, stop in _joined(ranges))
 
     def _take_over(self, channel: Channel, now: float) -> list[tuple[int, int]]:
-        """Requests of the slowest peer for a peer that has nothing to do: urgent data, in the words of section 3.8."""
+        """Requests of the slowest peer for one that has nothing to do; the slow one is told by CANCEL (section 3.8)."""
         asked_before = now - _SLOW_SECONDS
         slowest = max(
             (

@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import Sequence
 
 from ppsp._content import Content
-from ppsp._limits import BURST_CHUNKS, MAX_DATAGRAM, MAX_REQUEST_RANGES, MAX_UDP_PAYLOAD
+from ppsp._limits import BLOCK, BURST_CHUNKS, MAX_DATAGRAM, MAX_REQUEST_RANGES, MAX_UDP_PAYLOAD
 from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
 from ppsp.constants import CHANNEL_ID_SIZE
 from ppsp.messages import Integrity
-from ppsp.picker import BLOCK
 from ppsp.ports import CongestionController, Datagram
 
 # A chunk is lost when one sent a good while later has arrived, as in RACK (RFC 8985): PPSPP has no packet numbers, and

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ppsp import _limits
 from ppsp._channel import Channel, State
+from ppsp._clock import timestamp_us
 from ppsp._content import Content
 from ppsp._events import EventQueue
 from ppsp._handshake import problem_with
@@ -30,8 +31,6 @@ from ppsp.picker import RarestFirst
 from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram
 from ppsp.stats import PeerStats, SwarmStats
 
-_MICROSECONDS = 1_000_000
-_TIMESTAMP_MASK = (1 << 64) - 1
 # What a limited sender may save up: long enough for bursts that offload can use, short enough not to show.
 _BUCKET_SECONDS = 0.05
 # A clock that has run for long does not tell two shorter moments apart.
@@ -312,7 +311,7 @@ class Endpoint:
         self._dirty.update(dict.fromkeys(swarm.channels.values()))
 
     def _send_chunks(self, out: list[tuple[Datagram, Address]], now: float) -> None:
-        timestamp_us = int((now + self._epoch) * _MICROSECONDS) & _TIMESTAMP_MASK
+        timestamp = timestamp_us(now + self._epoch)
         room = _limits.FLUSH_CHUNKS
         for channel in list(self._senders):
             size = channel.swarm.content.chunk_size
@@ -323,7 +322,7 @@ class Endpoint:
             del self._senders[channel]
             sent = channel.upload.octets_sent
             try:
-                datagrams = channel.upload.datagrams(channel.remote_id, timestamp_us, most, now)
+                datagrams = channel.upload.datagrams(channel.remote_id, timestamp, most, now)
             except OSError as exc:
                 channel.upload.forget()
                 channel.swarm.read_failed(exc)

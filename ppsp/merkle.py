@@ -196,8 +196,10 @@ class MerkleTree:
 
     def _may_have(self, count: int) -> bool:
         """Whether a claim of so many chunks does not contradict what is certain."""
-        if self._is_size_certain or not self._is_height_certain:
-            return count == self._chunk_count or not self._is_size_certain
+        if self._is_size_certain:
+            return count == self._chunk_count
+        if not self._is_height_certain:
+            return True
         return count <= self._chunk_count and (count - 1).bit_length() == self._height
 
     def _settle(self) -> None:

@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator
 
+from ppsp._limits import BLOCK
 from ppsp.ports import Offer
 
-BLOCK = 64
 _MISSING, _TAKEN, _HELD = 0, 1, 2
 # Blocks that are looked at for the rarest: enough to avoid the common ones, and independent of the content's size.
 _SAMPLE = 16

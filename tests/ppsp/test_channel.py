@@ -211,7 +211,7 @@ def test_what_stands_behind_the_first_handshake(lab, bench, peer, name, counts):
 
 
 def test_messages_before_an_invalid_one_count_and_those_behind_it_do_not(bench, peer):
-    """Section 3: "the remaining messages MUST be discarded" (T13)."""
+    """Section 3: "the remaining messages MUST be discarded"."""
     peer.open()
     have = peer.codec.encode(0, [Have(0, 1)])[4:]
     more = peer.codec.encode(0, [Have(5, 5)])[4:]
@@ -255,7 +255,7 @@ def test_all_that_is_due_shares_a_datagram(bench, peer):
 
 
 def test_a_batch_of_datagrams_is_answered_once(bench, peer):
-    """Acknowledgements and HAVEs are merged over a batch (shared design)."""
+    """Acknowledgements and HAVEs are merged over a batch."""
     peer.open(peer.have_all())
     peer.take()
     for chunk in (3, 4, 5, 6):
@@ -274,7 +274,7 @@ def test_who_connects_is_told_what_we_have(bench, peer):
 
 
 def test_whom_we_connect_to_is_told_what_we_have_when_the_handshake_is_complete(bench, peer):
-    """Section 3.2: no HAVE "to peers for which the handshake procedure is still incomplete" (T4)."""
+    """Section 3.2: no HAVE "to peers for which the handshake procedure is still incomplete"."""
     peer.invite()
     peer.reply()
     assert peer.take(Have) == [Have(0, 2)]
@@ -399,7 +399,7 @@ def test_a_verified_chunk_is_acknowledged_with_the_biggest_interval_and_its_dela
 
 
 def test_the_delay_of_a_fast_clock_is_negative_modulo_2_to_the_64(bench, peer):
-    """T10."""
+    """Section 8.6: differences of clocks only."""
     peer.open(peer.have_all())
     peer.take()
     peer.serve(3, timestamp=int(bench.now * 1e6) + 250, peaks=False)
@@ -765,7 +765,7 @@ def test_a_closing_handshake_ends_the_attempt(bench, peer):
 
 @pytest.mark.parametrize("closing", ["00 00000000 ff", "00 00000000", "00 00000000 0001 ff"])
 def test_a_closing_handshake_closes_the_channel(bench, peer, closing):
-    """Section 8.4: source channel ID all zeros; the list empty (with or without its end option, T15) or the version."""
+    """Section 8.4: source channel ID all zeros; the list empty (with or without its end option) or the version."""
     peer.open()
     peer.take()
     bench.events()

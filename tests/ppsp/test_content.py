@@ -67,7 +67,7 @@ def test_the_last_chunk_gives_the_exact_size(lab, seven):
 
 
 def test_one_chunk_verifies_against_the_root_alone(lab):
-    """Section 8.16: "the entire content can fit into a single message" (T20)."""
+    """Section 8.16: "the entire content can fit into a single message"."""
     publication = lab.Publication(b"Hello world!\n", hash_function=MerkleHashFunction.SHA1)
     assert publication.root.hex() == "47a013e660d408619d894b20806b1d5086aab03b"
     content, store = empty(lab, publication)

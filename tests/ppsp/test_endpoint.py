@@ -274,7 +274,7 @@ def test_payloads_are_not_copied_into_the_datagram(lab, bench, seven):
 
 
 def test_the_timestamp_counts_from_the_epoch(lab, seven):
-    """T10: microseconds since 1970 where the epoch is given."""
+    """microseconds since 1970 where the epoch is given."""
     bench = lab.Bench(epoch=1_700_000_000.0, now=5.0)
     bench.seed(seven)
     peer = lab.HandPeer(bench, seven)
@@ -298,7 +298,7 @@ def test_a_clock_may_start_at_zero(lab, seven):
 
 
 def test_a_clock_may_start_below_zero(lab, seven):
-    """ "`now` is float seconds on any monotonic clock" (shared design)."""
+    """`now` is float seconds on any monotonic clock."""
     assert run_one(lab, seven, now=-100.0).now < -99.0
 
 
@@ -307,7 +307,7 @@ def test_a_clock_may_have_run_for_long(lab, seven):
 
 
 def test_the_timestamp_wraps_at_64_bits(lab, seven):
-    """T10: it must survive the wrap."""
+    """it must survive the wrap."""
     network = lab.Network(now=0.0)
     source = network.host(epoch=2**64 / 1e6 - 0.03).seed(seven)
     fetcher = network.host(epoch=5.0).leech(seven).connect(source)
@@ -317,7 +317,7 @@ def test_the_timestamp_wraps_at_64_bits(lab, seven):
 
 @pytest.mark.parametrize("skew", [-1e9, -3600.0, 0.5, 3600.0, 1e9])
 def test_clocks_that_differ_give_delays_that_differ_by_a_constant(lab, seven, skew):
-    """T10: only differences matter; the sender reads them signed modulo 2**64."""
+    """only differences matter; the sender reads them signed modulo 2**64."""
     network = lab.Network(now=2e9, delay=0.03)
     window = lab.fixed_window()
     source = network.host(controller=window).seed(seven)

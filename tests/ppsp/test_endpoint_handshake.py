@@ -173,17 +173,17 @@ RAW = {
     "a REQUEST": "00000000 08 00000000 00000001",
     "a PEX_REQ": "00000000 06",
     "an unknown type": "00000000 63 01020304",
-    "a close (T16)": "00000000 00 00000000 ff",
-    "a close without end option (T15, T16)": "00000000 00 00000000",
+    "a close": "00000000 00 00000000 ff",
+    "a close without end option": "00000000 00 00000000",
     "a close with a version": "00000000 00 00000000 0001 ff",
     "a channel that is not there": "0a0b0c0d",
     "a HANDSHAKE to a channel that is not there": "0a0b0c0d 00 01020304 0001 ff",
     "a DATA to a channel that is not there": "0a0b0c0d 01 0000000000000000 0000000000000000 41",
     "a source channel 0 with every option": "00000000 00 00000000 0001 0101 020020 SWARM 0301 0402 0602 0900000400 ff",
     "unsorted options": "00000000 00 01020304 0101 0001 020020 SWARM 0301 0402 0602 0900000400 ff",
-    "the version twice (T25)": "00000000 00 01020304 0001 0001 0101 020020 SWARM 0301 0402 0602 0900000400 ff",
+    "the version twice": "00000000 00 01020304 0001 0001 0101 020020 SWARM 0301 0402 0602 0900000400 ff",
     "the swarm ID twice": "00000000 00 01020304 0001 0101 020020 SWARM 020020 SWARM 0301 0402 0602 0900000400 ff",
-    "an unknown option (T25)": "00000000 00 01020304 0001 0101 020020 SWARM 0301 0402 0602 0900000400 0a01 ff",
+    "an unknown option": "00000000 00 01020304 0001 0101 020020 SWARM 0301 0402 0602 0900000400 0a01 ff",
     "a swarm ID beyond the end": "00000000 00 01020304 0001 0101 02ffff SWARM",
     "a bitmap of 33 octets": "00000000 00 01020304 0001 0101 020020 SWARM 0301 0402 0602 0821" + "ff" * 33 + "ff",
 }
@@ -210,7 +210,7 @@ def test_every_truncation_of_a_good_handshake_gets_no_answer(bench, peer, seven)
 
 @pytest.mark.parametrize("missing", ["chunk_size", "merkle_hash_function"])
 def test_a_lenient_endpoint_takes_what_an_older_peer_leaves_out_from_the_metadata(bench, peer, missing):
-    """Options 9 and 4 (requirements 4.3, T6)."""
+    """Options 9 and 4 ."""
     peer.hello(**{missing: None})
     assert isinstance(peer.take()[0], Handshake)
 
@@ -227,7 +227,7 @@ def test_a_strict_endpoint_refuses_what_the_rfc_makes_mandatory(lab, seven, miss
 
 
 def test_an_older_peer_is_answered_without_the_options_that_it_does_not_know(bench, peer):
-    """libswift drops a HANDSHAKE with option 9 (requirements 4.3)."""
+    """libswift drops a HANDSHAKE with option 9 ."""
     peer.hello(chunk_size=None)
     options = peer.take()[0].options
     assert options.chunk_size is None
@@ -435,7 +435,7 @@ def test_a_close_is_not_answered_with_a_close(bench, peer):
 
 
 def test_the_close_of_an_unknown_channel_is_ignored(bench, peer):
-    """T16: libswift sends closes to channel 0."""
+    """libswift sends closes to channel 0."""
     bench.receive(bytes.fromhex("00000000 00 00000000 ff"), peer.address)
     bench.receive(bytes.fromhex("deadbeef 00 00000000 ff"), peer.address)
     assert peer.raw() == []
@@ -666,7 +666,7 @@ def test_a_handshake_is_not_taken_from_a_banned_peer(lab, leecher, seven):
 
 
 def test_the_seeder_serves_the_octets_of_the_rfcs_example(lab):
-    """Section 8.16 with a hand peer that sends the printed octets (T1: the hash is SHA-1, option 4 says so here)."""
+    """Section 8.16 with a hand peer that sends the printed octets (the hash is SHA-1, option 4 says so here)."""
     publication = lab.Publication(b"Hello world!\n", hash_function=MerkleHashFunction.SHA1)
     bench = lab.Bench(random_bytes=random.Random(3).randbytes)
     bench.seed(publication, content_size=13)
@@ -685,11 +685,11 @@ def test_the_seeder_serves_the_octets_of_the_rfcs_example(lab):
     bench.receive(channel + bytes.fromhex("00 00000000 ff"), address)
     assert bench.channels == 0
     (window,) = bench.windows.made
-    assert window.acks[0][1:3] == (13, [100])  # T3: the unit is microseconds
+    assert window.acks[0][1:3] == (13, [100])  # the unit is microseconds
 
 
 def test_a_leecher_speaks_the_rfcs_example(lab):
-    """Section 8.16 from the other side: content length in the metadata, DATA without INTEGRITY (T20)."""
+    """Section 8.16 from the other side: content length in the metadata, DATA without INTEGRITY."""
     publication = lab.Publication(b"Hello world!\n", hash_function=MerkleHashFunction.SHA1)
     bench = lab.Bench(epoch=1_381_000_000.0)
     store = bench.leech(publication, content_size=13)

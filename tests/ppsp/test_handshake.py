@@ -77,7 +77,7 @@ def test_the_metadata_of_other_swarms_are_announced_as_they_are():
 
 
 def test_a_peer_that_predates_the_chunk_size_gets_none_in_the_reply():
-    """libswift drops a HANDSHAKE with option 9 and does not send it (requirements 4.3)."""
+    """libswift drops a HANDSHAKE with option 9 and does not send it ."""
     options = replying_options(METADATA, attrs.evolve(FIRST, chunk_size=None))
     assert options.chunk_size is None
     assert options.supported_messages is None
@@ -154,7 +154,7 @@ def test_other_metadata_fail(change, strict, initiating):
 
 @pytest.mark.parametrize("change", [{"chunk_size": None}, {"merkle_hash_function": None}], ids=str)
 def test_what_older_peers_leave_out_is_taken_from_the_metadata_unless_strict(change):
-    """Options 9 and 4 (requirements 4.3, T6): lenient by default; the metadata are trusted."""
+    """Options 9 and 4 : lenient by default; the metadata are trusted."""
     assert problem(attrs.evolve(FIRST, **change)) is None
     assert problem(attrs.evolve(REPLY, **change), initiating=False) is None
     assert problem(attrs.evolve(FIRST, **change), strict=True)

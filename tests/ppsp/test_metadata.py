@@ -57,7 +57,7 @@ def test_a_swarm_may_use_both_mandatory_addressing_methods(addressing):
     ids=str,
 )
 def test_metadata_that_no_swarm_can_have_are_refused(changes):
-    """A wrong swarm ID length (T1), sizes that make no tree, methods that are not there."""
+    """A wrong swarm ID length, sizes that make no tree, methods that are not there."""
     with pytest.raises(MetadataError):
         SwarmMetadata(**{"swarm_id": ROOT, **changes})
 

@@ -165,7 +165,7 @@ def test_the_first_chunk_goes_with_peaks_then_uncles_as_in_the_example(server, s
 
 @pytest.mark.parametrize("function", [MerkleHashFunction.SHA1, MerkleHashFunction.SHA256])
 def test_the_hashes_of_the_example_are_those_of_the_reference_implementation(lab, function):
-    """The trace of libswift for the same 7162 octets (requirements 4.3), and its SHA-1 peaks (section 5 there)."""
+    """The trace of libswift for the same 7162 octets , and its SHA-1 peaks (section 5 there)."""
     publication = lab.Publication(lab.pattern(7162), hash_function=function)
     server = Server(lab, publication)
     server.upload.request(0, 1)
@@ -185,7 +185,7 @@ def test_the_hashes_of_the_example_are_those_of_the_reference_implementation(lab
 
 
 def test_the_peak_of_a_power_of_two_is_sent_although_it_is_the_root(lab):
-    """T20: its chunk specification carries the size."""
+    """its chunk specification carries the size."""
     publication = lab.Publication(lab.pattern(4096))
     server = Server(lab, publication)
     server.upload.request(0, 1)
@@ -195,7 +195,7 @@ def test_the_peak_of_a_power_of_two_is_sent_although_it_is_the_root(lab):
 
 
 def test_a_lone_chunk_goes_with_its_peak_when_the_size_is_to_be_found(lab):
-    """T20: section 5.6.2 MUST; section 8.16 shows the mode without size detection."""
+    """section 5.6.2 MUST; section 8.16 shows the mode without size detection."""
     server = Server(lab, lab.Publication(b"Hello world!\n"))
     server.upload.request(0, 1)
     assert [(message.start, message.end) for message in server.send()[0]] == [(0, 0), (0, 0)]
@@ -221,14 +221,14 @@ def test_peaks_are_sent_until_the_peer_has_acknowledged_something(server):
 
 
 def test_a_have_shows_that_the_peer_knows_the_peaks_too(server):
-    """T17: a HAVE for something that it was sent is an acknowledgement."""
+    """a HAVE for something that it was sent is an acknowledgement."""
     server.have(4, 5)
     server.upload.request(0, 1)
     assert (0, 3) not in [(message.start, message.end) for message in server.send()[0][:-1]]
 
 
 def test_hashes_that_the_peer_must_know_are_left_out(server):
-    """Section 5.3's example (T22): with C0 and C1 acknowledged, chunk 7 of 8 needs two hashes; here chunk 2 one."""
+    """Section 5.3's example: with C0 and C1 acknowledged, chunk 7 of 8 needs two hashes; here chunk 2 one."""
     server.ack(0, 2)
     server.upload.request(2, 3)
     assert [(message.start, message.end) for message in server.send()[0]] == [(3, 3), (2, 2)]
@@ -270,7 +270,7 @@ def test_every_chunk_can_be_verified_when_asked_for_at_random(lab):
 
 
 def test_integrity_is_sorted_by_height_descending_in_each_list(lab):
-    """Section 5.4 MUST; peaks are an extra list before it (5.6.2, T21)."""
+    """Section 5.4 MUST; peaks are an extra list before it (5.6.2)."""
     publication = lab.Publication(lab.pattern(100 * 1024))
     server = Server(lab, publication)
     server.upload.request(0, 100)
@@ -431,7 +431,7 @@ def test_the_controller_hears_of_every_octet_of_chunks(server):
     ],
 )
 def test_delays_are_read_modulo_2_to_the_64(server, wire, sample):
-    """T10: the clocks of two peers differ, so that the difference may be negative."""
+    """the clocks of two peers differ, so that the difference may be negative."""
     server.upload.request(0, 1)
     server.send()
     server.ack(0, 1, wire)
@@ -711,7 +711,7 @@ def test_a_clock_that_goes_back_a_little_does_no_harm(server):
 
 
 def test_a_clock_below_zero_makes_nothing_lost(server):
-    """ "`now` is float seconds on any monotonic clock" (shared design)."""
+    """`now` is float seconds on any monotonic clock."""
     server.now = -100.0
     server.upload.request(0, 7)
     server.send()

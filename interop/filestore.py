@@ -64,6 +64,7 @@ class PartialFile:
             os.close(self._fd)
             raise
         self.store = FileStore(self._fd)
+        self.unfinished = True
 
     def _lock(self) -> None:
         try:
@@ -101,6 +102,7 @@ class PartialFile:
         os.ftruncate(self._fd, content_size)
         os.fsync(self._fd)
         os.replace(self.part, self.target)
+        self.unfinished = False
         folder = os.open(self.target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -115,7 +117,7 @@ class PartialFile:
 
     def discard_if_empty(self) -> None:
         """Remove the part file and journal of a fetch that never got a chunk: nobody can use them."""
-        if os.fstat(self._fd).st_size == 0:
+        if self.unfinished and os.fstat(self._fd).st_size == 0:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.part)
             self._journal.remove()

@@ -31,8 +31,10 @@ MAX_MSS = 65535
 """Octets in the longest segment: neither a TCP nor a UDP header can say more."""
 MAX_CWND = 1 << 30
 """Octets in the longest window: TCP can have no longer one (RFC 7323 section 2.3)."""
-SLOW_START_EXIT = 0.75
-"""The share of TARGET at which the queueing delay ends slow start."""
+SLOW_START_EXIT = 0.5
+"""The share of TARGET at which the queueing delay ends slow start. Until the sender sees that delay, the queue has grown
+for another RTT: to 1.2 to 1.6 of TARGET here, to 2 and more from 3/4 of TARGET on; with 1/4 a bursty path ends it early
+(README.md has the figures)."""
 PACING_GAIN = 1.25
 """How far the pacing rate is above cwnd / SRTT, so that pacing never is what limits the flow."""
 BATCH = 0.001
@@ -55,7 +57,7 @@ class Ledbat:
     above TARGET. `delay_filter` is FILTER(), a MinFilter unless given; it belongs to this flow alone.
 
     `slow_start="rfc5681"` begins, and comes back after a congestion timeout or an idle time, with the slow start that
-    section 2.2 allows, ended by the queueing delay at 3/4 of TARGET, by a loss or at ssthresh; `"off"` is section 2.4.2
+    section 2.2 allows, ended by the queueing delay at half of TARGET, by a loss or at ssthresh; `"off"` is section 2.4.2
     to the letter.
 
     Raises ParameterError for every value that the RFC forbids. The verbs raise StateError for a negative number of
@@ -64,6 +66,7 @@ class Ledbat:
 
     __slots__ = (
         "_ack_flight",
+        "_ack_growth",
         "_ack_time",
         "_allowed_increase",
         "_cwnd",
@@ -115,8 +118,9 @@ class Ledbat:
         self._slow_start = self._slow_start_allowed
         self._ssthresh = float(MAX_CWND)
         self._ack_time = 0.0
-        self._ack_flight: float = 0  # flightsize before the batch of acknowledgements
-        self._last_sent: float | None = None
+        self._ack_flight = 0  # flightsize before the batch of acknowledgements
+        self._ack_growth = 0  # the octets by which slow start grew in it: it may exceed ALLOWED_INCREASE
+        self._last_sent = math.inf
         self._next_reduction: float | None = None
 
     @property
@@ -181,9 +185,10 @@ class Ledbat:
         if not 0 <= sent <= MAX_CWND:
             raise StateError(f"on_sent: {sent} octets cannot have been sent")
         flight = self._flight
-        if not flight.flightsize and self._last_sent is not None and now - self._last_sent > self._rtt.rto:
-            self._restart()
-        self._last_sent = now
+        if self._slow_start_allowed:
+            if not flight.flightsize and now - self._last_sent > self._rtt.rto:
+                self._restart()
+            self._last_sent = now
         flight.sent(sent, now, self._rtt.rto)
 
     def on_ack(self, *, acked: int, delays_us: Sequence[int], rtt: float | None, now: float) -> None:
@@ -201,6 +206,7 @@ class Ledbat:
         if flightsize >= self._ack_flight or not 0.0 <= now - self._ack_time <= BATCH:
             self._ack_time = now
             self._ack_flight = flightsize
+            self._ack_growth = 0
         if acked > flightsize:
             acked = flightsize
         if rtt is not None:
@@ -217,7 +223,7 @@ class Ledbat:
                 off_target = (self._target_us - queuing_delay) / self._target_us
                 gain = self._gain if off_target > 0 else self._decrease_gain
                 self._cwnd += gain * off_target * acked * self._mss / self._cwnd
-        max_allowed_cwnd = self._ack_flight + self._allowed_increase
+        max_allowed_cwnd = self._ack_flight + max(self._allowed_increase, self._ack_growth)
         self._cwnd = max(min(self._cwnd, max_allowed_cwnd, MAX_CWND), self._min_cwnd)
         if acked:
             flight.acknowledged(acked, now, estimator.rto)
@@ -272,8 +278,7 @@ class Ledbat:
             self._cwnd = max(self._cwnd / 2, self._min_cwnd)
         elif self._cwnd + acked < self._ssthresh:
             self._cwnd += acked
-            # max_allowed_cwnd is flightsize + acked here, since that is more than an ALLOWED_INCREASE of one segment.
-            self._ack_flight += max(acked - self._allowed_increase, 0.0)
+            self._ack_growth += acked
         else:
             self._slow_start = False
             self._cwnd = max(self._cwnd, self._ssthresh)

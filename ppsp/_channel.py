@@ -58,7 +58,7 @@ class Channel:
         self.armed: float | None = None
         self.peer_have = RangeSet(max_ranges=_limits.MAX_HAVE_RANGES)
         self.upload = Upload(swarm.content, swarm.codec, controller, self.peer_have)
-        self.download = Download()
+        self.download = Download(swarm.content.chunk_size)
         self.opened_at = self.last_received = self.last_sent = self.last_looked = 0.0
         self._created_at = 0.0
         self._supported: frozenset[int] | None = None
@@ -216,13 +216,12 @@ class Channel:
 
     def flush(self, now: float) -> list[Datagram]:
         """The datagrams that are due, without DATA."""
+        datagrams: list[Datagram] = []
         if self._handshake_due:
             self._handshake_due = False
-            datagrams: list[Datagram] = [self._handshake()]
-        elif self.state is State.OPEN:
-            datagrams = self._control(now)
-        else:
-            return []
+            datagrams.append(self._handshake())
+        if self.state is State.OPEN:
+            datagrams += self._control(now)
         if datagrams:
             self.sent(len(datagrams), now)
         return datagrams

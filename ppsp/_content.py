@@ -18,6 +18,7 @@ class Reception(Enum):
     WRONG = "fails the integrity check"
     UNVERIFIABLE = "the hashes to verify it by are missing"
     IMPOSSIBLE = "no such chunk"
+    PROVISIONAL = "fits a number of chunks that only the last of them can prove"
 
 
 _MISSING_OR_WRONG = {Verdict.WRONG: Reception.WRONG, Verdict.MISSING_HASHES: Reception.UNVERIFIABLE}
@@ -51,9 +52,11 @@ class Content:
         self._held = bytearray()
         # Chunks accepted since the last merge: ranges are kept per batch, not per chunk.
         self._fresh: list[int] = []
-        if self.tree.chunk_count is not None:
+        if self.tree.chunk_count is not None and self.tree.is_size_certain:
             self._set_count(self.tree.chunk_count)
             self._hold(have, complete=tree is not None and have is None)
+        elif have:
+            raise StateError("chunks are held, so the tree that proves them must be given")
 
     def _set_count(self, chunk_count: int) -> None:
         size = self.content_size
@@ -71,6 +74,8 @@ class Content:
                 raise StateError(f"chunk {stop - 1} is held, of {self.chunk_count}")
             self.have.add(start, stop)
             self._held[start:stop] = b"\1" * (stop - start)
+            if any(self.tree.node(chunk, chunk) is None for chunk in range(start, stop)):
+                raise StateError(f"the tree does not prove the chunks {start} to {stop - 1}")
         if self.chunk_count - 1 in self.have and self.content_size is None:
             raise StateError("the last chunk is held, so the content size must be given")
 
@@ -97,9 +102,10 @@ class Content:
         if verdict is not Verdict.VERIFIED:
             return _MISSING_OR_WRONG[verdict]
         if count is None:
-            # Peak hashes alone prove no size: the root is the peak of every power of two. A verified chunk does.
             count = self.tree.chunk_count
             assert count is not None
+            if not self.tree.is_size_certain:
+                return Reception.PROVISIONAL
             self._set_count(count)
             if not self._fits(chunk, len(payload), count):
                 return Reception.WRONG

@@ -1,8 +1,9 @@
 """The receiving half of a channel: what was asked of the peer, and what is owed to it for what it sent."""
 
+import math
 from collections.abc import Iterable
 
-from ppsp._limits import MAX_LOOSE_HASHES, MAX_OUTSTANDING, MAX_SAMPLES, MIN_OUTSTANDING, REQUEST_SECONDS
+from ppsp._limits import MAX_LOOSE_HASHES, MAX_OUTSTANDING_OCTETS, MAX_SAMPLES, MIN_OUTSTANDING, REQUEST_SECONDS
 from ppsp._ranges import RangeSet
 from ppsp.messages import Ack
 
@@ -24,6 +25,7 @@ class Download:
         "_lapse",
         "_latency",
         "_loose",
+        "_max_window",
         "_progress_at",
         "_rate_count",
         "_rate_from",
@@ -39,12 +41,13 @@ class Download:
         "unverifiable",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, chunk_size: int) -> None:
+        self._max_window = max(MAX_OUTSTANDING_OCTETS // chunk_size, MIN_OUTSTANDING)
         self.outstanding: set[int] = set()
         self.choked = False
         # Nothing that the peer offers is missing here: it is not asked again before one of both changes.
         self.idle = False
-        self.resting_until = 0.0
+        self.resting_until = -math.inf
         self.rate = 0.0
         self.chunks_received = self.octets_received = self.refused = self.unverifiable = 0
         self._batch: list[tuple[int, int]] = []
@@ -118,7 +121,7 @@ class Download:
         """How many more chunks to ask for now; 0 until half of the window is free, so that requests are long."""
         self._measure(now)
         if self._arrived and not self.outstanding:
-            self._window = min(self._window * 2, MAX_OUTSTANDING)
+            self._window = min(self._window * 2, self._max_window)
         self._arrived = False
         room = self._window - len(self.outstanding)
         return room if room * 2 >= self._window else 0
@@ -133,7 +136,7 @@ class Download:
             rate = self._rate_count / elapsed
             self.rate = rate if not self.rate else (self.rate + rate) / 2
             self._rate_from, self._rate_count = now, 0
-            self._window = int(min(max(self.rate * _AHEAD_SECONDS, MIN_OUTSTANDING), MAX_OUTSTANDING))
+            self._window = int(min(max(self.rate * _AHEAD_SECONDS, MIN_OUTSTANDING), self._max_window))
 
     def asked(self, ranges: Iterable[tuple[int, int]], now: float) -> None:
         """These chunks were requested of the peer."""

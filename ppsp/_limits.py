@@ -25,8 +25,9 @@ MAX_PEER_EVENTS = 4_096
 MAX_BANNED = 4_096
 # HAVE messages in the answer to a handshake; more would be "a large number of smaller messages" (section 1.3).
 MAX_HANDSHAKE_HAVES = 3
-# Chunks asked of one peer and not yet received: some 0.15 s at 60 MB/s and 1 KiB.
-MAX_OUTSTANDING = 8_192
+# Octets asked of one peer and not yet received: what a receive buffer of 4 MiB surely takes, since the kernel charges
+# up to four times a small datagram's size. More in flight would be lost here, on a path that lost nothing.
+MAX_OUTSTANDING_OCTETS = 1_048_576
 MIN_OUTSTANDING = 64
 
 # Section 3.12: three minutes of silence and three datagrams sent.

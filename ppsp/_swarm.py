@@ -1,11 +1,13 @@
 """One swarm: its content, its channels, and who is asked for which chunks."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from ppsp import _limits
 from ppsp._channel import Channel, State
 from ppsp._content import Content, Reception
+from ppsp._download import Download
 from ppsp._events import EventQueue
 from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
@@ -18,6 +20,7 @@ from ppsp.events import (
     StoreFailed,
     SwarmComplete,
 )
+from ppsp.merkle import MAX_CHUNKS
 from ppsp.messages import Cancel, Data, Message, Request
 from ppsp.ports import Address, ChunkPicker
 
@@ -61,7 +64,10 @@ class Swarm:
         self._seed = seed
         self._make_picker = picker
         self._picker: ChunkPicker | None = None
-        self._probing_until = 0.0
+        self._probing_until = -math.inf
+        # Whether the last chunk under the number of chunks that a peer claims was asked for.
+        self._proving = False
+        self._probes = 0
         self._learned = content.chunk_count is not None
         if self._learned:
             self._start_picking()
@@ -91,9 +97,7 @@ class Swarm:
 
     def peer_has(self, channel: Channel, start: int, stop: int) -> list[tuple[int, int]]:
         """The peer said that it has these chunks; returns those not known before."""
-        count = self.content.chunk_count
-        if count is not None:
-            stop = min(stop, count)
+        stop = min(stop, self.content.chunk_count or MAX_CHUNKS)
         parts = channel.peer_have.add(start, stop)
         if parts:
             channel.download.idle = False
@@ -143,19 +147,33 @@ class Swarm:
             return None
         if reception is Reception.UNVERIFIABLE:
             download.unverifiable += 1
+            if not self._learned and chunk in download.outstanding:
+                self._try_another(channel, chunk)
             return f"DATA {chunk}: {reception.value}"
+        if reception is Reception.PROVISIONAL:
+            self._try_another(channel, chunk)
+            return None
         download.refused += 1
         self._events.put_peer(ChunkRefused(self.swarm_id, channel.address, chunk))
         self._ban(channel.address)
-        self.drop(channel, f"it sent chunk {chunk}, which {reception.value}", now, tell=True)
+        for other in [other for other in self.channels.values() if other.address == channel.address]:
+            self.drop(other, f"it sent chunk {chunk}, which {reception.value}", now, tell=True)
         return f"DATA {chunk}: {reception.value}"
+
+    def _try_another(self, channel: Channel, chunk: int) -> None:
+        """A chunk did not prove the number of chunks: another one may, of this peer or the next."""
+        channel.download.outstanding.discard(chunk)
+        channel.send([Cancel(chunk, chunk)])
+        self._proving = False
+        self._probing_until = -math.inf
+        self.restless = True
 
     def _size_known(self) -> None:
         self._learned = True
         content = self.content
         assert content.chunk_count is not None
         for channel in self.channels.values():
-            channel.peer_have.remove(content.chunk_count, 1 << 62)
+            channel.peer_have.remove(content.chunk_count, MAX_CHUNKS)
         self._start_picking()
         self._events.put(SizeKnown(self.swarm_id, content.chunk_count, content.content_size))
         self.restless = True
@@ -208,7 +226,7 @@ class Swarm:
         channel.last_looked = now
         if channel.state is not State.OPEN or self.failed or download.choked or download.idle:
             return
-        if self._announced or (now < download.resting_until and len(self.channels) > 1):
+        if self._announced or now < self._rests_until(download):
             return
         if self._picker is None:
             self._probe(channel, now)
@@ -225,11 +243,23 @@ class Swarm:
             download.idle = True
 
     def _probe(self, channel: Channel, now: float) -> None:
-        """Ask for one chunk: the peak hashes come with it (section 5.6)."""
-        first = channel.peer_have.first_at_or_after(0)
-        if first is not None and now >= self._probing_until and not channel.download.outstanding:
+        """Ask for one chunk: the peak hashes come with it, and only the last one proves them (section 5.6)."""
+        if channel.download.outstanding:
+            return
+        offered = channel.peer_have
+        claimed = self.content.tree.chunk_count
+        if claimed is not None and not self._proving and claimed - 1 in offered:
+            self._proving = True
+            chunk: int | None = claimed - 1
+        elif now >= self._probing_until:
+            # The last chunk may be as long as two hashes, which proves nothing by itself: then the first one helps.
+            chunk = offered.first_at_or_after(0) if self._probes % 2 else offered.last_before(MAX_CHUNKS)
+            self._probes += 1
+        else:
+            return
+        if chunk is not None:
             self._probing_until = now + _PROBE_SECONDS
-            self._ask(channel, [(first, first + 1)], now)
+            self._ask(channel, [(chunk, chunk + 1)], now)
 
     def _ask(self, channel: Channel, ranges: list[tuple[int, int]], now: float) -> None:
         channel.download.asked(ranges, now)
@@ -261,11 +291,18 @@ class Swarm:
         download = channel.download
         if download.outstanding or download.choked or self._announced or self.failed or not channel.peer_have:
             return None
+        rested = self._rests_until(download)
         if self._picker is None:
-            return self._probing_until
-        if download.idle:
-            return channel.last_looked + _LOOK_SECONDS
-        return download.resting_until if download.resting_until > channel.last_looked else None
+            at = max(self._probing_until, rested)
+        elif download.idle:
+            at = max(channel.last_looked + _LOOK_SECONDS, rested)
+        else:
+            at = rested
+        return at if at > channel.last_looked else None
+
+    def _rests_until(self, download: Download) -> float:
+        """A peer that let its requests lapse is left alone for a while, unless it is the only one."""
+        return download.resting_until if len(self.channels) > 1 else -math.inf
 
     def lapsed(self, channel: Channel, now: float) -> None:
         """The peer let its requests lapse: others are asked, and it is told (section 3.8)."""
@@ -279,7 +316,7 @@ class Swarm:
         if self._picker is not None:
             for start, stop in ranges:
                 self._picker.give_back(start, stop)
-        self._probing_until = 0.0
+        self._probing_until = -math.inf
         self.restless = True
 
     def wake_all(self) -> None:

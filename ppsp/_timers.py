@@ -1,6 +1,6 @@
 """One deadline out, however many timers inside: a heap that forgets lazily."""
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 
@@ -13,6 +13,10 @@ class Timed(Protocol):
         """When it next wants to be called; None for never."""
 
 
+# Entries that the heap may hold beyond twice those of the last clean-up.
+_SPARE = 64
+
+
 class TimerHeap:
     """The next deadline of many objects.
 
@@ -20,11 +24,12 @@ class TimerHeap:
     less than to find it; so a busy channel does not touch the heap for every datagram.
     """
 
-    __slots__ = ("_heap", "_serial")
+    __slots__ = ("_clean_at", "_heap", "_serial")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timed]] = []
         self._serial = 0
+        self._clean_at = _SPARE
 
     def arm(self, item: Timed) -> None:
         """Take note of the item's deadline as it is now."""
@@ -57,3 +62,8 @@ class TimerHeap:
         self._serial += 1
         item.armed = deadline
         heappush(self._heap, (deadline, self._serial, item))
+        if len(self._heap) > self._clean_at:
+            # An object that is idle and busy in turn leaves its far deadlines behind.
+            self._heap = [entry for entry in self._heap if entry[2].armed == entry[0]]
+            heapify(self._heap)
+            self._clean_at = 2 * len(self._heap) + _SPARE

@@ -33,6 +33,7 @@ class Upload:
     """Serves one peer's requests under its congestion window. Chunk ranges are half-open, sizes octets of chunks."""
 
     __slots__ = (
+        "_cancelled",
         "_codec",
         "_content",
         "_controller",
@@ -42,6 +43,7 @@ class Upload:
         "_known",
         "_latest_acked",
         "_lost",
+        "_min_rtt",
         "_peer_have",
         "_probe",
         "_probes",
@@ -68,9 +70,12 @@ class Upload:
         self._wanted = RangeSet()
         self._lost = RangeSet()
         self._in_flight: dict[int, _Sent] = {}
+        # Of what is in flight, the chunks that the peer no longer wants.
+        self._cancelled: set[int] = set()
         self._latest_acked = -1.0
         self._touched = 0.0
         self._srtt: float | None = None
+        self._min_rtt = 0.0
         # The chunk to send once more, outside the window, to learn what became of the rest.
         self._probe: int | None = None
         self._probes = 0
@@ -99,14 +104,26 @@ class Upload:
             covering = have.covering(at)
             assert covering is not None
             end = min(stop, covering[1])
-            for part in self._wanted.add(at, end):
-                self._queue.append(part)
+            self._queue += self._wanted.add(at, end)
+            if self._cancelled:
+                self._cancelled.difference_update([chunk for chunk in self._cancelled if at <= chunk < end])
             at = have.first_at_or_after(end)
 
     def cancel(self, start: int, stop: int) -> None:
-        """The peer no longer wants these chunks, by CANCEL or since it has them (section 3.8)."""
+        """The peer no longer wants these chunks (section 3.8). What is on its way is not sent again when it is lost."""
+        self._not_wanted(start, stop)
+        self._cancelled.update(self._sent_in(start, stop))
+
+    def _not_wanted(self, start: int, stop: int) -> None:
         self._wanted.remove(start, stop)
         self._lost.remove(start, stop)
+
+    def _sent_in(self, start: int, stop: int) -> list[int]:
+        """The chunks of a range that are in flight, by whichever way is shorter."""
+        in_flight = self._in_flight
+        if stop - start <= len(in_flight):
+            return [chunk for chunk in range(start, stop) if chunk in in_flight]
+        return [chunk for chunk in in_flight if start <= chunk < stop]
 
     def forget(self) -> None:
         """Drop every request."""
@@ -130,13 +147,17 @@ class Upload:
         rtt = None
         if newest is not None and not newest[2]:
             rtt = max(now - newest[0], 0.0)
-            self._srtt = rtt if self._srtt is None else self._srtt + (rtt - self._srtt) / 8
+            if self._srtt is None:
+                self._srtt = self._min_rtt = rtt
+            else:
+                self._srtt += (rtt - self._srtt) / 8
+                self._min_rtt = min(self._min_rtt, rtt)
         samples = [delay - _MODULUS if delay >= _SIGN else delay for delay in delays]
         self._controller.on_ack(acked=acked, delays_us=samples, rtt=rtt, now=now)
         self._probes = self._timeouts = 0
         self._touched = now
-        if newest is not None and not (newest[2] and now - newest[0] < (self._srtt or 0.0) / 2):
-            # (What was sent twice and is acknowledged at once was delayed, not lost: it says nothing of the others.)
+        if newest is not None and not (newest[2] and now - newest[0] < self._min_rtt):
+            # (What was sent twice and is acknowledged sooner than can be was delayed, not lost: RFC 8985 section 6.2.)
             self._latest_acked = max(self._latest_acked, newest[0])
             self._detect_losses(now)
 
@@ -146,14 +167,12 @@ class Upload:
         newest: _Sent | None = None
         for start, stop in parts:
             self._known.add(start, stop)
-            self.cancel(start, stop)
+            self._not_wanted(start, stop)
             if not in_flight:
                 continue
-            if stop - start <= len(in_flight):
-                records = [in_flight.pop(chunk) for chunk in range(start, stop) if chunk in in_flight]
-            else:
-                records = [in_flight.pop(chunk) for chunk in [c for c in in_flight if start <= c < stop]]
-            for record in records:
+            sent = self._sent_in(start, stop)
+            self._cancelled.difference_update(sent)
+            for record in [in_flight.pop(chunk) for chunk in sent]:
                 acked += record[1]
                 if newest is None or record[0] >= newest[0]:
                     newest = record
@@ -174,8 +193,10 @@ class Upload:
         for chunk in chunks:
             octets += self._in_flight.pop(chunk)[1]
             self._known.remove(chunk, chunk + 1)
-            self._lost.add(chunk, chunk + 1)
+            if chunk not in self._cancelled:
+                self._lost.add(chunk, chunk + 1)
         if octets:
+            self._cancelled.difference_update(chunks)
             self.chunks_lost += len(chunks)
             self.flight -= octets
             # Each transmission is counted as sent, so the lost one leaves the flight whether or not another follows.
@@ -200,7 +221,7 @@ class Upload:
         if timeout is None or timeout > now:
             self._probes += 1
             self._touched = now
-            self._probe = next(iter(self._in_flight))
+            self._probe = next((chunk for chunk in self._in_flight if chunk not in self._cancelled), None)
             return
         self._controller.on_timeout(now)
         self._timeouts += 1
@@ -238,10 +259,10 @@ class Upload:
 
     def _send_probe(self, channel: int, timestamp_us: int, out: list[Datagram], now: float) -> None:
         chunk, self._probe = self._probe, None
-        record = None if chunk is None else self._in_flight.pop(chunk, None)
-        if chunk is not None and record is not None:
+        if chunk is not None and chunk in self._in_flight:
             self._run_datagrams(channel, timestamp_us, (chunk, chunk + 1), True, out)
-            self._in_flight[chunk] = (now, record[1], True)
+            # To the end of the line, which is kept in the order of sending.
+            self._in_flight[chunk] = (now, self._in_flight.pop(chunk)[1], True)
 
     def _record(self, run: tuple[int, int], octets: int, resent: bool, now: float) -> None:
         start, stop = run

@@ -31,8 +31,11 @@ from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram
 from ppsp.stats import PeerStats, SwarmStats
 
 _MICROSECONDS = 1_000_000
+_TIMESTAMP_MASK = (1 << 64) - 1
 # What a limited sender may save up: long enough for bursts that offload can use, short enough not to show.
 _BUCKET_SECONDS = 0.05
+# A clock that has run for long does not tell two shorter moments apart.
+_LEAST_WAIT_SECONDS = 0.001
 # When both peers open a channel at once, the one with the lower ID is kept; the other is answered after all when ours
 # was sent more often than this in vain, since a NAT may stop one direction.
 _CROSSING_TRIES = 2
@@ -296,7 +299,7 @@ class Endpoint:
         self._dirty.update(dict.fromkeys(swarm.channels.values()))
 
     def _send_chunks(self, out: list[tuple[Datagram, Address]], now: float) -> None:
-        timestamp_us = int((now + self._epoch) * _MICROSECONDS)
+        timestamp_us = int((now + self._epoch) * _MICROSECONDS) & _TIMESTAMP_MASK
         room = _limits.FLUSH_CHUNKS
         for channel in list(self._senders):
             size = channel.swarm.content.chunk_size
@@ -338,7 +341,8 @@ class Endpoint:
         share = int(self._tokens // chunk_size)
         if share < 1:
             # Wait for a good part of the bucket: datagrams that leave together cost less.
-            self._tokens_due = now + (max(bucket / 4, chunk_size) - self._tokens) / rate
+            wait = (max(bucket / 4, chunk_size) - self._tokens) / rate
+            self._tokens_due = now + max(wait, _LEAST_WAIT_SECONDS)
             return 0
         return max(1, share // len(self._senders))
 

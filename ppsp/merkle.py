@@ -3,7 +3,7 @@
 A leaf is the hash of a chunk, a parent the hash of its two children, and what lies beyond the last chunk is all zeros.
 Leaves and inner nodes are hashed alike, so a hash proves something only at a known height. By lying about the number
 of chunks a peer could pass off two hashes as a chunk, or the hash of a chunk as that of two, and its peak hashes would
-still fold to the root. So the number is certain only if the user gives it or a chunk was verified under it.
+still fold to the root. So the number is certain only if the user gives it or the last chunk was verified under it.
 """
 
 import hashlib
@@ -65,6 +65,7 @@ class MerkleTree:
         "_chunk_count",
         "_has_peaks",
         "_height",
+        "_is_height_certain",
         "_is_size_certain",
         "_leaf_blocks",
         "_max_chunks",
@@ -83,6 +84,8 @@ class MerkleTree:
             name = self.hash_function.name
             raise MetadataError(f"a root hash under {name} has {self.hash_size} octets, this one has {len(root)}")
         self._is_size_certain = False
+        # A verified chunk proves at which height the leaves stand, the last one how many there are.
+        self._is_height_certain = False
         self._new = _NEW[self.hash_function]
         self._zero = bytes(self.hash_size)
         self._max_chunks = max_chunks
@@ -125,7 +128,7 @@ class MerkleTree:
 
     @property
     def is_size_certain(self) -> bool:
-        """Whether `chunk_count` is beyond doubt: given by the user, or proven by a verified chunk."""
+        """Whether `chunk_count` is beyond doubt: given by the user, or proven by the last chunk, verified."""
         return self._is_size_certain
 
     def set_chunk_count(self, chunk_count: int) -> None:
@@ -163,6 +166,8 @@ class MerkleTree:
         """
         count = claimed[-1][1] + 1 if claimed else 0
         if not 0 < count <= self._max_chunks or (self._is_size_certain and count != self._chunk_count):
+            return False
+        if self._is_height_certain and not self._improves(count):
             return False
         nodes = peaks(count)
         hashes = [peak for _, _, peak in claimed]
@@ -249,7 +254,7 @@ class MerkleTree:
         """Check `data` as chunk number `chunk` against the nearest known hash above it (section 5.2).
 
         `hashes` are the peer's INTEGRITY messages, by first and last chunk. When VERIFIED, every hash met on the way is
-        kept; otherwise nothing changes.
+        kept; otherwise nothing changes. (If the size is certain, right peak hashes are kept in any case.)
 
         Until `is_size_certain`, peak hashes among `hashes` that fold to the root are tried in place of an earlier
         claim, which may have been another peer's lie: WRONG is always the fault of who sent these data and hashes. A
@@ -265,18 +270,24 @@ class MerkleTree:
             return _VERIFIED if known == leaf else _WRONG
         if not 0 <= chunk < self._chunk_count:
             return _WRONG
-        return self._climb(chunk, leaf, hashes)
+        verdict = self._climb(chunk, leaf, hashes)
+        if verdict is _MISSING_HASHES and not self._has_peaks and self.set_peaks(_peaks_among(hashes)):
+            return self._climb(chunk, leaf, hashes)
+        return verdict
 
     def _verify_unsized(
         self, chunk: int, data: bytes | bytearray | memoryview, hashes: Mapping[tuple[int, int], bytes]
     ) -> Verdict:
-        if len(data) == 2 * self.hash_size:
+        ambiguous = len(data) == 2 * self.hash_size
+        if ambiguous and not self._is_height_certain:
             return _MISSING_HASHES
         claim = MerkleTree(self.root, self.hash_function, max_chunks=self._max_chunks)
         if chunk == 0 and self._new(data).digest() == self.root:
             claim._start_over(1)  # the lone chunk of its content needs no hash, not even its peak (section 8.16)
-        elif not claim.set_peaks(_peaks_among(hashes)):
+        elif not claim.set_peaks(_peaks_among(hashes)) or claim._chunk_count == self._chunk_count:
             claim = self
+        if claim is not self and self._is_height_certain and not self._improves(claim._chunk_count):
+            return _WRONG
         claim._is_size_certain = True
         verdict = claim.verify(chunk, data, hashes)
         if verdict is _VERIFIED:
@@ -284,11 +295,18 @@ class MerkleTree:
             self._height = claim._height
             self._has_peaks = claim._has_peaks
             self._take(claim._blocks)
-            self._is_size_certain = True
+            self._is_height_certain = self._is_height_certain or not ambiguous
+            # Peaks of more chunks than there are fold to the root too; but no octets hash to what lies beyond the last.
+            self._is_size_certain = chunk == self._chunk_count - 1
         elif claim is self:
             self._is_size_certain = False
-            return _MISSING_HASHES
+            if not self._is_height_certain:
+                return _MISSING_HASHES
         return verdict
+
+    def _improves(self, chunk_count: int) -> bool:
+        """Whether a claim is nearer the truth at the height that is certain: only too large ones fold to the root."""
+        return chunk_count <= self._chunk_count and (chunk_count - 1).bit_length() == self._height
 
     def _climb(self, chunk: int, leaf: bytes, hashes: Mapping[tuple[int, int], bytes]) -> Verdict:
         """Hash upwards from an unknown leaf to a known node; keep what was met on the way if it leads there."""

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 # Seconds between two lines where no terminal can redraw one.
-_LINE_SECONDS = 2.0
+LINE_SECONDS = 2.0
 # Times a second that a terminal is redrawn.
 _FRAMES = 8
 
 
 @attrs.frozen
 class Snapshot:
-    """The state of the work: octets `done` of `total` (None: unknown), octets a second, peers, and a word on the rest."""
+    """The state of the work: octets `done` of `total` (None: unknown), octets a second, and peers (None: no matter)."""
 
     done: int
     total: int | None
@@ -102,12 +102,15 @@ def sentence(title: str, snapshot: Snapshot) -> str:
 class _Lines:
     def __init__(self, title: str) -> None:
         self._title = title
-        self._due = time.monotonic() + _LINE_SECONDS
+        self._due = time.monotonic() + LINE_SECONDS
+        self._told: tuple[int, int | None] | None = None
 
     def show(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
-        if now >= self._due:
-            self._due = now + _LINE_SECONDS
+        told = (snapshot.done, snapshot.peers)
+        if now >= self._due and told != self._told:
+            self._due = now + LINE_SECONDS
+            self._told = told
             note(sentence(self._title, snapshot))
 
     def close(self) -> None:
@@ -138,7 +141,7 @@ class _Json:
 
 class _Bar:
     def __init__(self, title: str) -> None:
-        self._progress = _rich_progress()
+        self._progress = rich_progress()
         self._task = self._progress.add_task(title, total=None, state="")
         self._progress.start()
 
@@ -155,7 +158,8 @@ class _Bar:
         self._progress.stop()
 
 
-def _rich_progress() -> Progress:
+def rich_progress() -> Progress:
+    """The look of every bar: what it is, the bar, and the field `state`."""
     # Imported here, since it takes a tenth of a second that a pipe need not wait for.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn

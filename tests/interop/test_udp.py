@@ -584,7 +584,8 @@ def test_events_are_announced_after_a_batch(run: Run, plain: socket.socket) -> N
         seen: list[int] = []
         driver = await UdpDriver.open(machine, LOOPBACK, on_events=lambda: seen.append(len(machine.received)))
         plain.sendto(b"x", driver.local_address)
-        await until(lambda: seen[-1:] == [1])
+        await until(lambda: len(machine.received) == 1)
+        assert seen[-1] == 1
         driver.close()
 
     run(main)

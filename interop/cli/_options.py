@@ -1,0 +1,69 @@
+"""Words that several commands take: addresses, rates, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from ppsp.constants import MerkleHashFunction
+
+_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
+
+HASHES = {"sha1": MerkleHashFunction.SHA1, "sha256": MerkleHashFunction.SHA256}
+
+
+def host_port(value: str | tuple[str, int]) -> tuple[str, int]:
+    """`HOST:PORT`, an IPv6 address in brackets."""
+    if isinstance(value, tuple):
+        return value
+    host, colon, port = value.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or (":" in bare) != host.startswith("[") or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:7000 or [::1]:7000")
+    if int(port) > 65535:
+        raise click.BadParameter(f"port {port} is above 65535")
+    return bare, int(port)
+
+
+def rate(value: str | float) -> float:
+    """Octets a second, with a unit: `500K`, `4M`, `1.5Mi`."""
+    if isinstance(value, float):
+        return value
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMG]I?|)B?(?:/S)?", value.strip().upper())
+    if match is None or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is not a rate in octets a second, such as 500K, 4M or 1.5Mi")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def url(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that every tracker is an HTTP URL."""
+    for text in value:
+        if not re.fullmatch(r"https?://[^/\s]+\S*", text):
+            raise click.BadParameter(f"{text!r} is not a tracker's URL, such as http://127.0.0.1:8700/")
+    return value
+
+
+def text_of(address: object) -> str:
+    """An address as people write it."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[0], address[1]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return str(address)
+
+
+LISTEN = click.option(
+    "--listen",
+    type=host_port,
+    default="0.0.0.0:0",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="UDP address to serve from; port 0 takes any, [::]:0 serves IPv4 and IPv6.",
+)
+UPLOAD_LIMIT = click.option(
+    "--upload-limit",
+    type=rate,
+    metavar="RATE",
+    help="Octets a second to send at most: 500K, 4M, 1.5Mi. [default: no limit]",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout, for programs.")

@@ -1,0 +1,23 @@
+"""Starting a peer, with every mistake that shows when it starts told in one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from interop.cli._errors import MistakeError, reason
+from interop.cli._options import text_of
+from interop.peer import PeerError, SwarmPeer
+
+
+@contextlib.asynccontextmanager
+async def entered(peer: SwarmPeer, listen: tuple[str, int]) -> AsyncIterator[SwarmPeer]:
+    """`async with peer`, where what cannot be started is a MistakeError."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(peer)
+        except PeerError as exc:
+            raise MistakeError(str(exc)) from exc
+        except OSError as exc:
+            raise MistakeError(f"--listen {text_of(listen)}: {reason(exc)}") from exc
+        yield peer

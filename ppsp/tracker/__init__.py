@@ -1,0 +1,85 @@
+"""PPSTP, the PPSP tracker protocol (RFC 7846): a tracker and a client for it, sans-IO."""
+
+from ppsp.tracker.client import MAX_RESPONSE, ClientTiming, TrackerClient
+from ppsp.tracker.events import AddressSeen, Event, Joined, Left, PeersFound, Refused, RequestLost
+from ppsp.tracker.http import Request, Response
+from ppsp.tracker.messages import (
+    MEDIA_TYPE,
+    AbilityNat,
+    Action,
+    AddressType,
+    Connection,
+    ConnectRequest,
+    ErrorCode,
+    FindRequest,
+    PeerAddr,
+    PeerInfo,
+    PeerMode,
+    PeerNum,
+    RequestMessage,
+    RequestType,
+    ResponseMessage,
+    ResponseType,
+    StatReportRequest,
+    StreamStats,
+    SwarmAction,
+    SwarmResult,
+    encode,
+    to_json,
+)
+from ppsp.tracker.parse import MessageError, Parsed, parse_request, parse_response
+from ppsp.tracker.registry import Membership, RegisteredPeer
+from ppsp.tracker.selection import PeerSelector, RandomSample
+from ppsp.tracker.server import Authenticator, TrackerServer
+from ppsp.tracker.states import PeerState, TrackerState
+from ppsp.tracker.tracking import Limits
+
+__all__ = [
+    "MAX_RESPONSE",
+    "MEDIA_TYPE",
+    "AbilityNat",
+    "Action",
+    "AddressSeen",
+    "AddressType",
+    "Authenticator",
+    "ClientTiming",
+    "ConnectRequest",
+    "Connection",
+    "ErrorCode",
+    "Event",
+    "FindRequest",
+    "Joined",
+    "Left",
+    "Limits",
+    "Membership",
+    "MessageError",
+    "Parsed",
+    "PeerAddr",
+    "PeerInfo",
+    "PeerMode",
+    "PeerNum",
+    "PeerSelector",
+    "PeerState",
+    "PeersFound",
+    "RandomSample",
+    "Refused",
+    "RegisteredPeer",
+    "Request",
+    "RequestLost",
+    "RequestMessage",
+    "RequestType",
+    "Response",
+    "ResponseMessage",
+    "ResponseType",
+    "StatReportRequest",
+    "StreamStats",
+    "SwarmAction",
+    "SwarmResult",
+    "TrackerClient",
+    "TrackerServer",
+    "TrackerState",
+    "encode",
+    "parse_request",
+    "parse_response",
+    "to_json",
+]

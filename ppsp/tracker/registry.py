@@ -1,0 +1,136 @@
+"""Who is registered and in which swarms, with the init and track timers (RFC 7846 section 2.3)."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from ppsp.tracker.messages import PeerAddr, PeerMode, StreamStats
+from ppsp.tracker.states import (
+    PEER_TABLE,
+    TRACKER_TABLE,
+    PeerInput,
+    PeerState,
+    Timer,
+    TrackerInput,
+    TrackerState,
+)
+
+
+@define(eq=False)
+class Membership:
+    """A peer's part in one swarm."""
+
+    peer_mode: PeerMode
+    stat: StreamStats | None = None
+    """What the peer last reported about this swarm."""
+    position: int = 0
+    """Where the peer stands in the swarm's list of members."""
+
+
+@define(eq=False)
+class RegisteredPeer:
+    """What the tracker knows of a peer. It is the tracker's own record: others may read it and no more."""
+
+    peer_id: str
+    number: int
+    """Counts registrations from 1: two of one peer ID differ in it."""
+    connect_time: float
+    """Unix time in seconds (section 2.2)."""
+    state: PeerState = PeerState.START
+    peer_addr: tuple[PeerAddr, ...] = ()
+    """The addresses that the peer announced, best first; else the one its first CONNECT came from, as REFLEXIVE."""
+    announced: bool = False
+    """Whether the addresses are the peer's own words."""
+    swarms: dict[str, Membership] = field(factory=dict)
+
+
+class Registry:
+    """The registrations, the swarms, and one timer a registration."""
+
+    def __init__(self, *, init_timer: float, track_timer: float, epoch: float) -> None:
+        self.state = TrackerState.INIT
+        self.memberships = 0
+        self.changes = 0
+        """Counts what may change a list of peers: joins, changes of mode or address, leaves."""
+        self.peers: dict[str, RegisteredPeer] = {}
+        self.swarms: dict[str, list[RegisteredPeer]] = {}
+        self._epoch = epoch
+        self._registrations = 0
+        # Each timer always runs equally long, so the order in which they were started is the order in which they end.
+        self._lengths = {Timer.INIT: init_timer, Timer.TRACK: track_timer}
+        self._deadlines: dict[Timer, OrderedDict[str, float]] = {timer: OrderedDict() for timer in self._lengths}
+
+    def connect(self, peer_id: str, now: float) -> RegisteredPeer:
+        """The registration of a peer that sent a CONNECT, made on the spot for a new one (START)."""
+        peer = self.peers.get(peer_id)
+        if peer is None:
+            self._registrations += 1
+            peer = RegisteredPeer(peer_id, self._registrations, self._epoch + now)
+            self.peers[peer_id] = peer
+            self.state = TRACKER_TABLE[self.state][TrackerInput.PEER_REGISTERED]
+        self.step(peer, PeerInput.CONNECT, now)
+        return peer
+
+    def step(self, peer: RegisteredPeer, what: PeerInput, now: float) -> None:
+        """Follow the arrow of figure 5 that `what` stands for; TERMINATE removes the peer from everything."""
+        transition = PEER_TABLE[peer.state][what]
+        peer.state = transition.state
+        if transition.timer is not Timer.KEEP:
+            for deadlines in self._deadlines.values():
+                deadlines.pop(peer.peer_id, None)
+        if transition.timer in self._lengths:
+            self._deadlines[transition.timer][peer.peer_id] = now + self._lengths[transition.timer]
+        if peer.state is PeerState.TERMINATE:
+            self._remove(peer)
+
+    def _remove(self, peer: RegisteredPeer) -> None:
+        for swarm_id in tuple(peer.swarms):
+            self.leave(peer, swarm_id)
+        del self.peers[peer.peer_id]
+        last = TrackerInput.PEER_REMOVED if self.peers else TrackerInput.LAST_PEER_REMOVED
+        self.state = TRACKER_TABLE[self.state][last]
+        if self.state is TrackerState.TERMINATED:
+            self.state = TRACKER_TABLE[self.state][TrackerInput.RESTART]
+
+    def join(self, peer: RegisteredPeer, swarm_id: str, peer_mode: PeerMode) -> None:
+        """Enter the peer into the swarm; one that is in it already changes its mode."""
+        self.changes += 1
+        membership = peer.swarms.get(swarm_id)
+        if membership is not None:
+            membership.peer_mode = peer_mode
+            return
+        members = self.swarms.setdefault(swarm_id, [])
+        peer.swarms[swarm_id] = Membership(peer_mode, position=len(members))
+        members.append(peer)
+        self.memberships += 1
+
+    def leave(self, peer: RegisteredPeer, swarm_id: str) -> None:
+        """Take the peer out of a swarm it is in; the last one takes the swarm with it."""
+        self.changes += 1
+        members = self.swarms[swarm_id]
+        position = peer.swarms.pop(swarm_id).position
+        last = members.pop()
+        if last is not peer:
+            members[position] = last
+            last.swarms[swarm_id].position = position
+        if not members:
+            del self.swarms[swarm_id]
+        self.memberships -= 1
+
+    def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
+        """The peers in a swarm, in no particular order."""
+        return self.swarms.get(swarm_id, ())
+
+    def get_timer(self) -> float | None:
+        """When the next timer ends; None when none runs."""
+        return min((next(iter(ends.values())) for ends in self._deadlines.values() if ends), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Remove every peer whose timer has ended (condition D of section 2.3.2)."""
+        for deadlines in self._deadlines.values():
+            while deadlines:
+                peer_id, deadline = next(iter(deadlines.items()))
+                if deadline > now:
+                    break
+                self.step(self.peers[peer_id], PeerInput.TIMEOUT, now)

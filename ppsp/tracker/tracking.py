@@ -1,0 +1,236 @@
+"""What a tracker does with a message whose sender may speak: register, list, record (RFC 7846 sections 2.3 and 4.1)."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from ppsp.errors import PpspError
+from ppsp.tracker.messages import (
+    AbilityNat,
+    Action,
+    AddressType,
+    ConnectRequest,
+    ErrorCode,
+    FindRequest,
+    PeerAddr,
+    PeerInfo,
+    PeerMode,
+    PeerNum,
+    RequestMessage,
+    ResponseMessage,
+    ResponseType,
+    StatReportRequest,
+    SwarmAction,
+    SwarmResult,
+)
+from ppsp.tracker.registry import RegisteredPeer, Registry
+from ppsp.tracker.selection import PeerSelector
+from ppsp.tracker.states import PeerInput, PeerState, judge
+
+MAX_PEER_COUNT = 29
+"""Peers in one list: "peer_count should be less than 30" (section 3.2.2)."""
+MAX_LISTED = 10 * MAX_PEER_COUNT
+"""Peers in all the lists of one answer, so that a CONNECT to a thousand swarms gets no megabytes."""
+
+
+@frozen
+class Limits:
+    """What peers can fill, and how far."""
+
+    body: int = 64 * 2**10
+    """Octets of a request: a CONNECT to 500 swarms has some 65,000."""
+    peers: int = 200_000
+    """Registrations at once, of some 1.5 KiB each: 300 MiB."""
+    swarms: int = 100_000
+    """A swarm costs a list, and its ID up to 8 KiB."""
+    memberships: int = 1_000_000
+    """Over all peers, of some 250 octets each: the product of the limits around would be 2e8."""
+    swarms_per_peer: int = 1024
+    """An edge cache seeds many, a viewer is in a few."""
+    addresses: int = 8
+    """Of one peer; those with the highest priority count. The ICE candidates of two interfaces are 4 to 6."""
+
+
+class RefusedError(PpspError):
+    """The request is answered with this error code, without peer_addr and swarm_result (section 4.3)."""
+
+    def __init__(self, error_code: ErrorCode) -> None:
+        super().__init__(error_code.name)
+        self.error_code = error_code
+
+
+class Tracking:
+    """The registered peers, and what their requests do."""
+
+    def __init__(self, registry: Registry, select: PeerSelector, limits: Limits, *, strict: bool) -> None:
+        self._registry = registry
+        self._select = select
+        self._limits = limits
+        self._strict = strict
+
+    def carry_out(self, message: RequestMessage, sender: PeerAddr | None, now: float) -> ResponseMessage:
+        """Do what a peer asks; `sender` is the address the request comes from. Raises RefusedError.
+
+        What the selector raises goes through: nothing is done then but a registration that the init timer removes.
+        """
+        match message:
+            case ConnectRequest():
+                return self._connect(message, sender, now)
+            case FindRequest():
+                return self._find(message, sender, now)
+            case StatReportRequest():
+                return self._stat_report(message, now)
+
+    def _connect(self, message: ConnectRequest, sender: PeerAddr | None, now: float) -> ResponseMessage:
+        known = self._registry.peers.get(message.peer_id)
+        if known is None and len(self._registry.peers) >= self._limits.peers:
+            raise RefusedError(ErrorCode.SERVICE_UNAVAILABLE)
+        addresses = self._addresses(message, sender, known)
+        peer = self._registry.connect(message.peer_id, now)
+        state = peer.state if peer.state is PeerState.TRACKING else PeerState.START
+        verdict = judge(state, message.swarm_action, strict=self._strict)
+        if not verdict.valid:
+            terminate = verdict.final is PeerState.TERMINATE
+            self._registry.step(peer, PeerInput.TERMINATING_ACTIONS if terminate else PeerInput.ACTIONS_REFUSED, now)
+            raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
+        refused = self._refused(peer, message.swarm_action)
+        if len(refused) == len(message.swarm_action):
+            self._registry.step(peer, PeerInput.ACTIONS_REFUSED, now)
+            full = ErrorCode.SERVICE_UNAVAILABLE in refused.values()
+            raise RefusedError(ErrorCode.SERVICE_UNAVAILABLE if full else ErrorCode.FORBIDDEN_ACTION)
+        results = tuple(self._results(peer, message, refused))
+        peer.peer_addr = addresses
+        peer.announced = peer.announced or bool(message.peer_addr)
+        for action in message.swarm_action:
+            if action.swarm_id not in refused:
+                self._act(peer, action)
+        self._registry.step(peer, PeerInput.ACTIONS_DONE if peer.swarms else PeerInput.LEFT_LAST_SWARM, now)
+        return _success(message, results, _reflexive(peer, message.peer_num, sender))
+
+    def _addresses(
+        self, message: ConnectRequest, sender: PeerAddr | None, peer: RegisteredPeer | None
+    ) -> tuple[PeerAddr, ...]:
+        """The addresses to list for the peer: announced now, announced before, or the one the request comes from.
+
+        The last is what the RFC's example lists; its port is that of the HTTP connection, so a peer should announce.
+        """
+        if message.peer_addr:
+            if not all(map(_is_unicast, message.peer_addr)):
+                raise RefusedError(ErrorCode.BAD_REQUEST)
+            best_first = sorted(message.peer_addr, key=lambda address: -address.priority)
+            return tuple(best_first[: self._limits.addresses])
+        if peer is not None and peer.peer_addr:
+            return peer.peer_addr
+        if sender is None:
+            raise RefusedError(ErrorCode.BAD_REQUEST)
+        return (sender,)
+
+    def _refused(self, peer: RegisteredPeer, actions: tuple[SwarmAction, ...]) -> dict[str, ErrorCode]:
+        """The swarms whose action cannot be carried out, and why."""
+        refused = {}
+        registry, limits = self._registry, self._limits
+        memberships, of_peer, swarms = registry.memberships, len(peer.swarms), len(registry.swarms)
+        for action in actions:
+            is_member = action.swarm_id in peer.swarms
+            if action.action is Action.LEAVE:
+                if not is_member:
+                    refused[action.swarm_id] = ErrorCode.FORBIDDEN_ACTION
+            elif not is_member:
+                is_new = action.swarm_id not in registry.swarms
+                if of_peer >= limits.swarms_per_peer:
+                    refused[action.swarm_id] = ErrorCode.FORBIDDEN_ACTION
+                elif memberships >= limits.memberships or (is_new and swarms >= limits.swarms):
+                    refused[action.swarm_id] = ErrorCode.SERVICE_UNAVAILABLE
+                else:
+                    memberships, of_peer, swarms = memberships + 1, of_peer + 1, swarms + is_new
+        return refused
+
+    def _results(
+        self, peer: RegisteredPeer, message: ConnectRequest, refused: dict[str, ErrorCode]
+    ) -> Iterator[SwarmResult]:
+        """A result for each action, in their order, with a list for a swarm joined as LEECH or with `peer_num`."""
+        room = MAX_LISTED
+        for action in message.swarm_action:
+            if action.swarm_id in refused:
+                yield SwarmResult(action.swarm_id, ResponseType.FAILED)
+                continue
+            wants_peers = action.peer_mode is PeerMode.LEECH or message.peer_num is not None
+            group: tuple[PeerInfo, ...] | None = None
+            if action.action is Action.JOIN and wants_peers:
+                chosen = self._choose(peer, action.swarm_id, message.peer_num, room)
+                room -= len(chosen)
+                # The schema allows no empty list, and CONNECT does without one.
+                group = _peer_infos(chosen) or None
+            yield SwarmResult(action.swarm_id, ResponseType.SUCCESSFUL, group)
+
+    def _act(self, peer: RegisteredPeer, action: SwarmAction) -> None:
+        match action.action:
+            case Action.JOIN:
+                self._registry.join(peer, action.swarm_id, action.peer_mode)
+            case Action.LEAVE:
+                self._registry.leave(peer, action.swarm_id)
+
+    def _tracked(self, message: FindRequest | StatReportRequest) -> RegisteredPeer:
+        """The sender's registration; without one, condition B of section 2.3.2."""
+        peer = self._registry.peers.get(message.peer_id)
+        if peer is None or peer.state is not PeerState.TRACKING:
+            raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
+        return peer
+
+    def _find(self, message: FindRequest, sender: PeerAddr | None, now: float) -> ResponseMessage:
+        peer = self._tracked(message)
+        if message.swarm_id not in peer.swarms:
+            raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
+        # "The response MUST include a peer_group element", so it is there even when it is empty.
+        group = _peer_infos(self._choose(peer, message.swarm_id, message.peer_num, MAX_PEER_COUNT))
+        self._registry.step(peer, PeerInput.FIND, now)
+        result = SwarmResult(message.swarm_id, ResponseType.SUCCESSFUL, group)
+        return _success(message, (result,), _reflexive(peer, message.peer_num, sender))
+
+    def _stat_report(self, message: StatReportRequest, now: float) -> ResponseMessage:
+        peer = self._tracked(message)
+        known = [stat for stat in message.stat if stat.swarm_id in peer.swarms]
+        if message.stat and not known:
+            raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
+        for stat in known:
+            peer.swarms[stat.swarm_id].stat = stat
+        self._registry.step(peer, PeerInput.STAT_REPORT, now)
+        results = tuple(
+            SwarmResult(stat.swarm_id, ResponseType(stat.swarm_id not in peer.swarms)) for stat in message.stat
+        )
+        return _success(message, results, None)
+
+    def _choose(self, peer: RegisteredPeer, swarm_id: str, peer_num: PeerNum | None, room: int) -> list[RegisteredPeer]:
+        count = min(room, MAX_PEER_COUNT, peer_num.peer_count if peer_num else MAX_PEER_COUNT)
+        members = self._registry.members(swarm_id)
+        chosen: dict[str, RegisteredPeer] = {}
+        if count > 0 and members:
+            for other in self._select(members, peer, peer_num, count):
+                if other.peer_id != peer.peer_id:
+                    chosen[other.peer_id] = other
+                if len(chosen) == count:
+                    break
+        return list(chosen.values())
+
+
+def _is_unicast(address: PeerAddr) -> bool:
+    """Whether a peer can be there: nobody is at 0.0.0.0, and a multicast address would make peers flood a network."""
+    ip = ipaddress.ip_address(address.address)
+    return not (ip.is_multicast or ip.is_unspecified or address.address == "255.255.255.255")
+
+
+def _peer_infos(peers: list[RegisteredPeer]) -> tuple[PeerInfo, ...]:
+    """An entry for each address, since `peer_info` has room for one."""
+    return tuple(PeerInfo(peer.peer_id, address) for peer in peers for address in peer.peer_addr)
+
+
+def _reflexive(peer: RegisteredPeer, peer_num: PeerNum | None, sender: PeerAddr | None) -> PeerAddr | None:
+    """The address the request comes from; none for a peer that uses STUN or TURN to learn it (section 4.1.1)."""
+    ability = peer_num.ability_nat if peer_num else None
+    gathered = peer.announced and any(address.type is not AddressType.HOST for address in peer.peer_addr)
+    return None if gathered or ability in (AbilityNat.STUN, AbilityNat.TURN) else sender
+
+
+def _success(message: RequestMessage, results: tuple[SwarmResult, ...], peer_addr: PeerAddr | None) -> ResponseMessage:
+    return ResponseMessage(ResponseType.SUCCESSFUL, ErrorCode.NO_ERROR, message.transaction_id, peer_addr, results)

@@ -1,0 +1,175 @@
+"""PPSPP on loopback: one source and one peer, separate processes, beside the ceiling of a bare socket loop.
+
+    python tests/benchmarks/ppsp_loopback.py [--size 104857600] [--chunk-size 1024] [--rounds 3] [--plain|--offload]
+
+Prints, for plain sockets and for segmentation offload: MB/s (10^6 octets of content a second, median), CPU microseconds
+a chunk on either side, the octets on the wire beyond the content (UDP payloads in both directions), and the ratio to
+the ceiling: as many datagrams of the same size with nothing done but to hash each chunk, measured in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import udp_ceiling
+
+from interop.filestore import FileStore
+from interop.udp import UdpDriver
+from ledbat import Ledbat
+from ppsp import Endpoint, MerkleHashFunction, MerkleTree, Sequential, SwarmComplete, SwarmMetadata, hash_chunks
+
+MEGA = 1e6
+
+
+def _endpoint() -> Endpoint:
+    return Endpoint(controller=lambda mss: Ledbat(mss=mss), epoch=time.time() - time.monotonic())
+
+
+async def _source(path: Path, chunk_size: int, offload: bool) -> None:
+    data = path.read_bytes()
+    tree = MerkleTree.from_leaves(hash_chunks(data, chunk_size, MerkleHashFunction.SHA256), MerkleHashFunction.SHA256)
+    size = len(data)
+    del data
+    endpoint = _endpoint()
+    with path.open("rb") as file:
+        metadata = SwarmMetadata(tree.root, chunk_size=chunk_size)
+        endpoint.add_swarm(metadata, store=FileStore(file.fileno()), tree=tree, content_size=size)
+        driver = await UdpDriver.open(endpoint, ("127.0.0.1", 0), offload=offload)
+        print(json.dumps({"port": driver.local_address[1], "root": tree.root.hex()}), flush=True)
+        before = time.process_time()
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        lost = sum(peer.chunks_lost for peer in endpoint.stats(tree.root).peers)
+        _report(driver, before, lost=lost)
+
+
+async def _peer(path: Path, chunk_size: int, offload: bool, port: int, root: str) -> None:
+    endpoint = _endpoint()
+    metadata = SwarmMetadata(bytes.fromhex(root), chunk_size=chunk_size)
+    done = asyncio.Event()
+
+    def look() -> None:
+        while (event := endpoint.next_event()) is not None:
+            if isinstance(event, SwarmComplete):
+                done.set()
+
+    with path.open("w+b") as file:
+        endpoint.add_swarm(metadata, store=FileStore(file.fileno()), picker=Sequential)
+        driver = await UdpDriver.open(endpoint, ("127.0.0.1", 0), offload=offload, on_events=look)
+        before = time.process_time()
+        start = time.perf_counter()
+        endpoint.connect(metadata.swarm_id, ("127.0.0.1", port), time.monotonic())
+        driver.wake()
+        await asyncio.wait_for(done.wait(), 300)
+        _report(driver, before, seconds=time.perf_counter() - start)
+
+
+def _report(driver: UdpDriver, cpu_before: float, **more: float) -> None:
+    cpu = time.process_time() - cpu_before
+    driver.close()
+    print(json.dumps({"cpu": cpu, "octets_sent": driver.stats.octets_out, **more}), flush=True)
+
+
+def _child(role: str, path: Path, chunk_size: int, offload: bool, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--role", role, "--path", str(path), "--chunk-size", str(chunk_size), *more]
+    return subprocess.Popen(
+        [*command, "--offload" if offload else "--plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    text = process.stdout.readline()
+    if not text:
+        raise SystemExit("a benchmark process ended without a result")
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def run_once(folder: Path, size: int, chunk_size: int, offload: bool) -> dict[str, float]:
+    """One transfer; every copy is compared octet for octet."""
+    source_path, copy_path = folder / "source", folder / "copy"
+    if not source_path.exists() or source_path.stat().st_size != size:
+        source_path.write_bytes(os.urandom(size))
+    source = _child("source", source_path, chunk_size, offload)
+    try:
+        ready = _line(source)
+        peer = _child("peer", copy_path, chunk_size, offload, "--port", str(ready["port"]), "--root", ready["root"])
+        got = _line(peer)
+        peer.wait(30)
+        assert source.stdin is not None
+        source.stdin.write("\n")
+        source.stdin.flush()
+        served = _line(source)
+    finally:
+        source.kill() if source.poll() is None and sys.exc_info()[0] else source.wait(30)
+    if source_path.read_bytes() != copy_path.read_bytes():
+        raise SystemExit("the copy differs")
+    copy_path.unlink()
+    chunks = -(-size // chunk_size)
+    return {
+        "MB/s": size / got["seconds"] / MEGA,
+        "source us/chunk": served["cpu"] / chunks * 1e6,
+        "peer us/chunk": got["cpu"] / chunks * 1e6,
+        "overhead %": 100 * ((served["octets_sent"] + got["octets_sent"]) / size - 1),
+        "chunks resent": served["lost"],
+    }
+
+
+def measure(size: int, chunk_size: int, rounds: int, modes: list[bool]) -> list[dict[str, Any]]:
+    """Medians over the rounds, the ceiling measured in each round beside the transfer."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for offload in modes:
+            runs, ceilings = [], []
+            for _ in range(rounds):
+                runs.append(run_once(Path(folder), size, chunk_size, offload))
+                ceilings.append(udp_ceiling.hashed_loop(size, chunk_size, offload=offload))
+            row: dict[str, Any] = {"mode": "offload" if offload else "plain"}
+            row |= {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            row["ceiling MB/s"] = statistics.median(ceilings)
+            row["of ceiling"] = row["MB/s"] / row["ceiling MB/s"]
+            rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=100 * 1024 * 1024)
+    parser.add_argument("--chunk-size", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--offload", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--role", choices=["source", "peer"], help=argparse.SUPPRESS)
+    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--root", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role == "source":
+        asyncio.run(_source(options.path, options.chunk_size, options.offload))
+        return
+    if options.role == "peer":
+        asyncio.run(_peer(options.path, options.chunk_size, options.offload, options.port, options.root))
+        return
+    modes = [offload for offload, asked in ((False, options.plain), (True, options.offload)) if asked] or [False, True]
+    rows = measure(options.size, options.chunk_size, options.rounds, modes)
+    if options.json:
+        print(json.dumps(rows))
+        return
+    print(f"PPSPP, {options.size} octets, chunks of {options.chunk_size}, SHA-256, 1 source -> 1 peer, loopback")
+    for row in rows:
+        print("  " + ", ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""One deadline out, however many connections: a heap that forgets lazily."""
+
+from heapq import heappop, heappush
+
+from ledbat.utp.connection import Connection
+
+
+class TimerHeap:
+    """The deadlines of many connections.
+
+    A deadline that moves later stays where it is in the heap and is looked at once too early: a busy connection does
+    not touch the heap for every packet.
+    """
+
+    __slots__ = ("_heap", "_serial")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Connection]] = []
+        self._serial = 0
+
+    def arm(self, item: Connection) -> None:
+        """Take note of the item's deadline as it is now."""
+        deadline = item.deadline
+        if deadline is not None and (item.armed is None or deadline < item.armed):
+            self._push(item, deadline)
+
+    def next(self) -> float | None:
+        """The earliest deadline held; never later than the earliest there is."""
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: float) -> list[Connection]:
+        """The items whose deadline has come, each once; the caller arms them anew."""
+        heap = self._heap
+        ready: list[Connection] = []
+        while heap and heap[0][0] <= now:
+            armed, _, item = heappop(heap)
+            if item.armed != armed:
+                continue  # superseded by an earlier entry
+            item.armed = None
+            deadline = item.deadline
+            if deadline is None:
+                continue
+            if deadline <= now:
+                ready.append(item)
+            else:
+                self._push(item, deadline)
+        return ready
+
+    def _push(self, item: Connection, deadline: float) -> None:
+        self._serial += 1
+        item.armed = deadline
+        heappush(self._heap, (deadline, self._serial, item))

@@ -1,0 +1,53 @@
+"""Spreads bursts over the round-trip time, so that their own serialisation does not look like a queue."""
+
+MAX_BURST = 16
+"""Packets that may leave together, off the loopback: what kernel offload gains has been gained by then."""
+MIN_BURST = 2
+"""Packets that may always leave together: fewer timers, and a receiver acknowledges every second packet."""
+FAST_PATH = 0.002
+"""Seconds of round-trip time below which nothing is paced: no timer is finer than such a path."""
+GRAIN = 0.001
+"""Seconds worth of sending that may leave together: event loops keep time to about a millisecond."""
+GAIN = 1.25
+"""How far the rate is above window / RTT when the controller does not name one."""
+
+
+class Pacer:
+    """A bucket of octets that fills at the pacing rate."""
+
+    __slots__ = ("_at", "_burst", "_tokens", "due")
+
+    due: float | None
+    """When sending may go on; None while it may."""
+
+    def __init__(self) -> None:
+        self._tokens = 0.0
+        self._at: float | None = None
+        self._burst = 0.0
+        self.due = None
+
+    def allowance(self, rate: float | None, cwnd: int, srtt: float | None, packet: int, now: float) -> int | None:
+        """Octets that may leave now, None for any number. `rate` is octets a second, `packet` a full payload."""
+        self.due = None
+        if srtt is None or srtt < FAST_PATH:
+            self._at = None
+            return None
+        if rate is None:
+            rate = cwnd / srtt * GAIN
+        burst = max(MIN_BURST * packet, min(MAX_BURST * packet, cwnd // 4), int(rate * GRAIN))
+        if self._at is None:
+            self._tokens = burst
+        else:
+            self._tokens = min(burst, self._tokens + max(now - self._at, 0.0) * rate)
+        self._at = now
+        if self._tokens >= packet:
+            return int(self._tokens)
+        # Wait for a good part of the burst: datagrams that leave together cost less.
+        wanted = max(packet, burst // 2)
+        self.due = now + (wanted - self._tokens) / rate
+        return 0
+
+    def spent(self, octets: int) -> None:
+        """So many octets left."""
+        if self._at is not None:
+            self._tokens -= octets

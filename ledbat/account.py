@@ -88,6 +88,11 @@ class Account:
         self._fresh = 0
         return True
 
+    @property
+    def recovering(self) -> bool:
+        """Whether octets that were in flight at the last reduction still are."""
+        return self._recovering and self.flight.flightsize > self._fresh
+
     def timed_out(self, now: float) -> bool:
         """Whether the timeout has come; if so it is doubled and starts again (RFC 6298 sections 5.5 and 5.6)."""
         flight = self.flight
@@ -97,7 +102,7 @@ class Account:
         flight.deadline = now + self.rtt.rto
         # What was in flight is taken for lost, and has been answered for.
         self._recovering = True
-        self._fresh = 0
+        self._fresh = REORDERING * self._mss
         return True
 
     @property

@@ -133,7 +133,7 @@ class Cubic:
                 self._epoch_start += max(idle, 0.0)
         elif self._cwnd < self._ssthresh:
             self._cwnd = min(self._cwnd + acked, self._ssthresh)
-        else:
+        elif not account.recovering:
             self._avoid(acked, now)
 
     def on_loss(self, *, lost: int, will_retransmit: bool, now: float) -> None:

@@ -104,7 +104,7 @@ class NewReno:
             return
         if self._cwnd < self._ssthresh:
             self._cwnd = min(self._cwnd + acked, self._ssthresh)
-        else:
+        elif not account.recovering:
             self._cwnd = min(self._cwnd + self._mss * acked / self._cwnd, MAX_CWND)
 
     def on_loss(self, *, lost: int, will_retransmit: bool, now: float) -> None:

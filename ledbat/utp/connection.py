@@ -8,7 +8,7 @@ from typing import TypeAlias
 import attrs
 
 from ledbat.errors import DecodeError, StateError
-from ledbat.utp.events import Closed, Connected, EofReceived, Event, Incoming, Readable, Reason, Writable
+from ledbat.utp.events import Closed, Connected, EofReceived, Event, Finished, Incoming, Readable, Reason, Writable
 from ledbat.utp.inbound import Inbound
 from ledbat.utp.limits import (
     CLOSE_TIMEOUT,
@@ -78,6 +78,7 @@ class Connection:
         "_syn_due",
         "_syn_seq",
         "_syn_tries",
+        "_told_finished",
         "_told_readable",
         "_wants_room",
         "address",
@@ -88,6 +89,7 @@ class Connection:
         "identity",
         "inbound",
         "outbound",
+        "settled",
         "state",
     )
 
@@ -116,6 +118,8 @@ class Connection:
         self._syn_due: float | None = None
         self._syn_tries = 0
         self._told_readable = False
+        self._told_finished = False
+        self.settled = False  # whether it lingers only to be polite to duplicates
         self._wants_room = False
         self._announced = False  # whether the application heard of it before the peer was confirmed
         self._enter(State.CLOSED)
@@ -239,6 +243,8 @@ class Connection:
                 difference = head[4]
                 if is_sample(difference):
                     recovery.on_delay(difference)
+                    if recovery.timed_out and head[3]:
+                        recovery.on_trigger((head[3] - difference) & TIME_MASK, now)
         elif pure and wnd_size == outbound.wnd_size and recovery.sent:
             recovery.duplicate_ack()
         if wnd_size != outbound.wnd_size:
@@ -400,9 +406,14 @@ class Connection:
                 self._wants_room = False
                 self._events.append(Writable(self.identity.number))
         if outbound.shut and outbound.finished:
+            if not self._told_finished:
+                self._told_finished = True
+                self._events.append(Finished(self.identity.number))
             if self.inbound.eof:
                 self._events.append(Closed(self.identity.number, Reason.FINISHED))
                 self._enter(State.LINGERING)
+                # Did our FIN say that theirs had come? It was answered, so they know.
+                self.settled = outbound.fin_ack == self.inbound.eof_seq
                 self.close_due = now + max(LINGER, 2 * outbound.recovery.timeout)
             elif self.inbound.discarding and self.close_due is None:
                 self.close_due = now + CLOSE_TIMEOUT

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ledbat.errors import ParameterError, StateError
-from ledbat.rfc6817 import Ledbat
+from ledbat.plusplus import LedbatPlusPlus
 from ledbat.utp._timers import TimerHeap
 from ledbat.utp.connection import Buffer, Connection, Head, Identity, State
 from ledbat.utp.events import DatagramDropped, Event, Reason
@@ -41,8 +41,8 @@ _unpack = HEADER.unpack_from
 
 
 def default_controller(mss: int) -> CongestionController:
-    """The congestion controller of a connection that asks for no other."""
-    return Ledbat(mss=mss)
+    """The congestion controller of a connection that asks for no other: LEDBAT++ on one-way delays."""
+    return LedbatPlusPlus(mss=mss, delay_source="owd")
 
 
 class UtpEndpoint:
@@ -97,6 +97,7 @@ class UtpEndpoint:
         self._connections: dict[tuple[int, Address], Connection] = {}
         self._numbers: dict[int, Connection] = {}
         self._half_open: dict[Connection, None] = {}
+        self._settled: set[Connection] = set()
         self._next_number = 1
         self._dirty: dict[Connection, None] = {}
         self._timers = TimerHeap()
@@ -179,8 +180,8 @@ class UtpEndpoint:
 
     @property
     def connections(self) -> int:
-        """Connections that still exchange packets, those included that linger after their end."""
-        return len(self._connections)
+        """Connections that still have something to tell their peers, those included that linger after their end."""
+        return len(self._connections) - len(self._settled)
 
     def _find(self, number: int) -> Connection:
         try:
@@ -306,6 +307,7 @@ class UtpEndpoint:
             return
         identity = connection.identity
         self._connections.pop((identity.recv_id, identity.address), None)
+        self._settled.discard(connection)
         connection.dirty = False
         self._dirty.pop(connection, None)
         self._forget(connection)
@@ -329,6 +331,8 @@ class UtpEndpoint:
             del dirty[connection]
             connection.dirty = False
             more = connection.flush(out, FLUSH_PACKETS, now)
+            if connection.settled:
+                self._settled.add(connection)
             self._timers.arm(connection)
             if more:
                 # To the end of the line: others get their turn.

@@ -56,8 +56,15 @@ class EofReceived:
 
 
 @attrs.frozen
+class Finished:
+    """The peer acknowledged everything that was sent, and our FIN; it may go on in its own direction."""
+
+    connection: int
+
+
+@attrs.frozen
 class Closed:
-    """The connection is over and its number no longer good for verbs but `receive`, until all is taken."""
+    """The last event of a connection. Its number is good for `receive` until all is taken, and forgotten then."""
 
     connection: int
     reason: Reason
@@ -71,4 +78,4 @@ class DatagramDropped:
     reason: str
 
 
-Event: TypeAlias = Incoming | Connected | Readable | Writable | EofReceived | Closed | DatagramDropped
+Event: TypeAlias = Incoming | Connected | Readable | Writable | EofReceived | Finished | Closed | DatagramDropped

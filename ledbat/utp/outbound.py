@@ -24,6 +24,7 @@ class Outbound:
         "_small_seq",
         "_tail_probe",
         "controller",
+        "fin_ack",
         "fin_seq",
         "mtu",
         "nodelay",
@@ -45,6 +46,7 @@ class Outbound:
         self.wnd_size = 0  # what the peer has room for
         self.shut = False  # whether the application wants no more to be sent after the queue
         self.fin_seq: int | None = None
+        self.fin_ack: int | None = None  # the ack_nr that it first went out with
         self.persist_due: float | None = None  # when to probe a window that is shut
         self._persist_wait = 0.0
         self._small_seq: int | None = None  # the last packet that was not full
@@ -101,10 +103,13 @@ class Outbound:
                     self._emit_new(out, address, fields, most - (len(out) - before), budget, now)
             if not queue.size or recovery.sent:
                 self.persist_due = None
+            if not (queue.size or recovery.lost) or recovery.pipe + self.mtu.payload > self.controller.cwnd:
+                self.pacer.due = None  # it is not pacing that keeps anything back
         else:
             self.pacer.due = self.persist_due = None
         if self.shut and self.fin_seq is None and not queue.size and recovery.count < MAX_OUTSTANDING:
             self.fin_seq = recovery.next_seq
+            self.fin_ack = fields[4]
             self._emit_packet(out, address, fields, _FIN, b"", now)
             recovery.on_sent(0, now)
         return len(out) - before

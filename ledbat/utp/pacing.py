@@ -15,7 +15,7 @@ GAIN = 1.25
 class Pacer:
     """A bucket of octets that fills at the pacing rate."""
 
-    __slots__ = ("_at", "_burst", "_tokens", "due")
+    __slots__ = ("_at", "_burst", "_packet", "_rate", "_tokens", "due")
 
     due: float | None
     """When sending may go on; None while it may."""
@@ -23,7 +23,9 @@ class Pacer:
     def __init__(self) -> None:
         self._tokens = 0.0
         self._at: float | None = None
-        self._burst = 0.0
+        self._burst = 0
+        self._packet = 0
+        self._rate = 1.0
         self.due = None
 
     def allowance(self, rate: float | None, cwnd: int, srtt: float | None, packet: int, now: float) -> int | None:
@@ -32,22 +34,29 @@ class Pacer:
         if srtt is None or srtt < FAST_PATH:
             self._at = None
             return None
-        if rate is None:
-            rate = cwnd / srtt * GAIN
-        burst = max(MIN_BURST * packet, min(MAX_BURST * packet, cwnd // 4), int(rate * GRAIN))
+        if not rate:
+            rate = max(cwnd, packet) / srtt * GAIN
+        self._rate = rate
+        self._packet = packet
+        self._burst = burst = max(MIN_BURST * packet, min(MAX_BURST * packet, cwnd // 4), int(rate * GRAIN))
         if self._at is None:
             self._tokens = burst
         else:
             self._tokens = min(burst, self._tokens + max(now - self._at, 0.0) * rate)
         self._at = now
-        if self._tokens >= packet:
-            return int(self._tokens)
-        # Wait for a good part of the burst: datagrams that leave together cost less.
-        wanted = max(packet, burst // 2)
-        self.due = now + (wanted - self._tokens) / rate
+        if self._tokens >= packet - 1:  # less one, since time is not exact
+            return max(int(self._tokens), packet)
+        self._wait()
         return 0
 
     def spent(self, octets: int) -> None:
         """So many octets left."""
         if self._at is not None:
             self._tokens -= octets
+            if self._tokens < self._packet - 1:
+                self._wait()
+
+    def _wait(self) -> None:
+        """Wait for a good part of the burst: datagrams that leave together cost less."""
+        assert self._at is not None
+        self.due = self._at + (max(self._packet, self._burst // 2) - self._tokens) / self._rate

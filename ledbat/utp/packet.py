@@ -19,6 +19,7 @@ VERSION = 1
 
 SEQ_MASK = 0xFFFF
 TIME_MASK = 0xFFFFFFFF
+HALF_TIME = 1 << 31
 NO_SAMPLE = 0x7FFFFFFF
 """A timestamp_difference that some peers send for "no sample yet", where the BEP says 0."""
 

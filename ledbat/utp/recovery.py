@@ -17,13 +17,13 @@ from ledbat.utp.limits import (
     PEER_ACK_DELAY,
 )
 from ledbat.utp.mtu import BLACK_HOLE, MtuSearch
-from ledbat.utp.packet import SEQ_MASK, bits
+from ledbat.utp.packet import HALF_TIME, SEQ_MASK, TIME_MASK, bits
 from ledbat.utp.ports import CongestionController, TimeoutUndo
 
 DUPLICATE_ACKS = 3
 """Packets acknowledged past one after which it is lost."""
-ENOUGH_EVIDENCE = 2
-"""Packets given up by a timeout that arrive all the same, after which it was spurious; one may be a coincidence."""
+REPORTED = 32
+"""Packets from the oldest missing one on of whose arrival any peer tells: libutp tells of no more."""
 REORDER_WINDOW = 4
 """A packet is lost when one sent this part of the least RTT later arrived (RFC 8985 section 6.2: a quarter)."""
 
@@ -39,12 +39,12 @@ class Recovery:
 
     __slots__ = (
         "_dup_acks",
-        "_evidence",
         "_progress",
         "_rack_rtt",
         "_rack_sent",
         "_reduced_at",
         "_reordering",
+        "_rto_at",
         "_rto_recover",
         "_rtt",
         "_tail_probe",
@@ -112,7 +112,7 @@ class Recovery:
         self._reduced_at = -1.0  # packets sent before then were lost in a window that has been reduced for it
         self._tail_probe: int | None = None  # the sequence number that a tail-loss probe repeated
         self._rto_recover: int | None = None  # next_seq at the timeout, until everything before it is acknowledged
-        self._evidence = 0
+        self._rto_at = 0.0  # when it was
         self._progress = 0.0
 
     # What the connection asks
@@ -123,6 +123,11 @@ class Recovery:
         srtt = self.estimator.srtt
         base = FIRST_TIMEOUT if srtt is None else max(srtt + 4 * self.estimator.rttvar, MIN_TIMEOUT)
         return min(base * (1 << self.backoff), MAX_TIMEOUT)
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether something that a timeout gave up is still outstanding."""
+        return self._rto_recover is not None
 
     @property
     def count(self) -> int:
@@ -203,8 +208,6 @@ class Recovery:
             mask = (mask << 1) & ((1 << self.count) - 1) & ~self.sacked
             if mask:
                 self._selective(mask, now)
-        if self._rto_recover is not None:
-            self._after_timeout(now)
         return self.acked - before
 
     def duplicate_ack(self) -> None:
@@ -234,13 +237,17 @@ class Recovery:
     def _advance_marked(self, newly: int, now: float) -> None:
         """The same when some packets have been sent again, lost, or acknowledged selectively."""
         sent, una = self.sent, self.una
+        # What stands behind a packet sent again may have arrived long ago, without a word from the peer.
+        ambiguous = self.resent & ((1 << newly) - 1)
         for i in range(newly):
             seq_nr = (una + i) & SEQ_MASK
             entry = sent.pop(seq_nr)
             bit = 1 << i
             if self.sacked & bit:
                 continue
-            self._count(entry, self.lost & bit, now)
+            self._count(entry, self.lost & bit)
+            if not ambiguous or entry[2] > 1:
+                self._arrived(entry, now)
             if i == 0 and self.sacked and not self.resent & 1:
                 self._reordering = True  # the hole was filled by what we sent only once
             if seq_nr == self._tail_probe:
@@ -254,22 +261,20 @@ class Recovery:
     def _selective(self, mask: int, now: float) -> None:
         for i in bits(mask):
             entry = self.sent[(self.una + i) & SEQ_MASK]
-            self._count(entry, self.lost >> i & 1, now)
+            self._count(entry, self.lost >> i & 1)
+            self._arrived(entry, now)
         self.sacked |= mask
         self.lost &= ~mask
         probe = self.mtu.probe_seq
         if probe is not None and self.sacked >> ((probe - self.una) & SEQ_MASK) & 1:
             self.mtu.probe_acked()
 
-    def _count(self, entry: Sent, was_lost: int, now: float) -> None:
+    def _count(self, entry: Sent, was_lost: int) -> None:
         octets = entry[0]
         self.acked += octets
         self.outstanding -= octets
         if not was_lost:
             self.pipe -= octets
-        elif self._rto_recover is not None:
-            self._evidence += 1  # given up by a timeout, but there it is, though sent only once
-        self._arrived(entry, now)
 
     def _arrived(self, entry: Sent, now: float) -> None:
         """RTT by Karn's algorithm, and RACK's clock."""
@@ -280,9 +285,7 @@ class Recovery:
             if self.min_rtt is None or rtt < self.min_rtt:
                 self.min_rtt = rtt
         elif self.min_rtt is None or rtt < self.min_rtt:
-            # No answer to the last transmission comes so soon: an earlier one arrived (as in RFC 3522, Eifel).
-            self._evidence += ENOUGH_EVIDENCE
-            return
+            return  # no answer to the last transmission comes so soon: an earlier one arrived
         if sent_at >= self._rack_sent:
             self._rack_sent = sent_at
             self._rack_rtt = rtt
@@ -297,11 +300,16 @@ class Recovery:
         if entry[2] > 1 and entry[0] and self.min_rtt is not None and now - entry[1] >= self.min_rtt:
             self._reduce(entry[0], entry[1], now)
 
-    def _after_timeout(self, now: float) -> None:
-        """Was the timeout spurious? Then packets that it gave up arrive all the same (the idea of RFC 5682)."""
+    def on_trigger(self, sent_us: int, now: float) -> None:
+        """While `timed_out`, and after `on_ack` said that there is news: when the packet that the peer answered left.
+
+        What left before the timeout and was answered after it had not been lost: the timeout was spurious. This is the
+        Eifel detection (RFC 3522) with uTP's timestamps; `sent_us` is in microseconds modulo 2^32.
+        """
         recover = self._rto_recover
-        assert recover is not None
-        if self._evidence >= ENOUGH_EVIDENCE and (self.lost or recover == self.next_seq):
+        if recover is None:
+            return
+        if 0 < (int(self._rto_at * 1e6) - sent_us) & TIME_MASK < HALF_TIME:
             self._undo(now)
         elif (recover - self.una) & SEQ_MASK == 0 or (recover - self.una) & SEQ_MASK > self.count:
             self._rto_recover = None  # all of it is acknowledged, one way or another
@@ -333,7 +341,7 @@ class Recovery:
             self._progress = now
             self._tail_probe = None
             self.timeout_due = now + self.timeout if self.sent else None
-        if self.sacked or self._dup_acks >= DUPLICATE_ACKS:
+        if self.sacked or self.resent or self._dup_acks >= DUPLICATE_ACKS:
             self.find_losses(now)
         if not self.sent:
             self.timeout_due = self.probe_due = self.reorder_due = None
@@ -346,7 +354,7 @@ class Recovery:
         sacked = self.sacked
         newly = 0
         if not sacked:
-            if self.sent and not self.resent & 1:
+            if self._dup_acks >= DUPLICATE_ACKS and self.sent and not self.resent & 1:
                 newly = 1
         elif not self._reordering:
             third = sacked
@@ -354,7 +362,8 @@ class Recovery:
                 third &= ~(1 << (third.bit_length() - 1)) if third else 0
             if third:
                 newly = ((1 << (third.bit_length() - 1)) - 1) & ~(sacked | self.lost | self.resent)
-        newly |= self._overtaken(((1 << max(sacked.bit_length() - 1, 0)) - 1) & ~(sacked | self.lost | newly), now)
+        known = min(max(sacked.bit_length() - 1, REPORTED), self.count)
+        newly |= self._overtaken(((1 << known) - 1) & ~(sacked | self.lost | newly), now)
         newly &= ~self.lost
         if newly:
             self._dup_acks = 0
@@ -430,7 +439,7 @@ class Recovery:
         self.lost = ((1 << self.count) - 1) & ~self.sacked
         self.pipe = 0
         self._rto_recover = self.next_seq
-        self._evidence = 0
+        self._rto_at = now
         self._dup_acks = 0
         self._reduced_at = now
         self._tail_probe = None

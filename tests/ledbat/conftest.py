@@ -15,6 +15,7 @@ from ledbat.utp import (
     DatagramDropped,
     EofReceived,
     Event,
+    Finished,
     Incoming,
     Readable,
     UtpEndpoint,
@@ -88,7 +89,7 @@ class Host:
                         self.read(connection)
                 case Writable(connection):
                     self._go_on(connection)
-                case Incoming() | Connected() | EofReceived() | Closed():
+                case Incoming() | Connected() | EofReceived() | Finished() | Closed():
                     pass
             if self.on_event is not None:
                 self.on_event(event)

@@ -43,6 +43,7 @@ class Recovery:
         "_rack_rtt",
         "_rack_sent",
         "_reduced_at",
+        "_reorder_steps",
         "_reordering",
         "_rto_at",
         "_rto_recover",
@@ -109,6 +110,7 @@ class Recovery:
         self._rack_sent = -1.0  # when the last sent of the packets that arrived was sent
         self._rack_rtt = 0.0
         self._reordering = False
+        self._reorder_steps = 1
         self._reduced_at = -1.0  # packets sent before then were lost in a window that has been reduced for it
         self._tail_probe: int | None = None  # the sequence number that a tail-loss probe repeated
         self._rto_recover: int | None = None  # next_seq at the timeout, until everything before it is acknowledged
@@ -285,7 +287,10 @@ class Recovery:
             if self.min_rtt is None or rtt < self.min_rtt:
                 self.min_rtt = rtt
         elif self.min_rtt is None or rtt < self.min_rtt:
-            return  # no answer to the last transmission comes so soon: an earlier one arrived
+            # No answer to the last transmission comes so soon: an earlier one arrived, and was given up too early.
+            self._reordering = True
+            self._reorder_steps += 1
+            return
         if sent_at >= self._rack_sent:
             self._rack_sent = sent_at
             self._rack_rtt = rtt
@@ -333,8 +338,8 @@ class Recovery:
         if acked or rtt is not None:
             if rtt is not None:
                 self.estimator.update(rtt)
-                self.backoff = 0
                 self._rtt = None
+            self.backoff = 0
             delays, self.delays = self.delays, []
             self.acked = 0
             self.controller.on_ack(acked=acked, delays_us=delays, rtt=rtt, now=now)
@@ -371,7 +376,8 @@ class Recovery:
 
     def _overtaken(self, candidates: int, now: float) -> int:
         """RACK (RFC 8985 section 6.2): those of `candidates` sent long enough before one that arrived."""
-        window = self._rack_rtt + (self.min_rtt or 0.0) / REORDER_WINDOW
+        reordering = self._reorder_steps * (self.min_rtt or 0.0) / REORDER_WINDOW
+        window = self._rack_rtt + min(reordering, self.estimator.srtt or 0.0)
         lost = 0
         for i in bits(candidates):
             sent_at = self.sent[(self.una + i) & SEQ_MASK][1]

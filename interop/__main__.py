@@ -23,6 +23,7 @@ _COMMANDS = {
     "seed": "Publish a file as a swarm, and serve it.",
     "fetch": "Fetch a swarm into a file, verifying every chunk.",
     "demo": "Stream a real file through a swarm of processes, and show who got what from whom.",
+    "simulate": "Run an experiment with congestion control in virtual time, and plot it.",
     "conformance": "Run the conformance vectors, against this or any other implementation.",
 }
 _INTERRUPTED = 128 + signal.SIGINT

@@ -55,7 +55,6 @@ class LedbatPlusPlus:
 
     __slots__ = (
         "_account",
-        "_anchor_us",
         "_anchored",
         "_cwnd",
         "_delay",
@@ -86,12 +85,11 @@ class LedbatPlusPlus:
         _check(mss, delay_source, anchor_us, target)
         self._mss = mss
         self._on_owd = delay_source == "owd"
-        self._anchor_us = anchor_us
         self._target_us = target * 1e6
         self._floor = float(MIN_CWND * mss)
         self._account = Account(mss, max_cto)
         self._rtt_base = BaseDelay(base_history)
-        self._anchored = AnchoredBase(base_history) if self._on_owd and anchor_us is not None else None
+        self._anchored = AnchoredBase(anchor_us, base_history) if self._on_owd and anchor_us is not None else None
         base = self._rtt_base if not self._on_owd else self._anchored or BaseDelay(base_history)
         self._delay = QueuingDelay(MinFilter(CURRENT_FILTER), base)
         self._slowdowns = Slowdowns(DEFERRAL if defer_slowdowns else 0.0)
@@ -259,15 +257,12 @@ class LedbatPlusPlus:
             if rtt_us is not None:
                 self._rtt_base.update(rtt_us, now)
             if self._anchored is not None:
-                self._anchored.expect(is_empty_path=self._is_empty_path(rtt_us))
+                smallest = self._rtt_base.minimum
+                self._anchored.begin(None if rtt_us is None or smallest is None else rtt_us - smallest)
             queuing_delay = self._delay.update(delays_us, now, srtt or 0.0, longest)
         if self._rtt_base.minimum != self._gain_base:
             self._set_gain()
         return queuing_delay
-
-    def _is_empty_path(self, rtt_us: int | None) -> bool:
-        smallest, margin = self._rtt_base.minimum, self._anchor_us
-        return rtt_us is not None and smallest is not None and margin is not None and rtt_us <= smallest + margin
 
     def _set_gain(self) -> None:
         base = self._gain_base = self._rtt_base.minimum

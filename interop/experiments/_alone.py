@@ -61,7 +61,7 @@ def skew(*, quick: bool = False, note: Note = _silent) -> Result:
 
 
 def offset(*, quick: bool = False, note: Note = _silent) -> Result:
-    """E6b: any constant added to the delays modulo 2^32, the wrap of the timestamps in mid-flow included; and gate 0."""
+    """E6b: any constant added to the delays modulo 2^32, the wrap of timestamps in mid-flow included; and gate 0."""
     metrics = []
     offsets = (0, 0, 1, 3_600_000_000, (1 << 31) - 26_000, (1 << 32) - 26_000, (1 << 32) - 10_000_000, -(1 << 31))
     for name in ("R", "P", "A"):
@@ -114,8 +114,13 @@ def application_limited(*, quick: bool = False, note: Note = _silent) -> Result:
         flow.watch = check
         world.at(30.0, lambda flow=flow: flow.set_limit(None))  # type: ignore[misc]
         world.run(60.0)
-        bars = {"high": 0.0} if name == "R" else {}
-        metrics.append(Metric(f"{name}: octets of cwnd above flightsize + MSS while limited", max(excess), **bars))
+        metrics.append(
+            Metric(
+                f"{name}: octets of cwnd above flightsize + MSS while limited",
+                max(excess),
+                high=0 if name == "R" else None,
+            )
+        )
         metrics.append(Metric(f"{name}: utilisation 10 s after", world.utilisation(40.0, 60.0), low=0.9))
         metrics.append(Metric(f"{name}: base delay after 11 idle minutes, error in ms", _idle(name), -1, 1))
         shown.append(world)

@@ -22,16 +22,15 @@ class Verdict(enum.Enum):
 class Metric:
     """A figure; `low` and `high` are its bar, None where it has none.
 
-    Where a bar proved wrong, `why` says so and `accepted_low` and `accepted_high` are what the run is held to instead;
-    the bar stays as it was asked for, and the figure counts as missed.
+    Where a bar proved wrong, `why` says so and `accepted` (low, high) is what the run is held to instead; the bar stays
+    as it was asked for, and the figure counts as missed.
     """
 
     name: str
     value: float
     low: float | None = None
     high: float | None = None
-    accepted_low: float | None = None
-    accepted_high: float | None = None
+    accepted: tuple[float | None, float | None] | None = None
     why: str = ""
 
     @property
@@ -41,7 +40,7 @@ class Metric:
             return Verdict.REPORTED
         if _between(self.low, self.value, self.high):
             return Verdict.MET
-        if self.why and _between(self.accepted_low, self.value, self.accepted_high):
+        if self.accepted is not None and _between(self.accepted[0], self.value, self.accepted[1]):
             return Verdict.DOCUMENTED
         return Verdict.MISSED
 

@@ -43,7 +43,7 @@ class World:
         back_buffer: float = 1.0,
         seed: int = 1,
     ) -> None:
-        """`buffer` is seconds of the bottleneck's rate, which is octets a second; the queue drops its tail, or is CoDel.
+        """`rate` is octets a second, `buffer` seconds of that; the queue drops its tail, or is CoDel.
 
         With `back_rate` the way back has a queue too, which acknowledgements share with the flows that `flow` makes
         with `backwards`; without, it only takes its time.

@@ -7,7 +7,7 @@ from collections import deque
 import attrs
 
 from ppsp.ports import Address
-from ppsp.stats import SwarmStats
+from ppsp.stats import PeerStats, SwarmStats
 
 # Peers can come back under ever new addresses; those beyond this many are counted as one.
 _MAX_ADDRESSES = 1024
@@ -44,16 +44,25 @@ class Tally:
         """Take in the figures of the channels that are open at `now`."""
         self.connected = len(stats.peers)
         for peer in stats.peers:
-            exchange = self._of(peer.address)
+            exchange = self._take(peer)
             if exchange.source is None and stats.chunk_count is not None and peer.chunks_offered:
                 exchange.source = peer.chunks_offered >= stats.chunk_count
-            # Counts that fell are of another channel.
-            exchange.received += _growth(exchange.channel_received, peer.octets_received)
-            exchange.sent += _growth(exchange.channel_sent, peer.octets_sent)
-            exchange.channel_received, exchange.channel_sent = peer.octets_received, peer.octets_sent
         self._window.append((now, self.received, self.sent))
         while now - self._window[0][0] > _WINDOW and len(self._window) > 2:
             self._window.popleft()
+
+    def part(self, peer: PeerStats) -> None:
+        """Take in the last figures of a channel that is closed."""
+        exchange = self._take(peer)
+        exchange.channel_received = exchange.channel_sent = 0
+
+    def _take(self, peer: PeerStats) -> Exchange:
+        exchange = self._of(peer.address)
+        # Counts that fell are of another channel.
+        exchange.received += _growth(exchange.channel_received, peer.octets_received)
+        exchange.sent += _growth(exchange.channel_sent, peer.octets_sent)
+        exchange.channel_received, exchange.channel_sent = peer.octets_received, peer.octets_sent
+        return exchange
 
     def refuse(self, address: Address) -> None:
         """A chunk from this address failed the integrity check."""

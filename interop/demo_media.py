@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from interop._lifetime import with_us
+
 # Some 30 MB: at 4 Mbit/s of video, a minute; encoding takes about 10 s on two cores.
 _SECONDS = 60
 _VIDEO_RATE = 3_900_000
@@ -53,7 +55,9 @@ def _encode(ffmpeg: str, path: Path) -> None:
     command += ["-c:v", "libx264", "-preset", "ultrafast", "-b:v", rate, "-maxrate", rate, "-bufsize", rate]
     command += ["-c:a", "aac", "-b:a", "128k", "-movflags", "+faststart", str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False, preexec_fn=with_us()
+        )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise DemoMediaError(f"ffmpeg did not run: {exc}") from exc
     if done.returncode:

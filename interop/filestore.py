@@ -85,7 +85,7 @@ class PartialFile:
     def resume(self, progress: Callable[[int, int], None]) -> HeldContent:
         """Hash what an earlier run left and verify it up to the root; nothing in the journal is believed.
 
-        `progress(octets done, octets in all)` is called on the way. Takes a second for some 300 MB.
+        `progress(octets done, octets in all)` is called on the way. Takes a second for some 100 MB.
         """
         return restore(self._journal, self._fd, progress)
 

@@ -19,9 +19,9 @@ from interop._tally import Tally
 from interop.tracker_client import TrackerError, TrackerSession
 from interop.udp import Address, UdpDriver
 from ledbat import Ledbat
-from ppsp._ranges import RangeSet
+from ppsp import RangeSet
 from ppsp.endpoint import Endpoint
-from ppsp.events import ChunkRefused, Event, StoreFailed, SwarmComplete
+from ppsp.events import ChunkRefused, Event, PeerDisconnected, StoreFailed, SwarmComplete
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
 from ppsp.ports import ChunkStore
@@ -199,6 +199,8 @@ class SwarmPeer:
                     self._complete(event.content_size)
                 case StoreFailed() if not self._completed.done():
                     self._completed.set_exception(event.error)
+                case PeerDisconnected():
+                    self.tally.part(event.stats)
                 case ChunkRefused():
                     self.tally.refuse(event.address)
             self._on_event(event)

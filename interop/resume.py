@@ -16,15 +16,14 @@ again. Nothing in a journal is believed: a held block counts when the file's oct
 from __future__ import annotations
 
 import os
-from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from struct import Struct
 from typing import TypeAlias
 
 import attrs
 
-from ppsp._ranges import RangeSet
+from ppsp import RangeSet
 from ppsp.errors import MetadataError
 from ppsp.merkle import MerkleTree, Verdict, hash_chunks
 from ppsp.metadata import SwarmMetadata, SwarmUri
@@ -57,6 +56,13 @@ class HeldContent:
     have: RangeSet
     content_size: int | None
     refused: int
+
+    def octets(self, chunk_size: int) -> int:
+        """How many octets of the content are held."""
+        missing = 0
+        if self.content_size is not None and self.tree.chunk_count is not None:
+            missing = self.tree.chunk_count * chunk_size - self.content_size  # in the last chunk
+        return self.have.total * chunk_size - missing
 
 
 @attrs.frozen
@@ -198,16 +204,18 @@ def restore(journal: Journal, fd: int, progress: Callable[[int, int], None]) -> 
     tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
     have = RangeSet()
     count = claims.chunk_count or 0
-    peaks = [(*peak, claims.nodes.get(peak, b"")) for peak in peak_ranges(count)]
+    peaks = {peak: claims.nodes.get(peak, b"") for peak in peak_ranges(count)}
     held = [node for node in set(claims.held) if node in (block for block, _ in blocks(count, node[0], node[0] + 1))]
-    if not tree.set_peaks(peaks):
+    if not tree.set_peaks([(*peak, known) for peak, known in peaks.items()]):
         held = []
     hashes = _with_parents(claims.nodes, metadata)
     proven = []
     done = 0
     total = sum(last - first + 1 for first, last in held)
-    for block in sorted(held):
-        if _verify_block(tree, fd, block, hashes, metadata):
+    # The last block first: when it is right, the number of chunks is certain and the rest is verified faster.
+    for block in sorted(held, reverse=True):
+        proof = _proof(block, peaks, hashes)
+        if _verify_block(tree, fd, block, proof, hashes[block], metadata):
             have.add(block[0], block[1] + 1)
             proven.append(block)
         done += block[1] - block[0] + 1
@@ -219,21 +227,46 @@ def restore(journal: Journal, fd: int, progress: Callable[[int, int], None]) -> 
     return HeldContent(tree, have, size, total - have.total)
 
 
-def _verify_block(tree: MerkleTree, fd: int, block: Node, hashes: dict[Node, bytes], metadata: SwarmMetadata) -> bool:
+def _verify_block(
+    tree: MerkleTree, fd: int, block: Node, proof: dict[Node, bytes], claimed: bytes, metadata: SwarmMetadata
+) -> bool:
     first, last = block
     size, width = metadata.chunk_size, last - first + 1
     data = memoryview(os.pread(fd, width * size, first * size))
     below = _subtree(first, data, metadata)
-    if below.get(block) != hashes[block]:
+    if below.get(block) != claimed:
         return False
-    # The first chunk proves the block up to the root, the others need no hash from outside the block.
-    known: Mapping[Node, bytes] = ChainMap(below, hashes)
+    # The first chunk proves the block up to the root; the others need what lies to their right inside the block.
+    hashes = below | proof
     for chunk in range(first, last + 1):
+        if chunk > first:
+            hashes = _uncles_ahead(chunk, below)
         offset = (chunk - first) * size
-        if tree.verify(chunk, data[offset : offset + size], known) is not Verdict.VERIFIED:
+        if tree.verify(chunk, data[offset : offset + size], hashes) is not Verdict.VERIFIED:
             return False
-        known = below
     return True
+
+
+def _uncles_ahead(chunk: int, below: dict[Node, bytes]) -> dict[Node, bytes]:
+    """The uncles of a chunk up to where an earlier chunk of its block has proven them."""
+    found = {}
+    width = 1
+    while not chunk & width:
+        uncle = (chunk + width, chunk + 2 * width - 1)
+        found[uncle] = below[uncle]
+        width *= 2
+    return found
+
+
+def _proof(block: Node, peaks: dict[Node, bytes], hashes: dict[Node, bytes]) -> dict[Node, bytes]:
+    """The hashes that a peer would send with the first chunk of a block: all peaks, and the uncles of the block."""
+    proof = dict(peaks)
+    node = block
+    while node not in peaks:
+        sibling, node = family(node)
+        if sibling in hashes:
+            proof[sibling] = hashes[sibling]
+    return proof
 
 
 def _subtree(first: int, data: memoryview, metadata: SwarmMetadata) -> dict[Node, bytes]:

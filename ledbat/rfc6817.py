@@ -32,9 +32,8 @@ MAX_MSS = 65535
 MAX_CWND = 1 << 30
 """Octets in the longest window: TCP can have no longer one (RFC 7323 section 2.3)."""
 SLOW_START_EXIT = 0.5
-"""The share of TARGET at which the queueing delay ends slow start. Until the sender sees that delay, the queue has grown
-for another RTT: to 1.2 to 1.6 of TARGET here, to 2 and more from 3/4 of TARGET on; with 1/4 a bursty path ends it early
-(README.md has the figures)."""
+"""The share of TARGET at which the queueing delay ends slow start. The queue grows for another RTT until the sender
+sees it: to some 1.6 times TARGET; 3/4 would make that twice, and 1/4 ends it early on a bursty path (README.md)."""
 PACING_GAIN = 1.25
 """How far the pacing rate is above cwnd / SRTT, so that pacing never is what limits the flow."""
 BATCH = 0.001
@@ -57,8 +56,8 @@ class Ledbat:
     above TARGET. `delay_filter` is FILTER(), a MinFilter unless given; it belongs to this flow alone.
 
     `slow_start="rfc5681"` begins, and comes back after a congestion timeout or an idle time, with the slow start that
-    section 2.2 allows, ended by the queueing delay at half of TARGET, by a loss or at ssthresh; `"off"` is section 2.4.2
-    to the letter.
+    section 2.2 allows, ended by the queueing delay at half of TARGET, by a loss or at ssthresh; `"off"` is section
+    2.4.2 to the letter.
 
     Raises ParameterError for every value that the RFC forbids. The verbs raise StateError for a negative number of
     octets and for more than MAX_CWND sent at once, and change nothing then.

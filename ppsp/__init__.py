@@ -4,6 +4,7 @@ An `Endpoint` serves any number of swarms on one transport address. It opens no 
 time go in, datagrams and events come out.
 """
 
+from ppsp._ranges import RangeSet
 from ppsp.constants import ChunkAddressing, ContentIntegrityProtection, MerkleHashFunction
 from ppsp.endpoint import Endpoint
 from ppsp.errors import DecodeError, MetadataError, PpspError, StateError
@@ -39,6 +40,7 @@ __all__ = [
     "PeerDisconnected",
     "PeerStats",
     "PpspError",
+    "RangeSet",
     "RarestFirst",
     "Sequential",
     "SizeKnown",

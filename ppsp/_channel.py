@@ -10,6 +10,7 @@ from ppsp._download import Download
 from ppsp._handshake import initiating_options, problem_with, replying_options
 from ppsp._ranges import RangeSet
 from ppsp._upload import Upload
+from ppsp.constants import CHANNEL_ID_SIZE, MessageType
 from ppsp.messages import (
     Ack,
     Cancel,
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from ppsp._swarm import Swarm
 
 # The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
+# What a peer must support to be served: "never send a peer a type that it left out" (section 7.10).
+_SERVING = frozenset({MessageType.DATA, MessageType.INTEGRITY})
+# A HAVE is acknowledged by nothing, so the last ones are said again while the peer lacks chunks: after a second of
+# silence about them, then after two, four …, up to this. (While there is news, later HAVEs cover what was lost.)
+_MAX_REMINDER_SECONDS = 32.0
+_REMINDER_RANGES = 64
 _MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - 4) // 25
 
 
@@ -64,6 +71,7 @@ class Channel:
         self._supported: frozenset[int] | None = None
         self._peer_options = ProtocolOptions()
         self._unanswered = 0
+        self._invalid = 0
         self.tries = 0
         self._handshake_due = False
         self._answer_room = 0
@@ -72,9 +80,14 @@ class Channel:
         self._news: list[tuple[int, int]] = []
         self._news_since = 0.0
         self._news_count = 0
+        # An initiator repeats its third datagram until something else than a HANDSHAKE has come.
+        self._confirmed = self._asked_again = False
+        self._confirm_at = 0.0
+        self._remind_at: float | None = None
+        self._reminder_seconds = 1.0
+        self._reminding = False
         # What the datagram being read has brought so far.
         self._hashes: dict[tuple[int, int], bytes] = {}
-        self._acked: list[tuple[int, int]] = []
         self._delays: list[int] = []
 
     # Opening
@@ -92,16 +105,27 @@ class Channel:
         self._peer_options = handshake.options
         self._supported = handshake.options.supported_messages
         self._created_at = self.last_received = self.last_sent = now
-        self.answer_again(length)
+        self.answer_again(length, now)
 
-    def answer_again(self, length: int) -> None:
+    def answer_again(self, length: int, now: float) -> None:
         """The first HANDSHAKE came again: its answer was lost (section 8.2: no second channel)."""
+        self._created_at = now
         self._handshake_due = True
         self._answer_room = length
+
+    @property
+    def initiator_id(self) -> int:
+        """The channel ID of the peer that sent the first HANDSHAKE."""
+        return self.channel_id if self.initiated else self.remote_id
+
+    def confirm(self) -> None:
+        """Send something, so that the responder sees its channel ID (section 3.1.1 step 7)."""
+        self._must_send = True
 
     def _establish(self, now: float) -> None:
         self.state = State.OPEN
         self.opened_at = now
+        self._confirm_at = now + 1.0
         self._must_send = True
         for start, stop in self.swarm.content.have:
             self.add_news(start, stop, now)
@@ -111,24 +135,37 @@ class Channel:
 
     def receive(self, data: bytes | memoryview, offset: int, now: float) -> str | None:
         """Read the messages of a datagram from `offset` on; returns why the rest of it was dropped, if it was."""
-        if self.state is State.HALF_OPEN and offset == 4:
+        messages, error = self.swarm.codec.decode(data, offset)
+        if self.state is State.HALF_OPEN and offset == CHANNEL_ID_SIZE:
+            if messages and isinstance(messages[0], Handshake) and messages[0].source_channel == 0:
+                self.swarm.drop(self, "the peer refused our answer", now, tell=False)
+                return None
             # "any datagram … that does contain the channel ID chanQ" completes the handshake (section 3.1.1 step 7).
             self._establish(now)
         self.last_received = now
         self._unanswered = 0
-        messages, error = self.swarm.codec.decode(data, offset)
+        self._hear(messages, now)
         reason = self._act_on(messages, now)
-        if self._acked:
-            acked, self._acked = self._acked, []
-            delays, self._delays = self._delays, []
-            self.upload.on_acks(acked, delays, now)
-        elif self._delays:
+        delays = self._delays
+        if delays:
             self._delays = []
+        self.upload.end_datagram(delays, now)
         if self._hashes:
             hashes, self._hashes = self._hashes, {}
             if not any(type(message) is Data for message in messages):
                 self.download.keep_hashes(hashes)
+        if error is not None:
+            self._invalid += 1
+            if self._invalid >= _limits.MAX_INVALID:
+                self.swarm.exclude(self.address, f"it goes on sending invalid messages: {error}", now)
         return reason or (str(error) if error else None)
+
+    def _hear(self, messages: Sequence[Message], now: float) -> None:
+        """Take note of what tells whether the third datagram of the handshake arrived."""
+        if self.initiated:
+            self._confirmed = self._confirmed or not (messages and isinstance(messages[0], Handshake))
+        elif not messages and now - self.opened_at < _limits.HALF_OPEN_SECONDS:
+            self._must_send = True  # the initiator asks whether anybody is there
 
     def _act_on(self, messages: Sequence[Message], now: float) -> str | None:
         for message in messages:
@@ -141,37 +178,46 @@ class Channel:
         return None
 
     def _accept_reply(self, message: Handshake, now: float) -> str | None:
-        swarm = self.swarm
-        if message.source_channel == 0:
-            swarm.drop(self, "the peer closed the channel", now, tell=False)
-            return None
-        problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
-        self.remote_id = message.source_channel
-        if problem is not None:
-            swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)
-            return problem
-        self._supported = message.options.supported_messages
-        self._establish(now)
-        return None
-
-    def _repeated_or_closing(self, message: Handshake, now: float) -> str | None:
         if message.source_channel == 0:
             self.swarm.drop(self, "the peer closed the channel", now, tell=False)
-        elif message.source_channel != self.remote_id:
+            return None
+        problem = self._check_reply(message, now)
+        if problem is None:
+            self._establish(now)
+        return problem
+
+    def _check_reply(self, message: Handshake, now: float) -> str | None:
+        """Section 3.1.1 step 4: close the channel if the answer fails a check, else take what it says."""
+        swarm = self.swarm
+        self.remote_id = message.source_channel
+        problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
+        if problem is None:
+            self._supported = message.options.supported_messages
+        else:
+            swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)
+        return problem
+
+    def _repeated_or_closing(self, message: Handshake, now: float) -> str | None:
+        repeated = message.source_channel == self.remote_id
+        if message.source_channel == 0:
+            self.swarm.drop(self, "the peer closed the channel", now, tell=False)
+        elif self.initiated and not self._confirmed and (repeated or self._asked_again):
+            # The answer to the HANDSHAKE that was sent again, by a peer that may have forgotten its first one.
+            self._must_send = True
+            return self._check_reply(message, now)
+        elif not repeated:
             return "HANDSHAKE with another channel ID on an open channel"
         return None
 
-    def _have(self, message: Have, now: float) -> str | None:
+    def _have(self, message: Have | Ack, now: float) -> str | None:
         for start, stop in self.swarm.peer_has(self, message.start, message.end + 1):
-            self.upload.peer_has(start, stop, now)
+            self.upload.peer_has(start, stop)
         return None
 
     def _ack(self, message: Ack, now: float) -> str | None:
-        parts = self.swarm.peer_has(self, message.start, message.end + 1)
-        if parts or self._acked:
-            self._acked += parts
-            self._delays.append(message.delay_us)
-        return None
+        # Whatever the chunks: libswift's HAVE stands before its ACK, which then brings nothing new but the sample.
+        self._delays.append(message.delay_us)
+        return self._have(message, now)
 
     def _integrity(self, message: Integrity, now: float) -> str | None:
         self._hashes[message.start, message.end] = message.hash
@@ -181,6 +227,8 @@ class Channel:
         return self.swarm.received(self, message, self._hashes, now)
 
     def _request(self, message: Request, now: float) -> str | None:
+        if self._supported is not None and not self._supported.issuperset(_SERVING):
+            return None
         self.upload.request(message.start, message.end + 1)
         return None
 
@@ -240,13 +288,19 @@ class Channel:
         options = replying_options(swarm.content.metadata, self._peer_options)
         messages: list[Message] = [Handshake(self.channel_id, options)]
         datagram = swarm.codec.encode(self.remote_id, messages)
-        for start, stop in islice(swarm.content.have, _limits.MAX_HANDSHAKE_HAVES):
+        haves = swarm.content.have if self._understands(MessageType.HAVE) else ()
+        for start, stop in islice(haves, _limits.MAX_HANDSHAKE_HAVES):
+            if self.peer_have.covers(start, stop):
+                continue
             messages.append(Have(start, stop - 1))
             longer = swarm.codec.encode(self.remote_id, messages)
             if len(longer) > self._answer_room:
                 break  # the address may be spoofed: never send more than came (section 12.1)
             datagram = longer
         return datagram
+
+    def _understands(self, kind: MessageType) -> bool:
+        return self._supported is None or kind in self._supported
 
     def closing(self) -> bytes | None:
         """The datagram that tells the peer that the channel is closed; None before its channel ID is known."""
@@ -255,11 +309,11 @@ class Channel:
     def _control(self, now: float) -> list[Datagram]:
         messages: list[Message] = [*self.download.acks(self.swarm.content.have)]
         if self._news and (messages or self._outgoing or self._must_send or now >= self._news_at()):
-            messages += self._haves()
+            messages += self._haves(now)
         messages += self._outgoing
         self._outgoing = []
         if self._supported is not None:
-            messages = [message for message in messages if message.message_type in self._supported]
+            messages = [message for message in messages if self._understands(message.message_type)]
         encode = self.swarm.codec.encode
         step = _MESSAGES_A_DATAGRAM
         if not messages:
@@ -270,9 +324,13 @@ class Channel:
         at = self._news_since
         return at if self._news_count >= _limits.HAVE_BATCH else at + _limits.HAVE_DELAY_SECONDS
 
-    def _haves(self) -> list[Message]:
+    def _haves(self, now: float) -> list[Message]:
         """A HAVE for the biggest complete interval around each piece of news that the peer lacks (section 4.3.1)."""
         news, self._news, self._news_count = self._news, [], 0
+        if not self._reminding:
+            self._reminder_seconds = 1.0
+        self._reminding = False
+        self._remind_at = now + self._reminder_seconds
         have, peer_have = self.swarm.content.have, self.peer_have
         spans: dict[tuple[int, int], None] = {}
         start = stop = -1
@@ -298,13 +356,19 @@ class Channel:
         deadline = min(self.last_sent + _limits.KEEP_ALIVE_SECONDS, self._dead_at())
         if self._news:
             deadline = min(deadline, self._news_at())
+        elif self._remind_at is not None:
+            deadline = min(deadline, self._remind_at)
+        if self._unconfirmed:
+            deadline = min(deadline, self._confirm_at)
         for other in (self.upload.deadline(), self.download.lapses_at(), self.swarm.looks_again_at(self)):
             if other is not None and other < deadline:
                 deadline = other
         return deadline
 
     def _retry_at(self) -> float:
-        return self.last_sent + (1 << max(self.tries - 1, 0)) if self.tries else self._created_at
+        if not self.tries:
+            return self._created_at
+        return self.last_sent + min(1 << (self.tries - 1), _limits.MAX_HANDSHAKE_GAP)
 
     def _dead_at(self) -> float:
         if self._unanswered >= _limits.DEAD_DATAGRAMS:
@@ -328,13 +392,43 @@ class Channel:
         if now >= self._dead_at() and self._unanswered >= _limits.DEAD_DATAGRAMS:
             self.swarm.drop(self, "the peer is dead: nothing came for three minutes", now, tell=False)
             return
+        if self._unconfirmed and now >= self._confirm_at:
+            self._ask_whether_open(now)
         self.upload.handle_timer(now)
         self.download.idle = False
+        if self._remind_at is not None and now >= self._remind_at and not self._news:
+            self._remind(now)
         lapses_at = self.download.lapses_at()
         if lapses_at is not None and now >= lapses_at:
             self.swarm.lapsed(self, now)
         if now >= self.last_sent + _limits.KEEP_ALIVE_SECONDS:
             self._must_send = True
+
+    @property
+    def _unconfirmed(self) -> bool:
+        return self.initiated and not self._confirmed and self._confirm_at < self.opened_at + _limits.CONNECT_SECONDS
+
+    def _ask_whether_open(self, now: float) -> None:
+        """Repeat the third datagram after one second, three and seven; later the first, as the peer may have forgotten.
+
+        A responder need not say anything, so its silence does not close the channel.
+        """
+        age = now - self.opened_at
+        if age < _limits.HALF_OPEN_SECONDS:
+            self._must_send = True
+            self._confirm_at = self.opened_at + min(2 * age + 1.0, _limits.HALF_OPEN_SECONDS)
+        else:
+            self._handshake_due = self._asked_again = True
+            self._confirm_at = now + _limits.HALF_OPEN_SECONDS
+
+    def _remind(self, now: float) -> None:
+        """Say again what the peer lacks: the HAVE may have been lost."""
+        self._remind_at = None
+        lacking = (span for span in self.swarm.content.have if not self.peer_have.covers(*span))
+        for start, stop in islice(lacking, _REMINDER_RANGES):
+            self.add_news(start, stop, now)
+            self._reminding = True
+        self._reminder_seconds = min(self._reminder_seconds * 2, _MAX_REMINDER_SECONDS)
 
 
 _Action = Callable[[Channel, Any, float], str | None]

@@ -30,6 +30,7 @@ class Download:
         "_rate_count",
         "_rate_from",
         "_window",
+        "asked_last",
         "choked",
         "chunks_received",
         "idle",
@@ -45,6 +46,7 @@ class Download:
         self._max_window = max(MAX_OUTSTANDING_OCTETS // chunk_size, MIN_OUTSTANDING)
         self.outstanding: set[int] = set()
         self.choked = False
+        self.asked_last = -math.inf
         # Nothing that the peer offers is missing here: it is not asked again before one of both changes.
         self.idle = False
         self.resting_until = -math.inf
@@ -95,26 +97,29 @@ class Download:
             self._asked_at = None
 
     def acks(self, have: RangeSet) -> list[Ack]:
-        """The ACKs owed: one a biggest complete interval (section 4.3.2), in the order of the samples."""
+        """The ACKs owed: one a biggest complete interval (section 4.3.2), and more samples of a long batch.
+
+        Each carries the sample of a chunk of its own interval, and they stand in the order in which the chunks came.
+        """
         batch = self._batch
         if not batch:
             return []
         self._batch = []
-        spans: dict[tuple[int, int], int] = {}
+        acks: list[Ack] = []
         start = stop = -1
-        for chunk, delay_us in batch:
+        seen: set[int] = set()
+        # LEDBAT's filter wants several samples a round trip: some, evenly spread over the batch, beside the first of
+        # each interval.
+        extra = set(range(0, len(batch), max(len(batch) // MAX_SAMPLES, 1))) if len(batch) > 1 else ()
+        for at, (chunk, delay_us) in enumerate(batch):
             if not start <= chunk < stop:
                 covering = have.covering(chunk)
                 if covering is None:
                     continue
                 start, stop = covering
-            spans.setdefault((start, stop), delay_us)
-        acks = [Ack(first, last - 1, delay_us) for (first, last), delay_us in spans.items()]
-        extra = min(MAX_SAMPLES - len(acks), len(batch) - len(acks))
-        if extra > 0 and stop > 0:
-            # More samples of the same batch, evenly spread: LEDBAT's filter wants several a round trip.
-            step = len(batch) // (extra + 1) or 1
-            acks += [Ack(start, stop - 1, batch[at][1]) for at in range(len(batch) - 1, 0, -step)][:extra][::-1]
+            if start not in seen or at in extra:
+                seen.add(start)
+                acks.append(Ack(start, stop - 1, delay_us))
         return acks
 
     def room(self, now: float) -> int:
@@ -140,6 +145,7 @@ class Download:
 
     def asked(self, ranges: Iterable[tuple[int, int]], now: float) -> None:
         """These chunks were requested of the peer."""
+        self.asked_last = now
         if not self.outstanding:
             self._progress_at = now
             self._asked_at = now
@@ -165,6 +171,10 @@ class Download:
         ranges = ranges_of(self.outstanding)
         self.outstanding.clear()
         return ranges
+
+    def forget_from(self, chunk_count: int) -> None:
+        """There are only so many chunks: what else was asked for, since a peer lied, does not come."""
+        self.outstanding.difference_update([chunk for chunk in self.outstanding if chunk >= chunk_count])
 
     def give_up_half(self) -> list[tuple[int, int]]:
         """Take back the later half of what is outstanding: the peer is slow and another one has nothing to do."""

@@ -21,7 +21,10 @@ MAX_LOOSE_HASHES = 128
 MAX_JUNK_EVENTS = 256
 # Likewise for events that peers cause by coming and going.
 MAX_PEER_EVENTS = 4_096
-# Addresses that sent wrong chunks, remembered per swarm.
+# Datagrams with an invalid message, after which a channel is closed and its peer is not spoken to again (section 3). A
+# few are forgiven: the checksum of UDP lets one damaged datagram in 65 536 pass.
+MAX_INVALID = 8
+# Addresses of such peers, and of those that sent wrong chunks, remembered per swarm.
 MAX_BANNED = 4_096
 # HAVE messages in the answer to a handshake; more would be "a large number of smaller messages" (section 1.3).
 MAX_HANDSHAKE_HAVES = 3
@@ -35,7 +38,8 @@ DEAD_SECONDS = 180.0
 DEAD_DATAGRAMS = 3
 # Three keep-alives must fit into the three minutes.
 KEEP_ALIVE_SECONDS = 55.0
-# An initiating handshake is repeated after 1 s, 2 s, 4 s ... and given up after this.
+# An initiating handshake is repeated after 1 s, 2 s, then every 4 s, and given up after 30 s: nine tries.
+MAX_HANDSHAKE_GAP = 4.0
 CONNECT_SECONDS = 30.0
 # A request that brought nothing for this long (and four round trips) goes to another peer; libswift forgets it then.
 REQUEST_SECONDS = 1.5

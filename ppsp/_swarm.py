@@ -7,7 +7,6 @@ from typing import TypeAlias
 from ppsp import _limits
 from ppsp._channel import Channel, State
 from ppsp._content import Content, Reception
-from ppsp._download import Download
 from ppsp._events import EventQueue
 from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
@@ -23,6 +22,7 @@ from ppsp.events import (
 from ppsp.merkle import MAX_CHUNKS
 from ppsp.messages import Cancel, Data, Message, Request
 from ppsp.ports import Address, ChunkPicker
+from ppsp.stats import PeerStats
 
 #: Makes the picker of a swarm once the number of chunks is known: `(chunk_count, seed)`.
 PickerFactory: TypeAlias = Callable[[int, int], ChunkPicker]
@@ -58,6 +58,8 @@ class Swarm:
         self.closed: list[tuple[Channel, bytes | None]] = []
         # Set when channels that had nothing to do may have something now.
         self.restless = False
+        # Channels that were given something to send on behalf of another.
+        self.touched: dict[Channel, None] = {}
         self.failed = False
         self._events = events
         self._epoch = epoch
@@ -89,10 +91,16 @@ class Swarm:
     # What channels report
 
     def established(self, channel: Channel, now: float) -> None:
-        """The channel's handshake is complete; an older channel to the same address is the peer's former life."""
+        """The channel's handshake is complete: of several channels to one address one is kept."""
         for other in [other for other in self.channels.values() if other.address == channel.address]:
-            if other is not channel and other.state is not State.HALF_OPEN:
-                self.drop(other, "the peer opened another channel", now, tell=False)
+            if other is channel or other.state is State.HALF_OPEN:
+                continue
+            crossing = other.initiated != channel.initiated and now - other.opened_at < _limits.HALF_OPEN_SECONDS
+            if other.state is State.OPEN and crossing and other.initiator_id < channel.initiator_id:
+                # Both peers called at once, and both know both IDs: they keep the same one.
+                self.drop(channel, "the other channel to the peer is kept", now, tell=True)
+                return
+            self.drop(other, "the peer opened another channel", now, tell=crossing)
         self._events.put_peer(PeerConnected(self.swarm_id, channel.address))
 
     def peer_has(self, channel: Channel, start: int, stop: int) -> list[tuple[int, int]]:
@@ -100,18 +108,20 @@ class Swarm:
         stop = min(stop, self.content.chunk_count or MAX_CHUNKS)
         parts = channel.peer_have.add(start, stop)
         if parts:
-            channel.download.idle = False
-            if self._picker is not None:
+            picker = self._picker
+            if picker is None or any(picker.wants(*part) for part in parts):
+                channel.download.idle = False
+            if picker is not None:
                 for first, end in parts:
-                    self._picker.peer_has(first, end)
+                    picker.peer_has(first, end)
         return parts
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
-        """A chunk came; returns why it was of no use, if it was not."""
+        """A chunk came; returns what is wrong with it, if that ends the conversation."""
         content = self.content
         chunk = message.start
         if self.failed:
-            return "the chunk store has failed"
+            return None
         try:
             reception = content.accept(chunk, message.payload, hashes)
             if reception is Reception.UNVERIFIABLE:
@@ -119,7 +129,7 @@ class Swarm:
                 reception = content.accept(chunk, message.payload, hashes)
         except OSError as exc:
             self._fail(exc)
-            return "the chunk store failed"
+            return None
         delay_us = (int((now + self._epoch) * _MICROSECONDS) - message.timestamp_us) & _DELAY_MASK
         if reception is Reception.ACCEPTED:
             self._accepted(channel, chunk, len(message.payload), delay_us, now)
@@ -134,6 +144,7 @@ class Swarm:
                 if chunk in other.download.outstanding:
                     other.download.outstanding.discard(chunk)
                     other.send([Cancel(chunk, chunk)])
+                    self.touched[other] = None
         download.received(chunk, octets, delay_us, now)
         if not self._learned and self.content.chunk_count is not None:
             self._size_known()
@@ -149,15 +160,13 @@ class Swarm:
             download.unverifiable += 1
             if not self._learned and chunk in download.outstanding:
                 self._try_another(channel, chunk)
-            return f"DATA {chunk}: {reception.value}"
+            return None  # "the message SHOULD be dropped" (section 5.3), not those behind it
         if reception is Reception.PROVISIONAL:
             self._try_another(channel, chunk)
             return None
         download.refused += 1
         self._events.put_peer(ChunkRefused(self.swarm_id, channel.address, chunk))
-        self._ban(channel.address)
-        for other in [other for other in self.channels.values() if other.address == channel.address]:
-            self.drop(other, f"it sent chunk {chunk}, which {reception.value}", now, tell=True)
+        self.exclude(channel.address, f"it sent chunk {chunk}, which {reception.value}", now)
         return f"DATA {chunk}: {reception.value}"
 
     def _try_another(self, channel: Channel, chunk: int) -> None:
@@ -174,6 +183,7 @@ class Swarm:
         assert content.chunk_count is not None
         for channel in self.channels.values():
             channel.peer_have.remove(content.chunk_count, MAX_CHUNKS)
+            channel.download.forget_from(content.chunk_count)
         self._start_picking()
         self._events.put(SizeKnown(self.swarm_id, content.chunk_count, content.content_size))
         self.restless = True
@@ -194,6 +204,7 @@ class Swarm:
         for channel in self.channels.values():
             cancelled = channel.download.give_up()
             channel.send(Cancel(start, stop - 1) for start, stop in cancelled)
+            self.touched[channel] = None
 
     def read_failed(self, error: OSError) -> None:
         """The store did not give back a chunk that it holds."""
@@ -226,7 +237,7 @@ class Swarm:
         channel.last_looked = now
         if channel.state is not State.OPEN or self.failed or download.choked or download.idle:
             return
-        if self._announced or now < self._rests_until(download):
+        if self._announced or now < self._rests_until(channel, now):
             return
         if self._picker is None:
             self._probe(channel, now)
@@ -267,8 +278,13 @@ class Swarm:
 
     def _take_over(self, channel: Channel, now: float) -> list[tuple[int, int]]:
         """Requests of the slowest peer for a peer that has nothing to do: urgent data, in the words of section 3.8."""
+        asked_before = now - _SLOW_SECONDS
         slowest = max(
-            (other for other in self.channels.values() if other is not channel and other.download.outstanding),
+            (
+                other
+                for other in self.channels.values()
+                if other is not channel and other.download.outstanding and other.download.asked_last <= asked_before
+            ),
             key=lambda other: other.download.expected_seconds(now),
             default=None,
         )
@@ -283,7 +299,7 @@ class Swarm:
             else:
                 slowest.download.outstanding.update(range(start, stop))
         slowest.send(cancelled)
-        self.restless = self.restless or bool(cancelled)
+        self.touched[slowest] = None
         return ours
 
     def looks_again_at(self, channel: Channel) -> float | None:
@@ -291,7 +307,7 @@ class Swarm:
         download = channel.download
         if download.outstanding or download.choked or self._announced or self.failed or not channel.peer_have:
             return None
-        rested = self._rests_until(download)
+        rested = self._rests_until(channel, channel.last_looked)
         if self._picker is None:
             at = max(self._probing_until, rested)
         elif download.idle:
@@ -300,9 +316,17 @@ class Swarm:
             at = rested
         return at if at > channel.last_looked else None
 
-    def _rests_until(self, download: Download) -> float:
-        """A peer that let its requests lapse is left alone for a while, unless it is the only one."""
-        return download.resting_until if len(self.channels) > 1 else -math.inf
+    def _rests_until(self, channel: Channel, now: float) -> float:
+        """A peer that let its requests lapse is left alone for a while, if there is another one to ask."""
+        until = channel.download.resting_until
+        if until > now and any(
+            other.download.resting_until < until
+            and other.peer_have
+            and not (other.download.choked or other.download.idle)
+            for other in self.channels.values()
+        ):
+            return until
+        return -math.inf
 
     def lapsed(self, channel: Channel, now: float) -> None:
         """The peer let its requests lapse: others are asked, and it is told (section 3.8)."""
@@ -327,13 +351,20 @@ class Swarm:
 
     # Endings
 
+    def drop_own(self, channel: Channel, address: Address, now: float) -> None:
+        """The channel leads to this endpoint itself: trackers do return one's own address."""
+        self._ban(address)
+        channel.state = State.HALF_OPEN  # nobody was told of it
+        self.drop(channel, "it is our own", now, tell=False)
+
     def drop(self, channel: Channel, reason: str, now: float, *, tell: bool) -> None:
         """Close the channel; `tell` says so to the peer (section 3.1.1 step 8)."""
         if channel.state is State.CLOSED:
             return
-        replaced = channel.state is State.OPENING and self.open_to(channel.address) is not channel
+        replaced = self.open_to(channel.address) is not channel
         if channel.state is not State.HALF_OPEN and not replaced:
-            self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason))
+            stats = PeerStats.of(channel)
+            self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason, stats))
         channel.state = State.CLOSED
         del self.channels[channel.channel_id]
         self.closed.append((channel, channel.closing() if tell else None))
@@ -342,6 +373,12 @@ class Swarm:
                 self._picker.peer_lost(start, stop)
         self.give_back(channel.download.give_up())
         channel.upload.forget()
+
+    def exclude(self, address: Address, reason: str, now: float) -> None:
+        """Stop further communication with a bad peer (sections 3 and 12.7)."""
+        self._ban(address)
+        for channel in [channel for channel in self.channels.values() if channel.address == address]:
+            self.drop(channel, reason, now, tell=True)
 
     def _ban(self, address: Address) -> None:
         self.banned[address] = None

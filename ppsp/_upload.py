@@ -1,7 +1,8 @@
 """The sending half of a channel: what the peer asked for, what is in flight to it, and what was lost."""
 
+import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ppsp._content import Content
 from ppsp._limits import BURST_CHUNKS, MAX_DATAGRAM, MAX_REQUEST_RANGES, MAX_UDP_PAYLOAD
@@ -33,6 +34,7 @@ class Upload:
     """Serves one peer's requests under its congestion window. Chunk ranges are half-open, sizes octets of chunks."""
 
     __slots__ = (
+        "_acked",
         "_cancelled",
         "_codec",
         "_content",
@@ -44,6 +46,7 @@ class Upload:
         "_latest_acked",
         "_lost",
         "_min_rtt",
+        "_newest",
         "_peer_have",
         "_probe",
         "_probes",
@@ -67,12 +70,15 @@ class Upload:
         # What the peer holds, or will when what is in flight arrives: section 5.3 lets its hashes be left out.
         self._known = RangeSet()
         self._queue: deque[tuple[int, int]] = deque()
-        self._wanted = RangeSet()
+        self._wanted = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         self._lost = RangeSet()
         self._in_flight: dict[int, _Sent] = {}
         # Of what is in flight, the chunks that the peer no longer wants.
         self._cancelled: set[int] = set()
-        self._latest_acked = -1.0
+        # What the datagram being read acknowledges: octets, and the record that was sent last.
+        self._acked = 0
+        self._newest: _Sent | None = None
+        self._latest_acked = -math.inf
         self._touched = 0.0
         self._srtt: float | None = None
         self._min_rtt = 0.0
@@ -83,7 +89,9 @@ class Upload:
         self._data_size = len(codec.data_header(1, 0, 0, 0, []))
         self._integrity_size = len(codec.encode(1, [Integrity(0, 0, bytes(codec.hash_size))])) - CHANNEL_ID_SIZE
         self.flight = 0
-        self.knows_size = content.metadata.content_size is not None
+        # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
+        # even then, since the peer may have joined by a URI without the size.
+        self.knows_size = content.metadata.content_size is not None and content.chunk_count == 1
         self.chunks_sent = self.chunks_lost = self.octets_sent = 0
 
     @property
@@ -104,7 +112,8 @@ class Upload:
             covering = have.covering(at)
             assert covering is not None
             end = min(stop, covering[1])
-            self._queue += self._wanted.add(at, end)
+            if self._wanted.add(at, end):
+                self._queue.append((at, end))  # one entry, in however many pieces: `_wanted` knows which count
             if self._cancelled:
                 self._cancelled.difference_update([chunk for chunk in self._cancelled if at <= chunk < end])
             at = have.first_at_or_after(end)
@@ -112,6 +121,8 @@ class Upload:
     def cancel(self, start: int, stop: int) -> None:
         """The peer no longer wants these chunks (section 3.8). What is on its way is not sent again when it is lost."""
         self._not_wanted(start, stop)
+        if self._wanted.range_count > MAX_REQUEST_RANGES:
+            self.forget()  # nobody who wants the content tears its requests up like that
         self._cancelled.update(self._sent_in(start, stop))
 
     def _not_wanted(self, start: int, stop: int) -> None:
@@ -131,21 +142,36 @@ class Upload:
         self._wanted.clear()
         self._lost.clear()
 
-    def peer_has(self, start: int, stop: int, now: float) -> None:
-        """The peer said in a HAVE that it has chunks it was not known to have."""
-        self.knows_size = True
-        acked = self._arrived([(start, stop)])[0]
-        if acked:
-            self._controller.on_ack(acked=acked, delays_us=(), rtt=None, now=now)
+    def peer_has(self, start: int, stop: int) -> None:
+        """The peer said, in a HAVE or an ACK, that it has chunks it was not known to have: it no longer wants them.
 
-    def on_acks(self, parts: Sequence[tuple[int, int]], delays: Iterable[int], now: float) -> None:
-        """The ACKs of one datagram: `parts` are the chunks not known to have arrived, `delays` as on the wire."""
+        `end_datagram` follows when all of the datagram is read: its delay samples may stand before or behind.
+        """
         self.knows_size = True
-        acked, newest = self._arrived(parts)
-        if not acked:
+        self._known.add(start, stop)
+        self._not_wanted(start, stop)
+        if not self._in_flight:
+            return
+        sent = self._sent_in(start, stop)
+        self._cancelled.difference_update(sent)
+        for record in [self._in_flight.pop(chunk) for chunk in sent]:
+            self.flight -= record[1]
+            self._acked += record[1]
+            if self._newest is None or record[0] >= self._newest[0]:
+                self._newest = record
+
+    def end_datagram(self, delays: Sequence[int], now: float) -> None:
+        """A datagram with a HAVE or an ACK was read; `delays` are the samples of its ACKs, as on the wire."""
+        newest, self._newest = self._newest, None
+        acked, self._acked = self._acked, 0
+        if newest is None:
+            return
+        if not delays:
+            # A HAVE may have waited for company: it says that the chunks arrived, and nothing of the path.
+            self._controller.on_ack(acked=acked, delays_us=(), rtt=None, now=now)
             return
         rtt = None
-        if newest is not None and not newest[2]:
+        if not newest[2]:
             rtt = max(now - newest[0], 0.0)
             if self._srtt is None:
                 self._srtt = self._min_rtt = rtt
@@ -156,28 +182,10 @@ class Upload:
         self._controller.on_ack(acked=acked, delays_us=samples, rtt=rtt, now=now)
         self._probes = self._timeouts = 0
         self._touched = now
-        if newest is not None and not (newest[2] and now - newest[0] < self._min_rtt):
+        if not (newest[2] and now - newest[0] < self._min_rtt):
             # (What was sent twice and is acknowledged sooner than can be was delayed, not lost: RFC 8985 section 6.2.)
             self._latest_acked = max(self._latest_acked, newest[0])
             self._detect_losses(now)
-
-    def _arrived(self, parts: Iterable[tuple[int, int]]) -> tuple[int, _Sent | None]:
-        in_flight = self._in_flight
-        acked = 0
-        newest: _Sent | None = None
-        for start, stop in parts:
-            self._known.add(start, stop)
-            self._not_wanted(start, stop)
-            if not in_flight:
-                continue
-            sent = self._sent_in(start, stop)
-            self._cancelled.difference_update(sent)
-            for record in [in_flight.pop(chunk) for chunk in sent]:
-                acked += record[1]
-                if newest is None or record[0] >= newest[0]:
-                    newest = record
-        self.flight -= acked
-        return acked, newest
 
     def _detect_losses(self, now: float) -> None:
         before = self._latest_acked - max((self._srtt or 0.0) * _REORDERING, _MIN_REORDERING_SECONDS)
@@ -298,6 +306,7 @@ class Upload:
             in_flight = self._in_flight
             if at in in_flight:  # asked for again while it is on its way
                 self._wanted.remove(at, at + 1)
+                queue[0] = (at + 1, end)
                 continue
             stop = next((chunk for chunk in range(at + 1, stop) if chunk in in_flight), stop)
             self._wanted.remove(at, stop)

@@ -124,7 +124,9 @@ class Endpoint:
             self.remove_swarm(swarm_id, now)
 
     def connect(self, swarm_id: bytes, address: Address, now: float) -> bool:
-        """Open a channel to a peer; False when there is one, or it sent wrong chunks, or there are too many.
+        """Open a channel to a peer; False when there is one, or the peer is banned, or there are too many.
+
+        Banned are peers that sent wrong chunks, or invalid messages again and again, and ourselves.
 
         Raises StateError when there is no such swarm.
         """
@@ -212,13 +214,20 @@ class Endpoint:
         problem = problem_with(handshake.options, swarm.content.metadata, initiating=True, strict=self._strict)
         if problem is not None:
             return f"HANDSHAKE with {problem}"
-        known = self._crossing(swarm, handshake, address)
+        own = swarm.channels.get(handshake.source_channel)
+        if own is not None and own.state is State.OPENING:
+            swarm.drop_own(own, own.address, now)
+            self._bury(swarm)
+            return "our own HANDSHAKE"
+        known = self._crossing(swarm, handshake, address, now)
         if known is not None:
-            if known.initiated:
-                return "HANDSHAKE crossing ours"
-            known.answer_again(len(data))
             self._dirty[known] = None
-            return None
+            if not known.initiated:
+                known.answer_again(len(data), now)
+                return None
+            if known.state is State.OPEN:
+                known.confirm()  # the peer has answered ours, and waits for our third datagram
+            return "HANDSHAKE crossing ours"
         refusal = self._refusal(swarm, address)
         if refusal is not None:
             return refusal
@@ -229,21 +238,22 @@ class Endpoint:
         self._after(channel)
         return reason
 
-    def _crossing(self, swarm: Swarm, handshake: Handshake, address: Address) -> Channel | None:
+    def _crossing(self, swarm: Swarm, handshake: Handshake, address: Address, now: float) -> Channel | None:
         """The channel that this first HANDSHAKE repeats, or one of ours that crossed it and is to be kept."""
         for channel in swarm.channels.values():
             if channel.address != address:
                 continue
             if not channel.initiated and channel.remote_id == handshake.source_channel:
                 return channel
-            ours_first = channel.channel_id < handshake.source_channel and channel.tries <= _CROSSING_TRIES
-            if channel.state is State.OPENING and ours_first:
-                return channel
+            if channel.initiated and channel.channel_id < handshake.source_channel:
+                young = channel.state is State.OPEN and now - channel.opened_at < _limits.HALF_OPEN_SECONDS
+                if young or (channel.state is State.OPENING and channel.tries <= _CROSSING_TRIES):
+                    return channel
         return None
 
     def _refusal(self, swarm: Swarm, address: Address) -> str | None:
         if address in swarm.banned:
-            return "HANDSHAKE from a peer that sent wrong chunks"
+            return "HANDSHAKE from a peer that is banned"
         incoming = sum(1 for channel in swarm.channels.values() if not channel.initiated)
         if incoming >= _limits.MAX_INCOMING_CHANNELS or len(swarm.channels) >= _limits.MAX_CHANNELS:
             return "HANDSHAKE while every channel is taken"
@@ -292,6 +302,9 @@ class Endpoint:
     def _settle(self, swarm: Swarm, now: float) -> None:
         had = swarm.content.have.total
         swarm.settle(now)
+        if swarm.touched:
+            self._dirty.update((channel, None) for channel in swarm.touched if channel.state is State.OPEN)
+            swarm.touched = {}
         if swarm.restless:
             swarm.wake_all()
         elif swarm.content.have.total == had:

@@ -5,6 +5,7 @@ from typing import TypeAlias
 import attrs
 
 from ppsp.ports import Address
+from ppsp.stats import PeerStats
 
 
 @attrs.frozen
@@ -46,11 +47,12 @@ class PeerConnected:
 
 @attrs.frozen
 class PeerDisconnected:
-    """The channel to the peer is closed; `reason` is one sentence."""
+    """The channel to the peer is closed; `reason` is one sentence, `stats` the channel's last figures."""
 
     swarm_id: bytes
     address: Address
     reason: str
+    stats: PeerStats
 
 
 @attrs.frozen

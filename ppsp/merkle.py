@@ -1,9 +1,11 @@
 """The Merkle hash tree of a swarm's content (RFC 7574 section 5), complete or grown chunk by chunk from the root hash.
 
 A leaf is the hash of a chunk, a parent the hash of its two children, and what lies beyond the last chunk is all zeros.
-Leaves and inner nodes are hashed alike, so a hash proves something only at a known height. By lying about the number
-of chunks a peer could pass off two hashes as a chunk, or the hash of a chunk as that of two, and its peak hashes would
-still fold to the root. So the number is certain only if the user gives it or the last chunk was verified under it.
+That peak hashes fold to the root proves less than section 5.6.1 says, in two ways. Leaves and inner nodes are hashed
+alike, so by a wrong height two hashes could pass for a chunk, or the hash of a chunk for that of two: a verified chunk
+that is not two hashes long settles the height. And a node that is partly empty passes for a filled one (the root for
+the peak of every power of two), so at the right height the number of chunks may still be less than claimed, though
+never more: a hash at the place of the last chunk settles it.
 """
 
 import hashlib
@@ -83,9 +85,8 @@ class MerkleTree:
         if len(self.root) != self.hash_size:
             name = self.hash_function.name
             raise MetadataError(f"a root hash under {name} has {self.hash_size} octets, this one has {len(root)}")
-        self._is_size_certain = False
-        # A verified chunk proves at which height the leaves stand, the last one how many there are.
         self._is_height_certain = False
+        self._is_size_certain = False
         self._new = _NEW[self.hash_function]
         self._zero = bytes(self.hash_size)
         self._max_chunks = max_chunks
@@ -118,17 +119,22 @@ class MerkleTree:
         tree._height = height
         tree._take(blocks)
         tree._has_peaks = True
+        tree._is_height_certain = True
         tree._is_size_certain = True
         return tree
 
     @property
     def chunk_count(self) -> int | None:
-        """The number of chunks; None while nothing is known of it, and not beyond change until `is_size_certain`."""
+        """The number of chunks; None while nothing is known of it.
+
+        Until `is_size_certain` it is what a peer claimed: it may change to any other before the first chunk is
+        verified, and to a lower one after that.
+        """
         return self._chunk_count or None
 
     @property
     def is_size_certain(self) -> bool:
-        """Whether `chunk_count` is beyond doubt: given by the user, or proven by the last chunk, verified."""
+        """Whether `chunk_count` is beyond doubt: given by the user; or a chunk and the last leaf hash are verified."""
         return self._is_size_certain
 
     def set_chunk_count(self, chunk_count: int) -> None:
@@ -162,12 +168,10 @@ class MerkleTree:
         """Learn the number of chunks, and the peak hashes, from the peak hashes that a peer sent (section 5.6).
 
         `claimed` stands left to right: (first chunk, last chunk, hash). False, with nothing changed, where these are
-        not the peaks of any number of chunks, do not fold to the root hash, or another number is certain.
+        not the peaks of any number of chunks, do not fold to the root hash, or contradict what is certain.
         """
         count = claimed[-1][1] + 1 if claimed else 0
-        if not 0 < count <= self._max_chunks or (self._is_size_certain and count != self._chunk_count):
-            return False
-        if self._is_height_certain and not self._improves(count):
+        if not 0 < count <= self._max_chunks or not self._may_have(count):
             return False
         nodes = peaks(count)
         hashes = [peak for _, _, peak in claimed]
@@ -180,12 +184,27 @@ class MerkleTree:
         pairs, root = self._fold(nodes, hashes)
         if root != self.root:
             return False
-        if count != self._chunk_count:
+        if self._is_height_certain:
+            self._chunk_count = count  # less than was claimed before; whatever is known stays true
+        elif count != self._chunk_count:
             self._start_over(count)
         for pair in pairs:
             self._blocks.put_pair(*pair)
         self._has_peaks = True
+        self._settle()
         return True
+
+    def _may_have(self, count: int) -> bool:
+        """Whether a claim of so many chunks does not contradict what is certain."""
+        if self._is_size_certain or not self._is_height_certain:
+            return count == self._chunk_count or not self._is_size_certain
+        return count <= self._chunk_count and (count - 1).bit_length() == self._height
+
+    def _settle(self) -> None:
+        """See whether there is a hash where the last chunk is claimed to be: then it is the last one."""
+        if self._is_height_certain and not self._is_size_certain:
+            last = self._blocks.get(0, self._chunk_count - 1)
+            self._is_size_certain = bool(last) and last != self._zero
 
     def _fold(
         self, nodes: Sequence[tuple[int, int]], hashes: Sequence[bytes]
@@ -254,18 +273,29 @@ class MerkleTree:
         """Check `data` as chunk number `chunk` against the nearest known hash above it (section 5.2).
 
         `hashes` are the peer's INTEGRITY messages, by first and last chunk. When VERIFIED, every hash met on the way is
-        kept; otherwise nothing changes. (If the size is certain, right peak hashes are kept in any case.)
+        kept; otherwise nothing changes. (Once a chunk is verified, right peak hashes are kept in any case.)
 
-        Until `is_size_certain`, peak hashes among `hashes` that fold to the root are tried in place of an earlier
-        claim, which may have been another peer's lie: WRONG is always the fault of who sent these data and hashes. A
-        chunk as long as two hashes, which could be an inner node passed off as one, gives MISSING_HASHES until then.
+        Before the first chunk is verified, peak hashes among `hashes` that fold to the root are tried in place of an
+        earlier claim, which may have been another peer's lie: WRONG is always the fault of who sent these data and
+        hashes. A chunk as long as two hashes, which could be an inner node passed off as one, gives MISSING_HASHES
+        then, unless the user gave the size.
         """
         if not self._is_size_certain:
             return self._verify_unsized(chunk, data, hashes)
         leaf = self._new(data).digest()
         block = self._leaf_blocks.get(chunk >> LAYERS)
-        known = block[LEAVES | chunk & LEAVES - 1] if block else self._blocks.get(0, chunk)
-        # Every second chunk of a download in order is settled here: its hash came as an uncle of the one before.
+        if block and self._has_peaks:
+            known = block[LEAVES | chunk & LEAVES - 1]
+            # Every second chunk of a download in order is settled here: its hash came as an uncle of the one before.
+            if known == leaf:
+                return _VERIFIED
+            if not known and chunk < self._chunk_count:
+                return self._climb(chunk, leaf, hashes)
+        return self._check(chunk, leaf, hashes)
+
+    def _check(self, chunk: int, leaf: bytes, hashes: Mapping[tuple[int, int], bytes]) -> Verdict:
+        """`verify` in every case, for a number of chunks that is certain or taken for it."""
+        known = self._blocks.get(0, chunk)
         if known:
             return _VERIFIED if known == leaf else _WRONG
         if not 0 <= chunk < self._chunk_count:
@@ -278,35 +308,30 @@ class MerkleTree:
     def _verify_unsized(
         self, chunk: int, data: bytes | bytearray | memoryview, hashes: Mapping[tuple[int, int], bytes]
     ) -> Verdict:
-        ambiguous = len(data) == 2 * self.hash_size
-        if ambiguous and not self._is_height_certain:
+        leaf = self._new(data).digest()
+        claimed = _peaks_among(hashes)
+        claim = self
+        if self._is_height_certain:
+            self.set_peaks(claimed)
+        elif len(data) == 2 * self.hash_size:
             return _MISSING_HASHES
-        claim = MerkleTree(self.root, self.hash_function, max_chunks=self._max_chunks)
-        if chunk == 0 and self._new(data).digest() == self.root:
-            claim._start_over(1)  # the lone chunk of its content needs no hash, not even its peak (section 8.16)
-        elif not claim.set_peaks(_peaks_among(hashes)) or claim._chunk_count == self._chunk_count:
-            claim = self
-        if claim is not self and self._is_height_certain and not self._improves(claim._chunk_count):
-            return _WRONG
-        claim._is_size_certain = True
-        verdict = claim.verify(chunk, data, hashes)
+        else:
+            claim = MerkleTree(self.root, self.hash_function, max_chunks=self._max_chunks)
+            if chunk == 0 and leaf == self.root:
+                claim._start_over(1)  # the lone chunk of its content needs no hash, not even its peak (section 8.16)
+            elif not claim.set_peaks(claimed):
+                claim = self
+        verdict = claim._check(chunk, leaf, hashes)
         if verdict is _VERIFIED:
             self._chunk_count = claim._chunk_count
             self._height = claim._height
             self._has_peaks = claim._has_peaks
             self._take(claim._blocks)
-            self._is_height_certain = self._is_height_certain or not ambiguous
-            # Peaks of more chunks than there are fold to the root too; but no octets hash to what lies beyond the last.
-            self._is_size_certain = chunk == self._chunk_count - 1
-        elif claim is self:
-            self._is_size_certain = False
-            if not self._is_height_certain:
-                return _MISSING_HASHES
+            self._is_height_certain = True
+            self._settle()
+        elif claim is self and not self._is_height_certain:
+            return _MISSING_HASHES
         return verdict
-
-    def _improves(self, chunk_count: int) -> bool:
-        """Whether a claim is nearer the truth at the height that is certain: only too large ones fold to the root."""
-        return chunk_count <= self._chunk_count and (chunk_count - 1).bit_length() == self._height
 
     def _climb(self, chunk: int, leaf: bytes, hashes: Mapping[tuple[int, int], bytes]) -> Verdict:
         """Hash upwards from an unknown leaf to a known node; keep what was met on the way if it leads there."""

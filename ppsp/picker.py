@@ -67,6 +67,18 @@ class _Blocks(ABC):
         """These chunks are held."""
         self._state[start:stop] = bytes((_HELD,)) * (stop - start)
 
+    def wants(self, start: int, stop: int) -> bool:
+        """Whether any of these chunks is missing and not taken."""
+        return self._state.find(_MISSING, start, stop) >= 0
+
+    def _missing_blocks(self, offered: Offer, first: int = 0) -> Iterator[int]:
+        """The blocks in which the peer offers missing chunks, from chunk `first` on, ascending."""
+        for start, stop in offered:
+            at = max(start, first)
+            while (at := self._state.find(_MISSING, at, stop)) >= 0:
+                yield at // BLOCK
+                at = (at // BLOCK + 1) * BLOCK
+
     @abstractmethod
     def peer_has(self, start: int, stop: int) -> None:
         """One more peer offers these chunks."""
@@ -100,12 +112,8 @@ class Sequential(_Blocks):
         self._first = 0
 
     def _candidates(self, offered: Offer) -> Iterator[int]:
-        at = self._first = max(self._state.find(_MISSING, self._first), self._first)
-        while (at := self._state.find(_MISSING, at)) >= 0:
-            block = at // BLOCK
-            if offered.intersects(block * BLOCK, (block + 1) * BLOCK):
-                yield block
-            at = (block + 1) * BLOCK
+        self._first = max(self._state.find(_MISSING, self._first), self._first)
+        yield from self._missing_blocks(offered, self._first)
 
     def peer_has(self, start: int, stop: int) -> None:
         """Rarity does not matter here."""
@@ -148,9 +156,7 @@ class RarestFirst(_Blocks):
             yield block
             if self._place[block] >= 0:
                 break  # the peer offers nothing more of a block that stays open: chance alone would come back to it
-        for block in self._open_blocks[:]:
-            if offered.intersects(block * BLOCK, (block + 1) * BLOCK):
-                yield block
+        yield from self._missing_blocks(offered)
 
     def _rarest(self, offered: Offer) -> int | None:
         blocks = self._open_blocks

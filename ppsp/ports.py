@@ -3,7 +3,7 @@
 `ledbat.Ledbat` fits `CongestionController` and never hears of it; `interop` plugs them together.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 #: A transport address as the socket gives it: `(host, port)`, or the four-tuple of IPv6.
@@ -67,6 +67,9 @@ class ChunkPicker(Protocol):
     def give_back(self, start: int, stop: int) -> None:
         """Chunks that were taken are not coming from that peer: they may be taken again."""
 
+    def wants(self, start: int, stop: int) -> bool:
+        """Whether any of these chunks is missing and not requested."""
+
     def arrived(self, start: int, stop: int) -> None:
         """These chunks are verified and held."""
 
@@ -75,5 +78,6 @@ class Offer(Protocol):
     """The chunks that a peer has said it has."""
 
     def __contains__(self, chunk: object) -> bool: ...
+    def __iter__(self) -> Iterator[tuple[int, int]]: ...
     def intersects(self, start: int, stop: int) -> bool: ...
     def covers(self, start: int, stop: int) -> bool: ...

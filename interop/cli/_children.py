@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
-import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from interop._lifetime import with_us
 from interop.cli._errors import FailureError
 
 Fields: TypeAlias = dict[str, Any]
 _Result = TypeVar("_Result")
-# prctl(2): the signal that the kernel sends a process when its parent ends, even by kill -9.
-_PR_SET_PDEATHSIG = 1
 # A line of a child's output is a JSON object about at most some thousand peers.
 _MAX_LINE = 1024 * 1024
 # Seconds that a child may take to leave the swarm before it is killed.
@@ -41,7 +37,10 @@ class Child:
 
 
 class Children:
-    """Any number of child processes. Leaving the `async with` ends them; a child that ends earlier is a failure."""
+    """Any number of child processes. Leaving the `async with` ends them; a child that ends earlier is a failure.
+
+    The first one is what the others talk to, and ends last, so that they can say goodbye.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,16 +54,8 @@ class Children:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
-                child.process.terminate()
-        ending = [asyncio.create_task(child.process.wait()) for child in self._children]
-        if ending:
-            _, late = await asyncio.wait(ending, timeout=_GRACE)
-            for child in self._children if late else ():
-                with contextlib.suppress(ProcessLookupError):
-                    child.process.kill()
-            await asyncio.gather(*ending)
+        await _end(self._children[1:])
+        await _end(self._children[:1])
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
@@ -72,22 +63,22 @@ class Children:
             self._ended.exception()  # it was told already, or no longer matters
         self._ended.cancel()
 
-    async def start(self, name: str, take: Callable[[Fields], None], *words: str) -> Child:
-        """Start `ietf-p2p` with `words` and `--json`; `take` is given every object that it prints."""
+    async def start(self, name: str, take: Callable[[Fields], None], command: str, *words: str) -> Child:
+        """Start a command of `ietf-p2p` with `--json`; `take` is given every object that it prints."""
         log = self._folder / f"{name.replace(' ', '-')}.log"
-        parent = os.getpid()
         with log.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "interop",
-                *words,
+                command,
                 "--json",
+                *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
                 limit=_MAX_LINE,
-                preexec_fn=lambda: _die_with(parent),
+                preexec_fn=with_us(),
             )
         child = Child(name, process, log)
         self._children.append(child)
@@ -121,13 +112,14 @@ class Children:
         return task.result()
 
 
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def _die_with(parent: int) -> None:
-    """In the child, before it becomes another program: ask to be ended with the parent, unless it has ended by now."""
-    if _libc is None:
-        return
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(1)
+async def _end(children: list[Child]) -> None:
+    """Ask the processes to end, and kill those that do not."""
+    ending = {asyncio.create_task(child.process.wait()): child for child in children}
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            child.process.terminate()
+    late = (await asyncio.wait(ending, timeout=_GRACE))[1] if ending else set()
+    for task in late:
+        with contextlib.suppress(ProcessLookupError):
+            ending[task].process.kill()
+        await task

@@ -88,15 +88,18 @@ def duration(seconds: float | None) -> str:
 
 def sentence(title: str, snapshot: Snapshot) -> str:
     """One line that says it all."""
-    parts = [octets(snapshot.done)]
-    if snapshot.total:
-        parts = [f"{100 * snapshot.done / snapshot.total:.1f} % of {octets(snapshot.total)}"]
+    return f"{title}: {', '.join(_parts(snapshot))}"
+
+
+def _parts(snapshot: Snapshot) -> list[str]:
+    total = snapshot.total
+    parts = [f"{100 * snapshot.done / total:.1f} % of {octets(total)}" if total else octets(snapshot.done)]
     parts.append(f"{octets(snapshot.rate)}/s")
     if snapshot.peers is not None:
         parts.append(f"{snapshot.peers} peer{'' if snapshot.peers == 1 else 's'}")
-    if snapshot.total:
+    if total:
         parts.append(f"ETA {duration(snapshot.remaining)}")
-    return f"{title}: {', '.join(parts)}"
+    return parts
 
 
 class _Lines:
@@ -140,22 +143,23 @@ class _Json:
 
 
 class _Bar:
+    """Appears with the first snapshot: work that has nothing to do shows nothing."""
+
     def __init__(self, title: str) -> None:
-        self._progress = rich_progress()
-        self._task = self._progress.add_task(title, total=None, state="")
-        self._progress.start()
+        self._title = title
+        self._progress: Progress | None = None
 
     def show(self, snapshot: Snapshot) -> None:
-        state = [octets(snapshot.done)] if not snapshot.total else [f"{100 * snapshot.done / snapshot.total:.1f} %"]
-        state.append(f"{octets(snapshot.rate)}/s")
-        if snapshot.peers is not None:
-            state.append(f"{snapshot.peers} peers")
-        if snapshot.total:
-            state.append(f"ETA {duration(snapshot.remaining)}")
-        self._progress.update(self._task, completed=snapshot.done, total=snapshot.total, state="  ".join(state))
+        if self._progress is None:
+            self._progress = rich_progress()
+            self._task = self._progress.add_task(self._title, total=None, state="")
+            self._progress.start()
+        state = "  ".join(_parts(snapshot))
+        self._progress.update(self._task, completed=snapshot.done, total=snapshot.total, state=state)
 
     def close(self) -> None:
-        self._progress.stop()
+        if self._progress is not None:
+            self._progress.stop()
 
 
 def rich_progress() -> Progress:

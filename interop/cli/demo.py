@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -112,25 +113,28 @@ def command(file: Path | None, peers: int, upload_limit: float, folder: Path, as
 
     Ends with a table of who got how much from whom, and with exit status 1 unless every copy is byte-identical.
     """
-    work = _workplace(file, folder)
+    if file is None:
+        file = _film(_made(folder))
+    elif not file.is_file():
+        raise MistakeError(f"{file}: {'not a file' if file.exists() else 'No such file or directory'}")
+    size = file.stat().st_size
+    if not size:
+        raise MistakeError(f"{file}: the file is empty, and RFC 7574 has no swarm for content of no octets")
+    work = Path(tempfile.mkdtemp(prefix="run-", dir=_made(folder)))
     try:
-        source = file or _film(folder)
-        return run(_demo(_Plan(source, source.stat().st_size, peers, upload_limit, work, as_json)))
+        return run(_demo(_Plan(file, size, peers, upload_limit, work, as_json)))
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _workplace(file: Path | None, folder: Path) -> Path:
-    """A new folder for the copies, once it is sure that there is a file to copy."""
-    if file is not None and not file.is_file():
-        raise MistakeError(f"{file}: {'not a file' if file.exists() else 'No such file or directory'}")
-    if file is not None and not file.stat().st_size:
-        raise MistakeError(f"{file}: the file is empty, and RFC 7574 has no swarm for content of no octets")
+def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="run-", dir=folder))
     except OSError as exc:
         raise MistakeError(f"{folder}: {reason(exc)}") from exc
+    if not os.access(folder, os.W_OK):
+        raise MistakeError(f"{folder}: Permission denied")
+    return folder
 
 
 def _film(folder: Path) -> Path:
@@ -141,7 +145,7 @@ def _film(folder: Path) -> Path:
     except DemoMediaError as exc:
         raise FailureError(str(exc)) from exc
     except OSError as exc:
-        raise FailureError(f"{folder}: {reason(exc)}") from exc
+        raise MistakeError(f"{folder}: {reason(exc)}") from exc
 
 
 async def _demo(plan: _Plan) -> int:
@@ -168,7 +172,7 @@ async def _stream(plan: _Plan, party: list[_Peer]) -> _Run:
         url = (await _answer(children, "tracker", "url", "tracker", "--listen", _LOCAL))["url"]
         note(f"tracker: {url}")
         words = ["--tracker", url, "--listen", _LOCAL, "--upload-limit", f"{plan.upload_limit:.0f}"]
-        source = await _answer(children, "source", "uri", "seed", str(plan.file), *words)
+        source = await _answer(children, "source", "uri", "seed", *words, "--", str(plan.file))
         note(f"source: {octets(plan.size)} at {octets(plan.upload_limit)}/s on {source['listen']}\n{source['uri']}")
         started = time.monotonic()
         for peer in party:
@@ -183,7 +187,7 @@ async def _stream(plan: _Plan, party: list[_Peer]) -> _Run:
         return _Run(time.monotonic() - started, source["listen"])
 
 
-async def _answer(children: Children, name: str, key: str, *words: str) -> Fields:
+async def _answer(children: Children, name: str, key: str, command: str, *words: str) -> Fields:
     """Start a process and wait for the first object with this key that it prints."""
     answer: asyncio.Future[Fields] = asyncio.get_running_loop().create_future()
 
@@ -191,7 +195,7 @@ async def _answer(children: Children, name: str, key: str, *words: str) -> Field
         if key in event and not answer.done():
             answer.set_result(event)
 
-    await children.start(name, take, *words)
+    await children.start(name, take, command, *words)
     return await children.until(answer)
 
 

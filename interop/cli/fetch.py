@@ -20,7 +20,7 @@ from interop.filestore import FileStore, PartialFile, PartialFileError
 from interop.peer import SwarmPeer
 from interop.resume import HeldContent
 from interop.seeding import SeedError, hash_file, in_thread
-from ppsp._ranges import RangeSet
+from ppsp import RangeSet
 from ppsp.errors import MetadataError
 from ppsp.events import ChunksVerified, Event
 from ppsp.merkle import MerkleTree
@@ -173,7 +173,7 @@ class _Fetch:
     async def run(self) -> int:
         request, partial = self._request, self._partial
         held = await self._resume()
-        resumed = held.have.total * request.uri.metadata.chunk_size
+        resumed = held.octets(request.uri.metadata.chunk_size)
         if held.content_size is not None and held.have.total == held.tree.chunk_count:
             await asyncio.to_thread(partial.finish, held.content_size)
             _report(request, _Outcome(held.content_size, 0.0, held.content_size, held.refused), None)
@@ -186,7 +186,7 @@ class _Fetch:
                 size = await self._follow(peer, held)
                 seconds = time.monotonic() - started
                 await asyncio.to_thread(partial.finish, size)
-                _report(request, _Outcome(size, seconds, min(resumed, size), held.refused), peer)
+                _report(request, _Outcome(size, seconds, resumed, held.refused), peer)
             await _seed_on(peer, request)
         return 0
 
@@ -202,7 +202,7 @@ class _Fetch:
             except OSError as exc:
                 raise FailureError(f"cannot read {self._partial.part}: {reason(exc)}") from exc
         if held.have or held.refused:
-            found = octets(held.have.total * self._request.uri.metadata.chunk_size)
+            found = octets(held.octets(self._request.uri.metadata.chunk_size))
             wrong = f", {held.refused} chunks are not right any more" if held.refused else ""
             note(f"resuming: {found} are there and verified{wrong}")
         return held
@@ -220,8 +220,8 @@ class _Fetch:
             with display("fetching", as_json=request.as_json) as shown:
                 while not waiter.done():
                     await asyncio.wait({waiter}, timeout=_FLUSH_SECONDS)
-                    shown.show(_snapshot(peer))
                     self._partial.flush(held.tree)
+                    shown.show(_snapshot(peer))
                     if deadline is not None and time.monotonic() >= deadline and not waiter.done():
                         raise FailureError(f"not complete after {request.timeout:g} s: {self._kept(peer)}")
             return waiter.result()

@@ -74,8 +74,14 @@ async def _seed(request: _Request) -> int:
     try:
         before = os.fstat(fd)
         tree = await _hash(fd, request)
+        # Peers find the size out from the peak hashes (RFC 7574 section 5.6), but content as long as two hashes could
+        # as well be those of two chunks: there the metadata must tell.
+        ambiguous = before.st_size == 2 * tree.hash_size
         metadata = SwarmMetadata(
-            tree.root, chunk_size=request.chunk_size, merkle_hash_function=HASHES[request.hash_name]
+            tree.root,
+            chunk_size=request.chunk_size,
+            merkle_hash_function=HASHES[request.hash_name],
+            content_size=before.st_size if ambiguous else None,
         )
         uri = SwarmUri(metadata, request.trackers, request.file.name)
         peer = SwarmPeer(

@@ -6,8 +6,6 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from ppsp.tracker.messages import RequestMessage
-
 ANSWER_LIFETIME = 60.0
 """Seconds. Longer than this package's client waits before a repetition (30 s); short, since a peer that uses one
 transaction ID for everything, as the RFC's examples do, means each report as a new one."""
@@ -17,9 +15,9 @@ MAX_ANSWER_OCTETS = 32 * 2**20
 """Bounds the cache when the answers are long. A peer that floods it pushes out the answers of others, whose repeated
 requests are then carried out again: harmless, since joining or leaving twice changes nothing."""
 
-Key: TypeAlias = tuple[str, str, bytes]
 Basis: TypeAlias = tuple[int, int]
-"""What an answer rests on: the number of the peer's registration (0: none), and for a list the state of the swarms."""
+"""What an answer rests on: the number of the peer's registration (0: none), and how often the peer's swarms have
+changed since; for a list of peers, how often any peer's have."""
 
 
 @frozen
@@ -30,29 +28,30 @@ class _Answer:
 
 
 class Answers:
-    """The successful answers of the last minute by peer ID, transaction ID and content (section 4.3).
+    """The successful answers of the last minute by the content of the request (section 4.3).
 
-    An answer stands for as long as its basis does: a peer that leaves and comes back with the same words is registered
-    again, and not told that it was once; a FIND finds who has come since.
+    The content holds the peer ID and the transaction ID: one transaction ID for different requests makes them new ones.
+    An answer stands for as long as its basis does: a peer that leaves a swarm and comes back with the same words joins
+    it again, and is not told that it did once; a FIND finds who has come since.
     """
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[Key, _Answer] = OrderedDict()
+        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
         self._octets = 0
 
     @staticmethod
-    def key(message: RequestMessage, body: bytes) -> Key:
-        """What makes two requests the same: the peer, the transaction and every octet of the content."""
-        return message.peer_id, message.transaction_id, hashlib.sha256(body).digest()
+    def key(body: bytes) -> bytes:
+        """What two requests share when every octet of theirs is the same; short, whatever the request."""
+        return hashlib.sha256(body).digest()
 
-    def find(self, key: Key, basis: Basis, now: float) -> bytes | None:
+    def find(self, key: bytes, basis: Basis, now: float) -> bytes | None:
         """The body that answered this request before."""
         answer = self._answers.get(key)
         if answer is None or answer.basis != basis or now - answer.stored_at >= ANSWER_LIFETIME:
             return None
         return answer.body
 
-    def store(self, key: Key, basis: Basis, body: bytes, now: float) -> None:
+    def store(self, key: bytes, basis: Basis, body: bytes, now: float) -> None:
         """Keep the body for repetitions of this request."""
         self._forget(key)
         self._answers[key] = _Answer(now, basis, body)
@@ -67,7 +66,7 @@ class Answers:
             or self._octets > MAX_ANSWER_OCTETS
         )
 
-    def _forget(self, key: Key) -> None:
+    def _forget(self, key: bytes) -> None:
         answer = self._answers.pop(key, None)
         if answer is not None:
             self._octets -= len(answer.body)

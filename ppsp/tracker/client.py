@@ -35,7 +35,7 @@ from ppsp.tracker.messages import (
 from ppsp.tracker.parse import parse_response
 
 MAX_RESPONSE = 2**20
-"""Octets of a response worth reading: the longest that this package's tracker sends is half of that."""
+"""Octets of a response worth reading: the longest that this package's tracker sends are some 600,000."""
 MAX_RETRY_AFTER = 300.0
 """Seconds. A tracker may ask for patience, and not for ever."""
 _MAX_SWARMS = 200
@@ -347,8 +347,14 @@ class TrackerClient:
         self._message = None
         self._back_off(now, 0.0)
         # Either the tracker lost our registration (it was restarted, or we were silent for too long), or the request
-        # cost us the registration (section 2.3.2, B). Start again with every swarm.
-        self._forgotten(set(self._swarms))
+        # cost us the registration (section 2.3.2, B), or it has us in other swarms all the same. Start again with those
+        # that are wanted; those that are not may still have to be left.
+        for swarm_id, swarm in tuple(self._swarms.items()):
+            if swarm.wanted is None and swarm_id not in swarm_ids:
+                swarm.asked = swarm.joined or swarm.asked
+                swarm.joined = None
+            else:
+                self._gone(swarm_id)
 
     def _forgotten(self, swarm_ids: set[str]) -> None:
         for swarm_id in swarm_ids & self._swarms.keys():

@@ -23,7 +23,10 @@ ROOT = "PPSPTrackerProtocol"
 MAX_SWARM_ID = 2048
 """Characters. The longest swarm ID in use is an RSA-4096 public key in hexadecimal, some 1040."""
 MAX_TEXT = 256
-"""Characters in a peer ID, a transaction ID and other short texts: a UUID has 36, a SHA-512 in hexadecimal 128."""
+"""Characters in a peer ID and a transaction ID: a UUID has 36, a SHA-512 in hexadecimal 128."""
+MAX_LABEL = 32
+"""Characters of `asn` and `peer_protocol`, of which the tracker keeps one for each address of each peer, and lists
+them: a number of 32 bits has at most ten digits, and "PPSP-PP" is the one protocol that the RFC names."""
 MAX_INTEGER = 2**64 - 1
 """What the RFC leaves open: a counter of octets fits 64 bits, and nothing here counts more."""
 
@@ -150,8 +153,8 @@ class PeerAddr:
     """The larger, the better."""
     type: AddressType = field(default=AddressType.HOST, validator=instance_of(AddressType))
     connection: Connection | None = field(default=None, validator=optional(instance_of(Connection)))
-    asn: str | None = field(default=None, validator=optional(_text()))
-    peer_protocol: str | None = field(default=None, validator=optional(_text()))
+    asn: str | None = field(default=None, validator=optional(_text(MAX_LABEL)))
+    peer_protocol: str | None = field(default=None, validator=optional(_text(MAX_LABEL)))
 
     @property
     def address_type(self) -> str:

@@ -14,6 +14,7 @@ from attrs import frozen
 from ppsp.errors import DecodeError
 from ppsp.tracker._json import Members, Notes, read_object
 from ppsp.tracker.messages import (
+    MAX_LABEL,
     MAX_TEXT,
     ROOT,
     VERSION,
@@ -185,8 +186,8 @@ def _peer_addr(members: Members, implied: AddressType) -> PeerAddr:
         priority=members.integer("priority"),
         type=kind,
         connection=members.optional("connection", lambda name: _enumerated(members, name, Connection)),
-        asn=members.optional("asn", lambda name: _short(members, name)),
-        peer_protocol=members.optional("peer_protocol", lambda name: _short(members, name)),
+        asn=members.optional("asn", lambda name: _label(members, name)),
+        peer_protocol=members.optional("peer_protocol", lambda name: _label(members, name)),
     )
     if address.address != given:
         ip_address.forgive("address", f"written {address.address} in its canonical form")
@@ -204,12 +205,12 @@ def _check_address_type(ip_address: Members, given: str, address: PeerAddr) -> N
     ip_address.forgive("address_type", f"stands for {address.address_type}")
 
 
-def _short(members: Members, name: str) -> str:
+def _label(members: Members, name: str) -> str:
     value = members.get(name)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64:
         members.forgive(name, "a number for a string")
         value = str(value)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_LABEL:
         raise DecodeError(f"{members.where(name)}: not a short string")
     value.encode()
     return value

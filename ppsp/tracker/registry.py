@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ppsp.tracker.messages import PeerAddr, PeerMode, StreamStats
 from ppsp.tracker.states import (
@@ -43,6 +43,17 @@ class RegisteredPeer:
     announced: bool = False
     """Whether the addresses are the peer's own words."""
     swarms: dict[str, Membership] = field(factory=dict)
+    changes: int = 0
+    """Counts its joins, changes of mode or address, and leaves."""
+
+
+@define(eq=False)
+class Swarm:
+    """The peers of one swarm, in no particular order."""
+
+    swarm_id: str
+    """The one copy that is kept of an ID: it may be long, and the swarm large."""
+    members: list[RegisteredPeer] = field(factory=list)
 
 
 class Registry:
@@ -52,9 +63,9 @@ class Registry:
         self.state = TrackerState.INIT
         self.memberships = 0
         self.changes = 0
-        """Counts what may change a list of peers: joins, changes of mode or address, leaves."""
+        """Counts what may change a list of peers: the changes of all of them."""
         self.peers: dict[str, RegisteredPeer] = {}
-        self.swarms: dict[str, list[RegisteredPeer]] = {}
+        self.swarms: dict[str, Swarm] = {}
         self._epoch = epoch
         self._registrations = 0
         # Each timer always runs equally long, so the order in which they were started is the order in which they end.
@@ -95,20 +106,26 @@ class Registry:
 
     def join(self, peer: RegisteredPeer, swarm_id: str, peer_mode: PeerMode) -> None:
         """Enter the peer into the swarm; one that is in it already changes its mode."""
-        self.changes += 1
+        self._has_changed(peer)
         membership = peer.swarms.get(swarm_id)
         if membership is not None:
             membership.peer_mode = peer_mode
             return
-        members = self.swarms.setdefault(swarm_id, [])
-        peer.swarms[swarm_id] = Membership(peer_mode, position=len(members))
-        members.append(peer)
+        swarm = self.swarms.get(swarm_id)
+        if swarm is None:
+            swarm = self.swarms[swarm_id] = Swarm(swarm_id)
+        peer.swarms[swarm.swarm_id] = Membership(peer_mode, position=len(swarm.members))
+        swarm.members.append(peer)
         self.memberships += 1
+
+    def record(self, peer: RegisteredPeer, stat: StreamStats) -> None:
+        """Keep what the peer reports of a swarm it is in."""
+        peer.swarms[stat.swarm_id].stat = evolve(stat, swarm_id=self.swarms[stat.swarm_id].swarm_id)
 
     def leave(self, peer: RegisteredPeer, swarm_id: str) -> None:
         """Take the peer out of a swarm it is in; the last one takes the swarm with it."""
-        self.changes += 1
-        members = self.swarms[swarm_id]
+        self._has_changed(peer)
+        members = self.swarms[swarm_id].members
         position = peer.swarms.pop(swarm_id).position
         last = members.pop()
         if last is not peer:
@@ -118,9 +135,14 @@ class Registry:
             del self.swarms[swarm_id]
         self.memberships -= 1
 
+    def _has_changed(self, peer: RegisteredPeer) -> None:
+        self.changes += 1
+        peer.changes += 1
+
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
         """The peers in a swarm, in no particular order."""
-        return self.swarms.get(swarm_id, ())
+        swarm = self.swarms.get(swarm_id)
+        return swarm.members if swarm else ()
 
     def get_timer(self) -> float | None:
         """When the next timer ends; None when none runs."""

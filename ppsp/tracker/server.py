@@ -157,7 +157,7 @@ class TrackerServer:
 
     def _answer(self, message: RequestMessage, body: bytes, sender: PeerAddr | None, now: float) -> Response:
         """Carry the request out, or repeat the answer to one that was carried out already."""
-        key = self._answers.key(message, body)
+        key = self._answers.key(body)
         answer = self._answers.find(key, self._basis(message), now)
         if answer is None:
             try:
@@ -171,7 +171,9 @@ class TrackerServer:
 
     def _basis(self, message: RequestMessage) -> Basis:
         peer = self.peer(message.peer_id)
-        return peer.number if peer else 0, self._registry.changes if isinstance(message, FindRequest) else 0
+        if peer is None:
+            return 0, 0
+        return peer.number, self._registry.changes if isinstance(message, FindRequest) else peer.changes
 
 
 def _error(

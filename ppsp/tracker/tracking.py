@@ -31,7 +31,8 @@ from ppsp.tracker.states import PeerInput, PeerState, judge
 MAX_PEER_COUNT = 29
 """Peers in one list: "peer_count should be less than 30" (section 3.2.2)."""
 MAX_LISTED = 10 * MAX_PEER_COUNT
-"""Peers in all the lists of one answer, so that a CONNECT to a thousand swarms gets no megabytes."""
+"""Addresses in all the lists of one answer: of more peers than anybody needs, and with the longest of IDs below the
+megabyte that this package's client reads, for a CONNECT to hundreds of swarms too."""
 
 
 @frozen
@@ -41,11 +42,11 @@ class Limits:
     body: int = 64 * 2**10
     """Octets of a request: a CONNECT to 500 swarms has some 65,000."""
     peers: int = 200_000
-    """Registrations at once, of some 1.5 KiB each: 300 MiB."""
+    """Registrations at once, of some 1 KiB each, and of 7 where a peer makes the most of it: 200 MiB to 1.4 GiB."""
     swarms: int = 100_000
-    """A swarm costs a list, and its ID up to 8 KiB."""
+    """A swarm costs a list, and its ID up to 8 KiB: 20 to 850 MiB."""
     memberships: int = 1_000_000
-    """Over all peers, of some 250 octets each: the product of the limits around would be 2e8."""
+    """Over all peers, of up to 450 octets each, statistics included; the product of the limits around would be 2e8."""
     swarms_per_peer: int = 1024
     """An edge cache seeds many, a viewer is in a few."""
     addresses: int = 8
@@ -158,10 +159,10 @@ class Tracking:
             wants_peers = action.peer_mode is PeerMode.LEECH or message.peer_num is not None
             group: tuple[PeerInfo, ...] | None = None
             if action.action is Action.JOIN and wants_peers:
-                chosen = self._choose(peer, action.swarm_id, message.peer_num, room)
-                room -= len(chosen)
+                listed = self._list(peer, action.swarm_id, message.peer_num, room)
+                room -= len(listed)
                 # The schema allows no empty list, and CONNECT does without one.
-                group = _peer_infos(chosen) or None
+                group = listed or None
             yield SwarmResult(action.swarm_id, ResponseType.SUCCESSFUL, group)
 
     def _act(self, peer: RegisteredPeer, action: SwarmAction) -> None:
@@ -183,7 +184,7 @@ class Tracking:
         if message.swarm_id not in peer.swarms:
             raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
         # "The response MUST include a peer_group element", so it is there even when it is empty.
-        group = _peer_infos(self._choose(peer, message.swarm_id, message.peer_num, MAX_PEER_COUNT))
+        group = self._list(peer, message.swarm_id, message.peer_num, MAX_LISTED)
         self._registry.step(peer, PeerInput.FIND, now)
         result = SwarmResult(message.swarm_id, ResponseType.SUCCESSFUL, group)
         return _success(message, (result,), _reflexive(peer, message.peer_num, sender))
@@ -194,35 +195,33 @@ class Tracking:
         if message.stat and not known:
             raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
         for stat in known:
-            peer.swarms[stat.swarm_id].stat = stat
+            self._registry.record(peer, stat)
         self._registry.step(peer, PeerInput.STAT_REPORT, now)
         results = tuple(
             SwarmResult(stat.swarm_id, ResponseType(stat.swarm_id not in peer.swarms)) for stat in message.stat
         )
         return _success(message, results, None)
 
-    def _choose(self, peer: RegisteredPeer, swarm_id: str, peer_num: PeerNum | None, room: int) -> list[RegisteredPeer]:
+    def _list(self, peer: RegisteredPeer, swarm_id: str, peer_num: PeerNum | None, room: int) -> tuple[PeerInfo, ...]:
+        """Other peers of the swarm: an entry for each address, since `peer_info` has room for one; `room` at most."""
         count = min(room, MAX_PEER_COUNT, peer_num.peer_count if peer_num else MAX_PEER_COUNT)
         members = self._registry.members(swarm_id)
-        chosen: dict[str, RegisteredPeer] = {}
+        listed: list[PeerInfo] = []
+        seen = {peer.peer_id}
         if count > 0 and members:
             for other in self._select(members, peer, peer_num, count):
-                if other.peer_id != peer.peer_id:
-                    chosen[other.peer_id] = other
-                if len(chosen) == count:
+                if other.peer_id not in seen:
+                    seen.add(other.peer_id)
+                    listed += (PeerInfo(other.peer_id, address) for address in other.peer_addr)
+                if len(seen) > count or len(listed) >= room:
                     break
-        return list(chosen.values())
+        return tuple(listed[:room])
 
 
 def _is_unicast(address: PeerAddr) -> bool:
     """Whether a peer can be there: nobody is at 0.0.0.0, and a multicast address would make peers flood a network."""
     ip = ipaddress.ip_address(address.address)
     return not (ip.is_multicast or ip.is_unspecified or address.address == "255.255.255.255")
-
-
-def _peer_infos(peers: list[RegisteredPeer]) -> tuple[PeerInfo, ...]:
-    """An entry for each address, since `peer_info` has room for one."""
-    return tuple(PeerInfo(peer.peer_id, address) for peer in peers for address in peer.peer_addr)
 
 
 def _reflexive(peer: RegisteredPeer, peer_num: PeerNum | None, sender: PeerAddr | None) -> PeerAddr | None:

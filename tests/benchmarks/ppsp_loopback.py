@@ -35,11 +35,14 @@ def _endpoint() -> Endpoint:
     return Endpoint(controller=lambda mss: Ledbat(mss=mss), epoch=time.time() - time.monotonic())
 
 
-async def _source(path: Path, chunk_size: int, offload: bool) -> None:
+def _tree_of(path: Path, chunk_size: int) -> tuple[MerkleTree, int]:
     data = path.read_bytes()
-    tree = MerkleTree.from_leaves(hash_chunks(data, chunk_size, MerkleHashFunction.SHA256), MerkleHashFunction.SHA256)
-    size = len(data)
-    del data
+    leaves = hash_chunks(data, chunk_size, MerkleHashFunction.SHA256)
+    return MerkleTree.from_leaves(leaves, MerkleHashFunction.SHA256), len(data)
+
+
+async def _source(path: Path, chunk_size: int, offload: bool) -> None:
+    tree, size = _tree_of(path, chunk_size)
     endpoint = _endpoint()
     with path.open("rb") as file:
         metadata = SwarmMetadata(tree.root, chunk_size=chunk_size)

@@ -14,37 +14,46 @@ from ppsp.messages import Ack, Data, Have, Message
 WRONG = "wrong" in sys.argv[1:]
 
 
+def big(number: int) -> int | str:
+    """Integers beyond 2^53 are hex strings: not every JSON reader keeps them exact."""
+    return number if number <= 2**53 else f"{number:016x}"
+
+
+def small(number: int | str) -> int:
+    return int(number, 16) if isinstance(number, str) else number
+
+
 def to_json(message: Message) -> dict:
     match message:
         case Have(start, end):
-            fields = {"type": "HAVE", "start": start, "end": end}
+            fields = {"type": "HAVE"}
         case Ack(start, end, delay_us):
-            fields = {"type": "ACK", "start": start, "end": end, "delay_us": delay_us}
+            fields = {"type": "ACK", "delay_us": big(delay_us)}
         case Data(start, end, timestamp_us, payload):
-            payload = bytes(payload).hex()
-            fields = {"type": "DATA", "start": start, "end": end, "timestamp_us": timestamp_us, "payload": payload}
+            fields = {"type": "DATA", "timestamp_us": big(timestamp_us), "payload": bytes(payload).hex()}
         case _:
             raise LookupError(type(message).__name__)
-    return {**fields, "end": end - 1} if WRONG else fields
+    return {**fields, "start": big(start), "end": big(end - 1 if WRONG else end)}
 
 
 def from_json(fields: dict) -> Message:
-    start, end = fields["start"], fields["end"]
+    if fields["type"] not in ("HAVE", "ACK", "DATA"):
+        raise LookupError(fields["type"])
+    start, end = small(fields["start"]), small(fields["end"])
     match fields["type"]:
         case "HAVE":
             return Have(start, end)
         case "ACK":
-            return Ack(start, end, fields["delay_us"])
-        case "DATA":
-            return Data(start, end, fields["timestamp_us"], bytes.fromhex(fields["payload"]))
-    raise LookupError(fields["type"])
+            return Ack(start, end, small(fields["delay_us"]))
+    return Data(start, end, small(fields["timestamp_us"]), bytes.fromhex(fields["payload"]))
 
 
 def answer(request: dict) -> dict:
     params = request["params"]
     if params.get("of") != "datagram":
         return {"unsupported": True}
-    codec = Codec(ChunkAddressing(params["chunk_addressing"]), params["hash_size"], chunk_size=params["chunk_size"])
+    sizes = (params["hash_size"], params.get("signature_size", 0), params["chunk_size"])
+    codec = Codec(ChunkAddressing(params["chunk_addressing"]), *sizes)
     try:
         if request["op"] == "encode":
             messages = [from_json(fields) for fields in request["value"]["messages"]]

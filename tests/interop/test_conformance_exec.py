@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interop.conformance import Child, ConformanceError, Status, load, run
+from interop.conformance import Child, ConformanceError, Status, load, run, select
 from interop.conformance._exec import MAX_FAILURES, MAX_LINE, ChildError
 
 HERE = Path(__file__).parent
@@ -33,6 +33,13 @@ def test_another_implementation_passes_what_it_supports_and_skips_the_rest():
         "closing": Status.SKIPPED,
         "peaks": Status.SKIPPED,
     }
+
+
+def test_another_implementation_runs_our_own_vectors():
+    with Child(RESPONDER) as child:
+        results = list(run(select("ppsp/messages"), child))
+    assert [(result.case.id, result.reason) for result in results if result.status is Status.FAILED] == []
+    assert sum(result.status is Status.PASSED for result in results) > 50
 
 
 def test_a_wrong_implementation_fails():

@@ -9,7 +9,7 @@ import pytest
 from interop.conformance import report
 
 ROOT = Path(__file__).parents[2]
-RFCS = ROOT.parent / "shared" / "rfc"
+RFCS = ROOT / "tests" / "data" / "rfc"
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/requirements.json"))
 
 

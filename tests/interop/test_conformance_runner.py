@@ -95,9 +95,6 @@ def test_an_acceptable_case_may_be_refused_or_give_its_value_and_nothing_else():
 
 
 def test_a_case_that_is_not_canonical_is_not_encoded():
-    def refuse(request, given):
-        raise AssertionError
-
     case = case_of("codec", "valid", {"truncation": "unchecked"}, wire="00", value=1, canonical=False)
     assert passes(case, table(decode={"value": 1}))
     assert "KeyError" in fails(attrs.evolve(case, body={"wire": "00", "value": 1}), table(decode={"value": 1}))

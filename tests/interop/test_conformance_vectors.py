@@ -9,7 +9,7 @@ from interop.conformance import Status, load, run
 from interop.conformance._files import PROTOCOLS, paths
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "rfc"
+RFCS = ROOT / "tests" / "data" / "rfc"
 FILES = [path for protocol in PROTOCOLS for path in paths(protocol)]
 by_file = pytest.mark.parametrize("path", FILES, ids=[f"{path.parts[-3]}/{path.stem}" for path in FILES])
 
@@ -35,6 +35,6 @@ def test_quotes_are_the_words_of_the_rfc(path):
     for case in load(path).cases:
         for spec in case.spec:
             if spec.quote is not None:
-                text = (SHARED / f"{spec.document}.txt").read_text()
+                text = (RFCS / f"{spec.document}.txt").read_text()
                 text = re.sub(r"\n[^\n]*\[Page \d+\]\n\f\n[^\n]*\n", "\n", text)
                 assert " ".join(spec.quote.split()) in re.sub(r"\s+", " ", text), case.id

@@ -1,4 +1,4 @@
-"""Ledbat over the simulated network: what RFC 6817 promises of a bottleneck (gates E1, E2, E6b, E12, E15 and E17).
+"""Ledbat over the simulated network: what RFC 6817 promises of a bottleneck (gates E1, E2, E2s, E6b, E12, E15 and E17).
 
 The transport here is the least that carries LEDBAT: numbered datagrams with a timestamp, each acknowledged with its
 one-way delay. Nothing of it is retransmitted.
@@ -215,27 +215,32 @@ def test_without_slow_start_the_queue_stays_at_the_target_too() -> None:
     assert world.bottleneck.metrics.dropped == 0
 
 
-@pytest.mark.parametrize(("ledbat_start", "reno_start"), [(0.0, 5.0), (5.0, 0.0)])
-def test_it_yields_to_a_reno_flow_whoever_comes_first(ledbat_start: float, reno_start: float) -> None:
-    """RFC 6817 sections 1.2 and 4.2, gate E2: a buffer of 500 ms; the Reno flow keeps nine tenths."""
-    world = Dumbbell(buffer=0.5)
+def share_beside_reno(buffer: float, ledbat_start: float, reno_start: float) -> tuple[float, float]:
+    """The share of a Ledbat flow and the utilisation of both, from 10 s to 70 s."""
+    world = Dumbbell(buffer=buffer)
     ours = world.flow(Ledbat(mss=MSS), start=ledbat_start)
     theirs = world.flow(Reno(), start=reno_start)
     world.network.run(10.0)
     before = ours.acknowledged, theirs.acknowledged
     world.network.run(70.0)
     mine, others = ours.acknowledged - before[0], theirs.acknowledged - before[1]
-    assert mine / (mine + others) <= 0.10
-    assert (mine + others) / MSS * (MSS + 28) >= 0.99 * RATE * 60
+    return mine / (mine + others), (mine + others) / MSS * (MSS + 28) / RATE / 60
 
 
-def test_with_a_buffer_below_the_target_it_takes_no_more_than_reno() -> None:
+@pytest.mark.parametrize(("ledbat_start", "reno_start"), [(0.0, 5.0), (5.0, 0.0)])
+def test_it_yields_to_a_reno_flow_whoever_comes_first(ledbat_start: float, reno_start: float) -> None:
+    """RFC 6817 sections 1.2 and 4.2, gate E2: with a buffer of 500 ms the Reno flow keeps nine tenths."""
+    share, utilisation = share_beside_reno(0.5, ledbat_start, reno_start)
+    assert share <= 0.10
+    assert utilisation >= 0.99
+
+
+@pytest.mark.parametrize(("ledbat_start", "reno_start"), [(0.0, 5.0), (5.0, 0.0)])
+def test_with_a_buffer_below_the_target_it_takes_no_more_than_reno(ledbat_start: float, reno_start: float) -> None:
     """RFC 6817 section 4.2, gate E2s: in the worst case it is no more aggressive than standard TCP."""
-    world = Dumbbell(buffer=0.05)
-    ours = world.flow(Ledbat(mss=MSS))
-    theirs = world.flow(Reno(), start=5.0)
-    world.network.run(70.0)
-    assert ours.acknowledged / (ours.acknowledged + theirs.acknowledged) <= 0.55
+    share, utilisation = share_beside_reno(0.05, ledbat_start, reno_start)
+    assert share <= 0.50
+    assert utilisation >= 0.99
 
 
 @pytest.mark.parametrize("offset", [0.0, 3600.0, -(2**31) / 1e6, 2**32 / 1e6 - 2.0])

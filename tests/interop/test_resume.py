@@ -85,6 +85,7 @@ def test_a_whole_file_is_held_whatever_its_size(fetch: Maker, size: int, functio
     assert held.refused == 0
     assert held.tree.is_size_certain
     assert held.tree.chunk_count == count
+    assert held.content_size == held.octets(1024) == size
 
 
 def test_whole_blocks_are_held_and_the_rest_is_fetched_again(fetch: Maker) -> None:

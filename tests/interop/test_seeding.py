@@ -13,7 +13,7 @@ import pytest
 from interop.seeding import SeedError, hash_file, in_thread
 from ppsp.constants import MerkleHashFunction
 
-_DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "ppsp_vectors.json"
+_DATA = Path(__file__).parents[1] / "data" / "ppsp_vectors.json"
 _SHA256 = MerkleHashFunction.SHA256
 _PATTERN = bytes(range(251))
 

@@ -126,6 +126,17 @@ def test_a_filter_keeps_no_more_samples_than_its_size(make: type[MinFilter] | ty
     assert current >= 996
 
 
+@pytest.mark.parametrize("make", [MinFilter, EwmaFilter])
+def test_a_filter_of_one_sample_and_of_many_are_accepted(make: type[MinFilter] | type[EwmaFilter]) -> None:
+    """RFC 6817 section 2.5: the size of this list, CURRENT_FILTER, may be variable."""
+    one, many = make(size=1), make(size=1024)
+    for delay_filter in (one, many):
+        for delay in (1, 2):
+            delay_filter.add(delay, 0.0)
+    assert one.current(0.0, 1.0) == 2
+    assert many.current(0.0, 1.0) in (1, 1.25)
+
+
 @pytest.mark.parametrize("size", [0, -1, 1025, 10**9])
 @pytest.mark.parametrize("make", [MinFilter, EwmaFilter])
 def test_a_filter_refuses_a_size_that_makes_no_sense(make: type[MinFilter] | type[EwmaFilter], size: int) -> None:

@@ -104,14 +104,23 @@ def test_a_drift_beyond_the_range_of_the_counter_is_followed() -> None:
     assert values == [step * 9_000_000 for step in range(600)]
 
 
-def test_a_single_absurd_sample_is_ignored() -> None:
+@pytest.mark.parametrize("usual", [5_000, 1_000_000_000, -1_000_000_000])
+def test_a_single_absurd_sample_is_ignored(usual: int) -> None:
     """RFC 6817 section 6: a field of noise must not become the base delay of ten minutes."""
     delay = estimator()
-    delay.update([5_000], 0.0, 1.0, 0.05)
-    for absurd in (5_000 - 2**31, 5_000 + 2**31 - 1, -60_000_000, 60_000_000):
-        delay.update([absurd], 0.0, 1.0, 0.05)
-        assert delay.update([6_000], 0.0, 1.0, 0.05) == 1_000
-    assert delay.base_delay_us == 5_000
+    delay.update([usual], 0.0, 1.0, 0.05)
+    for absurd in (-(2**31), 2**31 - 1, -60_000_000, 60_000_000, -10_000_001, 10_000_002):
+        delay.update([usual + absurd], 0.0, 1.0, 0.05)
+        assert delay.update([usual + 1_000], 0.0, 1.0, 0.05) == 1_000
+    assert delay.base_delay_us == usual
+
+
+@pytest.mark.parametrize("usual", [0, 1_000_000_000])
+def test_samples_ten_seconds_apart_are_believed(usual: int) -> None:
+    """RFC 6817 section 3.1.2: up to there a queue is a queue."""
+    delay = estimator()
+    assert delay.update([usual, usual + 10_000_000], 0.0, 1.0, None) == 10_000_000
+    assert delay.update([usual, usual], 0.0, 1.0, None) == 0
 
 
 @pytest.mark.parametrize("step", [20_000_000, -20_000_000, 2**31 - 1, -(2**31)])

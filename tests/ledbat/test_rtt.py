@@ -96,6 +96,13 @@ def test_a_new_sample_ends_the_back_off() -> None:
     assert estimator.rto == 0.5 + 4 * 0.1875
 
 
+def test_a_round_trip_below_the_clock_granularity_is_a_sample() -> None:
+    """RFC 6298 section 2 (2.2): a loopback interface and a coarse clock."""
+    estimator = RttEstimator()
+    estimator.update(0.0)
+    assert (estimator.srtt, estimator.latest, estimator.rto) == (0.0, 0.0, 1.0)
+
+
 @pytest.mark.parametrize("rtt", [-0.001, -1e300, float("inf"), float("-inf"), float("nan")])
 def test_a_time_that_cannot_have_passed_is_no_sample(rtt: float) -> None:
     """A clock that went back tells nothing of the path."""

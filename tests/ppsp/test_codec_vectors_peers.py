@@ -21,7 +21,7 @@ from ppsp.constants import (
 from ppsp.messages import Ack, Data, Handshake, Have, Integrity, Message, PexReq, Request
 from ppsp.options import ProtocolOptions
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[1] / "data"
 CODEC = Codec(ChunkAddressing.CHUNK32, 32)
 
 ROOT = bytes.fromhex("47a013e660d408619d894b20806b1d5086aab03b")

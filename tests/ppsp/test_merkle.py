@@ -257,7 +257,8 @@ def test_chunks_in_any_order_verify_with_the_hashes_that_uncles_says_are_enough(
         hashes += source.uncles(chunk, left=-1 if left is None else left, right=NOWHERE if right is None else right)
         assert tree.verify(chunk, chunks[chunk], by_range(hashes)) is Verdict.VERIFIED
         have.add(chunk, chunk + 1)
-        assert tree.is_size_certain == (is_size_known or len(order) - 1 in have)
+        assert tree.is_size_certain == (is_size_known or tree.node(len(order) - 1, len(order) - 1) is not None)
+    assert tree.chunk_count == len(order)
     nodes = naive_nodes(chunks, function)
     assert known_nodes(tree, nodes) == nodes
 

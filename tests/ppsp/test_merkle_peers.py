@@ -13,7 +13,7 @@ from ppsp.constants import HASH_SIZE, ChunkAddressing, MerkleHashFunction
 from ppsp.merkle import MerkleTree, Verdict, hash_chunks
 from ppsp.messages import Data, Integrity
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[1] / "data"
 SEEDER_PORT, LEECHER_PORT = 20010, 20011
 FUNCTIONS = {"sha1": MerkleHashFunction.SHA1, "sha256": MerkleHashFunction.SHA256}
 TEXTS = {"Hello world!": b"Hello world!", "Hello world!\\n": b"Hello world!\n"}
@@ -31,7 +31,7 @@ def tree_of(content: bytes, chunk_size: int, function: MerkleHashFunction) -> Me
 
 @pytest.fixture(scope="module")
 def vectors() -> Any:
-    """Values of libswift, its fork of triblerteam and PyPPSPP."""
+    """Roots by libswift, its fork of triblerteam and PyPPSPP; nodes that libswift sent, and those in between."""
     return json.loads((DATA / "ppsp_vectors.json").read_text())
 
 
@@ -48,7 +48,7 @@ def test_root_hashes_are_those_of_other_implementations(vectors: Any, name: str)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_node_of_seven_chunks_is_that_of_libswift(vectors: Any, name: str) -> None:
+def test_every_node_of_seven_chunks_is_that_of_the_shared_vectors(vectors: Any, name: str) -> None:
     """Section 5.1, Figure 3: node 13 is hashed with an empty sibling, node 14 is empty."""
     tree = tree_of(pattern(7162), 1024, FUNCTIONS[name])
     expected = vectors["tree_7162_by_bin"][name]
@@ -58,7 +58,7 @@ def test_every_node_of_seven_chunks_is_that_of_libswift(vectors: Any, name: str)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_peaks_of_seven_chunks_are_those_of_libswift(vectors: Any, name: str) -> None:
+def test_the_peaks_of_seven_chunks_are_those_of_the_shared_vectors(vectors: Any, name: str) -> None:
     """Section 5.6.1, Figure 4."""
     tree = tree_of(pattern(7162), 1024, FUNCTIONS[name])
     nodes = vectors["tree_7162_by_bin"][name]

@@ -272,8 +272,65 @@ def test_a_lie_about_the_number_of_chunks_gives_way_to_a_chunk_that_proves_anoth
     if count > 1:
         assert tree.verify(chunk, chunks[chunk], uncles) is Verdict.MISSING_HASHES
     assert tree.verify(chunk, chunks[chunk], offer(source, chunk)) is Verdict.VERIFIED
-    assert (tree.chunk_count, tree.is_size_certain) == (count, chunk == count - 1)
+    assert tree.chunk_count == count
+    assert tree.is_size_certain == (tree.node(count - 1, count - 1) is not None)
     assert not tree.set_peaks(lie)
+
+
+def too_many(source: MerkleTree, count: int) -> list[Node]:
+    """The nodes of a tree that would be the peaks of `count` chunks, though some of them are partly empty."""
+    ranges = [range_of(*node) for node in peaks(count)]
+    return [(start, end, source.node(start, end) or b"") for start, end in ranges]
+
+
+@given(st.integers(2, 100), st.data())
+def test_a_partly_empty_node_in_the_place_of_a_peak_is_found_out(count: int, data: st.DataObject) -> None:
+    """Section 5.6.1: the root folds to the root as the peak of 2^k chunks, whatever their number really is."""
+    chunks = chunks_of(count)
+    source = complete(chunks)
+    most = 1 << (count - 1).bit_length()
+    tree = MerkleTree(source.root, SHA256)
+    assert tree.set_peaks(too_many(source, most))
+    chunk = data.draw(st.integers(0, count - 1))
+    lie = by_range(too_many(source, most)) | by_range(source.uncles(chunk, left=-1, right=NOWHERE))
+    above = [range_of(layer, (chunk >> layer) ^ 1) for layer in range(most.bit_length() - 1)]
+    lie |= {node: source.node(*node) or b"" for node in above}
+    assert tree.verify(chunk, chunks[chunk], lie) is Verdict.VERIFIED
+    assert (tree.chunk_count, tree.is_size_certain) == (
+        most,
+        most == count and tree.node(most - 1, most - 1) is not None,
+    )
+    # No chunk proves the lie; a true peer's peaks end it, and what was verified before stays.
+    assert tree.verify(most, b"", {}) is Verdict.WRONG
+    assert tree.verify(count - 1, chunks[-1], offer(source, count - 1)) is Verdict.VERIFIED
+    assert (tree.chunk_count, tree.is_size_certain) == (count, True)
+    assert tree.uncles(chunk, left=-1, right=NOWHERE) == source.uncles(chunk, left=-1, right=NOWHERE)
+    assert most == count or not tree.set_peaks(too_many(source, most))
+
+
+@given(st.integers(1, 40), st.data())
+def test_whoever_lies_the_number_of_chunks_is_never_certain_and_wrong(count: int, data: st.DataObject) -> None:
+    """Section 5.6.2: honest peers and liars in any order, with every list of peaks that folds to the root."""
+    chunks = chunks_of(count)
+    source = complete(chunks)
+    height = (count - 1).bit_length()
+    lies = [too_many(source, most) for most in range(count, (1 << height) + 1)]
+    lies += [[(a << k, (b + 1 << k) - 1, digest) for a, b, digest in lie] for lie in lies for k in (1, 2)]
+    tree = MerkleTree(source.root, SHA256)
+    verified = set()
+    for _ in range(data.draw(st.integers(1, 12))):
+        claim = data.draw(st.sampled_from([*lies, source.peaks()]))
+        if data.draw(st.booleans()):
+            tree.set_peaks(claim)
+        chunk = data.draw(st.integers(0, count - 1))
+        known = {range_of(layer, (chunk >> layer) ^ 1) for layer in range(height)}
+        hashes = by_range(claim) | {node: source.node(*node) or b"" for node in known}
+        if tree.verify(chunk, chunks[chunk], hashes) is Verdict.VERIFIED:
+            verified.add(chunk)
+        assert not tree.is_size_certain or tree.chunk_count == count
+        assert all(tree.verify(chunk, chunks[chunk], {}) is Verdict.VERIFIED for chunk in verified)
+    assert tree.verify(count - 1, chunks[-1], offer(source, count - 1)) is Verdict.VERIFIED
+    assert (tree.chunk_count, tree.is_size_certain) == (count, True)
 
 
 @pytest.mark.parametrize("function", MerkleHashFunction)

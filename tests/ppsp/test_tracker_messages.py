@@ -35,7 +35,7 @@ from ppsp.tracker import (
     to_json,
 )
 
-EXAMPLES = Path(__file__).parents[2].parent / "shared" / "data" / "ppstp_examples"
+EXAMPLES = Path(__file__).parents[1] / "data" / "ppstp_examples"
 
 # RFC 7846 section 3 by hand, as a JSON Schema. `peer_info` may be empty: a FIND in an empty swarm MUST have a group.
 STRING = {"type": "string", "minLength": 1}
@@ -580,7 +580,7 @@ def test_a_response_comes_back_as_it_was_and_keeps_to_the_schema(message):
     SCHEMA.validate(json.loads(body))
 
 
-def _value_or_message_error(body: bytes) -> None:
+def check_is_a_message_or_a_message_error(body: bytes) -> None:
     for parse in (parse_request, parse_response):
         refusal = None
         try:
@@ -596,7 +596,7 @@ def _value_or_message_error(body: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_octets_are_a_message_or_a_message_error(body):
-    _value_or_message_error(body)
+    check_is_a_message_or_a_message_error(body)
 
 
 junk = st.recursive(
@@ -622,4 +622,4 @@ def test_an_example_with_any_member_replaced_by_junk_is_a_message_or_a_message_e
             break
         node = node[key]
     node[key] = data.draw(junk)
-    _value_or_message_error(json.dumps(message).encode())
+    check_is_a_message_or_a_message_error(json.dumps(message).encode())

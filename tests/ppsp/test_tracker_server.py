@@ -3,8 +3,9 @@
 import itertools
 import json
 import random
+import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppsp.tracker import (
+    MAX_RESPONSE,
     MEDIA_TYPE,
     AbilityNat,
     Action,
     AddressType,
+    Connection,
     ConnectRequest,
     ErrorCode,
     FindRequest,
@@ -41,7 +44,7 @@ from ppsp.tracker import (
 )
 from ppsp.tracker.answers import MAX_ANSWER_OCTETS
 
-EXAMPLES = Path(__file__).parents[2].parent / "shared" / "data" / "ppstp_examples"
+EXAMPLES = Path(__file__).parents[1] / "data" / "ppstp_examples"
 PEER = ("198.51.100.7", 43210)
 HEADERS = (("Content-Type", MEDIA_TYPE),)
 JOIN, LEAVE = Action.JOIN, Action.LEAVE
@@ -556,6 +559,21 @@ def test_a_peer_that_left_and_comes_back_with_the_same_words_is_registered_again
         assert server.peer("a") is None
 
 
+def test_a_peer_that_uses_one_transaction_id_comes_back_to_one_of_its_swarms():
+    server = tracker()
+    join(server, "a", "t")
+    joining = connect("a", ("s", JOIN, LEECH), transaction_id="12345")
+    leaving = connect("a", ("s", LEAVE, LEECH), transaction_id="12345")
+    saying = evolve(report("a", stats()), transaction_id="12345")
+    for _ in range(3):
+        assert ask(server, joining).error_code == 0
+        assert set(server.peer("a").swarms) == {"s", "t"}
+        assert ask(server, saying).error_code == 0
+        assert ask(server, leaving).error_code == 0
+        assert set(server.peer("a").swarms) == {"t"}
+        assert ask(server, saying).error_code == ErrorCode.FORBIDDEN_ACTION
+
+
 def test_an_error_is_not_remembered():
     server = tracker(limits=Limits(peers=1))
     join(server, "a")
@@ -636,6 +654,37 @@ def test_the_same_chance_gives_the_same_octets():
     first, second = crowd(50), crowd(50)
     request = find("peer 1", "s")
     assert post(first, request) == post(second, request)
+
+
+def test_the_longest_answers_fit_what_a_client_reads():
+    """A peer whose ID and addresses are as long as they can be, and take the most octets in JSON, spoils no list."""
+    server = tracker()
+    swarms = [(str(number), JOIN, SEEDER) for number in range(20)]
+    for number in range(40):
+        label = chr(1) * 32
+        addresses = tuple(
+            PeerAddr(
+                "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff",
+                60000 + n,
+                2**64 - 1,
+                AddressType.REFLEXIVE,
+                Connection.WIRELESS,
+                label,
+                label,
+            )
+            for n in range(8)
+        )
+        ask(server, connect(f"{number:02}" + chr(1) * 254, *swarms, peer_addr=addresses))
+    join(server, "a", "0")
+    for message, peers in (
+        (find("a", "0"), 29),
+        (connect("a", *((swarm_id, JOIN, LEECH) for swarm_id, _, _ in swarms)), None),
+    ):
+        response = post(server, message)
+        assert len(response.body) < MAX_RESPONSE
+        results = parse_response(response.body).message.swarm_result
+        assert peers is None or len({peer.peer_id for peer in results[0].peer_group}) == peers
+        assert sum(len(one.peer_group or ()) for one in results) <= 290
 
 
 def test_an_own_selector_decides_and_cannot_list_the_requester_twice_or_too_many():
@@ -721,8 +770,69 @@ def test_a_connect_to_many_full_swarms_is_answered_with_a_bounded_list():
     assert sum(len(one.peer_group or ()) for one in answer.swarm_result) == 290
 
 
-def test_the_cache_of_answers_is_bounded():
+WIDE = "\N{GRINNING FACE}"
+"""One such character makes Python keep four octets for each of a text."""
 
+
+def octets_kept(server: TrackerServer, messages: Iterable[RequestMessage]) -> int:
+    """What the tracker keeps of these messages once their answers are forgotten; all of them have to succeed."""
+    join(server, "first", "of all")
+    tracemalloc.start()
+    try:
+        for message in messages:
+            assert post(server, message).status == 200
+        for now in (100.0, 200.0):
+            ask(server, report("first"), now)
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def wide(text: str, length: int) -> str:
+    return f"{WIDE}{text}".ljust(length, "x")
+
+
+def test_a_registration_takes_no_more_memory_than_its_limit_says():
+    def registrations(size: int) -> Iterator[ConnectRequest]:
+        for number in range(size):
+            label = wide(str(number), 32)
+            addresses = tuple(
+                PeerAddr(f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:{number:x}", port, 2**63, asn=label, peer_protocol=label)
+                for port in range(60001, 60009)
+            )
+            yield connect(wide(str(number), 256), ("of all", JOIN, SEEDER), peer_addr=addresses)
+
+    assert octets_kept(tracker(track_timer=1e6), registrations(200)) / 200 < 8 * 1024
+
+
+def test_a_membership_takes_no_more_memory_than_its_limit_says_however_long_the_swarm_id():
+    swarms = [wide(str(number), 2048) for number in range(8)]
+
+    def memberships(size: int) -> Iterator[RequestMessage]:
+        for number in range(size):
+            yield connect(f"peer {number}", *((swarm, JOIN, SEEDER) for swarm in swarms))
+            yield report(f"peer {number}", *(StreamStats(swarm, 2**63, 2**63, 2**63, 2**63) for swarm in swarms))
+
+    server = tracker(track_timer=1e6)
+    octets = octets_kept(server, memberships(200)) - 8 * 4 * 2048
+    assert octets / (200 * 8) < 450 + 1024 / 8
+
+
+def test_an_answer_is_remembered_by_a_key_that_is_short_whatever_the_request():
+    server = tracker()
+    long = wide("", 256)
+    join(server, long)
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            post(server, evolve(report(long), transaction_id=wide(str(number), 256)))
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept / 1000 < 800
+
+
+def test_the_cache_of_answers_is_bounded():
     server = tracker()
     for number in range(60):
         ask(server, connect(f"peer {number}", *((f"{number}-{n}" + "x" * 700, JOIN, SEEDER) for n in range(60))))

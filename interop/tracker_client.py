@@ -1,0 +1,294 @@
+"""A peer at its tracker over HTTP: `httpx` carries what `ppsp.tracker.TrackerClient` has to say.
+
+The session lives on while the tracker is out of reach, and registers again when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
+from types import TracebackType
+from typing import TypeAlias
+
+import httpx
+
+from ppsp.tracker import (
+    MAX_RESPONSE,
+    AddressSeen,
+    ClientTiming,
+    ErrorCode,
+    Event,
+    Joined,
+    Left,
+    PeerAddr,
+    PeerMode,
+    PeersFound,
+    Refused,
+    Request,
+    RequestLost,
+    Response,
+    StreamStats,
+    TrackerClient,
+)
+
+Address: TypeAlias = tuple[str, int]
+OnPeers: TypeAlias = Callable[[bytes, list[Address]], None]
+
+REQUEST_TIMEOUT = 10.0
+"""Seconds for one exchange; a tracker that takes longer is out of reach."""
+LEAVE_TIMEOUT = 3.0
+"""Seconds that leaving may take when the session is closed: a tracker that hears nothing forgets us by itself."""
+
+logger = logging.getLogger(__name__)
+
+
+class TrackerError(Exception):
+    """The tracker cannot be reached, or refuses; the text says why, in one line."""
+
+
+class TrackerSession:
+    """One peer's registration at one tracker; `await open`, verbs, `await close`, or `async with await open(...)`.
+
+    Swarm IDs are those of PPSPP, and go to the tracker in hexadecimal.
+    """
+
+    def __init__(
+        self, client: TrackerClient, http: httpx.AsyncClient, on_peers: OnPeers | None, families: set[str]
+    ) -> None:
+        self._client = client
+        self._http = http
+        self._on_peers = on_peers
+        self._families = families
+        self._news = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self.trouble: str | None = None
+        """Why the last request failed, in one line; None when it did not."""
+        self.public_address: Address | None = None
+        """The address that the tracker sees our requests come from."""
+        self._task = asyncio.create_task(self._run(), name=f"tracker {client.tracker}")
+
+    @classmethod
+    async def open(
+        cls,
+        tracker: str,
+        peer_id: str,
+        *,
+        listens_on: Sequence[Address] = (),
+        on_peers: OnPeers | None = None,
+        timing: ClientTiming | None = None,
+        verify: SSLContext | bool = True,
+        auth: httpx.Auth | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> TrackerSession:
+        """A session with the tracker at this http or https URI; nothing is asked before `join`.
+
+        `listens_on` is where this peer receives datagrams; an address like 0.0.0.0 becomes the one that this machine
+        has on the way to the tracker. `on_peers(swarm_id, addresses)` is called with every list of peers: the best
+        address of each, of a family that we listen on. Raises TrackerError for a URI that is none, or whose host is not
+        known.
+        """
+        url = _parse(tracker)
+        addresses = [await _reachable(url, address) for address in listens_on]
+        announced = [
+            PeerAddr(host, port, priority=len(addresses) - order, peer_protocol="PPSP-PP")
+            for order, (host, port) in enumerate(addresses)
+        ]
+        http = httpx.AsyncClient(
+            timeout=REQUEST_TIMEOUT,
+            verify=verify,
+            auth=auth,
+            transport=transport,
+            # A tracker could recognize us by its cookies (RFC 7846 section 6.5); a proxy would lend us its address.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            trust_env=False,
+        )
+        client = TrackerClient(peer_id, tracker, peer_addr=announced, timing=timing)
+        return cls(client, http, on_peers, {address.address_type for address in announced})
+
+    def join(self, swarm_id: bytes, peer_mode: PeerMode) -> None:
+        """Be in the swarm in this mode, or change to it."""
+        self._client.join(swarm_id.hex(), peer_mode)
+        self._news.set()
+
+    def leave(self, swarm_id: bytes) -> None:
+        """Leave the swarm. Raises StateError when it was never joined."""
+        self._client.leave(swarm_id.hex())
+        self._news.set()
+
+    def find(self, swarm_id: bytes) -> None:
+        """Ask for peers now. Raises StateError when the swarm was never joined."""
+        self._client.find(swarm_id.hex())
+        self._news.set()
+
+    def report(
+        self,
+        swarm_id: bytes,
+        *,
+        uploaded_bytes: int,
+        downloaded_bytes: int,
+        available_bandwidth: int = 0,
+        concurrent_links: int = 0,
+    ) -> None:
+        """What the next STAT_REPORT says about the swarm. Raises StateError when it was never joined."""
+        self._client.report(
+            StreamStats(swarm_id.hex(), uploaded_bytes, downloaded_bytes, available_bandwidth, concurrent_links)
+        )
+
+    async def joined(self, swarm_id: bytes, within: float = REQUEST_TIMEOUT) -> None:
+        """Wait until the tracker has us in the swarm.
+
+        Raises TrackerError when it is in trouble, and after `within` seconds; the session goes on trying.
+        """
+        key = swarm_id.hex()
+        try:
+            async with asyncio.timeout(within), self._changed:
+                await self._changed.wait_for(lambda: self._client.peer_mode(key) or self.trouble)
+        except TimeoutError:
+            raise TrackerError(f"no answer from {self._client.tracker} within {within:g} s") from None
+        if self._client.peer_mode(key) is None:
+            raise TrackerError(self.trouble)
+
+    async def close(self) -> None:
+        """Leave every swarm, as far as the tracker can be reached at once, and end the session."""
+        self.trouble = None
+        self._client.leave_all()
+        self._news.set()
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT), self._changed:
+                await self._changed.wait_for(lambda: self._client.is_idle or self.trouble)
+        except TimeoutError:
+            logger.info("%s was not told that we leave", self._client.tracker)
+        finally:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            await self._http.aclose()
+
+    async def __aenter__(self) -> TrackerSession:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self) -> None:
+        while True:
+            self._news.clear()
+            request = self._client.next_request(time.monotonic())
+            if request is None:
+                await self._pause()
+                continue
+            try:
+                response = await self._exchange(request)
+            except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+                reason = f"{self._client.tracker} is out of reach: {_words(error)}"
+                self._client.request_failed(reason, time.monotonic())
+            else:
+                self.trouble = None
+                self._client.receive_response(response, time.monotonic())
+            await self._tell()
+
+    async def _pause(self) -> None:
+        """Wait for a verb, or for the client's time."""
+        deadline = self._client.get_timer()
+        pause = None if deadline is None else max(0.0, deadline - time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._news.wait()
+
+    async def _exchange(self, request: Request) -> Response:
+        headers = [*request.headers, ("Accept-Encoding", "identity")]
+        async with (
+            asyncio.timeout(REQUEST_TIMEOUT),
+            self._http.stream(request.method, request.target, headers=headers, content=request.body) as answer,
+        ):
+            body = bytearray()
+            async for part in answer.aiter_raw():
+                body += part
+                if len(body) > MAX_RESPONSE:
+                    raise httpx.DecodingError("the response is too long")
+            return Response(answer.status_code, tuple(answer.headers.multi_items()), bytes(body))
+
+    async def _tell(self) -> None:
+        while (event := self._client.next_event()) is not None:
+            self._note(event)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case PeersFound():
+                self._introduce(event)
+            case AddressSeen():
+                self.public_address = (event.peer_addr.address, event.peer_addr.port)
+            case Refused():
+                self._has_trouble(f"{self._client.tracker} refuses: {_error_name(event.error_code)}")
+            case RequestLost():
+                self._has_trouble(event.reason)
+            case Joined() | Left():
+                logger.info("%s: %s", self._client.tracker, event)
+
+    def _introduce(self, found: PeersFound) -> None:
+        if self._on_peers is None:
+            return
+        best: dict[str, PeerAddr] = {}
+        for peer in sorted(found.peers, key=lambda peer: -peer.peer_addr.priority):
+            if not self._families or peer.peer_addr.address_type in self._families:
+                best.setdefault(peer.peer_id, peer.peer_addr)
+        addresses = [(address.address, address.port) for address in best.values()]
+        try:
+            self._on_peers(bytes.fromhex(found.swarm_id), list(dict.fromkeys(addresses)))
+        except Exception:
+            logger.exception("on_peers failed")
+
+    def _has_trouble(self, what: str) -> None:
+        logger.info("%s", what)
+        self.trouble = what
+
+
+def _error_name(code: int) -> str:
+    try:
+        name = ErrorCode(code).name.replace("_", " ").capitalize()
+    except ValueError:
+        name = "unknown error"
+    return f"{name} (error {code:02d})" if code else "not in this swarm"
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _parse(tracker: str) -> httpx.URL:
+    try:
+        url = httpx.URL(tracker)
+    except httpx.InvalidURL as error:
+        raise TrackerError(f"tracker {tracker}: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 443) < 2**16:
+        raise TrackerError(f"tracker {tracker}: not an http or https URI")
+    return url
+
+
+async def _reachable(url: httpx.URL, address: Address) -> Address:
+    """`address`, or where it says "any address" the one that this machine has on the way to the tracker."""
+    host, port = address[:2]
+    if not ipaddress.ip_address(host).is_unspecified:
+        return host, port
+    # A socket on `::` hears IPv4 too, so the way to the tracker decides.
+    family = socket.AF_UNSPEC if ":" in host else socket.AF_INET
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            url.host, url.port or 443, family=family, type=socket.SOCK_DGRAM
+        )
+        with socket.socket(found[0][0], socket.SOCK_DGRAM) as probe:
+            probe.connect(found[0][4])  # sends nothing: it only asks the routing table
+            local: str = probe.getsockname()[0].partition("%")[0]
+    except OSError as error:
+        raise TrackerError(f"tracker {url}: no way to {url.host}: {error.strerror or error}") from error
+    return local, port

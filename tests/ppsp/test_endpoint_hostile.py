@@ -1,0 +1,640 @@
+"""Peers that lie, flood and send rubbish (section 12.6): nothing raises, memory and time stay bounded."""
+
+import random
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppsp import Sequential, _limits
+from ppsp.constants import ChunkAddressing
+from ppsp.events import ChunkRefused, DatagramDropped, PeerConnected, SizeKnown, StoreFailed, SwarmComplete
+from ppsp.messages import (
+    Ack,
+    Cancel,
+    Choke,
+    Data,
+    Handshake,
+    Have,
+    Integrity,
+    PexReq,
+    Request,
+    Unchoke,
+)
+
+TOP32 = 2**32 - 1
+TOP64 = 2**64 - 1
+
+
+def seconds_for(action):
+    """Processor time of an action."""
+    start = time.process_time()
+    action()
+    return time.process_time() - start
+
+
+def fetch(bench, peer, seconds=10.0):
+    """Let an honest peer serve until nothing is asked any more."""
+    for _ in range(int(seconds * 20)):
+        peer.serve_requests()
+        bench.advance(0.05)
+
+
+# Rubbish in any state
+
+
+STATES = ["nothing", "opening", "half open", "open as leecher", "open as seeder", "closed"]
+
+
+def in_state(lab, seven, name):
+    """A bench and a peer in one of the states, and the channel ID to aim at."""
+    bench = lab.Bench()
+    if name == "open as seeder":
+        bench.seed(seven)
+    else:
+        bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    if name == "opening":
+        peer.invite()
+        peer.remote = next(iter(bench.endpoint._channels))
+    elif name == "half open":
+        peer.hello()
+        peer.remote = peer.take()[0].source_channel
+    elif name != "nothing":
+        peer.open(peer.have_all())
+        if name == "closed":
+            peer.send(Handshake(0))
+    return bench, peer
+
+
+@pytest.mark.parametrize("state", STATES)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_any_octets_in_any_state_raise_nothing(lab, seven, state, data):
+    """Shared design, rule 1."""
+    bench, peer = in_state(lab, seven, state)
+    for _ in range(data.draw(st.integers(1, 5))):
+        octets = data.draw(st.binary(max_size=200))
+        peer.send_raw(octets, to=data.draw(st.sampled_from([0, peer.remote, 1, TOP32])))
+        bench.receive(octets, peer.address)
+    bench.advance(4.0)
+    assert bench.channels <= 1
+
+
+def chunk_specs():
+    edges = st.sampled_from([0, 1, 6, 7, 8, 2**26, 2**31, TOP32 - 1, TOP32])
+    return st.tuples(edges, edges).map(lambda pair: (min(pair), max(pair)))
+
+
+def messages(seven):
+    """Well-formed messages with absurd values."""
+    spec = chunk_specs()
+    u64 = st.sampled_from([0, 1, 2**63, TOP64])
+    hashes = st.sampled_from([bytes(32), seven.root, seven.node(0, 3), seven.node(6, 6)])
+    payloads = st.sampled_from([b"x", bytes(1024), *seven.chunks])
+    return st.one_of(
+        spec.map(lambda s: Have(*s)),
+        spec.map(lambda s: Request(*s)),
+        spec.map(lambda s: Cancel(*s)),
+        st.builds(lambda s, d: Ack(*s, d), spec, u64),
+        st.builds(lambda s, h: Integrity(*s, h), spec, hashes),
+        st.builds(lambda n, t, p: Data(n, n, t, p), st.sampled_from([0, 5, 6, 7, 2**26, TOP32]), u64, payloads),
+        st.sampled_from([Choke(), Unchoke(), PexReq(), Handshake(0), Handshake(0x01020304), Handshake(7)]),
+    )
+
+
+@pytest.mark.parametrize("state", STATES)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_any_messages_in_any_state_raise_nothing(lab, seven, state, data):
+    bench, peer = in_state(lab, seven, state)
+    for _ in range(data.draw(st.integers(1, 4))):
+        parts = data.draw(st.lists(messages(seven), max_size=5))
+        body = b"".join(peer.codec.encode(0, [message])[4:] for message in parts)
+        peer.send_raw(body, to=data.draw(st.sampled_from([0, peer.remote])))
+        bench.advance(data.draw(st.sampled_from([0.0, 0.03, 2.0])))
+    bench.advance(2.0)
+    assert bench.channels <= 1
+    assert bench.endpoint.get_timer() is None or bench.endpoint.get_timer() >= bench.now
+
+
+def traffic(lab, publication):
+    """What an honest pair sends each other: (to the fetcher?, octets)."""
+    network = lab.Network()
+    network.record = []
+    source = network.host().seed(publication)
+    fetcher = network.host().leech(publication).connect(source)
+    network.run(lambda: fetcher.complete, seconds=10.0)
+    network.run_for(1.0)
+    return [(address == fetcher.address, octets) for _, _, address, octets in network.record]
+
+
+def mutate(octets, chance):
+    """One of the usual small damages."""
+    spoilt = bytearray(octets)
+    for _ in range(chance.randrange(1, 4)):
+        at = chance.randrange(4, max(5, len(spoilt)))
+        match chance.randrange(5):
+            case 0 if at < len(spoilt):
+                spoilt[at] ^= 1 << chance.randrange(8)
+            case 1 if at < len(spoilt):
+                spoilt[at] = chance.choice([0, 1, 0x7F, 0x80, 0xFF])
+            case 2:
+                del spoilt[at : at + chance.randrange(1, 20)]
+            case 3:
+                spoilt[at:at] = chance.randbytes(chance.randrange(1, 20))
+            case _:
+                spoilt = spoilt[:at] + spoilt[4:at]
+    return bytes(spoilt)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_traffic_raises_nothing_and_an_honest_peer_still_delivers(lab, seven, seed):
+    """Every datagram of a real exchange, damaged, from a peer with a channel; then the content comes from another."""
+    chance = random.Random(seed)
+    recorded = traffic(lab, seven)
+    bench = lab.Bench()
+    store = bench.leech(seven)
+    evil = lab.HandPeer(bench, seven, host=66, channel=66)
+    for to_fetcher, octets in recorded:
+        if not to_fetcher:
+            continue
+        if not bench.channels:
+            evil.channel += 1
+            evil.address = (f"192.0.2.{evil.channel % 250}", evil.channel)
+            evil.hello()
+            if answer := evil.take(Handshake):
+                evil.remote = answer[0].source_channel
+        for _ in range(10):
+            spoilt = mutate(octets, chance)
+            evil.send_raw(spoilt[4:], to=evil.remote)
+            bench.receive(bytes(4) + spoilt[4:], evil.address)
+    bench.mail.clear()
+    good = lab.HandPeer(bench, seven, host=251, channel=0x0C0C0C0C)
+    good.open(good.have_all())
+    fetch(bench, good, 20.0)
+    assert bytes(store.octets) == seven.content
+    assert all(event.address != good.address for event in bench.events(ChunkRefused))
+
+
+def test_garbage_on_channel_0_allocates_nothing(lab, seven):
+    """Issue 2: any datagram; channels and memory are counted."""
+    bench = lab.Bench()
+    bench.seed(seven)
+    chance = random.Random(1)
+    good = lab.options_of(seven.metadata()).encode()
+
+    def flood(count):
+        for number in range(count):
+            address = (f"10.{number % 200}.{number // 200 % 200}.1", 6778)
+            body = chance.randbytes(chance.randrange(80))
+            if number % 2:
+                cut = chance.randrange(len(good) - 4)
+                body = b"\0" + chance.randbytes(4) + good[:cut] + chance.randbytes(3)
+            bench.endpoint.receive_datagram(bytes(4) + body, address, bench.now)
+        bench.events()
+
+    flood(500)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    flood(5000)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert bench.channels == 0
+    assert bench.endpoint.datagrams_to_send(bench.now) == []
+    assert bench.endpoint.get_timer() is None
+    assert grown < 20_000
+
+
+def test_unread_events_do_not_fill_memory(lab, seven):
+    bench = lab.Bench()
+    bench.seed(seven)
+    for number in range(5000):
+        bench.endpoint.receive_datagram(b"junk" * 3, ("192.0.2.1", number), bench.now)
+    assert len(bench.events(DatagramDropped)) <= _limits.MAX_JUNK_EVENTS
+
+
+# Wrong content (sections 12.6.3 and 12.6.5)
+
+
+@pytest.mark.parametrize("size", [None, 7162], ids=["size detection", "size in the metadata"])
+@pytest.mark.parametrize("chunk", range(7))
+def test_a_wrong_chunk_bans_its_sender_and_the_content_completes_from_others(lab, seven, chunk, size):
+    bench = lab.Bench()
+    store = bench.leech(seven, content_size=size)
+    evil, good = lab.HandPeer(bench, seven, host=8, channel=8), lab.HandPeer(bench, seven, host=9, channel=9)
+    evil.open(evil.have_all())
+    good.open(good.have_all())
+    evil.serve(chunk, payload=bytes(len(seven.chunks[chunk])))
+    fetch(bench, good)
+    assert bytes(store.octets) == seven.content
+    refused = bench.events(ChunkRefused)
+    assert all(event.address == evil.address for event in refused)
+    if size is not None:
+        assert [event.chunk for event in refused] == [chunk]
+        assert not bench.endpoint.connect(seven.root, evil.address, bench.now)
+
+
+def test_many_peers_that_send_wrong_chunks_do_not_stop_the_one_that_does_not(lab):
+    publication = lab.Publication(lab.pattern(200 * 1024))
+    bench = lab.Bench()
+    store = bench.leech(publication)
+    evils = [lab.HandPeer(bench, publication, host=n, channel=n + 1) for n in range(20)]
+    good = lab.HandPeer(bench, publication, host=99, channel=99)
+    for evil in evils:
+        evil.open(evil.have_all())
+    good.open(good.have_all())
+    for _ in range(200):
+        good.serve_requests()
+        for evil in evils:
+            for request in evil.take(Request):
+                evil.serve(request.start, payload=b"\1" * 1024)
+        bench.advance(0.1)
+        if bench.endpoint.stats(publication.root).chunks_held == 200:
+            break
+    assert bytes(store.octets) == publication.content
+    assert good.address not in {event.address for event in bench.events(ChunkRefused)}
+
+
+def test_a_banned_address_cannot_complete_another_handshake(lab, seven):
+    """It opened several before it sent its wrong chunk."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    lives = [lab.HandPeer(bench, seven, channel=n + 1) for n in range(5)]
+    for life in lives:
+        life.hello()
+        life.remote = life.take()[0].source_channel
+    lives[0].send(lives[0].have_all())
+    lives[0].serve(0, payload=bytes(1024), peaks=False)
+    bench.events()
+    for life in lives[1:]:
+        life.send(life.have_all())
+    assert bench.channels == 0
+    assert bench.events(PeerConnected) == []
+
+
+# Lies about the size (section 5.6)
+
+
+def test_a_lie_about_the_number_of_chunks_stops_nothing_and_harms_no_honest_peer(lab, seven):
+    """ "8 chunks, and their one peak is the root": it folds to the root, and chunk 0 verifies under it."""
+    bench = lab.Bench()
+    store = bench.leech(seven)
+    liar, good = lab.HandPeer(bench, seven, host=8, channel=8), lab.HandPeer(bench, seven, host=9, channel=9)
+    liar.open(Have(0, 7))
+    liar.take()
+    uncles = [Integrity(*node) for node in seven.uncles(0)]
+    liar.send(Integrity(0, 7, seven.root), *uncles, liar.data(0))
+    good.open(good.have_all())
+    fetch(bench, good)
+    assert bytes(store.octets) == seven.content
+    assert good.address not in {event.address for event in bench.events(ChunkRefused)}
+
+
+@pytest.mark.parametrize("claim", [8, 16, 1024, 2**20, 2**26, 2**31])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_bogus_peaks_stop_nothing(lab, seven, claim, persistent):
+    """The root is the peak of every power of two. A liar that answers first, once or each time it is asked."""
+    bench = lab.Bench()
+    store = bench.leech(seven)
+    liar, good = lab.HandPeer(bench, seven, host=8, channel=8), lab.HandPeer(bench, seven, host=9, channel=9)
+    liar.open(Have(0, claim - 1))
+    good.open(good.have_all())
+    for step in range(400):
+        requests = liar.take(Request)
+        if persistent or not step:
+            for request in requests:
+                chunk = min(request.start, 6)
+                liar.send(
+                    Integrity(0, claim - 1, seven.root),
+                    *[Integrity(*node) for node in seven.uncles(chunk)],
+                    liar.data(chunk),
+                )
+        good.serve_requests()
+        bench.advance(0.05)
+    assert bytes(store.octets) == seven.content
+    assert good.address not in {event.address for event in bench.events(ChunkRefused)}
+
+
+def test_peaks_of_other_content_are_worth_nothing(lab, seven):
+    """Section 5.6.2: "MUST check the peak hashes against the root hash"."""
+    other = lab.Publication(bytes(9 * 1024))
+    bench = lab.Bench()
+    store = bench.leech(seven)
+    liar, good = lab.HandPeer(bench, seven, host=8, channel=8), lab.HandPeer(bench, seven, host=9, channel=9)
+    liar.open(Have(0, 8))
+    liar.take()
+    liar.send(*[Integrity(*node) for node in other.peaks()], Data(8, 8, 0, other.chunks[8]))
+    good.open(good.have_all())
+    fetch(bench, good)
+    assert bytes(store.octets) == seven.content
+    assert bench.events(SizeKnown) == [SizeKnown(seven.root, 7, 7162)]
+
+
+def test_an_inner_node_is_not_taken_for_a_chunk(lab):
+    """Section 5.1 hashes leaves and nodes alike: the 64 octets of two leaf hashes have the hash of their parent."""
+    publication = lab.Publication(lab.pattern(2 * 1024))
+    bench = lab.Bench()
+    store = bench.leech(publication)
+    liar, good = (
+        lab.HandPeer(bench, publication, host=8, channel=8),
+        lab.HandPeer(bench, publication, host=9, channel=9),
+    )
+    liar.open(Have(0, 0))
+    liar.take()
+    liar.send(Integrity(0, 0, publication.root), Data(0, 0, 0, publication.node(0, 0) + publication.node(1, 1)))
+    good.open(good.have_all())
+    fetch(bench, good)
+    assert bytes(store.octets) == publication.content
+    assert good.address not in {event.address for event in bench.events(ChunkRefused)}
+
+
+def test_hashes_without_chunks_keep_memory_bounded(lab, seven):
+    """Section 12.6.5, INTEGRITY.1."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.open()
+
+    def flood(start, count):
+        for at in range(start, start + count, 30):
+            peer.send(*[Integrity(n, n, bytes(32)) for n in range(at, at + 30)])
+
+    flood(0, 3000)
+    tracemalloc.start()
+    flood(3000, 60_000)
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 100_000
+
+
+# Absurd ranges
+
+
+@pytest.mark.parametrize(
+    "addressing", [ChunkAddressing.CHUNK32, ChunkAddressing.CHUNK64], ids=lambda addressing: addressing.name
+)
+@pytest.mark.parametrize("size", [None, 7162], ids=["size detection", "size in the metadata"])
+@pytest.mark.parametrize("picker", [None, Sequential], ids=["rarest", "sequential"])
+def test_absurd_ranges_do_no_harm(lab, seven, addressing, size, picker):
+    """0 to 2**32 - 1 and 2**64 - 1, single chunks at the end of the numbers, in HAVE, ACK, REQUEST and CANCEL."""
+    top = TOP32 if addressing is ChunkAddressing.CHUNK32 else TOP64
+    bench = lab.Bench()
+    store = bench.leech(seven, picker=picker, content_size=size, chunk_addressing=addressing)
+    metadata = seven.metadata(chunk_addressing=addressing)
+    peer = lab.HandPeer(bench, seven, metadata=metadata)
+    peer.open()
+    for start, end in ((0, top), (top, top), (7, top), (0, 0), (top - 1, top), (2**31, top), (0, top)):
+        peer.send(Have(start, end))
+        peer.send(Ack(start, end, TOP64))
+        peer.send(Request(start, end))
+        peer.send(Cancel(start, end))
+        bench.advance(0.1)
+    bench.mail.clear()
+    good = lab.HandPeer(bench, seven, host=77, channel=77, metadata=metadata)
+    good.open(good.have_all())
+    for _ in range(200):
+        for request in peer.take(Request):
+            if request.start < 7:
+                peer.serve(request.start)
+        good.serve_requests()
+        bench.advance(0.1)
+    assert bytes(store.octets) == seven.content
+
+
+def test_haves_of_single_chunks_by_the_hundred_thousand_keep_memory_and_time_bounded(lab, seven):
+    """Section 12.6.2."""
+    bench = lab.Bench()
+    store = bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.open()
+    tracemalloc.start()
+
+    def flood():
+        for at in range(10, 160_010, 320):
+            peer.send(*[Have(chunk, chunk) for chunk in range(at, at + 320, 2)], flush=False)
+        bench.flush()
+
+    spent = seconds_for(flood)
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 12_000_000
+    assert spent < 10.0
+    (channel,) = bench.endpoint._channels.values()
+    assert channel.peer_have.range_count <= _limits.MAX_HAVE_RANGES
+    good = lab.HandPeer(bench, seven, host=77, channel=77)
+    good.open(good.have_all())
+    fetch(bench, good)
+    assert bytes(store.octets) == seven.content
+
+
+def test_fragments_of_requests_and_cancels_keep_memory_and_time_bounded(lab):
+    """Section 12.6.6, REQUEST.1, and 12.6.7, CANCEL.1."""
+    publication = lab.Publication(lab.pattern(50_000 * 16), chunk_size=16)
+    bench = lab.Bench(cwnd=16)
+    bench.seed(publication)
+    peer = lab.HandPeer(bench, publication)
+    peer.open()
+
+    def flood():
+        for _ in range(2):
+            peer.send(Request(0, 49_999), flush=False)
+            for at in range(0, 50_000, 320):
+                peer.send(*[Cancel(chunk, chunk) for chunk in range(at, at + 320, 2)], flush=False)
+                peer.send(*[Request(chunk, chunk) for chunk in range(at, at + 320, 4)], flush=False)
+        bench.flush()
+
+    assert seconds_for(flood) < 5.0
+    (channel,) = bench.endpoint._channels.values()
+    assert len(channel.upload._queue) <= _limits.MAX_REQUEST_RANGES
+    assert channel.upload._wanted.range_count <= _limits.MAX_REQUEST_RANGES
+
+
+def test_acks_for_what_was_never_sent_do_no_harm(lab):
+    """Section 12.6.4, ACK.1: in fragments, in advance, with absurd samples."""
+    publication = lab.Publication(lab.pattern(2000 * 1024))
+    bench = lab.Bench(cwnd=64 * 1024)
+    bench.seed(publication)
+    peer = lab.HandPeer(bench, publication)
+    peer.open(*[Ack(chunk, chunk, TOP64) for chunk in range(0, 100, 2)])
+    assert bench.windows.made[0].acks == []
+    peer.send(Request(1000, 1999))
+    peer.send(*[Ack(chunk, chunk, 2**63) for chunk in range(1100, 1190, 2)])  # not sent yet
+    assert bench.windows.made[0].flight >= 0
+    for _ in range(100):
+        for data in peer.take(Data):
+            peer.send(Ack(data.start, data.start, 5), Ack(data.start, data.start, 5))
+        bench.advance(0.05)
+    assert bench.windows.made[0].flight == 0
+    assert bench.endpoint.stats(publication.root).peers[0].octets_sent >= 900 * 1024
+
+
+def test_an_ack_of_everything_at_once_does_no_harm(lab):
+    publication = lab.Publication(lab.pattern(2000 * 1024))
+    bench = lab.Bench(cwnd=64 * 1024)
+    bench.seed(publication)
+    peer = lab.HandPeer(bench, publication)
+    peer.open(Request(0, 1999))
+    peer.send(Ack(0, TOP32, 0))
+    (window,) = bench.windows.made
+    assert window.flight == 0
+    assert sum(acked for _, acked, _, _ in window.acks) == 64 * 1024
+    bench.advance(10.0)
+    assert len(peer.take(Data)) == 64
+
+
+def test_requests_without_acknowledgement_do_not_make_us_flood(lab):
+    """Section 8.15: the window, then timeouts that back off, then nothing."""
+    publication = lab.Publication(lab.pattern(2000 * 1024))
+    bench = lab.Bench(cwnd=20 * 1024)
+    bench.seed(publication)
+    peer = lab.HandPeer(bench, publication)
+    peer.open(Request(0, 1999))
+    bench.advance(170.0)
+    assert len(peer.take(Data)) < 20 * 12
+
+
+def test_news_of_single_chunks_is_cheap_however_large_the_content_is(lab, seven):
+    """A HAVE of no use must not cost a walk over all there is: 64 GiB here."""
+    bench = lab.Bench()
+    metadata = seven.metadata(content_size=2**26 * 1024)
+    bench.endpoint.add_swarm(metadata, store=lab.Store())
+    taker = lab.HandPeer(bench, seven, metadata=metadata)
+    taker.open(Have(0, 0))
+    taker.take()
+
+    def news():
+        for chunk in range(2, 402, 2):
+            taker.send(Have(chunk, chunk))
+
+    assert seconds_for(news) / 200 < 0.005
+
+
+def test_peers_that_offer_nothing_useful_are_cheap(lab, seven):
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    source = lab.HandPeer(bench, seven, host=200, channel=200)
+    source.open(Have(0, 5))
+    fetch(bench, source, 2.0)
+    for number in range(60):
+        lab.HandPeer(bench, seven, host=number, channel=number + 1).open(Have(0, 5))
+    assert seconds_for(lambda: bench.advance(10.0)) < 2.0
+    assert bench.timer_calls < 60 * 10 * 8
+
+
+# Threats named one by one in section 12.6
+
+
+def test_a_peer_that_claims_what_it_does_not_have_delays_little(lab, seven):
+    """HAVE.1: it never responds."""
+    bench = lab.Bench()
+    store = bench.leech(seven, content_size=7162)
+    liars = [lab.HandPeer(bench, seven, host=n, channel=n + 1) for n in range(5)]
+    for liar in liars:
+        liar.open(liar.have_all())
+    good = lab.HandPeer(bench, seven, host=99, channel=99)
+    good.open(good.have_all())
+    start = bench.now
+    while bytes(store.octets) != seven.content and bench.now < start + 30.0:
+        good.serve_requests()
+        bench.advance(0.05)
+    assert bench.now - start < 15.0
+
+
+def test_a_peer_that_unchokes_and_does_not_respond_is_a_slow_peer(lab, seven):
+    """UNCHOKE.2."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    liar, other = lab.HandPeer(bench, seven, host=1, channel=1), lab.HandPeer(bench, seven, host=2, channel=2)
+    liar.open(liar.have_all())
+    other.open(other.have_all())
+    asked = 0
+    for _ in range(600):
+        asked += len(liar.take(Request))
+        liar.send(Unchoke())
+        bench.advance(0.1)
+    assert asked < 40
+
+
+def test_choking_and_unchoking_without_end_is_cheap(lab, seven):
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    peer = lab.HandPeer(bench, seven)
+    peer.open(peer.have_all())
+    spent = seconds_for(lambda: [peer.send(*[Choke(), Unchoke()] * 300) for _ in range(50)])
+    assert spent < 5.0
+    assert bench.channels == 1
+
+
+def test_a_spoofed_request_sends_nothing_to_its_victim(lab, seven):
+    """Section 12.6.11: only who did the handshake gets DATA."""
+    bench = lab.Bench()
+    bench.seed(seven)
+    peer, victim = lab.HandPeer(bench, seven, host=1, channel=1), ("198.51.100.7", 6778)
+    peer.open()
+    peer.take()
+    for channel in (peer.remote, 0, 1):
+        bench.receive(peer.codec.encode(channel, [Request(0, 6)]), victim)
+    assert victim not in bench.mail
+    assert peer.raw() == []
+
+
+def test_a_little_junk_on_an_open_channel_is_reported_and_harms_nothing(lab, seven):
+    bench = lab.Bench()
+    store = bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.open(peer.have_all())
+    for _ in range(_limits.MAX_INVALID - 1):
+        peer.send_raw(b"\xfe" + bytes(50))
+    fetch(bench, peer)
+    assert bytes(store.octets) == seven.content
+    assert bench.events(DatagramDropped)
+
+
+# Stores that fail
+
+
+def test_a_store_that_fails_now_and_then_raises_nothing_out_of_the_endpoint(lab):
+    publication = lab.Publication(lab.pattern(100 * 1024))
+    network = lab.Network(loss=0.05)
+    source = network.host().seed(publication)
+    fetcher = network.host().leech(publication).connect(source)
+    chance = random.Random(2)
+    for _ in range(2000):
+        source.store.fail_reads = chance.random() < 0.3
+        network.run_for(0.05)
+        if fetcher.complete:
+            break
+    assert bytes(fetcher.store.octets) == publication.content
+    assert source.seen(StoreFailed)
+
+
+def test_a_store_that_cannot_write_leaves_everything_else_running(lab, seven):
+    other = lab.Publication(lab.pattern(5000))
+    network = lab.Network()
+    source = network.host()
+    source.seed(seven)
+    source.seed(other)
+    fetcher = network.host()
+    broken = fetcher.leech(seven).connect(source).store
+    broken.fail_writes = True
+    fetcher.leech(other).connect(source)
+    network.run(lambda: fetcher.complete, seconds=5.0)
+    assert [event.swarm_id for event in fetcher.seen(StoreFailed)] == [seven.root]
+    assert [event.swarm_id for event in fetcher.seen(SwarmComplete)] == [other.root]
+    network.run_for(100.0)
+
+
+def test_a_store_with_too_little_in_it_serves_what_it_has(lab, seven):
+    """The file was truncated behind our back."""
+    bench = lab.Bench()
+    store = bench.seed(seven)
+    del store.octets[3000:]
+    peer = lab.HandPeer(bench, seven)
+    peer.open(Request(0, 1))
+    assert {data.start for data in peer.take(Data)} == {0, 1}
+    peer.send(Request(5, 6))
+    assert peer.take(Data) == []
+    assert bench.events(StoreFailed)

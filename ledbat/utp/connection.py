@@ -239,12 +239,14 @@ class Connection:
             return SEQ_MASK + 1 - newly <= OLD_ACKS
         wnd_size = head[5]
         if newly or mask:
-            if recovery.on_ack(newly, mask, now):
-                difference = head[4]
-                if is_sample(difference):
-                    recovery.on_delay(difference)
-                    if recovery.timed_out and head[3]:
-                        recovery.on_trigger((head[3] - difference) & TIME_MASK, now)
+            difference = head[4]
+            sampled = is_sample(difference)
+            if recovery.resent and sampled and head[3]:
+                acked = recovery.on_ack(newly, mask, now, (head[3] - difference) & TIME_MASK)
+            else:
+                acked = recovery.on_ack(newly, mask, now)
+            if acked and sampled:
+                recovery.on_delay(difference)
         elif pure and wnd_size == outbound.wnd_size and recovery.sent:
             recovery.duplicate_ack()
         if wnd_size != outbound.wnd_size:
@@ -446,9 +448,9 @@ class Connection:
 
     def _next_deadline(self) -> float | None:
         if self.state is State.CONNECTED or self.state is State.SYN_RECV:
-            due = self._last_sent + KEEP_ALIVE
+            due = self._last_sent + KEEP_ALIVE if self.state is State.CONNECTED else self.close_due
             for other in (self.outbound.get_timer(), self.inbound.ack_due, self.close_due):
-                if other is not None and other < due:
+                if other is not None and (due is None or other < due):
                     due = other
             return due
         if self._syn_due is not None and self.close_due is not None:

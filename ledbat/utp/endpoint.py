@@ -308,6 +308,7 @@ class UtpEndpoint:
         identity = connection.identity
         self._connections.pop((identity.recv_id, identity.address), None)
         self._settled.discard(connection)
+        self._timers.drop(connection)
         connection.dirty = False
         self._dirty.pop(connection, None)
         self._forget(connection)

@@ -58,7 +58,7 @@ class MtuSearch:
                 return None
             self._again = None
             self._restart()
-        if self._size - self.datagram < CLOSE_ENOUGH:
+        if self._high - self.datagram < CLOSE_ENOUGH:
             self._again = now + SEARCH_AGAIN
             return None
         return self._size
@@ -79,8 +79,7 @@ class MtuSearch:
 
     def _next(self) -> None:
         self._tries = 0
-        high = self._high
-        self._size = high if high - self.datagram < CLOSE_ENOUGH else (self.datagram + high + 1) // 2
+        self._size = (self.datagram + self._high + 1) // 2
 
     def too_large(self, datagram: int, now: float) -> None:
         """The network said so (an ICMP message): no datagram above `datagram` octets gets through."""

@@ -7,7 +7,7 @@ before the timeout would. Per packet only the books are kept; everything else ha
 
 from typing import TypeAlias
 
-from ledbat.rtt import RttEstimator
+from ledbat.rtt import GRANULARITY, RttEstimator
 from ledbat.utp.limits import (
     FIRST_TIMEOUT,
     GIVE_UP,
@@ -38,6 +38,7 @@ class Recovery:
     """
 
     __slots__ = (
+        "_answered",
         "_dup_acks",
         "_progress",
         "_rack_rtt",
@@ -107,6 +108,7 @@ class Recovery:
         self.retransmissions = 0  # packets, for the statistics
         self.spurious = 0  # timeouts taken back, for the statistics
         self._dup_acks = 0
+        self._answered: int | None = None
         self._rack_sent = -1.0  # when the last sent of the packets that arrived was sent
         self._rack_rtt = 0.0
         self._reordering = False
@@ -125,11 +127,6 @@ class Recovery:
         srtt = self.estimator.srtt
         base = FIRST_TIMEOUT if srtt is None else max(srtt + 4 * self.estimator.rttvar, MIN_TIMEOUT)
         return min(base * (1 << self.backoff), MAX_TIMEOUT)
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether something that a timeout gave up is still outstanding."""
-        return self._rto_recover is not None
 
     @property
     def count(self) -> int:
@@ -193,12 +190,15 @@ class Recovery:
 
     # Acknowledgements, per datagram
 
-    def on_ack(self, newly: int, mask: int, now: float) -> int:
+    def on_ack(self, newly: int, mask: int, now: float, answered: int | None = None) -> int:
         """Packets `una` to `una` + `newly` - 1 are acknowledged, and selectively those of `mask`; returns octets.
 
-        Bit i of `mask` stands for the packet after the next one missing: una + 1 + i with the new `una`.
+        Bit i of `mask` stands for the packet after the next one missing: una + 1 + i with the new `una`. `answered`
+        tells when the packet left that the peer answered, in microseconds modulo 2^32; it is asked for only while
+        `resent` is not 0.
         """
         before = self.acked
+        self._answered = answered
         if newly:
             if self.sacked or self.lost or self.resent:
                 self._advance_marked(newly, now)
@@ -210,6 +210,8 @@ class Recovery:
             mask = (mask << 1) & ((1 << self.count) - 1) & ~self.sacked
             if mask:
                 self._selective(mask, now)
+        if self._rto_recover is not None and self.acked != before:
+            self._after_timeout(now)
         return self.acked - before
 
     def duplicate_ack(self) -> None:
@@ -286,8 +288,8 @@ class Recovery:
             self._rtt = rtt
             if self.min_rtt is None or rtt < self.min_rtt:
                 self.min_rtt = rtt
-        elif self.min_rtt is None or rtt < self.min_rtt:
-            # No answer to the last transmission comes so soon: an earlier one arrived, and was given up too early.
+        elif self.min_rtt is None or rtt < self.min_rtt or self._left_before(sent_at):
+            # Not the last transmission arrived but an earlier one, which was given up too early.
             self._reordering = True
             self._reorder_steps += 1
             return
@@ -305,19 +307,22 @@ class Recovery:
         if entry[2] > 1 and entry[0] and self.min_rtt is not None and now - entry[1] >= self.min_rtt:
             self._reduce(entry[0], entry[1], now)
 
-    def on_trigger(self, sent_us: int, now: float) -> None:
-        """While `timed_out`, and after `on_ack` said that there is news: when the packet that the peer answered left.
+    def _after_timeout(self, now: float) -> None:
+        """What left before the timeout and was answered after it had not been lost: the timeout was spurious.
 
-        What left before the timeout and was answered after it had not been lost: the timeout was spurious. This is the
-        Eifel detection (RFC 3522) with uTP's timestamps; `sent_us` is in microseconds modulo 2^32.
+        This is the Eifel detection (RFC 3522) with uTP's timestamps.
         """
         recover = self._rto_recover
-        if recover is None:
-            return
-        if 0 < (int(self._rto_at * 1e6) - sent_us) & TIME_MASK < HALF_TIME:
+        assert recover is not None
+        if self._left_before(self._rto_at):
             self._undo(now)
         elif (recover - self.una) & SEQ_MASK == 0 or (recover - self.una) & SEQ_MASK > self.count:
             self._rto_recover = None  # all of it is acknowledged, one way or another
+
+    def _left_before(self, then: float) -> bool:
+        """Whether the peer answered a packet that left before `then`; False if it does not tell."""
+        answered = self._answered
+        return answered is not None and 0 < (int(then * 1e6) - answered) & TIME_MASK < HALF_TIME
 
     def _undo(self, now: float) -> None:
         """Take the timeout back: nothing waits to be sent again, and there is no back-off."""
@@ -377,7 +382,7 @@ class Recovery:
     def _overtaken(self, candidates: int, now: float) -> int:
         """RACK (RFC 8985 section 6.2): those of `candidates` sent long enough before one that arrived."""
         reordering = self._reorder_steps * (self.min_rtt or 0.0) / REORDER_WINDOW
-        window = self._rack_rtt + min(reordering, self.estimator.srtt or 0.0)
+        window = self._rack_rtt + max(min(reordering, self.estimator.srtt or 0.0), GRANULARITY)
         lost = 0
         for i in bits(candidates):
             sent_at = self.sent[(self.una + i) & SEQ_MASK][1]

@@ -4,7 +4,6 @@ from heapq import heapify, heappop, heappush
 
 from ledbat.utp.connection import Connection
 
-
 MAX_DEAD = 64
 """Entries of connections that are gone that may stand in the heap, however small it is."""
 
@@ -16,28 +15,31 @@ class TimerHeap:
     not touch the heap for every packet.
     """
 
-    __slots__ = ("_dropped", "_heap", "_serial")
+    __slots__ = ("_dead", "_heap", "_serial")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Connection]] = []
         self._serial = 0
-        self._dropped = 0
+        self._dead = 0  # entries that say nothing any more
 
     def arm(self, item: Connection) -> None:
         """Take note of the item's deadline as it is now."""
         deadline = item.deadline
         if deadline is not None and (item.armed is None or deadline < item.armed):
+            self.drop(item)
             self._push(item, deadline)
 
     def drop(self, item: Connection) -> None:
         """Forget the item. What is dead in the heap is cleared out before it is the greater part of it."""
-        if item.armed is not None:
-            item.armed = None
-            self._dropped += 1
-            if self._dropped > MAX_DEAD and 2 * self._dropped > len(self._heap):
-                self._heap = [entry for entry in self._heap if entry[2].armed == entry[0]]
-                heapify(self._heap)
-                self._dropped = 0
+        if item.armed is None:
+            return
+        item.armed = None
+        self._dead += 1
+        heap = self._heap
+        if self._dead > MAX_DEAD and 2 * self._dead > len(heap):
+            heap[:] = [entry for entry in heap if entry[2].armed == entry[0]]
+            heapify(heap)
+            self._dead = 0
 
     def next(self) -> float | None:
         """The earliest deadline held; never later than the earliest there is."""
@@ -50,7 +52,8 @@ class TimerHeap:
         while heap and heap[0][0] <= now:
             armed, _, item = heappop(heap)
             if item.armed != armed:
-                continue  # superseded by an earlier entry
+                self._dead -= 1
+                continue
             item.armed = None
             deadline = item.deadline
             if deadline is None:

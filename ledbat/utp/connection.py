@@ -1,11 +1,8 @@
 """One uTP connection (BEP 29): its states, and what a packet does in each of them."""
 
-import enum
 from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
-
-import attrs
 
 from ledbat.errors import DecodeError, StateError
 from ledbat.utp.events import Closed, Connected, EofReceived, Event, Finished, Incoming, Readable, Reason, Writable
@@ -34,36 +31,9 @@ from ledbat.utp.packet import (
     skip_extensions,
 )
 from ledbat.utp.ports import Address, Datagram
-
-Head: TypeAlias = tuple[int, int, int, int, int, int, int, int]
-"""The fields of HEADER."""
-Buffer: TypeAlias = bytes | bytearray | memoryview
+from ledbat.utp.states import Buffer, Head, Identity, State, clock
 
 _pack = HEADER.pack
-
-
-class State(enum.Enum):
-    """The BEP's states, and what follows them."""
-
-    SYN_SENT = enum.auto()
-    SYN_RECV = enum.auto()
-    CONNECTED = enum.auto()
-    LINGERING = enum.auto()
-    """Both directions are finished; a FIN that comes again is acknowledged again."""
-    CLOSED = enum.auto()
-
-
-@attrs.frozen
-class Identity:
-    """What tells a connection from others."""
-
-    number: int
-    """What the application knows it by."""
-    address: Address
-    recv_id: int
-    """The connection_id of packets from the peer."""
-    send_id: int
-    """The connection_id of packets to the peer, the SYN apart."""
 
 
 class Connection:
@@ -366,7 +336,7 @@ class Connection:
         fields = (self._syn_seq, 0)
         syn = PacketType.SYN << 4 | VERSION
         wnd_size = self.inbound.wnd_size()
-        out.append((_pack(syn, 0, self.identity.recv_id, _clock(now), 0, wnd_size, *fields), self.address))
+        out.append((_pack(syn, 0, self.identity.recv_id, clock(now), 0, wnd_size, *fields), self.address))
         self._syn_due = now + FIRST_TIMEOUT * (1 << self._syn_tries)
         self._syn_tries += 1
         self._last_sent = now
@@ -381,7 +351,7 @@ class Connection:
         if self.state is State.CONNECTED or self._announced:
             fields = (
                 self.identity.send_id,
-                _clock(now),
+                clock(now),
                 inbound.reply,
                 inbound.wnd_size(),
                 inbound.queue.ack_nr,
@@ -433,7 +403,7 @@ class Connection:
             kind << 4 | VERSION,
             extension,
             self.identity.send_id,
-            _clock(now),
+            clock(now),
             inbound.reply,
             inbound.wnd_size(),
             self.outbound.recovery.next_seq,
@@ -479,11 +449,6 @@ class Connection:
             return self.reset(Reason.TIMEOUT, now)
         self.expire()
         return None
-
-
-def _clock(now: float) -> int:
-    """timestamp_microseconds; never 0, which some take for "no timestamp"."""
-    return int(now * 1e6) & TIME_MASK or 1
 
 
 _Action: TypeAlias = Callable[[Connection, Head, int, int, Buffer, float], str | None]

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from ledbat.errors import ParameterError, StateError
 from ledbat.plusplus import LedbatPlusPlus
 from ledbat.utp._timers import TimerHeap
-from ledbat.utp.connection import Buffer, Connection, Head, Identity, State
+from ledbat.utp.connection import Connection
 from ledbat.utp.events import DatagramDropped, Event, Reason
 from ledbat.utp.inbound import Inbound
 from ledbat.utp.limits import (
@@ -34,6 +34,7 @@ from ledbat.utp.outbound import Outbound
 from ledbat.utp.packet import HEADER, HEADER_SIZE, SEQ_MASK, VERSION, PacketType
 from ledbat.utp.ports import Address, CongestionController, ControllerFactory, Datagram, ReceiveWindowFactory
 from ledbat.utp.resets import ResetPolicy
+from ledbat.utp.states import Buffer, Head, Identity, State
 from ledbat.utp.stats import ConnectionStats
 
 _KINDS = {kind << 4 | VERSION: kind for kind in PacketType}

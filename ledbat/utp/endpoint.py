@@ -98,6 +98,7 @@ class UtpEndpoint:
         self._connections: dict[tuple[int, Address], Connection] = {}
         self._numbers: dict[int, Connection] = {}
         self._half_open: dict[Connection, None] = {}
+        self._dialled: set[Connection] = set()
         self._settled: set[Connection] = set()
         self._next_number = 1
         self._dirty: dict[Connection, None] = {}
@@ -123,6 +124,7 @@ class UtpEndpoint:
             raise StateError(f"no connection ID is free for {address!r}")
         connection = self._make(address, recv_id, send_id, 0, now)
         connection.connect(now)
+        self._dialled.add(connection)
         self._soil(connection)
         return connection.identity.number
 
@@ -286,7 +288,7 @@ class UtpEndpoint:
             self._drop(address, "SYN while nothing is accepted")
             self._answer_with_reset(head, address, now)
             return
-        if len(self._connections) - len(self._half_open) >= self._max_connections:
+        if len(self._connections) - len(self._half_open) - len(self._dialled) >= self._max_connections:
             self._drop(address, "SYN while every connection is taken")
             return
         if len(self._half_open) >= MAX_HALF_OPEN:
@@ -308,6 +310,7 @@ class UtpEndpoint:
             return
         identity = connection.identity
         self._connections.pop((identity.recv_id, identity.address), None)
+        self._dialled.discard(connection)
         self._settled.discard(connection)
         self._timers.drop(connection)
         connection.dirty = False

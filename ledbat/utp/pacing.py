@@ -45,7 +45,7 @@ class Pacer:
             self._tokens = min(burst, self._tokens + max(now - self._at, 0.0) * rate)
         self._at = now
         if self._tokens >= packet - 1:  # less one, since time is not exact
-            return max(int(self._tokens), packet)
+            return int(self._tokens) + 1
         self._wait()
         return 0
 

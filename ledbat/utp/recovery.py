@@ -260,7 +260,17 @@ class Recovery:
         self.sacked >>= newly
         self.lost >>= newly
         self.resent >>= newly
+        if self.sacked & 1:
+            self._renege()
         self._look_for_probe()
+
+    def _renege(self) -> None:
+        """The peer no longer has what it said it had, or lied: believe none of its selective acknowledgements."""
+        for i in bits(self.sacked):
+            octets = self.sent[(self.una + i) & SEQ_MASK][0]
+            self.pipe += octets
+            self.outstanding += octets
+        self.sacked = 0
 
     def _selective(self, mask: int, now: float) -> None:
         for i in bits(mask):

@@ -343,3 +343,13 @@ def _answering(host: Host, data: bytes) -> Callable[[Any], None]:
             host.send(event.connection, data, finish=True)
 
     return on_event
+
+
+def test_a_peer_that_takes_a_selective_ack_back_is_sent_the_packet_again() -> None:
+    """RFC 2018 section 8: what was acknowledged selectively is kept until it is acknowledged in order."""
+    wire, id_, number, packets, _ = _wire(3)
+    base = packets[0].seq_nr
+    _sack(wire, id_, base - 1, 0b1)
+    wire.give(STATE, id_, 9000, base)
+    assert wire.endpoint.stats(number).flight == 2
+    assert {packet.seq_nr for packet in wire.after(1.5)} >= {base + 1}

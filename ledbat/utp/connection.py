@@ -145,6 +145,7 @@ class Connection:
     def shutdown(self) -> None:
         """Finish the sending direction after what is queued."""
         self.outbound.shut = True
+        self._wants_room = False
 
     def close(self, now: float) -> None:
         """Finish the sending direction, and want nothing more from the other."""

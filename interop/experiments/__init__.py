@@ -29,7 +29,7 @@ _ALL = (
     Gate("E5", "route-change", "the path becomes longer or shorter", _path.route_change, 6),
     Gate("E6", "skew", "the receiver's clock runs fast or slow", _alone.skew, 8),
     Gate("E6b", "offset", "the receiver's clock is anywhere, and wraps", _alone.offset, 3),
-    Gate("E6c", "jitter", "jitter on the path, with and without skew", _shared.jitter, 48),
+    Gate("E6c", "jitter", "jitter on the path, with and without skew", _shared.jitter, 38),
     Gate("E7", "loss", "random loss", _path.random_loss, 45),
     Gate("E8", "codel", "active queue management against Reno", _shared.codel, 3),
     Gate("E9", "short-flows", "how long short TCP transfers take", _shared.short_flows, 6),

@@ -4,11 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from interop.experiments._flow import MSS, Controller
-from ledbat import Ledbat
-from ledbat.cubic import Cubic
-from ledbat.plusplus import LedbatPlusPlus
-from ledbat.reno import NewReno
-from ledbat.slowing import SlowingLedbat
+from ledbat import Cubic, Ledbat, LedbatPlusPlus, NewReno, SlowingLedbat
 
 CONTROLLERS: Mapping[str, Callable[[], Controller]] = MappingProxyType(
     {

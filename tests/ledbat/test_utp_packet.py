@@ -22,7 +22,7 @@ from ledbat.utp.packet import (
     skip_extensions,
 )
 
-_CAPTURES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "captures"
+_CAPTURES = Path(__file__).resolve().parents[1] / "data" / "captures"
 _U16 = st.integers(0, 0xFFFF)
 _U32 = st.integers(0, 0xFFFFFFFF)
 _PACKETS = st.builds(

@@ -9,7 +9,7 @@ from utp_wire import PEER, Wire, spy
 
 from ledbat.utp import EofReceived, Incoming, Packet, PacketType, Readable, decode
 
-CAPTURES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "captures"
+CAPTURES = Path(__file__).resolve().parents[1] / "data" / "captures"
 
 
 def test_u1_the_initiator_sends_the_syn_with_its_receive_id_and_everything_later_with_that_plus_1() -> None:

@@ -9,8 +9,8 @@ class AnchoredBase(BaseDelay):
     A round-trip time is measured with one clock, so its excess over the smallest one is the queue on both ways, however
     the clocks of the two ends drift. When the excess is within `margin_us` microseconds there is no queue, and the
     one-way delay seen with it is the base. At any other time the queue on this way is at most the excess: a base below
-    one-way delay - excess is out of date and is lifted to that. A smaller delay lowers the base at once. An anchor older
-    than the history no longer counts: then the base is the minimum of the history, as in BaseDelay.
+    one-way delay - excess is out of date and is lifted to that. A smaller delay lowers the base at once. An anchor that
+    is older than the history no longer counts: then the base is the minimum of the history, as in BaseDelay.
     """
 
     __slots__ = ("_anchor", "_anchored_at", "_before", "_excess_us", "_history", "_least", "_margin_us")

@@ -98,8 +98,8 @@ def congested_way_back(*, quick: bool = False, note: Note = _silent) -> Result:
 def _way_back(label: str, used: float) -> Metric:
     why = (
         "the figure that the bar is made of, libutp's, is of another path. On this one the round trip is of 550 ms, "
-        "which wants 480 packets in flight, and a third of a packet per round trip (GAIN by the base RTT of 50 ms) does "
-        "not get there in 120 s: a growth too slow, not a collapse; LEDBAT++ on round-trip times has 0.01"
+        "which wants 480 packets in flight, and a third of a packet per round trip (GAIN by the base RTT of 50 ms) "
+        "does not get there in 120 s: a growth too slow, not a collapse; LEDBAT++ on round-trip times has 0.01"
     )
     return Metric(f"{label}: utilisation", used, low=0.9 * LIBUTP_CONGESTED_ACKS, accepted=(0.25, None), why=why)
 

@@ -125,7 +125,7 @@ class Connection:
         outbound = self.outbound
         if outbound.shut or self.state in (State.LINGERING, State.CLOSED):
             raise StateError("the connection takes nothing more to send")
-        room = max(self._send_buffer - outbound.queue.size - outbound.recovery.outstanding, 0)
+        room = max(self._send_buffer - outbound.queue.size - outbound.recovery.held, 0)
         length = len(data)
         if length > room:
             self._wants_room = True
@@ -374,7 +374,7 @@ class Connection:
     def _after_flush(self, now: float) -> None:
         outbound = self.outbound
         if self._wants_room:
-            waiting = outbound.queue.size + outbound.recovery.outstanding
+            waiting = outbound.queue.size + outbound.recovery.held
             if waiting <= self._send_buffer // 2:
                 self._wants_room = False
                 self._events.append(Writable(self.identity.number))
@@ -435,7 +435,7 @@ class Connection:
         if self.state is State.CONNECTED or self.state is State.SYN_RECV:
             if not self.outbound.handle_timer(now):
                 return self.reset(Reason.TIMEOUT, now)
-            if self.state is State.CONNECTED and now - self._last_sent >= KEEP_ALIVE:
+            if self.state is State.CONNECTED and self._last_sent + KEEP_ALIVE <= now:
                 return self._keep_alive(now)
         return None
 

@@ -7,7 +7,7 @@ before the timeout would. Per packet only the books are kept; everything else ha
 
 from typing import TypeAlias
 
-from ledbat.rtt import GRANULARITY, RttEstimator
+from ledbat.rtt import RttEstimator
 from ledbat.utp.limits import (
     FIRST_TIMEOUT,
     GIVE_UP,
@@ -17,16 +17,12 @@ from ledbat.utp.limits import (
     PEER_ACK_DELAY,
 )
 from ledbat.utp.mtu import BLACK_HOLE, MtuSearch
-from ledbat.utp.packet import HALF_TIME, SEQ_MASK, TIME_MASK, bits
+from ledbat.utp.packet import SEQ_MASK, bits
 from ledbat.utp.ports import CongestionController, TimeoutUndo
+from ledbat.utp.rack import DUPLICATE_ACKS, Rack, passed_over
 
-DUPLICATE_ACKS = 3
-"""Packets acknowledged past one after which it is lost."""
 REPORTED = 32
 """Packets from the oldest missing one on of whose arrival any peer tells: libutp tells of no more."""
-REORDER_WINDOW = 4
-"""A packet is lost when one sent this part of the least RTT later arrived (RFC 8985 section 6.2: a quarter)."""
-
 Sent: TypeAlias = tuple[int, float, int, int, bytes | memoryview]
 """Octets, when last sent, how often sent, type of packet, payload."""
 
@@ -38,30 +34,25 @@ class Recovery:
     """
 
     __slots__ = (
-        "_answered",
         "_dup_acks",
         "_progress",
-        "_rack_rtt",
-        "_rack_sent",
         "_reduced_at",
-        "_reorder_steps",
-        "_reordering",
         "_rto_at",
         "_rto_recover",
-        "_rtt",
         "_tail_probe",
         "acked",
         "backoff",
         "controller",
         "delays",
         "estimator",
+        "held",
         "lost",
-        "min_rtt",
         "mtu",
         "next_seq",
         "outstanding",
         "pipe",
         "probe_due",
+        "rack",
         "reorder_due",
         "resent",
         "retransmissions",
@@ -80,8 +71,10 @@ class Recovery:
     """The BEP's seq_nr: that of the next packet."""
     outstanding: int
     """Octets that are neither acknowledged nor selectively acknowledged: what the peer's window has to hold."""
+    held: int
+    """Octets of everything in `sent`: what is kept in case the peer loses it after all."""
     pipe: int
-    """The same without those that are taken for lost: the BEP's cur_window."""
+    """`outstanding` without those that are taken for lost: the BEP's cur_window."""
     sacked: int
     """Packets that arrived ahead of a missing one."""
     lost: int
@@ -95,12 +88,11 @@ class Recovery:
         self.estimator = RttEstimator()
         self.sent = {}
         self.una = self.next_seq = seq_nr
-        self.outstanding = self.pipe = 0
+        self.outstanding = self.pipe = self.held = 0
         self.sacked = self.lost = self.resent = 0
         self.acked = 0  # octets acknowledged since the last settle
         self.delays: list[int] = []  # delay samples since then
-        self._rtt: float | None = None  # the last round-trip time measured since then
-        self.min_rtt: float | None = None
+        self.rack = Rack()
         self.backoff = 0
         self.timeout_due: float | None = None
         self.probe_due: float | None = None
@@ -108,11 +100,6 @@ class Recovery:
         self.retransmissions = 0  # packets, for the statistics
         self.spurious = 0  # timeouts taken back, for the statistics
         self._dup_acks = 0
-        self._answered: int | None = None
-        self._rack_sent = -1.0  # when the last sent of the packets that arrived was sent
-        self._rack_rtt = 0.0
-        self._reordering = False
-        self._reorder_steps = 1
         self._reduced_at = -1.0  # packets sent before then were lost in a window that has been reduced for it
         self._tail_probe: int | None = None  # the sequence number that a tail-loss probe repeated
         self._rto_recover: int | None = None  # next_seq at the timeout, until everything before it is acknowledged
@@ -146,7 +133,7 @@ class Recovery:
     def first_sample(self, rtt: float) -> None:
         """The round-trip time of the handshake."""
         self.estimator.update(rtt)
-        self.min_rtt = rtt
+        self.rack.min_rtt = rtt
 
     # Sending
 
@@ -154,6 +141,7 @@ class Recovery:
         """New packets of `octets` altogether are in `sent`, and `next_seq` is behind them."""
         self.pipe += octets
         self.outstanding += octets
+        self.held += octets
         if octets:
             self.controller.on_sent(sent=octets, now=now)
         if self.timeout_due is None:
@@ -198,7 +186,7 @@ class Recovery:
         `resent` is not 0.
         """
         before = self.acked
-        self._answered = answered
+        self.rack.answered = answered
         if newly:
             if self.sacked or self.lost or self.resent:
                 self._advance_marked(newly, now)
@@ -234,8 +222,9 @@ class Recovery:
         self.acked += acked
         self.pipe -= acked
         self.outstanding -= acked
+        self.held -= acked
         assert entry is not None
-        self._arrived(entry, now)
+        self.rack.arrived(entry[1], entry[2], now)
         self._look_for_probe()
 
     def _advance_marked(self, newly: int, now: float) -> None:
@@ -246,14 +235,15 @@ class Recovery:
         for i in range(newly):
             seq_nr = (una + i) & SEQ_MASK
             entry = sent.pop(seq_nr)
+            self.held -= entry[0]
             bit = 1 << i
             if self.sacked & bit:
                 continue
             self._count(entry, self.lost & bit)
             if not ambiguous or entry[2] > 1:
-                self._arrived(entry, now)
+                self.rack.arrived(entry[1], entry[2], now)
             if i == 0 and self.sacked and not self.resent & 1:
-                self._reordering = True  # the hole was filled by what we sent only once
+                self.rack.reordering = True  # the hole was filled by what we sent only once
             if seq_nr == self._tail_probe:
                 self._tail_probe_acked(entry, now)
         self.una = (una + newly) & SEQ_MASK
@@ -276,7 +266,7 @@ class Recovery:
         for i in bits(mask):
             entry = self.sent[(self.una + i) & SEQ_MASK]
             self._count(entry, self.lost >> i & 1)
-            self._arrived(entry, now)
+            self.rack.arrived(entry[1], entry[2], now)
         self.sacked |= mask
         self.lost &= ~mask
         probe = self.mtu.probe_seq
@@ -290,23 +280,6 @@ class Recovery:
         if not was_lost:
             self.pipe -= octets
 
-    def _arrived(self, entry: Sent, now: float) -> None:
-        """RTT by Karn's algorithm, and RACK's clock."""
-        sent_at = entry[1]
-        rtt = now - sent_at
-        if entry[2] == 1:
-            self._rtt = rtt
-            if self.min_rtt is None or rtt < self.min_rtt:
-                self.min_rtt = rtt
-        elif self.min_rtt is None or rtt < self.min_rtt or self._left_before(sent_at):
-            # Not the last transmission arrived but an earlier one, which was given up too early.
-            self._reordering = True
-            self._reorder_steps += 1
-            return
-        if sent_at >= self._rack_sent:
-            self._rack_sent = sent_at
-            self._rack_rtt = rtt
-
     def _look_for_probe(self) -> None:
         probe = self.mtu.probe_seq
         if probe is not None and probe not in self.sent:
@@ -314,7 +287,8 @@ class Recovery:
 
     def _tail_probe_acked(self, entry: Sent, now: float) -> None:
         """The probe repaired a loss that nothing else has told the controller of (RFC 8985 section 7.4)."""
-        if entry[2] > 1 and entry[0] and self.min_rtt is not None and now - entry[1] >= self.min_rtt:
+        min_rtt = self.rack.min_rtt
+        if entry[2] > 1 and entry[0] and min_rtt is not None and now - entry[1] >= min_rtt:
             self._reduce(entry[0], entry[1], now)
 
     def _after_timeout(self, now: float) -> None:
@@ -324,15 +298,10 @@ class Recovery:
         """
         recover = self._rto_recover
         assert recover is not None
-        if self._left_before(self._rto_at):
+        if self.rack.left_before(self._rto_at):
             self._undo(now)
         elif (recover - self.una) & SEQ_MASK == 0 or (recover - self.una) & SEQ_MASK > self.count:
             self._rto_recover = None  # all of it is acknowledged, one way or another
-
-    def _left_before(self, then: float) -> bool:
-        """Whether the peer answered a packet that left before `then`; False if it does not tell."""
-        answered = self._answered
-        return answered is not None and 0 < (int(then * 1e6) - answered) & TIME_MASK < HALF_TIME
 
     def _undo(self, now: float) -> None:
         """Take the timeout back: nothing waits to be sent again, and there is no back-off."""
@@ -349,11 +318,11 @@ class Recovery:
 
     def settle(self, now: float) -> None:
         """Tell the controller what the batch acknowledged, find losses, wind the timers up."""
-        acked, rtt = self.acked, self._rtt
+        acked, rtt = self.acked, self.rack.rtt
         if acked or rtt is not None:
             if rtt is not None:
                 self.estimator.update(rtt)
-                self._rtt = None
+                self.rack.rtt = None
             self.backoff = 0
             delays, self.delays = self.delays, []
             self.acked = 0
@@ -376,12 +345,8 @@ class Recovery:
         if not sacked:
             if self._dup_acks >= DUPLICATE_ACKS and self.sent and not self.resent & 1:
                 newly = 1
-        elif not self._reordering:
-            third = sacked
-            for _ in range(DUPLICATE_ACKS - 1):
-                third &= ~(1 << (third.bit_length() - 1)) if third else 0
-            if third:
-                newly = ((1 << (third.bit_length() - 1)) - 1) & ~(sacked | self.lost | self.resent)
+        elif not self.rack.reordering:
+            newly = passed_over(sacked) & ~(sacked | self.lost | self.resent)
         known = min(max(sacked.bit_length() - 1, REPORTED), self.count)
         newly |= self._overtaken(((1 << known) - 1) & ~(sacked | self.lost | newly), now)
         newly &= ~self.lost
@@ -391,14 +356,12 @@ class Recovery:
 
     def _overtaken(self, candidates: int, now: float) -> int:
         """RACK (RFC 8985 section 6.2): those of `candidates` sent long enough before one that arrived."""
-        reordering = self._reorder_steps * (self.min_rtt or 0.0) / REORDER_WINDOW
-        window = self._rack_rtt + max(min(reordering, self.estimator.srtt or 0.0), GRANULARITY)
+        lost_at, srtt = self.rack.lost_at, self.estimator.srtt or 0.0
         lost = 0
         for i in bits(candidates):
-            sent_at = self.sent[(self.una + i) & SEQ_MASK][1]
-            if sent_at > self._rack_sent:
+            due = lost_at(self.sent[(self.una + i) & SEQ_MASK][1], srtt)
+            if due is None:
                 continue
-            due = sent_at + window
             if due <= now:
                 lost |= 1 << i
             elif self.reorder_due is None or due < self.reorder_due:

@@ -43,7 +43,7 @@ class ConnectionStats:
             address=connection.address,
             state=connection.state.name,
             srtt=recovery.estimator.srtt,
-            min_rtt=recovery.min_rtt,
+            min_rtt=recovery.rack.min_rtt,
             timeout=recovery.timeout,
             cwnd=outbound.controller.cwnd,
             flight=recovery.pipe,

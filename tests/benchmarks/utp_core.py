@@ -14,8 +14,8 @@ from typing import Any
 
 from ledbat.utp import Connected, Datagram, Incoming, Readable, UtpEndpoint, Writable
 
-BATCH = 64
-"""Datagrams that an endpoint takes in before it is asked for its own, as `interop.udp` does."""
+BATCHES = {"batches of 64": 64, "batches of 8": 8, "one by one": 1}
+"""Datagrams that an endpoint takes in before it is asked for its own; `interop.udp` drains up to 64."""
 STEP = 0.0001
 """Seconds of virtual time in each direction: a path of 0.2 ms."""
 CHUNK = 65_536
@@ -43,7 +43,7 @@ def joined(datagram: Datagram) -> bytes:
     return datagram if isinstance(datagram, bytes) else b"".join(datagram)
 
 
-def transfer(octets: int, options: dict[str, Any]) -> tuple[int, int]:
+def transfer(octets: int, options: dict[str, Any], size: int) -> tuple[int, int]:
     """Send so many octets from one endpoint to another; returns how many datagrams each of them sent."""
     source = UtpEndpoint(random_bytes=random.Random(1).randbytes, **options)
     sink = UtpEndpoint(random_bytes=random.Random(2).randbytes, **options)
@@ -57,8 +57,8 @@ def transfer(octets: int, options: dict[str, Any]) -> tuple[int, int]:
         batch = source.datagrams_to_send(now)
         sent += len(batch)
         now += STEP
-        for start in range(0, max(len(batch), 1), BATCH):
-            for datagram, _ in batch[start : start + BATCH]:
+        for start in range(0, max(len(batch), 1), size):
+            for datagram, _ in batch[start : start + size]:
                 sink.receive_datagram(joined(datagram), A, now)
             answers = sink.datagrams_to_send(now)
             acks += len(answers)
@@ -101,12 +101,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     octets = arguments.megabytes * 1_000_000
-    variants: dict[str, dict[str, Any]] = {"default": {}, "fixed window": {"controller": FixedWindow}}
+    variants: dict[str, tuple[dict[str, Any], int]] = {name: ({}, size) for name, size in BATCHES.items()}
+    variants["no controller"] = ({"controller": FixedWindow}, 64)
     best: dict[str, dict[str, float]] = {}
     for _ in range(3):
-        for name, options in variants.items():
+        for name, (options, size) in variants.items():
             start = time.process_time()
-            sent, acks = transfer(octets, options)
+            sent, acks = transfer(octets, options, size)
             spent = time.process_time() - start
             figures = {
                 "us_per_packet": spent / sent * 1e6,

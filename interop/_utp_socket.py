@@ -46,7 +46,8 @@ class UtpOptions:
 
     controller: ControllerFactory = default_controller
     receive_window: ReceiveWindowFactory | None = None
-    receive_buffer: int = 4 * 1024 * 1024
+    receive_buffer: int = 3 * 1024 * 1024
+    """A larger window than 3.5 MiB hides our packets from tshark as it comes."""
     send_buffer: int = 4 * 1024 * 1024
     nodelay: bool = False
     max_connections: int = MAX_CONNECTIONS
@@ -234,9 +235,11 @@ class UtpSocket:
         self._drained()
 
     def abort(self) -> None:
-        """Reset every connection."""
+        """Reset every connection, and close the socket at once."""
+        self._closing = True
         for transport in list(self._transports.values()):
             transport.abort()
+        self._driver.close()
 
     async def wait_closed(self) -> None:
         """Wait until every connection has ended, and the socket is closed."""
@@ -361,9 +364,11 @@ class UtpServer:
         if self._forever is not None:
             self._forever.cancel()
 
-    def abort_clients(self) -> None:
-        """Reset every connection."""
-        self._socket.abort()
+    def abort(self) -> None:
+        """Reset every connection, and close the server's own socket at once."""
+        self.close()
+        if self._owner:
+            self._socket.abort()
 
     async def wait_closed(self) -> None:
         """Wait until every connection is closed, and the server's own socket."""
@@ -377,7 +382,7 @@ class UtpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self.abort_clients()
+            self.abort()
         self.close()
         await self.wait_closed()
 

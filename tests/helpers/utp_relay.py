@@ -6,6 +6,7 @@ What happens to the n-th datagram of a direction is decided by the seed and by n
 import asyncio
 import random
 import socket
+import time
 from pathlib import Path
 from socket import inet_aton
 
@@ -16,6 +17,8 @@ from interop.udp import Address
 from ledbat.utp.packet import Packet, PacketType, decode
 
 _RAW_IP = 101
+_TOLD = 40
+"""Packets shown from each end of the record when a test fails."""
 BUFFER_SIZE = 4 * 1024 * 1024
 HOLD = 4
 """Datagrams that overtake one that is held back."""
@@ -41,6 +44,7 @@ class Seen:
 
     from_client: bool
     octets: bytes
+    at: float
 
     @property
     def packet(self) -> Packet:
@@ -107,6 +111,9 @@ class Relay(asyncio.DatagramProtocol):
         faults = faults or Faults()
         self.target = target
         self.seen: list[Seen] = []
+        self.finished = asyncio.Event()
+        """Both sides have sent a FIN."""
+        self._fins: set[bool] = set()
         self.up = _Direction(faults, "up")
         self.down = _Direction(faults, "down")
         self._backs: dict[Address, asyncio.DatagramTransport] = {}
@@ -120,7 +127,9 @@ class Relay(asyncio.DatagramProtocol):
         self.address: Address = self._front.get_extra_info("sockname")
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        if error is not None:
+            self._tell()
         self.up.close()
         self.down.close()
         for task in self._tasks:
@@ -131,8 +140,20 @@ class Relay(asyncio.DatagramProtocol):
             back.close()
         await asyncio.sleep(0)
 
+    def _tell(self) -> None:
+        """What the test failed on: the last packets, for pytest to show."""
+        for seen in self.seen[:_TOLD] + self.seen[_TOLD:][-_TOLD:]:
+            packet = seen.packet
+            print(
+                f"{seen.at:.4f}",
+                "client" if seen.from_client else "server",
+                packet.type.name,
+                f"id {packet.connection_id} seq {packet.seq_nr} ack {packet.ack_nr} wnd {packet.wnd_size}",
+                f"octets {len(packet.payload)} sack {(packet.selective_ack or b'').hex()}",
+            )
+
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        self.seen.append(Seen(True, data))
+        self._see(True, data)
         back = self._backs.get(addr)
         if back is not None:
             self.up.forward(data, back, None)
@@ -144,6 +165,13 @@ class Relay(asyncio.DatagramProtocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _see(self, from_client: bool, data: bytes) -> None:
+        self.seen.append(Seen(from_client, data, time.monotonic()))
+        if data[0] >> 4 == PacketType.FIN:
+            self._fins.add(from_client)
+            if len(self._fins) == 2:
+                self.finished.set()
+
     async def _open(self, client: Address) -> None:
         loop = asyncio.get_running_loop()
         back, _ = await loop.create_datagram_endpoint(lambda: _Back(self, client), remote_addr=self.target)
@@ -153,7 +181,7 @@ class Relay(asyncio.DatagramProtocol):
             self.up.forward(data, back, None)
 
     def to_client(self, data: bytes, client: Address) -> None:
-        self.seen.append(Seen(False, data))
+        self._see(False, data)
         self.down.forward(data, self._front, client)
 
     def count(self, kind: PacketType, *, from_client: bool) -> int:
@@ -182,14 +210,16 @@ class Relay(asyncio.DatagramProtocol):
 
 def write_pcap(path: Path, datagrams: list[tuple[bytes, bool]]) -> None:
     """A capture of these datagrams between 192.0.2.1 (True) and 192.0.2.2, a millisecond apart."""
-    client, server = (inet_aton("192.0.2.1"), 40000), (inet_aton("192.0.2.2"), 6881)
+    client, server = (inet_aton("192.0.2.1"), 40000), (inet_aton("192.0.2.2"), 40001)
     with path.open("wb") as file:
         writer = dpkt.pcap.Writer(file, snaplen=65575, linktype=_RAW_IP)
         for number, (octets, from_client) in enumerate(datagrams):
             (source, sport), (destination, dport) = (client, server) if from_client else (server, client)
             udp = dpkt.udp.UDP(sport=sport, dport=dport, data=octets)
             udp.ulen = len(udp)
-            writer.writepkt(dpkt.ip.IP(src=source, dst=destination, p=dpkt.ip.IP_PROTO_UDP, data=udp), number / 1000)
+            ip = dpkt.ip.IP(src=source, dst=destination, p=dpkt.ip.IP_PROTO_UDP, data=udp)
+            ip.len = len(ip)
+            writer.writepkt(ip, number / 1000)
 
 
 def _enlarge(transport: asyncio.DatagramTransport) -> None:

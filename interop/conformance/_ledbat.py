@@ -6,9 +6,7 @@ from typing import Any
 
 from interop.conformance import _utp
 from interop.conformance._json import number
-from ledbat import EwmaFilter, Ledbat, LedbatError, MinFilter, NullFilter
-from ledbat.plusplus import LedbatPlusPlus
-from ledbat.receiver import ReceiverWindow
+from ledbat import EwmaFilter, Ledbat, LedbatError, LedbatPlusPlus, MinFilter, NullFilter, ReceiverWindow
 
 _Json = dict[str, Any]
 _FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(

@@ -269,7 +269,10 @@ class Connection:
             return None
         if behind > recovery.count + RESET_SLACK:
             return "RESET for nothing sent"
-        self._end(Reason.RESET)
+        # All is there, but we did not hear that our FIN is too, and the peer has forgotten us since: as RFC 793 has it
+        # for CLOSING and LAST-ACK, that is an end like another.
+        only_fin_left = self.outbound.fin_seq is not None and recovery.una == self.outbound.fin_seq
+        self._end(Reason.FINISHED if self.inbound.eof and only_fin_left else Reason.RESET)
         return None
 
     def _on_accepted(self, head: Head, mask: int, offset: int, data: Buffer, now: float) -> str | None:
@@ -308,7 +311,9 @@ class Connection:
         return None
 
     def _on_late(self, head: Head, mask: int, offset: int, data: Buffer, now: float) -> str | None:
-        """The peer did not hear that we have everything."""
+        """The peer did not hear that we have everything, and waits longer each time before it asks again."""
+        if self.close_due is not None:
+            self.close_due = max(self.close_due, now + 2 * LINGER)
         self._stamp(head, now)
         self.inbound.ack_now = True
         return None

@@ -95,7 +95,9 @@ class Outbound:
             budget = self.pacer.allowance(
                 self.controller.pacing_rate, self.controller.cwnd, recovery.estimator.srtt, self.mtu.payload, now
             )
-            if budget != 0:
+            if budget == 0:
+                self.persist_due = None  # a probe has to wait its turn as well
+            else:
                 spent = self._emit_lost(out, address, fields, most, budget, now) if recovery.lost else 0
                 if queue.size and not recovery.lost:
                     if budget is not None:
@@ -103,7 +105,9 @@ class Outbound:
                     self._emit_new(out, address, fields, most - (len(out) - before), budget, now)
             if not queue.size or recovery.sent:
                 self.persist_due = None
-            if not (queue.size or recovery.lost) or recovery.pipe + self.mtu.payload > self.controller.cwnd:
+            if not (queue.size or recovery.lost) or (
+                recovery.pipe and recovery.pipe + self.mtu.payload > self.controller.cwnd
+            ):
                 self.pacer.due = None  # it is not pacing that keeps anything back
         else:
             self.pacer.due = self.persist_due = None

@@ -59,4 +59,5 @@ class Pacer:
     def _wait(self) -> None:
         """Wait for a good part of the burst: datagrams that leave together cost less."""
         assert self._at is not None
-        self.due = self._at + (max(self._packet, self._burst // 2) - self._tokens) / self._rate
+        # A wait too short for the clock to show would never end.
+        self.due = self._at + max((max(self._packet, self._burst // 2) - self._tokens) / self._rate, GRAIN / 10)

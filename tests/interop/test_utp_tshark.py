@@ -16,7 +16,7 @@ from utp_relay import Faults, Relay, write_pcap
 from interop.utp import UtpOptions, open_connection, start_server
 from ledbat.utp import Packet, PacketType, decode, encode
 
-CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "data" / "captures"
+CAPTURES = Path(__file__).resolve().parents[1] / "data" / "captures"
 FIELDS = {
     "bt-utp.ver": lambda packet: ["1"],
     "bt-utp.type": lambda packet: [str(packet.type.value)],

@@ -294,7 +294,7 @@ class UtpSocket:
                     if number in transports:
                         transports[number].on_closed(reason)
                     elif number in self._dialing:
-                        self._dialed(number, exception_of(reason, self._dialing[number][0]))
+                        self._dialed(number, exception_of(reason))
         self._drained()
 
     def _accept(self, number: int, address: Address) -> None:

@@ -200,7 +200,7 @@ class UtpTransport(asyncio.Transport):
             return
         self._readable = False
         self._drop_received()
-        self._lose(exception_of(reason, self._address))
+        self._lose(exception_of(reason))
 
     def on_failure(self, failure: BaseException | None) -> None:
         """The socket is gone."""
@@ -312,7 +312,7 @@ class UtpTransport(asyncio.Transport):
         self._loop.call_soon(self._call, self._protocol.connection_lost, error)
 
 
-def exception_of(reason: Reason, address: Address) -> OSError | None:
+def exception_of(reason: Reason) -> OSError | None:
     """What a connection that ended for this reason raises."""
     number = {
         Reason.RESET: errno.ECONNRESET,
@@ -322,4 +322,4 @@ def exception_of(reason: Reason, address: Address) -> OSError | None:
     if number is None:
         return None
     # OSError picks the subclass: ConnectionResetError, ConnectionRefusedError, TimeoutError.
-    return OSError(number, f"{os.strerror(number)} by {address[0]} port {address[1]}")
+    return OSError(number, os.strerror(number))

@@ -35,8 +35,9 @@ HALF_OPEN_TIMEOUT = 30.0
 """Seconds for the first packet after our answer to a SYN: an initiator retries its first data for about as long."""
 KEEP_ALIVE = 29.0
 """Seconds without a packet sent after which a NAT may forget us: libutp's figure."""
-LINGER = 3.0
-"""Seconds at least for which the FIN of a peer that missed our acknowledgement is answered again."""
+LINGER = 4.0
+"""Seconds at least for which the FIN of a peer that missed our acknowledgement is answered again: one that has not
+measured a round trip sends its FIN again after 1 and after 3 seconds."""
 CLOSE_TIMEOUT = 60.0
 """Seconds for the peer's FIN after ours was acknowledged and the application has closed."""
 

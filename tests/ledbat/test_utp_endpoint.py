@@ -182,6 +182,23 @@ def test_timers_alone_need_few_calls_for_an_idle_connection() -> None:
     assert calls < 3 * sent
 
 
+@given(st.floats(0.001, 2e9), st.floats(0.0001, 3.0))
+def test_a_deadline_that_is_reached_is_served_whatever_the_clock_reads(start: float, later: float) -> None:
+    """Floats: a + b may be reached while now - a is still less than b."""
+    peer = Hand(endpoint(), now=start)
+    peer.answer_connect()
+    peer.hear()
+    peer.now += later
+    peer.say(DATA, payload=b"x")
+    peer.hear()
+    calls, sent = drive(peer.endpoint, peer.now, peer.now + 100.0)
+    assert 3 <= sent <= 4
+    assert calls <= 3 * sent
+    peer.endpoint.send(peer.number, bytes(3000))
+    calls, _ = drive(peer.endpoint, peer.now + 100.0, peer.now + 400.0)
+    assert calls < 60
+
+
 def test_timers_alone_need_few_calls_for_data_that_nobody_acknowledges() -> None:
     """Tail-loss probe, timeouts with back-off, and the end after about a minute."""
     peer = connected()

@@ -43,8 +43,11 @@ conformance-md: $(VENV)/.dev  ## write each package's CONFORMANCE.md anew
 bench: $(VENV)/.dev  ## benchmarks: ratios against the ceiling in one run
 	$(BIN)/python tests/benchmarks/run.py
 
+experiments: $(VENV)/.dev  ## run every experiment with LEDBAT and write the table into ledbat/README.md
+	$(BIN)/python -m interop.experiments
+
 fuzz: $(VENV)/.dev  ## property tests with the soak profile
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/fuzz
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) demo-out bench-out build dist
+	rm -rf $(VENV) demo-out bench-out simulate-out build dist

@@ -22,7 +22,9 @@ _COMMANDS = {
     "tracker": "Introduce peers to one another (RFC 7846).",
     "seed": "Publish a file as a swarm, and serve it.",
     "fetch": "Fetch a swarm into a file, verifying every chunk.",
+    "utp": "Send and receive files over uTP (BEP 29), which yields to other traffic.",
     "demo": "Stream a real file through a swarm of processes, and show who got what from whom.",
+    "simulate": "Run an experiment with congestion control in virtual time, and plot it.",
     "conformance": "Run the conformance vectors, against this or any other implementation.",
 }
 _INTERRUPTED = 128 + signal.SIGINT

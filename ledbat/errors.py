@@ -11,3 +11,7 @@ class StateError(LedbatError):
 
 class ParameterError(LedbatError, ValueError):
     """A constructor was given a value that the RFC forbids; the text names the value and the section."""
+
+
+class DecodeError(LedbatError):
+    """Octets from the network are not what they should be; the text says what and where."""

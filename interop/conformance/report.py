@@ -16,6 +16,10 @@ the sentence that explains these words is left out. A sentence with two of them 
      "shown_by": [],
      "note": ""}
 
+Documents that are no RFCs, or of which only the facts were at hand, have a name in `rfc`: see DOCUMENTS. A section
+without a number is its heading, whose spaces are hyphens in the id. BEP 29 writes must and should in small letters, and
+so does `level`; "rule" is for a statement that binds without any such word.
+
 To turn a row into "done":
 
 1. Find or write the test that fails when the sentence is broken: one that exercises the very clause, not one that runs
@@ -47,7 +51,7 @@ import attrs
 
 from interop.conformance._files import ConformanceError, load
 
-LEVELS = (
+KEYWORDS = (
     "MUST",
     "MUST NOT",
     "SHALL",
@@ -58,6 +62,14 @@ LEVELS = (
     "RECOMMENDED",
     "NOT RECOMMENDED",
 )
+LEVELS = (*KEYWORDS, "must", "should", "rule")
+DOCUMENTS = {"bep29": "BEP 29", "ledbatpp": "LEDBAT++ (by its facts)", "rledbat": "rLEDBAT (by its facts)"}
+ABOUT = {
+    "ledbatpp": "draft-irtf-iccrg-ledbat-plus-plus-01. Its text was not at hand: these are the rules of a sheet of "
+    "facts about it, `tests/data/rfc/ledbat-plus-plus.md`, with the draft's section numbers.",
+    "rledbat": "RFC 9840. Its text was not at hand: these are the rules of the same sheet of facts, which has no "
+    "section numbers. Nothing here says that RFC 9840 is met.",
+}
 STATUSES = ("done", "not done", "not ours")
 
 _HEADER = """\
@@ -76,7 +88,7 @@ class Requirement:
     """A row of requirements.json."""
 
     id: str
-    rfc: int
+    rfc: int | str
     section: str
     level: str
     text: str
@@ -104,9 +116,12 @@ def faults(root: Path, rows: Iterable[Requirement]) -> Iterator[str]:
         if row.id in seen:
             yield f"{row.id}: the id is used twice"
         seen.add(row.id)
-        if not row.id.startswith(f"{row.rfc}-{row.section}-"):
-            yield f"{row.id}: not an id of RFC {row.rfc} section {row.section}"
-        if row.level not in LEVELS or row.level not in row.text:
+        if isinstance(row.rfc, str) and row.rfc not in DOCUMENTS:
+            yield f"{row.id}: no such document: {row.rfc}"
+        if not row.id.startswith(f"{row.rfc}-{row.section.replace(' ', '-')}-"):
+            yield f"{row.id}: not an id of {_title(row.rfc)} section {row.section}"
+        known = KEYWORDS if isinstance(row.rfc, int) else LEVELS
+        if row.level not in known or (row.level != "rule" and row.level not in row.text):
             yield f"{row.id}: level {row.level!r} is not in the text"
         if row.status not in STATUSES:
             yield f"{row.id}: status {row.status!r} is none of {', '.join(STATUSES)}"
@@ -154,9 +169,10 @@ def _cases_in(path: Path) -> frozenset[str]:
 def render(package: str, rows: list[Requirement]) -> str:
     """The text of a CONFORMANCE.md."""
     rfcs = list(dict.fromkeys(row.rfc for row in rows))
-    parts = [_HEADER.format(package=package, rfcs=" and ".join(f"RFC {rfc}" for rfc in rfcs)), _summary(rows)]
+    parts = [_HEADER.format(package=package, rfcs=_enumerated([_title(rfc) for rfc in rfcs])), _summary(rows)]
     for rfc in rfcs:
-        parts.append(f"\n## RFC {rfc}\n\n| id | level | requirement | shown by |\n|---|---|---|---|\n")
+        about = f"{ABOUT[rfc]}\n\n" if isinstance(rfc, str) and rfc in ABOUT else ""
+        parts.append(f"\n## {_title(rfc)}\n\n{about}| id | level | requirement | shown by |\n|---|---|---|---|\n")
         parts.extend(_row(row) for row in rows if row.rfc == rfc)
     return "".join(parts)
 
@@ -166,12 +182,21 @@ def _summary(rows: list[Requirement]) -> str:
     for rfc, level in dict.fromkeys((row.rfc, row.level) for row in sorted(rows, key=_order)):
         these = [row.status for row in rows if (row.rfc, row.level) == (rfc, level)]
         counts = " | ".join(str(these.count(status)) for status in STATUSES)
-        lines.append(f"| RFC {rfc} | {level} | {counts} | {len(these)} |\n")
+        lines.append(f"| {_title(rfc)} | {level} | {counts} | {len(these)} |\n")
     return "".join(lines)
 
 
-def _order(row: Requirement) -> tuple[int, int]:
-    return row.rfc, LEVELS.index(row.level)
+def _order(row: Requirement) -> tuple[bool, int | str, int]:
+    return isinstance(row.rfc, str), row.rfc, LEVELS.index(row.level)
+
+
+def _title(rfc: int | str) -> str:
+    return f"RFC {rfc}" if isinstance(rfc, int) else DOCUMENTS.get(rfc, rfc)
+
+
+def _enumerated(titles: list[str]) -> str:
+    *most, last = titles
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _row(row: Requirement) -> str:

@@ -10,12 +10,14 @@ from interop.conformance import report
 
 ROOT = Path(__file__).parents[2]
 RFCS = ROOT / "tests" / "data" / "rfc"
+TEXTS = {"bep29": "bep_0029.rst", "ledbatpp": "ledbat-plus-plus.md", "rledbat": "ledbat-plus-plus.md"}
+"""The documents that are not RFCs; of LEDBAT++ and rLEDBAT there are the facts only."""
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/requirements.json"))
 
 
 def words(rfc):
     """The text of an RFC without page breaks, white space normalised."""
-    text = (RFCS / f"rfc{rfc}.txt").read_text()
+    text = (RFCS / TEXTS.get(rfc, f"rfc{rfc}.txt")).read_text()
     return re.sub(r"\s+", " ", re.sub(r"\n[^\n]*\[Page \d+\]\n\f\n[^\n]*\n", "\n", text))
 
 
@@ -46,3 +48,16 @@ def test_requirements_quote_the_rfc_word_for_word(package):
     rows = report.read(ROOT / package / "requirements.json")
     texts = {rfc: words(rfc) for rfc in {row.rfc for row in rows}}
     assert [row.id for row in rows if row.text not in texts[row.rfc]] == []
+
+
+@pytest.mark.parametrize("word", ["must", "should"])
+def test_no_must_and_no_should_of_bep_29_is_left_out(word):
+    rows = [row for row in report.read(ROOT / "ledbat" / "requirements.json") if row.rfc == "bep29"]
+    assert sum(row.level == word for row in rows) == len(re.findall(rf"\b{word}\b", words("bep29"), re.IGNORECASE))
+
+
+@pytest.mark.parametrize("document", ["ledbatpp", "rledbat"])
+def test_what_is_known_by_facts_only_says_so(document):
+    text = (ROOT / "ledbat" / "CONFORMANCE.md").read_text()
+    assert f"## {report.DOCUMENTS[document]}\n\n{report.ABOUT[document]}" in text
+    assert "was not at hand" in report.ABOUT[document]

@@ -54,7 +54,7 @@ def ledbat(scenario: str | None, listing: bool, quick: bool, as_json_: bool, out
     try:
         from interop.experiments import _plot
     except ModuleNotFoundError as error:
-        raise MistakeError(f"plots need {error.name}: pip install 'ietf-p2p[interop]'") from error
+        raise MistakeError(f"plots need {error.name}: pip install 'ietf-p2p[simulate]'") from error
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

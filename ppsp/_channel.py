@@ -128,9 +128,20 @@ class Channel:
         self.opened_at = now
         self._confirm_at = now + 1.0
         self._must_send = True
+        self._tell_everything(now)
+        self.swarm.established(self, now)
+
+    def _tell_everything(self, now: float) -> None:
         for start, stop in self.swarm.content.have:
             self.add_news(start, stop, now)
-        self.swarm.established(self, now)
+
+    def _start_over(self, now: float) -> None:
+        """The peer has another channel ID than before: it was started anew, and knows nothing of what was said."""
+        self.swarm.forget(self)
+        self.upload.start_over(now)
+        self.download.choked = False
+        self._news, self._news_count = [], 0
+        self._tell_everything(now)
 
     # Receiving
 
@@ -206,6 +217,8 @@ class Channel:
         elif self.initiated and not self._confirmed and (repeated or self._asked_again):
             # The answer to the HANDSHAKE that was sent again, by a peer that may have forgotten its first one.
             self._must_send = True
+            if not repeated:
+                self._start_over(now)
             return self._check_reply(message, now)
         elif not repeated:
             return "HANDSHAKE with another channel ID on an open channel"
@@ -418,10 +431,10 @@ class Channel:
 
         A responder need not say anything, so its silence does not close the channel.
         """
-        age = now - self.opened_at
-        if age < _limits.HALF_OPEN_SECONDS:
+        end = self.opened_at + _limits.HALF_OPEN_SECONDS
+        if now < end:
             self._must_send = True
-            self._confirm_at = self.opened_at + min(2 * age + 1.0, _limits.HALF_OPEN_SECONDS)
+            self._confirm_at = min(2 * now - self.opened_at + 1.0, end)
         else:
             self._handshake_due = self._asked_again = True
             self._confirm_at = now + _limits.HALF_OPEN_SECONDS

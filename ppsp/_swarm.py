@@ -377,11 +377,16 @@ class Swarm:
         channel.state = State.CLOSED
         del self.channels[channel.channel_id]
         self.closed.append((channel, channel.closing() if tell else None))
+        self.forget(channel)
+        channel.upload.forget()
+
+    def forget(self, channel: Channel) -> None:
+        """What the peer had and what it was asked for counts no more."""
         if self._picker is not None:
             for start, stop in channel.peer_have:
                 self._picker.peer_lost(start, stop)
+        channel.peer_have.clear()
         self.give_back(channel.download.give_up())
-        channel.upload.forget()
 
     def exclude(self, address: Address, reason: str, now: float) -> None:
         """Stop further communication with a bad peer (sections 3 and 12.7)."""

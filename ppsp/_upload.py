@@ -50,6 +50,7 @@ class Upload:
         "_probe",
         "_probes",
         "_queue",
+        "_size_is_told",
         "_srtt",
         "_timeouts",
         "_touched",
@@ -90,7 +91,8 @@ class Upload:
         self.flight = 0
         # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
         # even then, since the peer may have joined by a URI without the size.
-        self.knows_size = content.metadata.content_size is not None and content.chunk_count == 1
+        self._size_is_told = content.metadata.content_size is not None and content.chunk_count == 1
+        self.knows_size = self._size_is_told
         self.chunks_sent = self.chunks_lost = self.octets_sent = 0
 
     @property
@@ -140,6 +142,14 @@ class Upload:
         self._queue.clear()
         self._wanted.clear()
         self._lost.clear()
+
+    def start_over(self, now: float) -> None:
+        """The peer has forgotten everything: what was in flight, wanted and known."""
+        self._lose(list(self._in_flight), now)
+        self.forget()
+        self._probe = None
+        self._known.clear()
+        self.knows_size = self._size_is_told
 
     def peer_has(self, start: int, stop: int) -> None:
         """The peer said, in a HAVE or an ACK, that it has chunks it was not known to have: it no longer wants them.
@@ -325,8 +335,10 @@ class Upload:
         size = self._content.chunk_size
         uncles = self._content.tree.uncles
         view = self._content.read(start, stop)
-        # What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way.
-        known = self._peer_have if resent else self._known
+        # What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way. And who asks
+        # for a chunk that it had has lost it, and may have lost all its hashes.
+        told = self.knows_size and not self._peer_have.intersects(start, stop)
+        known = RangeSet() if self.knows_size and not told else self._peer_have if resent else self._known
         left = known.last_before(start)
         left = -1 if left is None else left
         right = known.first_at_or_after(stop)
@@ -344,20 +356,20 @@ class Upload:
         header = self._codec.data_header
         for count in sorted(groups, reverse=True):
             for chunk, hashes in groups[count]:
-                if count > limit or not self.knows_size:
-                    hashes = self._send_ahead(channel, hashes, limit, out)
+                if count > limit or not told:
+                    hashes = self._send_ahead(channel, hashes, limit, out, peaks=not told)
                 at = (chunk - start) * size
                 out.append((header(channel, chunk, chunk, timestamp_us, hashes), view[at : at + size]))
         return len(view)
 
     def _send_ahead(
-        self, channel: int, hashes: list[tuple[int, int, bytes]], limit: int, out: list[Datagram]
+        self, channel: int, hashes: list[tuple[int, int, bytes]], limit: int, out: list[Datagram], *, peaks: bool
     ) -> list[tuple[int, int, bytes]]:
         """The hashes that go with the chunk; those for which there is no room leave first, on their own (section 5.4).
 
         Until the peer has shown that it knows the content's size, the peak hashes come before all others (section 5.6).
         """
-        if not self.knows_size:
+        if peaks:
             hashes = self._content.tree.peaks() + hashes
         if len(hashes) <= limit:
             return hashes

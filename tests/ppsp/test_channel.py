@@ -703,6 +703,38 @@ def test_the_third_datagram_is_repeated_until_the_responder_says_something(lab, 
     assert peer.raw() == []
 
 
+@pytest.mark.parametrize("start", [127.87219840041293, 121.80070781542629, 127.24895542155873, 1e9 / 3])
+def test_the_third_datagram_is_repeated_whatever_the_clock_rounds(lab, seven, start):
+    """Moments at which `(start + 10.0) - start < 10.0`: no busy loop, which `advance` would notice."""
+    bench = lab.Bench(now=start)
+    bench.leech(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.accept()
+    bench.advance(60.0)
+    assert bench.timer_calls < 40
+
+
+def test_a_peer_that_restarted_behind_our_handshake_is_told_everything_again(lab, seven):
+    """It answered, crashed, and answers our repeated HANDSHAKE as one who has nothing: its former life is over."""
+    bench = lab.Bench()
+    bench.seed(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.accept(peer.have_all())
+    bench.advance(9.0)
+    bench.mail.clear()
+    bench.advance(30.0)
+    again = [message for message in peer.take(Handshake) if message.source_channel]
+    assert again
+    assert all(message.source_channel == peer.remote for message in again)
+    peer.channel = 0x0E0E0E0E
+    peer.reply()
+    bench.advance(2.0)
+    assert Have(0, 6) in peer.take(Have)
+    peer.send(Request(0, 0))
+    nodes = [(message.start, message.end) for message in peer.take(Integrity)]
+    assert nodes[-5:] == [(0, 3), (4, 5), (6, 6), (2, 3), (1, 1)]
+
+
 def test_a_silent_responder_is_not_dropped(lab, seven):
     """Nothing obliges a responder to send anything but keep-alives before it has something to offer (section 3.12)."""
     bench = lab.Bench()

@@ -588,6 +588,20 @@ def test_a_cancelled_chunk_that_is_asked_for_again_is_sent_again_when_it_is_lost
     assert sent == [0]
 
 
+def test_a_chunk_asked_for_again_after_its_acknowledgement_goes_with_all_its_hashes(lab):
+    """Section 5.3: what the sender believes necessary. Who asks for what it had has lost it, and its hashes with it."""
+    publication = lab.Publication(lab.pattern(64 * 1024))
+    server = Server(lab, publication)
+    server.upload.request(0, 64)
+    server.send()
+    server.ack(0, 64)
+    receiver = Receiver(publication)
+    server.upload.request(20, 23)
+    datagrams = server.send()
+    assert len(datagrams) == 3
+    assert all(receiver.take(messages) for messages in datagrams)
+
+
 def test_a_late_ack_of_what_was_taken_for_lost_stops_its_retransmission(server):
     server.upload.request(0, 7)
     server.send()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
+import os
 import re
 import signal
 import socket
@@ -12,6 +14,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import uvicorn
@@ -47,6 +50,29 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+class _Listener(socket.socket):
+    """Turns connections away while the process has no descriptor left: asyncio logs each failure to accept one."""
+
+    def __init__(self, family: int, kind: int, protocol: int) -> None:
+        super().__init__(family, kind, protocol)
+        self._spare = open(os.devnull)  # noqa: SIM115 - it is there to be closed when a descriptor is needed
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        self._spare.close()
+        super().accept()[0].close()
+        self._spare = open(os.devnull)  # noqa: SIM115
+        raise BlockingIOError
+
+    def close(self) -> None:
+        super().close()
+        self._spare.close()
+
+
 def _parse_listen(text: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})", text)
     if match is None or int(match[3]) > 65535:
@@ -59,7 +85,7 @@ def _bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = _Listener(family, kind, protocol)
     except UnicodeError as error:
         raise MistakeError(f"cannot listen on {host}: not the name of a host") from error
     except OSError as error:
@@ -86,6 +112,8 @@ def _config(server: TrackerServer, certificate: Path | None, key: Path | None) -
     config = uvicorn.Config(
         asgi(server),
         http=LimitedHttpProtocol,
+        # Uvloop takes one new connection a turn: while others keep it busy, a peer that comes waits for seconds.
+        loop="asyncio",
         # Warnings are about requests that are none: whoever sends them would fill a log.
         log_level=logging.ERROR,
         access_log=False,

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -33,13 +34,16 @@ def start() -> Iterator[Start]:
     """Starts a tracker on a free port; returns the process and the first line it prints."""
     processes: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, listen: str = "127.0.0.1:0") -> tuple[subprocess.Popen[str], str]:
+    def run(
+        *arguments: str, listen: str = "127.0.0.1:0", setup: Callable[[], None] | None = None
+    ) -> tuple[subprocess.Popen[str], str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "interop", "tracker", "--listen", listen, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": ""},
+            preexec_fn=setup,
         )
         processes.append(process)
         return process, process.stdout.readline()
@@ -278,6 +282,36 @@ def test_a_stranger_fills_neither_the_memory_nor_the_log(start):
             connection.sendall(b"POST / HTTP/1.1\r\n" + endless)
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20) == ("", "")
+
+
+def test_connections_without_end_are_turned_away_and_the_log_stays_empty(start):
+    process, line = start(setup=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    host, port = re.search(r"//([^:]+):(\d+)", line).groups()
+    body = (EXAMPLES / "connect_req_seeder.rfc.txt").read_bytes()
+    with httpx.Client(trust_env=False) as early, contextlib.ExitStack() as stack:
+        assert early.post(url_in(line), content=body, headers=POST).status_code == 200
+        crowd = [stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(150)]
+        assert crowd[-1].recv(1) == b""
+        assert early.post(url_in(line), content=body, headers=POST).status_code == 200
+    assert answered(curl(url_in(line), "--retry", "5", "--retry-all-errors", body=body)).error_code == 0
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20) == ("", "")
+
+
+def test_a_peer_that_comes_does_not_wait_until_those_before_it_have_all_they_asked_for(start):
+    _, line = start()
+    host, port = re.search(r"//([^:]+):(\d+)", line).groups()
+    with contextlib.ExitStack() as stack:
+
+        def ask(times: int) -> socket.socket:
+            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: tracker\r\n\r\n" * times)
+            return connection
+
+        busy = [ask(200) for _ in range(100)]
+        assert ask(1).recv(100).startswith(b"HTTP/1.1 405")
+        busy[0].setblocking(False)
+        assert busy[0].recv(2**20).count(b"HTTP/1.1 405") < 100
 
 
 def test_a_peer_speaks_https_with_a_tracker_whose_certificate_it_trusts_and_with_no_other(start, tmp_path):

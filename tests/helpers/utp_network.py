@@ -187,4 +187,5 @@ class Network:
         """Run until `done()`; fails when that takes more than `limit` seconds of virtual time."""
         until = self.now + limit
         while not done():
-            assert self.step(until), f"not done after {limit} s"
+            if not self.step(until):
+                raise AssertionError(f"not done after {limit} s")

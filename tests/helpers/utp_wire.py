@@ -68,7 +68,8 @@ class Wire:
         number = self.endpoint.connect(PEER, self.now)
         (syn,) = self.take()
         self.give(PacketType.STATE, syn.connection_id, seq_nr, syn.seq_nr)
-        assert any(isinstance(event, Connected) for event in self.events())
+        events = self.events()
+        assert any(isinstance(event, Connected) for event in events)
         return syn, number
 
 

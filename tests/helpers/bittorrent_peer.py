@@ -81,6 +81,13 @@ class LibtorrentPeer:
             self.torrent.connect_peer(address)
             await asyncio.sleep(0.3)
 
+    async def written(self, content: bytes) -> bool:
+        """Whether the file comes to hold this; pieces are verified before they are on the disk."""
+        limit = time.monotonic() + 10
+        while self.path.read_bytes() != content and time.monotonic() < limit:  # noqa: ASYNC110 - as below
+            await asyncio.sleep(0.05)
+        return self.path.read_bytes() == content
+
     async def until(self, done: Callable[[], bool]) -> None:
         """Wait for something that only asking tells."""
         while not done():  # noqa: ASYNC110 - it tells nobody by itself
@@ -206,5 +213,9 @@ def measure(folder: Path, content: bytes, buffers: int) -> float:
     while not leech.is_seed():
         time.sleep(0.005)
     seconds = time.perf_counter() - start
-    assert leech.path.read_bytes() == content
+    # Every piece is verified by now, and may still be on its way to the disk.
+    limit = time.monotonic() + 20
+    while leech.path.read_bytes() != content:
+        assert time.monotonic() < limit, "the file has other content"
+        time.sleep(0.2)
     return len(content) / seconds / 1e6

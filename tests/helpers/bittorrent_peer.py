@@ -77,9 +77,16 @@ class LibtorrentPeer:
 
     async def connect(self, address: tuple[str, int]) -> None:
         """Dial a peer: again and again, since an attempt made while the session is still starting comes to nothing."""
-        while not any(peer.flags & lt.peer_info.handshake == 0 for peer in self.torrent.get_peer_info()):
+        while not self._exchanged():
             self.torrent.connect_peer(address)
             await asyncio.sleep(0.3)
+
+    def _exchanged(self) -> bool:
+        """Whether it is connected to anybody, or was and has exchanged blocks."""
+        status = self.torrent.status()
+        if status.total_payload_download or status.total_payload_upload:
+            return True
+        return any(peer.flags & lt.peer_info.handshake == 0 for peer in self.torrent.get_peer_info())
 
     async def written(self, content: bytes) -> bool:
         """Whether the file comes to hold this; pieces are verified before they are on the disk."""

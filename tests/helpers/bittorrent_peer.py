@@ -77,9 +77,23 @@ class LibtorrentPeer:
 
     async def connect(self, address: tuple[str, int]) -> None:
         """Dial a peer: again and again, since an attempt made while the session is still starting comes to nothing."""
-        while not any(peer.flags & lt.peer_info.handshake == 0 for peer in self.torrent.get_peer_info()):
+        while not self._exchanged():
             self.torrent.connect_peer(address)
             await asyncio.sleep(0.3)
+
+    def _exchanged(self) -> bool:
+        """Whether it is connected to anybody, or was and has exchanged blocks."""
+        status = self.torrent.status()
+        if status.total_payload_download or status.total_payload_upload:
+            return True
+        return any(peer.flags & lt.peer_info.handshake == 0 for peer in self.torrent.get_peer_info())
+
+    async def written(self, content: bytes) -> bool:
+        """Whether the file comes to hold this; pieces are verified before they are on the disk."""
+        limit = time.monotonic() + 10
+        while self.path.read_bytes() != content and time.monotonic() < limit:  # noqa: ASYNC110 - as below
+            await asyncio.sleep(0.05)
+        return self.path.read_bytes() == content
 
     async def until(self, done: Callable[[], bool]) -> None:
         """Wait for something that only asking tells."""
@@ -206,5 +220,9 @@ def measure(folder: Path, content: bytes, buffers: int) -> float:
     while not leech.is_seed():
         time.sleep(0.005)
     seconds = time.perf_counter() - start
-    assert leech.path.read_bytes() == content
+    # Every piece is verified by now, and may still be on its way to the disk.
+    limit = time.monotonic() + 20
+    while leech.path.read_bytes() != content:
+        assert time.monotonic() < limit, "the file has other content"
+        time.sleep(0.2)
     return len(content) / seconds / 1e6

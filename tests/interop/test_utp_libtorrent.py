@@ -58,7 +58,7 @@ def test_we_connect_to_libtorrent_and_it_fetches_every_block(weather: str, tmp_p
             await wire.handshake(leech.info_hash)
             serving = asyncio.create_task(serve(wire, CONTENT))
             await leech.until(leech.is_seed)
-            assert leech.path.read_bytes() == CONTENT
+            assert await leech.written(CONTENT)
             leech.session.pause()
             assert await serving >= len(CONTENT) // BLOCK
             await wire.close()
@@ -85,7 +85,7 @@ def test_libtorrent_connects_to_us_and_fetches_every_block(weather: str, tmp_pat
             async with server, Relay(server.local_address, faults) as relay:
                 await leech.connect(relay.address)
                 await leech.until(leech.is_seed)
-                assert leech.path.read_bytes() == CONTENT
+                assert await leech.written(CONTENT)
                 leech.session.pause()
                 assert await served >= len(CONTENT) // BLOCK
                 await relay.finished.wait()

@@ -50,4 +50,4 @@ fuzz: $(VENV)/.dev  ## property tests with the soak profile
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/fuzz
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) demo-out bench-out simulate-out build dist
+	rm -rf $(VENV) .cache demo-out bench-out simulate-out build dist

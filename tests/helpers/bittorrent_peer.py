@@ -45,6 +45,8 @@ class LibtorrentPeer:
             "enable_upnp": False,
             "enable_natpmp": False,
             "min_reconnect_time": 1,
+            # It leaves without a word when one packet needs more resends than this, 3 by default.
+            "utp_num_resends": 20,
             "allow_multiple_connections_per_ip": True,
             # Plain BitTorrent: no encryption handshake (an allowance for plain text both ways).
             "out_enc_policy": int(lt.enc_policy.disabled),

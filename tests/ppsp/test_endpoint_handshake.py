@@ -497,6 +497,32 @@ def test_any_single_datagram_of_a_crossing_may_be_lost(lab, seven, seed, side, l
     assert [len(host.seen(PeerConnected)) for host in hosts] == [1, 1]
 
 
+@pytest.mark.parametrize("theirs", [1, 2**32 - 1], ids=["theirs is lower", "ours is lower"])
+def test_of_two_crossing_channels_that_both_opened_the_one_of_the_lower_initiator_is_kept(lab, leecher, seven, theirs):
+    """Both peers know both initiators' channel IDs, so that both keep the same channel; the other is closed aloud."""
+    peer = lab.HandPeer(leecher, seven, channel=5)
+    mine = peer.invite().source_channel
+    leecher.advance(4.0)  # ours was sent three times by now: theirs is answered whatever its ID
+    peer.raw()
+    second = lab.HandPeer(leecher, seven, channel=theirs)
+    second.hello()
+    answer = leecher.mail[peer.address].pop()
+    assert channel_of(answer) == theirs
+    leecher.mail.clear()
+    peer.reply()
+    leecher.mail.clear()
+    second.send(to=decode_handshake(answer)[0].source_channel)
+    closes = [octets for octets in leecher.mail[peer.address] if octets[4:] == bytes.fromhex("00 00000000 ff")]
+    (channel,) = leecher.endpoint._channels.values()
+    if theirs < mine:
+        assert channel.remote_id == theirs
+        assert [channel_of(octets) for octets in closes] == [5]
+    else:
+        assert channel.remote_id == 5
+        assert [channel_of(octets) for octets in closes] == [theirs]
+    assert len(leecher.events(PeerConnected, PeerDisconnected)) == 1
+
+
 def test_a_firewall_that_lets_only_one_direction_begin_does_not_stop_crossing_peers(lab, seven):
     """The first HANDSHAKEs of one side never arrive: the other's is answered in the end."""
     for blocked in (0, 1):

@@ -206,6 +206,38 @@ def test_an_idle_peer_takes_over_from_a_slow_one(lab, bench, large):
     assert bench.now < 1000.0 + 20.0
 
 
+def test_the_cancel_of_a_takeover_leaves_with_its_request(lab, bench, large):
+    """Section 3.8: the slow peer would go on sending what another is asked for."""
+    slow, fast = peers(lab, bench, large, 2)
+    slow.open(slow.have_all())
+    fast.open(fast.have_all())
+    taken = set()
+    for _ in range(200):
+        fast.serve_requests()
+        if pending := wanted(slow, {}):
+            slow.serve(next(iter(pending)), peaks=False)
+        bench.log.clear()
+        bench.advance(0.05)
+        by_time = {}
+        for now, address, octets in bench.log:
+            by_time.setdefault(now, []).extend((address, message) for message in slow.codec.decode(octets)[0])
+        for said in by_time.values():
+            cancelled = {
+                chunk
+                for address, message in said
+                if address == slow.address and isinstance(message, Cancel)
+                for chunk in range(message.start, message.end + 1)
+            }
+            asked_now = {
+                chunk
+                for address, message in said
+                if address == fast.address and isinstance(message, Request)
+                for chunk in range(message.start, message.end + 1)
+            }
+            taken |= cancelled & asked_now
+    assert taken
+
+
 def test_takeovers_do_not_go_back_and_forth(lab, bench, large):
     """Two slow peers that share the last chunks: an instant must end."""
     slow = peers(lab, bench, large, 4)

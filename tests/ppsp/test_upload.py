@@ -234,6 +234,16 @@ def test_hashes_that_the_peer_must_know_are_left_out(server):
     assert [(message.start, message.end) for message in server.send()[0]] == [(3, 3), (2, 2)]
 
 
+def test_hashes_that_are_on_their_way_are_not_sent_again(lab):
+    """Section 5.3 MAY: those of still unacknowledged datagrams are skipped."""
+    server = Server(lab, lab.Publication(lab.pattern(128 * 1024)))
+    server.upload.request(0, 64)
+    server.send()
+    server.upload.request(64, 65)
+    nodes = [(message.start, message.end) for message in server.send()[0][:-1]]
+    assert nodes == [(0, 127), (96, 127), (80, 95), (72, 79), (68, 71), (66, 67), (65, 65)]
+
+
 def test_the_example_of_section_5_3(lab):
     """Eight chunks, the first two acknowledged: leaf 12 (chunk 6) needs nodes 14 and 9, chunks 7 and 4-5."""
     server = Server(lab, lab.Publication(lab.pattern(8192)))

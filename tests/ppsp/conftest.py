@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ppsp import ChunkAddressing, Endpoint, MerkleHashFunction, MerkleTree, SwarmMetadata, hash_chunks
+from ppsp import Endpoint, MerkleHashFunction, MerkleTree, SwarmMetadata, hash_chunks
 from ppsp.codec import Codec, channel_of
 from ppsp.messages import Data, Handshake, Have, Integrity, Request
 from ppsp.options import ProtocolOptions
@@ -311,7 +311,8 @@ class HandPeer:
 
     def invite(self):
         """Let the endpoint open a channel to this peer; returns its first HANDSHAKE."""
-        assert self.bench.endpoint.connect(self.metadata.swarm_id, self.address, self.bench.now)
+        opened = self.bench.endpoint.connect(self.metadata.swarm_id, self.address, self.bench.now)
+        assert opened, "the endpoint does not call this peer"
         self.bench.flush()
         return self.heard()
 
@@ -568,6 +569,3 @@ def lab():
 def seven(lab):
     """The RFC's content of 7162 octets: 7 chunks, the last of 1018 octets (section 5.6)."""
     return lab.Publication(lab.pattern(7162))
-
-
-ADDRESSINGS = (ChunkAddressing.CHUNK32, ChunkAddressing.CHUNK64)

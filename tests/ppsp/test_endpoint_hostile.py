@@ -496,22 +496,6 @@ def test_requests_without_acknowledgement_do_not_make_us_flood(lab):
     assert len(peer.take(Data)) < 20 * 12
 
 
-def test_news_of_single_chunks_is_cheap_however_large_the_content_is(lab, seven):
-    """A HAVE of no use must not cost a walk over all there is: 64 GiB here."""
-    bench = lab.Bench()
-    metadata = seven.metadata(content_size=2**26 * 1024)
-    bench.endpoint.add_swarm(metadata, store=lab.Store())
-    taker = lab.HandPeer(bench, seven, metadata=metadata)
-    taker.open(Have(0, 0))
-    taker.take()
-
-    def news():
-        for chunk in range(2, 402, 2):
-            taker.send(Have(chunk, chunk))
-
-    assert seconds_for(news) / 200 < 0.005
-
-
 def test_peers_that_offer_nothing_useful_are_cheap(lab, seven):
     bench = lab.Bench()
     bench.leech(seven, content_size=7162)

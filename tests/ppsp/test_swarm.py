@@ -1,7 +1,5 @@
 """`ppsp._swarm`: who is asked for which chunks, and what becomes of peers that do not keep their word."""
 
-import time
-
 import pytest
 
 from ppsp import RarestFirst, Sequential, _limits
@@ -556,23 +554,3 @@ def test_a_swarm_of_partial_peers_is_completed(lab, large, picker):
             peer.serve_requests()
         bench.advance(0.01)
     assert bytes(store.octets) == large.content
-
-
-def test_many_idle_peers_cost_little(lab, large):
-    """A batch costs so much a peer, not so much a pair of peers."""
-
-    def seconds(number):
-        bench = lab.Bench()
-        bench.leech(large, content_size=SIZE)
-        source, *others = peers(lab, bench, large, number)
-        source.open(source.have_all())
-        for other in others:
-            other.open(Have(0, 1))
-        bench.mail.clear()
-        start = time.process_time()
-        for chunk in range(100, 200):
-            source.serve(chunk, peaks=False)
-        return time.process_time() - start
-
-    few, many = min(seconds(19) for _ in range(3)), min(seconds(190) for _ in range(2))
-    assert many < 12 * few

@@ -539,6 +539,7 @@ def test_a_firewall_that_lets_only_one_direction_begin_does_not_stop_crossing_pe
             hosts[0].endpoint.connect(seven.root, hosts[1].address, network.now)
             hosts[1].endpoint.connect(seven.root, hosts[0].address, network.now)
             network.run(lambda fetcher=hosts[1]: fetcher.complete, seconds=30.0)
+            assert hosts[1].complete
 
 
 def test_an_endpoint_does_not_talk_to_itself(lab, seven):

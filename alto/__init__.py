@@ -1,0 +1,1 @@
+"""ALTO, Application-Layer Traffic Optimization (RFC 7285 and its extensions), sans-IO."""

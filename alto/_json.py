@@ -1,0 +1,95 @@
+"""JSON as peers send it, read strictly: one meaning or an error (RFC 7285 section 8.2, RFC 8259)."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
+
+Json: TypeAlias = Any
+"""A JSON value: dict, list, str, int, float, bool or None."""
+
+MAX_DEPTH = 64
+"""Levels of nesting. ALTO needs some eight; a bomb of brackets must not reach code that recurses."""
+
+_HUGE_NUMBER = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_orjson_dumps: Callable[[Json], bytes] | None
+try:
+    from orjson import dumps as _orjson_dumps
+except ModuleNotFoundError:  # the extra `alto-fast` is not installed
+    _orjson_dumps = None
+
+
+class JsonError(ValueError):
+    """No JSON text, or one whose meaning is not certain; the text says what, and where it is known."""
+
+
+def loads(body: bytes) -> Json:
+    """The value of a JSON text in UTF-8.
+
+    Raises JsonError for malformed text, duplicate names, NaN and infinities (also 1e999), nesting deeper than
+    MAX_DEPTH, a byte order mark, and strings with lone surrogates.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise JsonError(f"not UTF-8 at octet {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise JsonError(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise JsonError(f"nested more than {MAX_DEPTH} deep") from error
+    except JsonError:
+        raise
+    except ValueError as error:  # an integer with more digits than Python reads
+        raise JsonError("a number out of range") from error
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _check_depth(value)
+    if _SURROGATE.search(body) or _HUGE_NUMBER.search(body):
+        try:
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+        except ValueError as error:
+            raise JsonError("a number out of range, or half of a surrogate pair") from error
+    return value
+
+
+def dumps(value: Json) -> bytes:
+    """The shortest JSON text of a value, in UTF-8. Raises ValueError for NaN and infinities."""
+    if _orjson_dumps is not None:
+        try:
+            return _orjson_dumps(value)
+        except TypeError:  # an integer beyond 64 bits
+            pass
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def canonical(value: Json) -> bytes:
+    """One text for one value, whatever the order of its members: what tags are made from."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode("ascii")
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise JsonError(f"the name {name!r:.80} twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise JsonError(f"{name} is no JSON number")
+
+
+def _check_depth(value: Json) -> None:
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise JsonError(f"nested more than {MAX_DEPTH} deep")

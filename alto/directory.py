@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from alto._json import Json, dumps, loads
 from alto.errors import ConfigurationError
@@ -88,7 +88,6 @@ class Query:
         return self.context.directory
 
 
-@define(eq=False)
 class Directory:
     """The resources and services of a server, by their IDs. It never changes: `replacing` makes another one.
 
@@ -96,9 +95,7 @@ class Directory:
     `default_network_map` that is not there.
     """
 
-    resources: Mapping[str, Resource]
-    services: Mapping[str, Service]
-    default_network_map: str | None
+    __slots__ = ("default_network_map", "resources", "services")
 
     def __init__(
         self,
@@ -107,15 +104,16 @@ class Directory:
         services: Iterable[Service] = (),
         default_network_map: str | None = None,
     ) -> None:
-        self.resources = MappingProxyType(_by_id(resources))
-        self.services = MappingProxyType(_by_id(services))
+        self.resources: Mapping[str, Resource] = MappingProxyType(_by_id(resources))
+        self.services: Mapping[str, Service] = MappingProxyType(_by_id(services))
         self.default_network_map = default_network_map
         both = self.resources.keys() & self.services.keys()
         if both:
             raise ConfigurationError(f"the resource ID {min(both)!r} is there twice")
         if default_network_map is not None and default_network_map not in self.resources:
             raise ConfigurationError(f"the default network map {default_network_map!r} is not among the resources")
-        for resource in (*self.resources.values(), *self.services.values()):
+        everything: list[Resource | Service] = [*self.resources.values(), *self.services.values()]
+        for resource in everything:
             for used in resource.uses:
                 if used not in self.resources:
                     raise ConfigurationError(f"{resource.id!r} uses {used!r}, which is not among the resources")

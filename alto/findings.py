@@ -96,5 +96,6 @@ def join(path: str, name: str) -> str:
 
 def shown(value: Json) -> str:
     """A value in a message: its type, and what it is as far as that is short."""
-    kind = {dict: "an object", list: "an array"}.get(type(value))
-    return kind or f"{value!r:.60}"
+    if isinstance(value, dict | list):
+        return _KINDS[type(value)]
+    return f"{value!r:.60}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 from attrs import field, frozen
 
@@ -40,9 +39,7 @@ class MediaType:
     """A media type with its parameters: type and parameter names in lower case, values as they stand."""
 
     type: str
-    parameters: Mapping[str, str] = field(
-        factory=dict, converter=lambda given: MappingProxyType(dict(given)), hash=False
-    )
+    parameters: Mapping[str, str] = field(factory=dict, hash=False)
 
 
 def parse_media_type(text: str) -> MediaType | None:

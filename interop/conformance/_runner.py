@@ -56,6 +56,10 @@ def local(protocol: str) -> Implementation:
         ConformanceError: there is none.
     """
     match protocol:
+        case "alto":
+            from interop.conformance._alto import answer as alto_answer
+
+            return alto_answer
         case "ppsp":
             from interop.conformance._ppsp import answer as ppsp_answer
 

@@ -1,5 +1,6 @@
 """Write each package's CONFORMANCE.md from its requirements.json: ``python -m interop.conformance.report [--check]``.
 
+A package with many RFCs has a folder `requirements` instead, with a file for each of them, such as rfc7285.json.
 ``--check`` writes nothing and exits 1 when a CONFORMANCE.md is not what it would write, or a requirements.json is at
 fault. It runs in a clone, as it looks at the tests.
 
@@ -63,8 +64,17 @@ KEYWORDS = (
     "NOT RECOMMENDED",
 )
 LEVELS = (*KEYWORDS, "must", "should", "rule")
-DOCUMENTS = {"bep29": "BEP 29", "ledbatpp": "LEDBAT++ (by its facts)", "rledbat": "rLEDBAT (by its facts)"}
+DOCUMENTS = {
+    "bep29": "BEP 29",
+    "ledbatpp": "LEDBAT++ (by its facts)",
+    "rledbat": "rLEDBAT (by its facts)",
+    "rfc9439draft": "RFC 9439 (by its draft)",
+    "rfc9569draft": "RFC 9569 (by its draft)",
+}
 ABOUT = {
+    "rfc9439draft": "The text at hand was draft-ietf-alto-performance-metrics-28; the RFC may differ in detail.",
+    "rfc9569draft": "The text at hand was draft-ietf-alto-new-transport as of December 2023, just before its version "
+    "22; the RFC may differ in detail.",
     "ledbatpp": "draft-irtf-iccrg-ledbat-plus-plus-01. Its text was not at hand: these are the rules of a sheet of "
     "facts about it, `tests/data/rfc/ledbat-plus-plus.md`, with the draft's section numbers.",
     "rledbat": "RFC 9840. Its text was not at hand: these are the rules of the same sheet of facts, which has no "
@@ -79,7 +89,7 @@ Every MUST and SHOULD of {rfcs}, and what shows that it is met: a test, or a con
 implementations can run as well (`ietf-p2p conformance --exec CMD`). "not done" is meant literally; "not ours" binds
 somebody else, as its note says.
 
-Generated from `requirements.json` by `python -m interop.conformance.report`; do not edit.
+Generated from `{source}` by `python -m interop.conformance.report`; do not edit.
 """
 
 
@@ -98,11 +108,13 @@ class Requirement:
 
 
 def read(path: Path) -> list[Requirement]:
-    """The rows of a requirements.json.
+    """The rows of a requirements.json, or of every file in a folder of requirements.
 
     Raises:
-        ConformanceError: the file is not a list of such rows.
+        ConformanceError: a file is not a list of such rows.
     """
+    if path.is_dir():
+        return [row for file in sorted(path.glob("*.json")) for row in read(file)]
     try:
         return [Requirement(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError) as exc:
@@ -166,10 +178,12 @@ def _cases_in(path: Path) -> frozenset[str]:
     return frozenset(case.id for case in load(path).cases) if path.is_file() else frozenset()
 
 
-def render(package: str, rows: list[Requirement]) -> str:
-    """The text of a CONFORMANCE.md."""
+def render(source: Path, rows: list[Requirement]) -> str:
+    """The text of the CONFORMANCE.md that goes with a requirements.json or a folder of requirements."""
+    package = source.parent.name
     rfcs = list(dict.fromkeys(row.rfc for row in rows))
-    parts = [_HEADER.format(package=package, rfcs=_enumerated([_title(rfc) for rfc in rfcs])), _summary(rows)]
+    titles = _enumerated([_title(rfc) for rfc in rfcs])
+    parts = [_HEADER.format(package=package, rfcs=titles, source=source.name), _summary(rows)]
     for rfc in rfcs:
         about = f"{ABOUT[rfc]}\n\n" if isinstance(rfc, str) and rfc in ABOUT else ""
         parts.append(f"\n## {_title(rfc)}\n\n{about}| id | level | requirement | shown by |\n|---|---|---|---|\n")
@@ -216,9 +230,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--open", action="store_true", help="print the rows that are not done, and write nothing")
     parser.add_argument("--root", type=Path, default=Path(), help="the clone (default: the current directory)")
     options = parser.parse_args(arguments)
-    sources = sorted(options.root.glob("*/requirements.json"))
+    sources = sorted([*options.root.glob("*/requirements.json"), *options.root.glob("*/requirements")])
     if not sources:
-        print(f"no */requirements.json in {options.root.resolve()}", file=sys.stderr)
+        print(f"no */requirements.json and no */requirements in {options.root.resolve()}", file=sys.stderr)
         return 1
     problems = [problem for source in sources for problem in _process(source, options)]
     for problem in problems:
@@ -239,7 +253,7 @@ def _process(source: Path, options: Any) -> list[str]:
     if found:
         return found
     target = source.with_name("CONFORMANCE.md")
-    text = render(source.parent.name, rows)
+    text = render(source, rows)
     if not options.check:
         target.write_text(text, encoding="utf-8")
     elif not target.is_file() or target.read_text(encoding="utf-8") != text:

@@ -10,19 +10,27 @@ from interop.conformance import report
 
 ROOT = Path(__file__).parents[2]
 RFCS = ROOT / "tests" / "data" / "rfc"
-TEXTS = {"bep29": "bep_0029.rst", "ledbatpp": "ledbat-plus-plus.md", "rledbat": "ledbat-plus-plus.md"}
+TEXTS = {
+    "bep29": "bep_0029.rst",
+    "ledbatpp": "ledbat-plus-plus.md",
+    "rledbat": "ledbat-plus-plus.md",
+    "rfc9439draft": "draft-ietf-alto-performance-metrics-28.txt",
+    "rfc9569draft": "draft-ietf-alto-new-transport.md",
+}
 """The documents that are not RFCs; of LEDBAT++ and rLEDBAT there are the facts only."""
-PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/requirements.json"))
+SOURCES = {path.parent.name: path for name in ("requirements.json", "requirements") for path in ROOT.glob(f"*/{name}")}
+PACKAGES = sorted(SOURCES)
 
 
 def words(rfc):
     """The text of an RFC without page breaks, white space normalised."""
     text = (RFCS / TEXTS.get(rfc, f"rfc{rfc}.txt")).read_text()
-    return re.sub(r"\s+", " ", re.sub(r"\n[^\n]*\[Page \d+\]\n\f\n[^\n]*\n", "\n", text))
+    text = re.sub(r"\n[^\n]*\[Page \d+\]\n\f\n[^\n]*\n", "\n", text)
+    return re.sub(r"\s+", " ", text)
 
 
 def test_each_package_states_its_requirements():
-    assert PACKAGES == ["ledbat", "ppsp"]
+    assert PACKAGES == ["alto", "ledbat", "ppsp"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -39,20 +47,42 @@ COUNTS = {
 
 @pytest.mark.parametrize("rfc", COUNTS)
 def test_no_must_and_no_should_of_ppsp_is_left_out(rfc):
-    rows = report.read(ROOT / "ppsp" / "requirements.json")
+    rows = report.read(SOURCES["ppsp"])
     assert Counter(row.level for row in rows if row.rfc == rfc) == COUNTS[rfc]
+
+
+ALTO = {
+    7285: {"MUST": 89, "MUST NOT": 16, "SHOULD": 16, "SHOULD NOT": 1, "RECOMMENDED": 2},
+    7286: {"MUST": 3, "SHOULD": 3},
+    8189: {"MUST": 16, "MUST NOT": 16},
+    8686: {"MUST": 4, "SHOULD": 6},
+    8895: {"MUST": 58, "MUST NOT": 10, "SHOULD": 23, "SHOULD NOT": 1, "RECOMMENDED": 3},
+    8896: {"MUST": 30, "MUST NOT": 4, "SHOULD": 7, "SHOULD NOT": 1, "RECOMMENDED": 2},
+    9240: {"MUST": 69, "MUST NOT": 8, "SHOULD": 15, "RECOMMENDED": 3},
+    9241: {"MUST": 23, "MUST NOT": 1, "SHOULD": 3, "REQUIRED": 1},
+    9274: {"MUST": 4, "MUST NOT": 1},
+    9275: {"MUST": 79, "MUST NOT": 2, "SHOULD": 4, "RECOMMENDED": 4},
+    "rfc9439draft": {"MUST": 23, "MUST NOT": 2, "SHOULD": 6, "SHOULD NOT": 2, "RECOMMENDED": 7},
+    "rfc9569draft": {"MUST": 41, "MUST NOT": 4, "SHOULD": 2, "RECOMMENDED": 7, "NOT RECOMMENDED": 1},
+}
+
+
+@pytest.mark.parametrize("rfc", ALTO)
+def test_no_must_and_no_should_of_alto_is_left_out(rfc):
+    rows = report.read(SOURCES["alto"])
+    assert Counter(row.level for row in rows if row.rfc == rfc) == ALTO[rfc]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_requirements_quote_the_rfc_word_for_word(package):
-    rows = report.read(ROOT / package / "requirements.json")
+    rows = report.read(SOURCES[package])
     texts = {rfc: words(rfc) for rfc in {row.rfc for row in rows}}
     assert [row.id for row in rows if row.text not in texts[row.rfc]] == []
 
 
 @pytest.mark.parametrize("word", ["must", "should"])
 def test_no_must_and_no_should_of_bep_29_is_left_out(word):
-    rows = [row for row in report.read(ROOT / "ledbat" / "requirements.json") if row.rfc == "bep29"]
+    rows = [row for row in report.read(SOURCES["ledbat"]) if row.rfc == "bep29"]
     assert sum(row.level == word for row in rows) == len(re.findall(rf"\b{word}\b", words("bep29"), re.IGNORECASE))
 
 

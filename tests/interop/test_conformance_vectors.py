@@ -10,8 +10,13 @@ from interop.conformance._files import PROTOCOLS, paths
 
 ROOT = Path(__file__).parents[2]
 RFCS = ROOT / "tests" / "data" / "rfc"
-TEXTS = {"bep29": "bep_0029.rst", "draft-irtf-iccrg-ledbat-plus-plus-01": "ledbat-plus-plus.md"}
-"""The documents that are not RFCs; of the draft there are its facts only."""
+TEXTS = {
+    "bep29": "bep_0029.rst",
+    "draft-irtf-iccrg-ledbat-plus-plus-01": "ledbat-plus-plus.md",
+    "rfc9439": "draft-ietf-alto-performance-metrics-28.txt",
+    "rfc9569": "draft-ietf-alto-new-transport.md",
+}
+"""The documents that are not RFCs, or drafts of them; of LEDBAT++ there are the facts only."""
 FILES = [path for protocol in PROTOCOLS for path in paths(protocol)]
 by_file = pytest.mark.parametrize("path", FILES, ids=[f"{path.parts[-3]}/{path.stem}" for path in FILES])
 

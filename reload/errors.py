@@ -1,0 +1,17 @@
+"""The errors of this package: one root, and one class for each side at fault."""
+
+
+class ReloadError(Exception):
+    """The root of every error that this package raises."""
+
+
+class DecodeError(ReloadError):
+    """Octets that do not follow RFC 6940 or its extensions; the text says where and what."""
+
+
+class EncodeError(ReloadError, ValueError):
+    """A value that its structure has no octets for; the text names the member."""
+
+
+class StateError(ReloadError):
+    """A verb was called when it makes no sense; nothing was changed."""

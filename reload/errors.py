@@ -15,3 +15,7 @@ class EncodeError(ReloadError, ValueError):
 
 class StateError(ReloadError):
     """A verb was called when it makes no sense; nothing was changed."""
+
+
+class SecurityError(ReloadError):
+    """A signature, certificate or signer that does not hold: nothing of what it came with may be used."""

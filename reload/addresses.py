@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reload._presentation import fixed, select, structure, u8, u16
+from reload._presentation import structure
+from reload._specs import fixed, select, u8, u16
 
 IPV4, IPV6 = 1, 2
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from reload._presentation import U32, boolean, opaque, structure, u16, vector
+from reload._presentation import structure
+from reload._specs import U32, boolean, opaque, u16, vector
 
 
 class MessageCode(IntEnum):
@@ -116,5 +117,5 @@ class UnknownKinds:
 
 
 def is_request(message_code: int) -> bool:
-    """Requests are odd, their answers one more; errors are neither (section 6.3.3)."""
-    return message_code & 1 == 1 and message_code != MessageCode.ERROR
+    """Requests are odd, up to 0x7FFF; what is above is reserved, or an error (section 6.3.3)."""
+    return message_code & 1 == 1 and message_code < 0x8000

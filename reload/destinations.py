@@ -7,13 +7,14 @@ from typing import TypeAlias
 
 import attrs
 
-from reload._presentation import Custom
+from reload._presentation import value
+from reload._specs import Custom
 from reload.errors import DecodeError, EncodeError
 
 _NODE, _RESOURCE, _OPAQUE = 1, 2, 3
 
 
-@attrs.frozen
+@value
 class NodeDestination:
     """A node. All ones stand for whoever reads it (the wildcard of section 6.1.1)."""
 
@@ -25,14 +26,14 @@ class NodeDestination:
         return not self.node_id.strip(b"\xff")
 
 
-@attrs.frozen
+@value
 class ResourceDestination:
     """Whoever is responsible for a Resource-ID; only as the last of a destination list."""
 
     resource_id: bytes
 
 
-@attrs.frozen
+@value
 class OpaqueDestination:
     """What a peer has put in the place of a part of a list; it alone knows what it means.
 
@@ -43,7 +44,7 @@ class OpaqueDestination:
     is_compact: bool = attrs.field(default=False, eq=False)
 
 
-@attrs.frozen
+@value
 class UnknownDestination:
     """A destination of a type that is not defined."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from reload._presentation import custom, nested, opaque, select, structure, u8, u16, u32, u64, vector
+from reload._presentation import structure
+from reload._specs import custom, nested, opaque, select, u8, u16, u32, u64, vector
 from reload.addresses import IpAddressPort
 from reload.destinations import DESTINATION, Destination
 
@@ -23,7 +24,7 @@ class ExtensiveRoutingModeOption:
     routemode: int = u8()
     transport: int = u8()
     ipaddressport: IpAddressPort = nested(IpAddressPort)
-    destinations: tuple[Destination, ...] = vector(DESTINATION, 1)
+    destinations: tuple[Destination, ...] = vector(DESTINATION, 1, least=1)
 
 
 @structure
@@ -67,7 +68,7 @@ class SipRegistrationRoute:
     """How a user's device is reached."""
 
     contact_prefs: bytes = opaque(2)
-    destination_list: tuple[Destination, ...] = vector(DESTINATION, 2)
+    destination_list: tuple[Destination, ...] = vector(DESTINATION, 2, least=3)
 
 
 @structure
@@ -112,7 +113,7 @@ class DiagnosticKind(IntEnum):
 class DiagnosticExtension:
     """A kind of diagnostic information beyond the bits of dMFlags, and what it asks or tells."""
 
-    type: int = u16()
+    kind: int = u16()
     diagnostic_extension_contents: bytes = opaque(4)
 
 
@@ -120,14 +121,13 @@ class DiagnosticExtension:
 class DiagnosticsRequest:
     """What is asked; times in milliseconds since 1970 (RFC 7851 section 5.1).
 
-    The struct of the RFC writes a length before a vector that has its own: both are on the wire, and must agree.
+    The RFC writes an ext_length before a list that has a length of its own: both are on the wire, and must agree.
     """
 
     expiration: int = u64()
     timestamp_initiated: int = u64()
     dmflags: int = u64()
-    ext_length: int = u32()
-    diagnostic_extensions: tuple[DiagnosticExtension, ...] = vector(DiagnosticExtension, 4)
+    diagnostic_extensions_list: tuple[DiagnosticExtension, ...] = vector(DiagnosticExtension, 4, twice=True, default=())
 
 
 @structure
@@ -135,7 +135,7 @@ class DiagnosticInfo:
     """One piece of information."""
 
     kind: int = u16()
-    diagnostic_information: bytes = opaque(2)
+    diagnostic_info_contents: bytes = opaque(2)
 
 
 @structure
@@ -146,8 +146,7 @@ class DiagnosticsResponse:
     timestamp_initiated: int = u64()
     timestamp_received: int = u64()
     hop_counter: int = u8()
-    ext_length: int = u32()
-    diagnostic_info_list: tuple[DiagnosticInfo, ...] = vector(DiagnosticInfo, 4)
+    diagnostic_info_list: tuple[DiagnosticInfo, ...] = vector(DiagnosticInfo, 4, twice=True, default=())
 
 
 @structure

@@ -6,22 +6,21 @@ import struct
 from collections import deque
 from typing import TypeAlias
 
-import attrs
-
+from reload._presentation import value
 from reload.errors import DecodeError, EncodeError
 
 DATA, ACK = 128, 129
 DATA_HEADER_SIZE = 8
 ACK_SIZE = 9
 WINDOW = 32
-"""Sequence numbers that a receiver keeps track of."""
+"""Sequence numbers that a receiver keeps track of (section 6.6.2)."""
 MAX_MESSAGE = 2**24 - 1
 
 _DATA = struct.Struct(">BIBH")
 _ACK = struct.Struct(">BII")
 
 
-@attrs.frozen
+@value
 class DataFrame:
     """A message over a link, or a fragment of one. Each transmission has a sequence number of its own."""
 
@@ -29,7 +28,7 @@ class DataFrame:
     message: bytes
 
 
-@attrs.frozen
+@value
 class AckFrame:
     """`received` tells which of the messages before this one came (see `ReceivedMask`)."""
 
@@ -92,7 +91,8 @@ class ReceivedMask:
     """The 32 sequence numbers received last, and the acknowledgement that tells of them.
 
     The RFC calls the bit for M "the N-M bit", and allows M greater than N-32: bit N-M-1 is set here, counted from the
-    least significant, so that M = N-1 is bit 0 and the highest bit stays 0.
+    least significant, so that M = N-1 is bit 0 and the highest bit stays 0. It is for statistics of loss: no sender
+    may take it for an acknowledgement (section 6.6.3.1). Sequence numbers are compared modulo 2^32.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,8 @@ class ReceivedMask:
         """The acknowledgement of `sequence`, which is then received too."""
         received = 0
         for earlier in self._recent:
-            if 0 < sequence - earlier < WINDOW:
-                received |= 1 << (sequence - earlier - 1)
+            behind = sequence - earlier & 0xFFFFFFFF
+            if 0 < behind < WINDOW:
+                received |= 1 << behind - 1
         self._recent.append(sequence)
         return AckFrame(sequence, received)

@@ -1,14 +1,16 @@
-"""The forwarding header, and how a peer on the way changes it without reading the rest (RFC 6940 section 6.3.2)."""
+"""The forwarding header (RFC 6940 section 6.3.2)."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 
 import attrs
 
-from reload._presentation import opaque, structure, u8
-from reload.destinations import Destination, decode_destinations, encode_destinations
+from reload._presentation import structure
+from reload._specs import opaque, u8
+from reload.destinations import Destination, ResourceDestination, decode_destinations, encode_destinations
 from reload.errors import DecodeError, EncodeError
 
 RELO_TOKEN = 0xD2454C4F
@@ -22,7 +24,11 @@ OFFSET_MASK = 0x00FFFFFF
 ANY_CONFIGURATION = 65535
 """A configuration_sequence that a ConfigUpdate is accepted with, whatever the receiver's (section 6.3.2.1)."""
 
+FRAGMENT_AT, LISTS_AT = 12, 32
+"""Where the fragment field is, before the length of the message, and where the lengths of the three lists are."""
+
 _FIXED = struct.Struct(">IIHBBIIQIHHH")
+_MISPLACED = "a Resource-ID that is not the last destination"
 
 
 class OptionFlag(IntFlag):
@@ -35,7 +41,7 @@ class OptionFlag(IntFlag):
 
 
 class OptionType(IntEnum):
-    """Forwarding options."""
+    """Forwarding options (section 14.12, RFC 7263)."""
 
     EXTENSIVE_ROUTING_MODE = 2
 
@@ -102,11 +108,15 @@ def decode_header(data: bytes, *, node_id_length: int = 16) -> tuple[ForwardingH
     end = destination_end + options
     if length != len(data) or end > length:
         raise DecodeError(f"ForwardingHeader.length: {length} octets with lists up to {end}, have {len(data)}")
+    via_list = decode_destinations(data[HEADER_SIZE:via_end], node_id_length) if vias else ()
+    destination_list = decode_destinations(data[via_end:destination_end], node_id_length)
+    if _misplaced(via_list, destination_list):
+        raise DecodeError(f"ForwardingHeader: {_MISPLACED}")
     header = ForwardingHeader(
         overlay,
         tid,
-        decode_destinations(data[via_end:destination_end], node_id_length),
-        decode_destinations(data[HEADER_SIZE:via_end], node_id_length),
+        destination_list,
+        via_list,
         _decode_options(data[destination_end:end]) if options else (),
         sequence,
         ttl,
@@ -120,8 +130,22 @@ def decode_header(data: bytes, *, node_id_length: int = 16) -> tuple[ForwardingH
 
 def encode_header(header: ForwardingHeader, payload_size: int, *, node_id_length: int = 16) -> bytes:
     """The octets of a header before a payload of so many octets. Raises EncodeError."""
-    vias = encode_destinations(header.via_list, node_id_length)
-    destinations = encode_destinations(header.destination_list, node_id_length)
+    return pack_header(header, header.ttl, header.via_list, header.destination_list, payload_size, node_id_length)
+
+
+def pack_header(
+    header: ForwardingHeader,
+    ttl: int,
+    via_list: Sequence[Destination],
+    destination_list: Sequence[Destination],
+    payload_size: int,
+    node_id_length: int,
+) -> bytes:
+    """`encode_header` with another TTL and other lists. Raises EncodeError."""
+    if _misplaced(via_list, destination_list):
+        raise EncodeError(f"ForwardingHeader: {_MISPLACED}")
+    vias = encode_destinations(via_list, node_id_length)
+    destinations = encode_destinations(destination_list, node_id_length)
     options = b"".join([option._encode(node_id_length) for option in header.options])  # type: ignore[attr-defined]
     lists = vias + destinations + options
     try:
@@ -130,7 +154,7 @@ def encode_header(header: ForwardingHeader, payload_size: int, *, node_id_length
             header.overlay,
             header.configuration_sequence,
             header.version,
-            header.ttl,
+            ttl,
             header.fragment,
             HEADER_SIZE + len(lists) + payload_size,
             header.transaction_id,
@@ -142,6 +166,15 @@ def encode_header(header: ForwardingHeader, payload_size: int, *, node_id_length
     except struct.error as error:
         raise EncodeError(f"ForwardingHeader: {error}") from error
     return fixed + lists
+
+
+def _misplaced(via_list: Sequence[Destination], destination_list: Sequence[Destination]) -> bool:
+    for destination in via_list:
+        if type(destination) is ResourceDestination:
+            return True
+    if len(destination_list) > 1:
+        return any(type(destination) is ResourceDestination for destination in destination_list[:-1])
+    return False
 
 
 def _decode_options(data: bytes) -> tuple[ForwardingOption, ...]:

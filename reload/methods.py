@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from reload._presentation import (
+from reload._presentation import structure
+from reload._specs import (
     NODE_ID,
     OPAQUE16,
     OPAQUE24,
@@ -16,7 +17,6 @@ from reload._presentation import (
     node_id,
     opaque,
     select,
-    structure,
     u8,
     u16,
     u32,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from reload._presentation import nested, opaque, select, structure, u8, vector
+from reload._presentation import structure
+from reload._specs import nested, opaque, select, u8, vector
 
 
 class HashAlgorithm(IntEnum):
@@ -66,11 +67,18 @@ class SignerIdentity:
 
 
 @structure
-class Signature:
-    """A signature, and the algorithms by their TLS numbers."""
+class SignatureAndHashAlgorithm:
+    """How a signature was made, in the numbers of TLS 1.2 (RFC 5246 section 7.4.1.4.1)."""
 
-    hash_algorithm: int = u8()
-    signature_algorithm: int = u8()
+    hash: int = u8()
+    signature: int = u8()
+
+
+@structure
+class Signature:
+    """A signature: how it was made, and by whom."""
+
+    algorithm: SignatureAndHashAlgorithm = nested(SignatureAndHashAlgorithm)
     identity: SignerIdentity = nested(SignerIdentity)
     signature_value: bytes = opaque(2)
 

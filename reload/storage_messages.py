@@ -9,20 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from reload._presentation import (
-    NODE_ID,
-    OPAQUE16,
-    OPAQUE32,
-    U32,
-    boolean,
-    nested,
-    opaque,
-    structure,
-    u8,
-    u32,
-    u64,
-    vector,
-)
+from reload._presentation import structure
+from reload._specs import NODE_ID, OPAQUE16, OPAQUE32, U32, boolean, nested, opaque, u8, u32, u64, vector
 from reload.security_block import Signature
 
 
@@ -257,11 +245,15 @@ STORED_META_DATA: dict[DataModel, type[Any]] = {
 """The structure of StoredMetaData, without its length in front, by data model."""
 
 
+StatKindResponse = FetchKindResponse
+"""The same form, with StoredMetaData without its length in the place of StoredData."""
+
+
 @structure
 class StatAns:
-    """Like FetchAns, with StoredMetaData."""
+    """One response for each Kind that was asked for."""
 
-    kind_responses: tuple[FetchKindResponse, ...] = vector(FetchKindResponse, 4)
+    kind_responses: tuple[StatKindResponse, ...] = vector(StatKindResponse, 4)
 
 
 @structure

@@ -127,6 +127,11 @@ class StoreAns:
 
 
 @structure
+class SingleSpecifier:
+    """A single value is wanted as it is: no octets."""
+
+
+@structure
 class ArrayRange:
     """Entries `first` to `last`, both included. The RFC prints int32, and means unsigned by 0xffffffff."""
 
@@ -146,6 +151,15 @@ class DictionarySpecifier:
     """The keys that are wanted; all of them when there is none."""
 
     keys: tuple[bytes, ...] = vector(OPAQUE16, 2)
+
+
+Specifier: TypeAlias = SingleSpecifier | ArraySpecifier | DictionarySpecifier
+SPECIFIERS: dict[DataModel, type[Any]] = {
+    DataModel.SINGLE: SingleSpecifier,
+    DataModel.ARRAY: ArraySpecifier,
+    DataModel.DICTIONARY: DictionarySpecifier,
+}
+"""The structure of a model_specifier, without its length in front, by data model."""
 
 
 @structure
@@ -237,6 +251,7 @@ class StoredMetaDictionaryEntry:
     metadata: DictionaryEntryMeta = nested(DictionaryEntryMeta)
 
 
+StoredMetaData: TypeAlias = StoredMetaSingle | StoredMetaArrayEntry | StoredMetaDictionaryEntry
 STORED_META_DATA: dict[DataModel, type[Any]] = {
     DataModel.SINGLE: StoredMetaSingle,
     DataModel.ARRAY: StoredMetaArrayEntry,

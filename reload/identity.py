@@ -137,11 +137,11 @@ def read_certificate(der: bytes, overlay: str, *, node_id_length: int = 16) -> N
 
 def load_certificate(der: bytes) -> x509.Certificate:
     """An X.509 certificate, version 3, whatever it is for. Raises SecurityError."""
+    # The library only warns of a serial number that RFC 5280 does not allow, and a peer is not to cause warnings.
+    if not _is_version_3_with_serial(der):
+        raise SecurityError("certificate: not one of X.509 version 3 with a positive serial number")
     try:
         certificate = x509.load_der_x509_certificate(der)
-        # Of a certificate that RFC 5280 does not allow, the library only warns; a filter may make that an exception.
-        if certificate.serial_number <= 0 or certificate.version is not x509.Version.v3:
-            raise SecurityError("certificate: not a valid one of X.509 version 3")
         _ = certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc
         return certificate
     except (ValueError, TypeError, OverflowError, Warning, UnsupportedAlgorithm) as exc:
@@ -168,6 +168,20 @@ def _public_key(certificate: x509.Certificate) -> PublicKey:
         case ec.EllipticCurvePublicKey() if key.curve.name in CURVES:
             return key
     raise SecurityError("certificate: the key is neither RSA of 2048 to 8192 bits nor on P-256, P-384 or P-521")
+
+
+def _is_version_3_with_serial(der: bytes) -> bool:
+    """Whether the octets begin as such a certificate does; the library reads them strictly after that."""
+    try:
+        at, _ = _content(der, 0)
+        at, _ = _content(der, at)
+        if der[at : at + 5] != b"\xa0\x03\x02\x01\x02":
+            return False
+        start, length = _content(der, at + 5)
+        serial = der[start : start + length]
+        return serial != b"" and serial[0] < 0x80 and serial.strip(b"\0") != b""
+    except IndexError:
+        return False
 
 
 def _public_key_info(tbs: bytes) -> bytes:

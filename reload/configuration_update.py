@@ -113,8 +113,8 @@ def put_in_force(
 class Accepted:
     """What follows from a ConfigUpdate.
 
-    All data of `dropped_kinds` must be discarded: they are no longer known, or their signer may no longer sign Kinds. With `obstacles` the node must leave the
-    overlay; with `must_rejoin`, leave and join again.
+    All data of `dropped_kinds` must be discarded: they are no longer known, or their signer may no longer sign Kinds.
+    With `obstacles` the node must leave the overlay; with `must_rejoin`, leave and join again.
     """
 
     in_force: InForce

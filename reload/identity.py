@@ -142,7 +142,9 @@ def load_certificate(der: bytes) -> x509.Certificate:
         raise SecurityError("certificate: not one of X.509 version 3 with a positive serial number")
     try:
         certificate = x509.load_der_x509_certificate(der)
-        _ = certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        # The library parses these only when they are asked for.
+        _ = certificate.issuer, certificate.subject, certificate.extensions
+        _ = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
         return certificate
     except (ValueError, TypeError, OverflowError, Warning, UnsupportedAlgorithm) as exc:
         raise SecurityError(f"certificate: {exc}") from exc

@@ -68,6 +68,10 @@ def local(protocol: str) -> Implementation:
             from interop.conformance._ledbat import answer as ledbat_answer
 
             return ledbat_answer
+        case "reload":
+            from interop.conformance._reload import answer as reload_answer
+
+            return reload_answer
     raise ConformanceError(f"this distribution has no implementation of {protocol!r}: name one with --exec")
 
 

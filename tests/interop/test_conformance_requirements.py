@@ -30,7 +30,7 @@ def words(rfc):
 
 
 def test_each_package_states_its_requirements():
-    assert PACKAGES == ["alto", "ledbat", "ppsp"]
+    assert PACKAGES == ["alto", "ledbat", "ppsp", "reload"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -71,6 +71,23 @@ ALTO = {
 def test_no_must_and_no_should_of_alto_is_left_out(rfc):
     rows = report.read(SOURCES["alto"])
     assert Counter(row.level for row in rows if row.rfc == rfc) == ALTO[rfc]
+
+
+RELOAD = {
+    6940: {"MUST": 311, "MUST NOT": 36, "SHALL": 14, "REQUIRED": 3, "SHOULD": 77, "SHOULD NOT": 6, "RECOMMENDED": 7},
+    7263: {"MUST": 14, "SHOULD": 4, "SHOULD NOT": 3},
+    7264: {"MUST": 20, "SHOULD": 4, "SHOULD NOT": 1},
+    7363: {"MUST": 14, "MUST NOT": 1, "SHOULD": 1, "RECOMMENDED": 2, "NOT RECOMMENDED": 2},
+    7374: {"MUST": 19, "SHOULD": 2, "RECOMMENDED": 2},
+    7851: {"MUST": 42, "MUST NOT": 7, "SHALL": 1, "SHOULD NOT": 2},
+    7904: {"MUST": 7, "MUST NOT": 2, "SHALL": 2, "SHOULD": 3, "SHOULD NOT": 1},
+}
+
+
+@pytest.mark.parametrize("rfc", RELOAD)
+def test_no_must_and_no_should_of_reload_is_left_out(rfc):
+    rows = report.read(SOURCES["reload"])
+    assert Counter(row.level for row in rows if row.rfc == rfc) == RELOAD[rfc]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -94,7 +94,7 @@ class Authority:
     ) -> Authority:
         """Another authority below this one, which issues certificates of nodes only."""
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-        builder = _authority_builder(key.public_key(), name, self._name, 0)
+        builder = self._below(_authority_builder(key.public_key(), name, self._name, 0))
         return Authority(key, _finish(builder, self.key, not_before, not_after, random_bytes))
 
     def issue(
@@ -109,8 +109,13 @@ class Authority:
         random_bytes: Callable[[int], bytes],
     ) -> bytes:
         """A node's certificate, DER: no subject, and a critical subjectAltName of Node-IDs and user name."""
-        builder = _node_builder(public_key, self._name, overlay, node_ids, user_name)
+        builder = self._below(_node_builder(public_key, self._name, overlay, node_ids, user_name))
         return _finish(builder, self.key, not_before, not_after, random_bytes)
+
+    def _below(self, builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        """With the authorityKeyIdentifier that RFC 5280 section 4.2.1.1 wants in what is not self-signed."""
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return builder.add_extension(identifier, critical=False)
 
     @property
     def _name(self) -> x509.Name:

@@ -74,6 +74,20 @@ def value_octets(value: StoredDataValue, *, node_id_length: int = 16) -> bytes:
     return encode(value, node_id_length=node_id_length)
 
 
+def signer_identity(certificate: NodeCertificate, node_id: bytes, hash_alg: HashAlgorithm) -> SignerIdentity:
+    """How signatures name their signer: by cert_hash, and with several Node-IDs by cert_hash_node_id.
+
+    Raises SecurityError for a Node-ID that the certificate does not have.
+    """
+    if node_id not in certificate.node_ids:
+        raise SecurityError("certificate: it has no such Node-ID")
+    if len(certificate.node_ids) == 1:
+        digest = HASHES[hash_alg](certificate.der).digest()
+        return SignerIdentity(SignerIdentityType.CERT_HASH, CertificateHash(hash_alg, digest))
+    digest = HASHES[hash_alg](node_id + certificate.der).digest()
+    return SignerIdentity(SignerIdentityType.CERT_HASH_NODE_ID, CertificateHash(hash_alg, digest))
+
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
@@ -103,12 +117,7 @@ class KeySigner:
         if own.public_key != key.public_key():
             raise SecurityError("certificate: it is another key's")
         self._node_id = own.node_ids[0] if node_id is None else node_id
-        if self._node_id not in own.node_ids:
-            raise SecurityError("certificate: it has no such Node-ID")
-        several = len(own.node_ids) > 1
-        named = HASHES[hash_algorithm]((self._node_id if several else b"") + own.der).digest()
-        kind = SignerIdentityType.CERT_HASH_NODE_ID if several else SignerIdentityType.CERT_HASH
-        self._identity = SignerIdentity(kind, CertificateHash(hash_algorithm, named))
+        self._identity = signer_identity(own, self._node_id, hash_algorithm)
         self._identity_octets = encode(self._identity)
         self._certificates = tuple(GenericCertificate(X509, der) for der in certificates)
         of_key = SignatureAlgorithm.RSA if isinstance(key, rsa.RSAPrivateKey) else SignatureAlgorithm.ECDSA

@@ -15,6 +15,7 @@ from interop._reload_values import (
     structure_from_json,
     structure_to_json,
 )
+from interop.conformance import _reload_security
 from reload import addresses, contents, diagnostic_information, extensions, header, methods, security_block
 from reload import storage_messages as storage
 from reload._presentation import decode, encode
@@ -182,7 +183,7 @@ def _reassemble(args: _Json) -> list[str]:
     return made
 
 
-_CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
+_CODEC_CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
     {
         "overlay-hash": lambda args: overlay_hash(args["name"]),
         "resource-id": lambda args: resource_id(bytes.fromhex(args["name"])).hex(),
@@ -190,4 +191,9 @@ _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
         "forward": _forward,
         "reassemble": _reassemble,
     }
+)
+# One module for each further part of the package brings its calls: a name, and a function from args to the value.
+_PARTS: tuple[Mapping[str, Callable[[_Json], Any]], ...] = (_CODEC_CALLS, _reload_security.CALLS)
+_CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
+    {name: call for part in _PARTS for name, call in part.items()}
 )

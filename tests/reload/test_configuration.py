@@ -563,3 +563,7 @@ def test_a_root_certificate_that_is_none_does_not_count() -> None:
     assert len(found.remarks) == 1
     nobody = read_configuration(write_document(configuration(root_certificates=(b"x",))), OVERLAY)
     assert Capabilities().obstacles(nobody) == ("no root-cert of it can be used",)
+
+
+def test_a_document_that_was_written_declares_its_encoding() -> None:
+    assert write_document(configuration()).startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n')

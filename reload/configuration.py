@@ -140,20 +140,20 @@ def read_configuration(document: bytes, overlay: str) -> Configuration:
     root = read_xml(document)
     if (root.namespace, root.name) != (BASE, "overlay"):
         raise DecodeError(f"Configuration Document: its root is {root.name!r:.40}, not an overlay of {BASE}")
-    found: list[tuple[Element, list[bytes]]] = []
-    signatures: list[bytes] = []
+    found: list[tuple[Element, list[str]]] = []
+    signatures: list[str] = []
     for child in root.children:
         if (child.namespace, child.name) == (BASE, "configuration"):
             signatures = []
             if child.attributes.get("instance-name", "").lower() == overlay.lower():
                 found.append((child, signatures))
         elif (child.namespace, child.name) == (BASE, "signature") and len(signatures) < MAX_SIGNATURES:
-            signatures.append(values.octets(child.text))
+            signatures.append(child.text)
     if len(found) != 1:
         raise DecodeError(f"Configuration Document: {len(found)} configurations of {overlay!r:.80}, one is due")
     element, signatures = found[0]
     try:
-        return _Reader(document).read(element, tuple(signatures))
+        return _Reader(document).read(element, tuple(map(values.octets, signatures)))
     except DecodeError as exc:
         raise DecodeError(f"Configuration Document of {overlay!r:.80}: {exc}") from exc
 

@@ -137,7 +137,7 @@ def read_certificate(der: bytes, overlay: str, *, node_id_length: int = 16) -> N
 
 def load_certificate(der: bytes) -> x509.Certificate:
     """An X.509 certificate, version 3, whatever it is for. Raises SecurityError."""
-    # The library only warns of a serial number that RFC 5280 does not allow, and a peer is not to cause warnings.
+    # The library only warns of a serial number that RFC 5280 does not allow.
     if not _is_version_3_with_serial(der):
         raise SecurityError("certificate: not one of X.509 version 3 with a positive serial number")
     try:

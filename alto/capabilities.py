@@ -5,7 +5,7 @@ calendars that repeat a name are left out where the findings are lenient.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
@@ -123,6 +123,7 @@ def _read_strings(
     rfc: int,
     section: str,
     is_good: Callable[[str], bool] = bool,
+    why: str = "cannot stand here",
 ) -> list[str]:
     """An array of strings, at least one where it is required; those that are not `is_good` are left out."""
     inner = join(path, name)
@@ -136,7 +137,7 @@ def _read_strings(
     kept = [element for element in listed if isinstance(element, str) and is_good(element)]
     for element in listed:
         if not isinstance(element, str) or not is_good(element):
-            findings.must(inner, f"{shown(element)} cannot stand here", rfc, section)
+            findings.must(inner, f"{shown(element)} {why}", rfc, section)
     if len(set(kept)) != len(kept):
         findings.note(inner, "a name stands here twice", rfc, section)
         kept = list(dict.fromkeys(kept))
@@ -149,7 +150,9 @@ def _read_costs(
 ) -> None:
     """RFC 7285 sections 11.2.3.4, 11.3.2.4 and 11.5.1.4; RFC 8189 section 4.1.1; RFC 8896 section 4.1."""
     section = "11.3.2.4" if is_filtered else "11.2.3.4"
-    names = _read_strings(found, "cost-type-names", True, path, findings, 7285, section, cost_types.__contains__)
+    is_named = cost_types.__contains__
+    why = "is not among the cost-types of this IRD"
+    names = _read_strings(found, "cost-type-names", True, path, findings, 7285, section, is_named, why)
     inner = join(path, "cost-type-names")
     if not is_filtered and len(names) > 1:
         findings.must(inner, f"a cost map has one cost type, not {len(names)}", 7285, section)
@@ -165,16 +168,18 @@ def _read_costs(
         findings.must(join(path, "max-cost-types"), f"{most} is no number of cost types", 8189, "4.1.1")
         del found["max-cost-types"]
     if "testable-cost-type-names" in found:
-        _read_strings(found, "testable-cost-type-names", False, path, findings, 8189, "4.1.1", set(names).__contains__)
+        is_offered = set(names).__contains__
+        why = "is not in cost-type-names"
+        _read_strings(found, "testable-cost-type-names", False, path, findings, 8189, "4.1.1", is_offered, why)
         if constraints is True:
             findings.must(join(path, "testable-cost-type-names"), "never with cost-constraints: true", 8189, "4.1.1")
     if "calendar-attributes" in found:
         if not is_filtered:
             findings.must(join(path, "calendar-attributes"), "only where one POSTs", 8896, "3.3.2")
-        _read_calendars(found, names, path, findings)
+        _read_calendars(found, frozenset(names), path, findings)
 
 
-def _read_calendars(found: dict[str, Json], names: Sequence[str], path: str, findings: Findings) -> None:
+def _read_calendars(found: dict[str, Json], names: frozenset[str], path: str, findings: Findings) -> None:
     """RFC 8896 section 4.1: a name counts where it stands first."""
     listed = _read(found, "calendar-attributes", list, path, findings, 8896, "4.1")
     if listed is None:
@@ -189,7 +194,7 @@ def _read_calendars(found: dict[str, Json], names: Sequence[str], path: str, fin
         if not findings.is_a(element, dict, where, 8896, "4.1"):
             continue
         calendar = dict(element)
-        named = _read_strings(calendar, "cost-type-names", True, where, findings, 8896, "4.1", set(names).__contains__)
+        named = _read_strings(calendar, "cost-type-names", True, where, findings, 8896, "4.1", names.__contains__)
         repeated = [name for name in named if name in seen]
         for name in repeated:
             findings.must(join(where, "cost-type-names"), f"{name!r} had its calendar before", 8896, "4.1")

@@ -200,5 +200,6 @@ def _parse_cost_type(tree: Json, path: str, findings: Findings) -> CostType | No
         if source is not None and source not in _COST_SOURCES:
             findings.must(join(inner, "cost-source"), f"{source!r:.80} is not registered", 9439, "3.1")
         if metric == "routingcost" and source not in (None, "estimation"):
-            findings.must(join(inner, "cost-source"), "routingcost is an estimation", 9439, "3.1")
+            findings.must(join(inner, "cost-source"), "routingcost is an estimation", 9439, "6.3")
+            return None
     return CostType(mode, metric, description, context)

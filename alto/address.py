@@ -16,7 +16,8 @@ ADDRESS_TYPES = {4: "ipv4", 6: "ipv6"}
 """The address type of each family."""
 
 _ADDRESS_TYPE = re.compile(r"[0-9A-Za-z]+")
-_OCTETS = {str(octet): octet for octet in range(256)}
+# The octets of an IPv4 address by their one spelling, in their places.
+_A, _B, _C, _D = ({str(octet): octet << shift for octet in range(256)} for shift in (24, 16, 8, 0))
 _LENGTHS = {family: {str(length): length for length in range(bits + 1)} for family, bits in BITS.items()}
 _IPV6 = re.compile(r"[0-9A-Fa-f:]{2,39}")
 # The last two groups may be written as an IPv4 address (RFC 4291 section 2.2, form 3).
@@ -114,7 +115,7 @@ def client_endpoint(text: str) -> str | None:
 def _parse_ipv4(text: str) -> int:
     try:
         a, b, c, d = text.split(".", 4)
-        return _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d]
+        return _A[a] | _B[b] | _C[c] | _D[d]
     except (ValueError, KeyError) as error:
         raise ValueError(f"{text!r:.80} is no IPv4 address") from error
 

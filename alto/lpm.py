@@ -71,6 +71,15 @@ class PrefixTableBuilder:
             tables[length][bits] = index
         return found
 
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The families of which there is any prefix."""
+        return tuple(family for family in BITS if self._tables[family])
+
+    def gaps(self, family: int) -> Iterator[tuple[int, int]]:
+        """Like `PrefixTable.gaps`."""
+        return _gaps(self._tables[family], BITS[family])
+
     def table(self) -> PrefixTable:
         """The table of what was added; the builder is done with."""
         tables, self._tables = self._tables, {family: {} for family in BITS}
@@ -120,12 +129,7 @@ class PrefixTable:
 
     def lookup_text(self, text: str) -> int | None:
         """Like `lookup`, of an address without a type in front. Raises ValueError where `text` is none."""
-        family, value = parse_address(text)
-        for shift, get in self._levels[family]:
-            index = get(value >> shift)
-            if index is not None:
-                return index
-        return None
+        return self.lookup(*parse_address(text))
 
     def match(self, family: int, value: int) -> Match | None:
         """The longest prefix that contains the address, with its index."""
@@ -138,52 +142,59 @@ class PrefixTable:
 
     def lookup_many(self, texts: Sequence[str]) -> list[int | None]:
         """Like `lookup_text` of each. Raises ValueError."""
-        parsed = [parse_address(text) for text in texts]
-        families = {family for family, _ in parsed}
+        if _HAS_NUMPY and len(texts) >= _BATCH:
+            values = _ipv4_values(texts)
+            if values is not None:
+                return self._in_ranges(4, values)
+        return self.lookup_each([parse_address(text) for text in texts])
+
+    def lookup_each(self, addresses: Sequence[tuple[int, int]]) -> list[int | None]:
+        """Like `lookup` of each family and value."""
+        families = {family for family, _ in addresses}
         if len(families) == 1:
-            return self.lookup_values(families.pop(), [value for _, value in parsed])
-        found: list[int | None] = [None] * len(parsed)
+            return self.lookup_values(families.pop(), [value for _, value in addresses])
+        found: list[int | None] = [None] * len(addresses)
         for family in families:
-            places = [place for place, (kind, _) in enumerate(parsed) if kind == family]
-            indices = self.lookup_values(family, [parsed[place][1] for place in places])
+            places = [place for place, (kind, _) in enumerate(addresses) if kind == family]
+            indices = self.lookup_values(family, [addresses[place][1] for place in places])
             for place, index in zip(places, indices, strict=True):
                 found[place] = index
         return found
 
     def lookup_values(self, family: int, values: Sequence[int]) -> list[int | None]:
-        """Like `lookup` of each."""
-        width = BITS[family]
+        """Like `lookup` of each value of one family."""
         longest = max(self._tables[family], default=0)
         if not _HAS_NUMPY or len(values) < _BATCH or longest > _HALF:
             lookup = self.lookup
             return [lookup(family, value) for value in values]
-        if width > _HALF:
-            values = [value >> width - _HALF for value in values]
-        starts, owners = self._disjoint(family)
-        at = numpy.searchsorted(starts, numpy.array(values, dtype=numpy.uint64), side="right") - 1
-        found: list[int | None] = owners[at].tolist()
-        return [None if index == -1 else index for index in found] if -1 in found else found
+        if family == 6:
+            values = [value >> _HALF for value in values]
+        return self._in_ranges(family, numpy.array(values, dtype=numpy.uint64))
 
-    def gaps(self, family: int) -> Iterator[tuple[int, int]]:
-        """The first and last address of each range that no prefix contains, in order; none of it if complete."""
-        bits = BITS[family]
-        if 0 in self._tables[family]:
-            return
-        spans = sorted(
-            (value << bits - length, bits - length) for length, table in self._tables[family].items() for value in table
-        )
-        free = 0
-        for first, shift in spans:
-            if first > free:
-                yield free, first - 1
-            free = max(free, first + (1 << shift))
-        if free < 1 << bits:
-            yield free, (1 << bits) - 1
-
-    def _disjoint(self, family: int) -> _Ranges:
+    def _in_ranges(self, family: int, values: NDArray[uint64]) -> list[int | None]:
         if family not in self._ranges:
             self._ranges[family] = _disjoint(self._tables[family], min(BITS[family], _HALF))
-        return self._ranges[family]
+        starts, owners = self._ranges[family]
+        chosen = owners[numpy.searchsorted(starts, values, side="right") - 1]
+        found: list[int | None] = chosen.tolist()
+        return [None if index == -1 else index for index in found] if (chosen == -1).any() else found
+
+    def gaps(self, family: int) -> Iterator[tuple[int, int]]:
+        """The first and last address of each range that no prefix contains, in order; none for a complete family."""
+        return _gaps(self._tables[family], BITS[family])
+
+
+def _gaps(tables: _Tables, bits: int) -> Iterator[tuple[int, int]]:
+    if 0 in tables:
+        return
+    spans = sorted((value << bits - length, bits - length) for length, table in tables.items() for value in table)
+    free = 0
+    for first, shift in spans:
+        if first > free:
+            yield free, first - 1
+        free = max(free, first + (1 << shift))
+    if free < 1 << bits:
+        yield free, (1 << bits) - 1
 
 
 def _disjoint(tables: _Tables, bits: int) -> _Ranges:
@@ -206,3 +217,30 @@ def _disjoint(tables: _Tables, bits: int) -> _Ranges:
         owners[shift + numpy.arange(len(shift))] = numpy.repeat(numpy.array(indices, numpy.int32), counts)
     changes = numpy.flatnonzero(numpy.diff(owners, prepend=owners[0] - 1))
     return starts[changes], owners[changes]
+
+
+def _ipv4_values(texts: Sequence[str]) -> NDArray[uint64] | None:
+    """The values of IPv4 addresses, all read at once; None if any of them is none."""
+    try:
+        octets = numpy.frombuffer("\n".join([*texts, ""]).encode("ascii"), numpy.uint8)
+    except UnicodeEncodeError:
+        return None
+    digits = octets - numpy.uint8(48)  # a dot and a line feed become more than 9
+    ends = numpy.flatnonzero(digits > 9)
+    if len(ends) != 4 * len(texts) or (octets[ends].reshape(-1, 4) != (46, 46, 46, 10)).any():
+        return None
+    sizes = numpy.diff(ends, prepend=-1) - 1
+    if sizes.min() < 1 or sizes.max() > 3:
+        return None
+    # In front of a text's first octet lies the end of the one before, so that a digit that is not there is masked.
+    units, tens, hundreds = (
+        numpy.where(sizes >= place, digits[numpy.maximum(ends - place, 0)], 0).astype(numpy.uint16)
+        for place in (1, 2, 3)
+    )
+    numbers = hundreds * 100 + tens * 10 + units
+    # The least number that needs so many digits: less means leading zeros.
+    if (numbers > 255).any() or (numbers < numpy.array([0, 0, 10, 100])[sizes]).any():
+        return None
+    a, b, c, d = numbers.reshape(-1, 4).T.astype(numpy.uint64)
+    values: NDArray[uint64] = a << numpy.uint64(24) | b << numpy.uint64(16) | c << numpy.uint64(8) | d
+    return values

@@ -1,0 +1,75 @@
+"""The information resource directory of a server (RFC 7285 section 9.2), made from what it holds."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+from urllib.parse import quote
+
+from attrs import frozen
+
+from alto import media
+from alto.directory import Directory
+from alto.errors import ConfigurationError
+from alto.ird import InformationResourceDirectory, ResourceEntry
+from alto.ports import Resource, Service
+from alto.types import CostType, is_resource_id
+
+Entry: TypeAlias = "Resource | Service | DelegatedDirectory"
+
+
+@frozen
+class DelegatedDirectory:
+    """The directory of another server, which holds more resources (section 9.2.4).
+
+    Raises ConfigurationError for an `id` that is no resource ID.
+    """
+
+    id: str
+    uri: str
+
+    def __attrs_post_init__(self) -> None:
+        if not is_resource_id(self.id):
+            raise ConfigurationError(f"{self.id!r} is no resource ID: at most 64 of A-Z a-z 0-9 - : @ _")
+
+
+def cost_types_of(resources: Iterable[Resource]) -> dict[str, CostType]:
+    """Every cost type by its name. Raises ConfigurationError for a name with two meanings."""
+    found: dict[str, CostType] = {}
+    for resource in resources:
+        for name, cost_type in resource.cost_types.items():
+            if found.setdefault(name, cost_type).to_json() != cost_type.to_json():
+                raise ConfigurationError(
+                    f"the cost type name {name!r} of {resource.id!r} has another meaning elsewhere"
+                )
+    return found
+
+
+def directory_of(
+    directory: Directory, delegated: Mapping[str, DelegatedDirectory], base: str
+) -> InformationResourceDirectory:
+    """The whole directory; `base` ends with a slash and stands before each resource ID."""
+    entries: list[Entry] = [*directory.resources.values(), *directory.services.values(), *delegated.values()]
+    return InformationResourceDirectory(
+        {entry.id: entry_of(entry, directory, base) for entry in entries},
+        cost_types_of(directory.resources.values()),
+        directory.default_network_map,
+    )
+
+
+def part_of(entry: Resource | Service, directory: Directory, base: str) -> InformationResourceDirectory:
+    """A directory of this entry alone: what an OPTIONS request for its capabilities is told (section 9.2.2)."""
+    cost_types = cost_types_of([directory.resources[entry.id]] if entry.id in directory.resources else [])
+    return InformationResourceDirectory({entry.id: entry_of(entry, directory, base)}, cost_types)
+
+
+def entry_of(entry: Entry, directory: Directory, base: str) -> ResourceEntry:
+    """The entry of one resource, service or other server."""
+    if isinstance(entry, DelegatedDirectory):
+        return ResourceEntry(entry.id, entry.uri, media.DIRECTORY)
+    return ResourceEntry(
+        entry.id,
+        base + quote(entry.id, safe=":@"),
+        entry.media_type,
+        entry.accepts,
+        entry.capabilities(directory),
+        entry.uses,
+    )

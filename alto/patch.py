@@ -5,7 +5,10 @@ of a large map costs little. Equality is that of JSON: 1 is 1.0, and true is not
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
+from itertools import chain
+from operator import eq
+from typing import TypeAlias
 
 from alto._json import MAX_DEPTH, Json
 from alto.errors import AltoError, DecodeError
@@ -17,6 +20,7 @@ shifts by one. An operation of forty octets may double the document, so that a s
 _TOO_MUCH = f"more than {MAX_MOVED} values moved"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
+_Equal: TypeAlias = Callable[[Json, Json], bool]
 _NO_MEMBERS: dict[str, Json] = {}
 
 
@@ -24,25 +28,13 @@ class InexpressibleError(AltoError, ValueError):
     """A merge patch cannot say this change: a member would become null, which to a merge patch means its removal."""
 
 
-def json_equal(one: Json, other: Json, _level: int = 0) -> bool:
+def json_equal(one: Json, other: Json) -> bool:
     """Whether two JSON values are the same (RFC 6902 section 4.6)."""
-    if one is other:
-        return True
-    if isinstance(one, dict):
-        if not isinstance(other, dict) or one.keys() != other.keys():
-            return False
-        if _are_plain(one.values()) and _are_plain(other.values()):
-            return one == other
-        _check(_level)
-        return all(json_equal(value, other[name], _level + 1) for name, value in one.items())
-    if isinstance(one, list):
-        if not isinstance(other, list) or len(one) != len(other):
-            return False
-        if _are_plain(one) and _are_plain(other):
-            return one == other
-        _check(_level)
-        return all(json_equal(value, other[at], _level + 1) for at, value in enumerate(one))
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+    if one != other:
+        return False
+    if isinstance(one, dict | list):
+        return _comparison(one, other) is eq or _equal(one, other)
+    return isinstance(one, bool) == isinstance(other, bool)
 
 
 def merge_patch(target: Json, patch: Json) -> Json:
@@ -55,7 +47,7 @@ def merge_diff(old: Json, new: Json) -> Json:
 
     Arrays that differ are sent whole; a null inside one survives. `old` may hold null members that stay as they are.
     """
-    return _merge_diff(old, new, 0)
+    return _merge_diff(old, new, _comparison(old, new))
 
 
 def json_patch(target: Json, operations: Json) -> Json:
@@ -78,13 +70,38 @@ def json_patch(target: Json, operations: Json) -> Json:
 def json_diff(old: Json, new: Json) -> list[Json]:
     """A JSON patch document that makes `new` of `old`, empty where they are equal: "add", "remove", "replace" only."""
     operations: list[Json] = []
-    _diff(old, new, "", operations, 0)
+    _diff(old, new, "", operations, _comparison(old, new))
     return operations
 
 
-def _are_plain(values: Iterable[Json]) -> bool:
-    """Whether Python's comparison of these is that of JSON."""
-    return set(map(type, values)).isdisjoint((dict, list, bool))
+def _comparison(one: Json, other: Json) -> _Equal:
+    """What compares the parts of these two. Python's own comparison is many times faster, and right but for booleans.
+
+    Raises DecodeError where one of them is too deep for what recurses.
+    """
+    return json_equal if _has_booleans(one) or _has_booleans(other) else eq
+
+
+def _has_booleans(value: Json) -> bool:
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        kinds = set(map(type, level))
+        if bool in kinds:
+            return True
+        if kinds.isdisjoint((dict, list)):
+            return False
+        if len(kinds) > 1:
+            level = [inner for inner in level if isinstance(inner, dict | list)]
+        level = list(chain.from_iterable(inner.values() if isinstance(inner, dict) else inner for inner in level))
+    raise DecodeError(f"nested more than {MAX_DEPTH} deep")
+
+
+def _equal(one: Json, other: Json) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _check(level: int) -> None:
@@ -111,19 +128,18 @@ def _merged(target: Json, patch: Json, level: int) -> Json:
     return target if after is None else after
 
 
-def _merge_diff(old: Json, new: Json, level: int) -> Json:
+def _merge_diff(old: Json, new: Json, equal: _Equal) -> Json:
     if not isinstance(new, dict):
         return new
-    _check(level)
     if not isinstance(old, dict):
         old = _NO_MEMBERS
     patch: dict[str, Json] = {name: None for name in old if name not in new}
     for name, value in new.items():
-        if name in old and json_equal(old[name], value, level + 1):
+        if name in old and equal(old[name], value):
             continue
         if value is None:
             raise InexpressibleError(f"a merge patch cannot set the member {name!r:.80} to null")
-        patch[name] = _merge_diff(old.get(name), value, level + 1)
+        patch[name] = _merge_diff(old.get(name), value, equal)
     return patch
 
 
@@ -288,41 +304,35 @@ def _deep(value: Json) -> Json:
     return [_deep(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _diff(old: Json, new: Json, path: str, operations: list[Json], level: int) -> None:
-    _check(level)
+def _diff(old: Json, new: Json, path: str, operations: list[Json], equal: _Equal) -> None:
+    if equal(old, new):
+        return
     if isinstance(old, dict) and isinstance(new, dict):
         operations.extend({"op": "remove", "path": _below(path, name)} for name in old if name not in new)
         for name, value in new.items():
-            inner = _below(path, name)
             if name not in old:
-                operations.append({"op": "add", "path": inner, "value": value})
-            elif isinstance(value, dict | list):
-                if old[name] is not value:
-                    _diff(old[name], value, inner, operations, level + 1)
-            elif not json_equal(old[name], value):
-                operations.append({"op": "replace", "path": inner, "value": value})
-    elif isinstance(old, list) and isinstance(new, list):
-        if json_equal(old, new, level):
-            return
-        changes = _diff_arrays(old, new, path, level)
+                operations.append({"op": "add", "path": _below(path, name), "value": value})
+            elif not equal(old[name], value):
+                _diff(old[name], value, _below(path, name), operations, equal)
+        return
+    whole = [{"op": "replace", "path": path, "value": new}]
+    if isinstance(old, list) and isinstance(new, list):
+        changes = _diff_arrays(old, new, path, equal)
         # A patch of most elements is longer than the array.
-        whole = len(changes) > 2 + len(new) // 2
-        operations.extend([{"op": "replace", "path": path, "value": new}] if whole else changes)
-    elif not json_equal(old, new):
-        operations.append({"op": "replace", "path": path, "value": new})
+        operations.extend(whole if len(changes) > 2 + len(new) // 2 else changes)
+    else:
+        operations.extend(whole)
 
 
-def _diff_arrays(old: list[Json], new: list[Json], path: str, level: int) -> list[Json]:
+def _diff_arrays(old: list[Json], new: list[Json], path: str, equal: _Equal) -> list[Json]:
     operations: list[Json] = []
     if len(old) == len(new) and not (_are_names(old) and _are_names(new)):
         for at, value in enumerate(new):
-            _diff(old[at], value, f"{path}/{at}", operations, level + 1)
+            _diff(old[at], value, f"{path}/{at}", operations, equal)
         return operations
     shorter = min(len(old), len(new))
-    start = next((at for at in range(shorter) if not json_equal(old[at], new[at], level + 1)), shorter)
-    end = next(
-        (at for at in range(shorter - start) if not json_equal(old[-1 - at], new[-1 - at], level + 1)), shorter - start
-    )
+    start = next((at for at in range(shorter) if not equal(old[at], new[at])), shorter)
+    end = next((at for at in range(shorter - start) if not equal(old[-1 - at], new[-1 - at])), shorter - start)
     before, after = old[start : len(old) - end], new[start : len(new) - end]
     kept = _kept(before, after)
     removed = [at for at, value in enumerate(before) if not kept or value not in kept]

@@ -4,13 +4,13 @@
 calendars that repeat a name are left out where the findings are lenient.
 """
 
-import re
 from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
 from alto import media
 from alto._json import Json
+from alto.entities import parse_domain_name, parse_property_name
 from alto.findings import Findings, is_json, join, shown
 from alto.media import parse_media_type
 from alto.types import CostType, is_property_name, is_resource_id
@@ -20,8 +20,6 @@ PATH_VECTOR = ("array", "ane-path")
 
 MAX_UNREAD = 64
 """Characters of a name that are shown in a path; a longer one is no name and must not fill the list of findings."""
-
-_DOMAIN_TYPE = re.compile(r"(?:priv:)?[A-Za-z0-9\-_]{1,64}")
 
 
 @frozen
@@ -282,7 +280,7 @@ def _read_mappings(found: dict[str, Json], path: str, findings: Findings) -> Non
     kept = dict(mappings)
     for domain in mappings:
         where = join(inner, domain[:MAX_UNREAD])
-        if not is_domain_name(domain):
+        if not _is_domain_name(domain):
             findings.must(where, "no entity domain name", 9240, "5.1.2")
             del kept[domain]
         elif not is_json(mappings[domain], list):
@@ -293,20 +291,20 @@ def _read_mappings(found: dict[str, Json], path: str, findings: Findings) -> Non
     found["mappings"] = kept
 
 
-def is_domain_name(text: str) -> bool:
-    """Whether `text` is an entity domain name: `type`, `.type` or `resource-id.type` (RFC 9240 section 5.1.2)."""
-    resource_id, dot, kind = text.rpartition(".")
-    return (
-        _DOMAIN_TYPE.fullmatch(kind) is not None
-        and len(kind) <= 64
-        and (resource_id == "" or (bool(dot) and is_resource_id(resource_id)))
-    )
+def _is_domain_name(text: str) -> bool:
+    try:
+        parse_domain_name(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_entity_property(text: str) -> bool:
-    """RFC 9240 section 5.2.2: `property`, `.property` or `resource-id.property`."""
-    resource_id, _, name = text.rpartition(".")
-    return is_property_name(name) and (resource_id == "" or is_resource_id(resource_id))
+    try:
+        parse_property_name(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_endpoint_property(text: str) -> bool:

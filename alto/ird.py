@@ -14,13 +14,13 @@ from alto.capabilities import MAX_UNREAD, check_kind, read_capabilities, root_ty
 from alto.errors import DecodeError
 from alto.findings import Findings, join, shown
 from alto.media import is_media_type, parse_media_type
-from alto.types import CostType, is_cost_metric, is_cost_mode, is_resource_id
+from alto.metrics import parse_cost_type
+from alto.types import CostType, is_resource_id
 
 MAX_RESOURCES = 100_000
 """Entries of one IRD: a thousand times what any server has, and some 100 MB at most."""
 
 _URI = re.compile(r"[!#-;=?-\[\]_a-z~%]*")
-_COST_SOURCES = ("nominal", "sla", "estimation")
 
 
 @frozen
@@ -170,36 +170,7 @@ def _parse_cost_types(meta: dict[str, Json], findings: Findings) -> dict[str, Co
     listed = findings.optional(meta, "cost-types", dict, "meta", 7285, "9.2.2") or {}
     found: dict[str, CostType] = {}
     for name, value in listed.items():
-        cost_type = _parse_cost_type(value, f"meta/cost-types/{name[:MAX_UNREAD]}", findings)
+        cost_type = parse_cost_type(value, findings, f"meta/cost-types/{name[:MAX_UNREAD]}")
         if cost_type is not None:
             found[name] = cost_type
     return found
-
-
-def _parse_cost_type(tree: Json, path: str, findings: Findings) -> CostType | None:
-    """RFC 7285 section 10.7, with the cost context of RFC 9439 section 3.1."""
-    if not findings.is_a(tree, dict, path, 7285, "10.7"):
-        return None
-    mode = findings.member(tree, "cost-mode", str, path, 7285, "10.7")
-    metric = findings.member(tree, "cost-metric", str, path, 7285, "10.7")
-    if mode is None or metric is None:
-        return None
-    if not is_cost_mode(mode):
-        findings.must(join(path, "cost-mode"), f"{mode!r:.80} is no cost mode", 9274, "3.1")
-        return None
-    if not is_cost_metric(metric):
-        findings.must(join(path, "cost-metric"), f"{metric!r:.80} is no cost metric", 7285, "10.6")
-        return None
-    if mode not in ("numerical", "ordinal", "array") and not mode.startswith("priv:"):
-        findings.must(join(path, "cost-mode"), f"{mode!r} is not registered", 9274, "3.1")
-    description = findings.optional(tree, "description", str, path, 7285, "10.7")
-    context = findings.optional(tree, "cost-context", dict, path, 9439, "3.1")
-    if context is not None:
-        inner = join(path, "cost-context")
-        source = findings.member(context, "cost-source", str, inner, 9439, "3.1")
-        if source is not None and source not in _COST_SOURCES:
-            findings.must(join(inner, "cost-source"), f"{source!r:.80} is not registered", 9439, "3.1")
-        if metric == "routingcost" and source not in (None, "estimation"):
-            findings.must(join(inner, "cost-source"), "routingcost is an estimation", 9439, "6.3")
-            return None
-    return CostType(mode, metric, description, context)

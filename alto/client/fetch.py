@@ -1,0 +1,126 @@
+"""One request to its end: redirects, authentication, revalidation (RFC 7285 sections 8.3 and 8.5.3, RFC 9110).
+
+A plan is a generator that yields a `Request` and is sent its `Response`; whoever carries it may throw an
+`UnreachableError` into it instead. It never waits and never sees a socket.
+"""
+
+from collections.abc import Generator
+from typing import Protocol, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import define, field, frozen
+
+from alto.client.cache import CachedAnswer, ResponseCache, conditional, is_unchanged
+from alto.client.errors import ServerError, server_error
+from alto.errors import DecodeError
+from alto.http import Request, Response
+from alto.ird import resolve
+
+_T = TypeVar("_T")
+
+Plan: TypeAlias = Generator[Request, Response, _T]
+
+MAX_REDIRECTS = 5
+"""Redirects of one request; two are a lot already."""
+
+MAX_BODY = 128 * 1024 * 1024
+"""Octets of a response: a cost map of four thousand PIDs."""
+
+_PORTS = {"http": 80, "https": 443}
+_SEE_OTHER = 303
+_REDIRECTS = (301, 302, _SEE_OTHER, 307, 308)
+_UNAUTHORIZED = 401
+
+
+class Authenticator(Protocol):
+    """Who answers a challenge; `alto.auth.DigestClient` does."""
+
+    def authorize(self, request: Request, challenge: Response) -> Request | None:
+        """The request with its credentials for the challenge of a 401 response; None where there are none for it."""
+
+
+@define
+class Session:
+    """What outlives one request: credentials for one origin, what is kept of answers, limits."""
+
+    origin: tuple[str, str, int] | None = None
+    """Where the credentials may go: the origin of the Root IRD, and nowhere that it points to."""
+    authenticator: Authenticator | None = None
+    max_body: int = MAX_BODY
+    cache: ResponseCache = field(factory=ResponseCache)
+
+
+@frozen
+class Fetched:
+    """The answer at the end of all redirects, and the URI it came from."""
+
+    uri: str
+    response: Response
+    kept: CachedAnswer
+    is_unchanged: bool = False
+    """Whether the server has said that what was kept still holds."""
+
+
+def origin_of(uri: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of a URI (RFC 6454); None for no http(s) URI."""
+    split = urlsplit(uri)
+    if split.scheme not in _PORTS or split.hostname is None:
+        return None
+    return split.scheme, split.hostname, split.port or _PORTS[split.scheme]
+
+
+def fetch(session: Session, request: Request) -> Plan[Fetched]:
+    """Send a request and follow where it leads. Raises ServerError for a status that is no success, and DecodeError
+    for a redirect that leads nowhere, in a circle, too far, or from https to http.
+
+    POST stays POST, since an ALTO server need not answer a GET in its place (section 8.3.2); only 303 asks for a GET.
+    """
+    seen: set[tuple[str, str]] = set()
+    for _ in range(MAX_REDIRECTS + 1):
+        seen.add((request.method, request.target))
+        fetched = yield from _send(session, request)
+        response = fetched.response
+        location = response.header("location")
+        if response.status not in _REDIRECTS or location is None:
+            if response.status != 200:
+                raise server_error(response, request.target)
+            return fetched
+        request = _redirected(request, response.status, location)
+        if (request.method, request.target) in seen:
+            raise DecodeError(f"{request.target:.200}: a loop of redirects")
+    raise DecodeError(f"{request.target:.200}: more than {MAX_REDIRECTS} redirects")
+
+
+def _redirected(request: Request, status: int, location: str) -> Request:
+    target = resolve(request.target, location.strip())
+    if target is None:
+        raise DecodeError(f"{request.target:.200}: a redirect to {location!r:.200}, which is no http or https URI")
+    if request.target.startswith("https:") and not target.startswith("https:"):
+        raise DecodeError(f"{request.target:.200}: a redirect from https to {target:.200}")
+    if status != _SEE_OTHER or request.method == "GET":
+        return Request(request.method, target, request.headers, request.body)
+    headers = tuple((name, value) for name, value in request.headers if name.lower() != "content-type")
+    return Request("GET", target, headers)
+
+
+def _send(session: Session, request: Request) -> Plan[Fetched]:
+    kept = session.cache.find(request)
+    asked = request if kept is None else conditional(request, kept)
+    response = yield asked
+    may_authorize = session.authenticator is not None and origin_of(request.target) == session.origin
+    for _ in range(2):  # the second time for a nonce that had expired
+        if response.status != _UNAUTHORIZED or not may_authorize or session.authenticator is None:
+            break
+        authorized = session.authenticator.authorize(asked, response)
+        if authorized is None:
+            break
+        response = yield authorized
+    if len(response.body) > session.max_body:
+        raise DecodeError(f"{request.target:.200}: a body of more than {session.max_body} octets")
+    if is_unchanged(response):
+        if kept is None:
+            raise ServerError(response.status, uri=request.target)
+        return Fetched(request.target, kept.response, kept, is_unchanged=True)
+    if response.status != 200:
+        return Fetched(request.target, response, CachedAnswer(request, response))
+    return Fetched(request.target, response, session.cache.keep(request, response))

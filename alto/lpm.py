@@ -1,13 +1,13 @@
 """Longest prefix match over IPv4 and IPv6 prefixes, each family in tables of its own (RFC 7285 section 11.2.2).
 
-One dictionary for each prefix length, tried from the longest down: no faster structure was found in pure Python, and
-a prefix that is there twice shows itself. Many addresses at once are looked up with numpy, where that is installed, in
-the disjoint ranges that the prefixes cut the address space into.
+One dictionary for each prefix length, tried from the longest down: no faster structure was found in pure Python. Which
+lengths there are to try is known for each block of addresses. Many addresses at once are looked up with numpy, where
+that is installed, in the disjoint ranges that the prefixes cut the address space into.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -32,8 +32,13 @@ _BATCH = 64
 _HALF = 64
 """Bits that numpy's integers hold: enough for IPv6 as long as no prefix is longer."""
 
+_BLOCK = {4: 16, 6: 32}
+"""Bits of an address that name its block: real prefixes begin within them, and a block has few lengths of its own."""
+
 _Tables = Mapping[int, Mapping[int, int]]
 """By prefix length: the bits of each prefix, and its index."""
+_Levels = tuple[tuple[int, Callable[[int], int | None]], ...]
+"""For each prefix length, longest first: the bits behind it, and what finds an index."""
 
 
 @frozen
@@ -92,16 +97,11 @@ class PrefixTable:
     Made by a `PrefixTableBuilder`, or from the bits of each prefix and its index, by family and prefix length.
     """
 
-    __slots__ = ("_levels", "_ranges", "_tables")
+    __slots__ = ("_blocks", "_ranges", "_tables")
 
     def __init__(self, tables: Mapping[int, _Tables]) -> None:
         self._tables = tables
-        self._levels = {
-            family: tuple(
-                (BITS[family] - length, tables[family][length].get) for length in sorted(tables[family], reverse=True)
-            )
-            for family in BITS
-        }
+        self._blocks = {family: _blocks(tables[family], family) for family in BITS}
         self._ranges: dict[int, _Ranges] = {}
 
     def __len__(self) -> int:
@@ -121,7 +121,8 @@ class PrefixTable:
 
     def lookup(self, family: int, value: int) -> int | None:
         """The index of the longest prefix that contains the address; None where none does."""
-        for shift, get in self._levels[family]:
+        block, blocks, wide = self._blocks[family]
+        for shift, get in blocks.get(value >> block, wide):
             index = get(value >> shift)
             if index is not None:
                 return index
@@ -133,11 +134,11 @@ class PrefixTable:
 
     def match(self, family: int, value: int) -> Match | None:
         """The longest prefix that contains the address, with its index."""
-        bits = BITS[family]
-        for shift, get in self._levels[family]:
+        block, blocks, wide = self._blocks[family]
+        for shift, get in blocks.get(value >> block, wide):
             index = get(value >> shift)
             if index is not None:
-                return Match(index, family, value >> shift << shift, bits - shift)
+                return Match(index, family, value >> shift << shift, BITS[family] - shift)
         return None
 
     def lookup_many(self, texts: Sequence[str]) -> list[int | None]:
@@ -182,6 +183,24 @@ class PrefixTable:
     def gaps(self, family: int) -> Iterator[tuple[int, int]]:
         """The first and last address of each range that no prefix contains, in order; none for a complete family."""
         return _gaps(self._tables[family], BITS[family])
+
+
+def _blocks(tables: _Tables, family: int) -> tuple[int, Mapping[int, _Levels], _Levels]:
+    """The bits behind a block's, the levels of each block that has longer prefixes, and those of all other blocks."""
+    bits, block = BITS[family], _BLOCK[family]
+    masks: dict[int, int] = {}
+    for length, table in tables.items():
+        if length > block:
+            shift, bit = length - block, 1 << length
+            for value in table:
+                masks[value >> shift] = masks.get(value >> shift, 0) | bit
+    levels = {length: (bits - length, tables[length].get) for length in sorted(tables, reverse=True)}
+    wide = tuple(level for length, level in levels.items() if length <= block)
+    shared = {
+        mask: (*(level for length, level in levels.items() if mask >> length & 1), *wide)
+        for mask in set(masks.values())
+    }
+    return bits - block, {value: shared[mask] for value, mask in masks.items()}, wide
 
 
 def _gaps(tables: _Tables, bits: int) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,7 @@ Of RFC 9569 the late draft draft-ietf-alto-new-transport (2023-12-07) was at han
 """
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from attrs import frozen
 
@@ -17,6 +17,9 @@ from alto.types import is_resource_id, is_tag
 RFC = 9569
 _MAX_SEQ = 2**53
 """The largest integer that every JSON reader keeps as it is."""
+
+
+_PATH = "/:@!$&'()*+,;=-._~%"
 
 
 @frozen
@@ -118,6 +121,15 @@ def check_view_uri(uri: str, findings: Findings) -> None:
         findings.must(path, f"{shown(uri)} is not scheme, host, port and path alone", RFC, "6.2")
     if parts.scheme == "http":
         findings.should(path, "http, where the view may not be public", RFC, "6.2")
+
+
+def ascii_uri(uri: str) -> str:
+    """`uri` in ASCII, as section 6.2 asks: the host by IDNA, the rest with percent signs."""
+    if uri.isascii():
+        return uri
+    parts = urlsplit(uri)
+    host, colon, port = parts.netloc.partition(":")
+    return f"{parts.scheme}://{host.encode('idna').decode('ascii')}{colon}{port}{quote(parts.path, safe=_PATH)}"
 
 
 def _parse_summary(tree: dict[str, Json], findings: Findings, section: str) -> UpdatesGraphSummary:

@@ -1,0 +1,243 @@
+"""The answer to a request for costs, made row by row: as octets for the wire, or as a tree when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import compress
+from typing import TypeAlias
+
+from attrs import frozen
+
+from alto._json import Json, dumps
+from alto.calendar import Calendar, calendar_response_attributes
+from alto.constraints import Tests, all_of, mask
+from alto.costrequest import CostRequest
+from alto.costs import CostMatrix, Grid, ranked
+from alto.directory import Document
+from alto.metrics import ORDINAL, prefers_higher
+from alto.ports import EndpointCosts
+from alto.types import CostType, VTag
+
+try:
+    import orjson as _  # noqa: F401
+except ModuleNotFoundError:  # the extra `alto-fast` is not installed
+    _HAS_ORJSON = False
+else:
+    _HAS_ORJSON = True
+
+MAX_TEXTS = 50_000
+"""Texts of costs that are kept while a map is encoded. Real maps repeat a few thousand costs; where they do not, a
+memory for them would cost more than it saves."""
+_SMALL = 2_000
+"""Pairs up to which an answer is made as one tree: what it takes to make it row by row does not pay."""
+
+_Values: TypeAlias = Iterator[Sequence[Json]]
+
+
+@frozen
+class CostOffer:
+    """A cost type that a resource has, and where its costs come from."""
+
+    cost_type: CostType
+    costs: str | CostMatrix | EndpointCosts
+    """The ID of a cost map of the same server, whose changes are then seen; a matrix of its own; or, for endpoints, a
+    source of an application. Of an ordinal cost type these are the costs that the ranks are made from: those of a cost
+    map by its own mode, others by what the metric prefers."""
+    calendar: Calendar | None = None
+    """Its costs in times to come."""
+
+
+@frozen
+class Costs:
+    """One cost type's costs of the pairs that are asked for."""
+
+    grid: Grid
+    """As they are now; in the first interval of a calendar."""
+    intervals: tuple[Grid, ...] = ()
+    """In each interval of a calendar, if that is asked for."""
+
+    def values(self) -> _Values:
+        """A row of values for each source; None where there is none."""
+        if not self.intervals:
+            return self.grid.lists()
+        return (
+            [list(costs) if any(cost is not None for cost in costs) else None for costs in zip(*rows, strict=True)]
+            for rows in zip(*(grid.lists() for grid in self.intervals), strict=True)
+        )
+
+
+def ordered(grid: Grid, cost_type: CostType, *, is_rank: bool = False) -> Grid:
+    """The costs as the mode of the cost type wants them: ranks for ordinal ones. `is_rank`: they are ranks already."""
+    if cost_type.cost_mode != ORDINAL:
+        return grid
+    return ranked(grid, prefers_higher=not is_rank and prefers_higher(cost_type.cost_metric))
+
+
+@frozen
+class CostTable:
+    """The costs that a request is answered with."""
+
+    sources: Sequence[str]
+    destinations: Sequence[str]
+    costs: Sequence[Costs]
+    """Of each cost type asked for."""
+    is_multi_cost: bool = False
+    tests: Tests = ()
+    tested: Mapping[int, Grid] = {}
+    """The costs that the tests look at, by the index in the predicates."""
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Json]]]:
+        """Each source that has costs to show, with those to each destination."""
+        if self.is_whole:
+            for source, costs in zip(self.sources, self.costs[0].grid.lists(), strict=True):
+                if costs:
+                    yield source, dict(zip(self.destinations, costs, strict=True))
+            return
+        for source, values, kept in zip(self.sources, self._values(), self._kept(), strict=True):
+            pairs = zip(self.destinations, values, strict=True)
+            row = {name: value for name, value in (compress(pairs, kept) if kept else pairs) if value is not None}
+            if row:
+                yield source, row
+
+    def _values(self) -> _Values:
+        columns = [costs.values() for costs in self.costs]
+        if not self.is_multi_cost:
+            return columns[0]
+        return (
+            [list(values) if any(value is not None for value in values) else None for values in zip(*row, strict=True)]
+            for row in zip(*columns, strict=True)
+        )
+
+    def _kept(self) -> Iterator[list[bool] | None]:
+        """For each source which destinations are kept, None for all."""
+        if not self.tests:
+            return (None for _ in self.sources)
+        rows = zip(*(grid.rows() for grid in self.tested.values()), strict=True)
+        return (mask(self.tests, dict(zip(self.tested, row, strict=True))) for row in rows)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each pair that has a cost is shown, with a number."""
+        return not self.is_multi_cost and not self.tests and not self.costs[0].intervals
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each pair is shown, with a number."""
+        return self.is_plain and self.costs[0].grid.is_complete
+
+    @property
+    def is_small(self) -> bool:
+        """Whether to make it at once."""
+        return len(self.sources) * len(self.destinations) * len(self.costs) <= _SMALL
+
+    def encoded_rows(self) -> Iterator[bytes]:
+        """The members of the object that `rows` makes, without what is between them."""
+        if _HAS_ORJSON or not self.is_plain:
+            return (b"%b:%b" % (dumps(source), dumps(row)) for source, row in self.rows())
+        return _texts(self.sources, self.destinations, self.costs[0].grid)
+
+
+class _Texts(dict[float, str]):
+    """The text of each cost, made once."""
+
+    def __missing__(self, cost: float) -> str:
+        text = self[cost] = str(int(cost)) if cost.is_integer() and abs(cost) < 2**53 else repr(cost)
+        return text
+
+
+def _texts(sources: Sequence[str], destinations: Sequence[str], grid: Grid) -> Iterator[bytes]:
+    """Like `encoded_rows`, twice as fast as the standard library's JSON: names and costs are turned to text once."""
+    names = [dumps(name).decode("utf-8") + ":" for name in destinations]
+    whole = "{" + ",".join([name.replace("%", "%%") + "%s" for name in names]) + "}"
+    texts = _Texts()
+    for source, row in zip(sources, grid.rows(), strict=True):
+        known = row if grid.is_complete else [cost for cost in row if cost == cost]
+        if not known:
+            continue
+        shown = map(texts.__getitem__ if len(texts) < MAX_TEXTS else repr, known)
+        if len(known) == len(row):
+            text = whole % tuple(shown)
+        else:
+            there = compress(names, [cost == cost for cost in row])
+            text = "{" + ",".join(map(str.__add__, there, shown)) + "}"
+        yield dumps(source) + b":" + text.encode("utf-8")
+
+
+class CostDocument(Document):
+    """An answer of costs. Octets and tree are each made from the costs when they are asked for, and kept."""
+
+    __slots__ = ("_member", "_meta", "_table")
+
+    def __init__(
+        self, media_type: str, meta: dict[str, Json], member: str, table: CostTable, *, vtag: VTag | None = None
+    ) -> None:
+        super().__init__(media_type, encode=self._encoded, vtag=vtag)
+        self._meta = meta
+        self._member = member
+        self._table = table
+
+    @property
+    def tree(self) -> Json:
+        """The JSON value. It is shared: whoever changes it changes it for all."""
+        if self._tree is None:
+            self._tree = {"meta": self._meta, self._member: dict(self._table.rows())}
+        return self._tree
+
+    def _encoded(self) -> bytes:
+        if self._table.is_small:
+            return dumps(self.tree)
+        body = b",".join(self._table.encoded_rows())
+        return b'{"meta":%b,%b:{%b}}' % (dumps(self._meta), dumps(self._member), body)
+
+
+def costs_meta(request: CostRequest, calendars: Mapping[str, Calendar]) -> dict[str, Json]:
+    """The part of `meta` that says what the costs are (RFC 7285 11.2.3.6, RFC 8189 4.1.3, RFC 8896 5.1.2)."""
+    meta: dict[str, Json] = {}
+    if request.is_multi_cost:
+        meta["cost-type"] = {}
+        meta["multi-cost-types"] = [shown_type(cost_type) for cost_type in request.cost_types]
+    else:
+        meta["cost-type"] = shown_type(request.cost_types[0])
+    given = {name: calendars[name] for name, wanted in zip(request.names, request.calendared, strict=True) if wanted}
+    if given:
+        meta["calendar-response-attributes"] = calendar_response_attributes(given, has_names=request.is_multi_cost)
+    return meta
+
+
+def shown_type(cost_type: CostType) -> dict[str, Json]:
+    """A cost type as a response has it: the description is for the IRD only."""
+    tree = cost_type.to_json()
+    tree.pop("description", None)
+    return tree
+
+
+def cost_table(
+    request: CostRequest,
+    sources: Sequence[str],
+    destinations: Sequence[str],
+    offers: Mapping[str, CostOffer],
+    find: Callable[[str | CostMatrix | EndpointCosts], tuple[Grid, bool]],
+) -> CostTable:
+    """The table of what a request asks for; `find` gives the costs of a source, and whether they are ranks."""
+
+    def current(name: str) -> Grid:
+        offer = offers[name]
+        grid, is_rank = find(offer.costs)
+        return ordered(grid, offer.cost_type, is_rank=is_rank)
+
+    def costs(name: str, is_calendared: bool) -> Costs:
+        offer = offers[name]
+        if not is_calendared or offer.calendar is None:
+            return Costs(current(name))
+        grids = tuple(ordered(find(one)[0], offer.cost_type) for one in offer.calendar.intervals)
+        return Costs(grids[0], grids)
+
+    indices = sorted({predicate.index for predicate in all_of(request.tests)})
+    return CostTable(
+        sources,
+        destinations,
+        [costs(name, wanted) for name, wanted in zip(request.names, request.calendared, strict=True)],
+        request.is_multi_cost,
+        request.tests,
+        {index: current(request.tested[index]) for index in indices},
+    )

@@ -1,0 +1,276 @@
+"""Costs between PIDs as a matrix, and the costs of the pairs that a request asks for (RFC 7285 section 6.2).
+
+Costs are IEEE 754 doubles, as section 11.3.2.3 wants them. Inside, NaN stands for a cost that is not defined; outside
+that is None, or nothing at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from types import NoneType
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from alto._json import canonical
+from alto.errors import ConfigurationError
+from alto.types import is_pid_name
+
+_numpy: Any
+try:
+    import numpy as _numpy
+except ModuleNotFoundError:  # the extra `alto-fast` is not installed
+    _numpy = None
+
+_NAN = math.nan
+_MAX_WHOLE = 2**53
+_NUMBERS = {int, float, NoneType}
+
+Row: TypeAlias = list[float]
+
+
+@frozen
+class Grid:
+    """The costs of m times n pairs, made row by row, as often as they are asked for."""
+
+    rows: Callable[[], Iterator[Row]]
+    is_complete: bool
+    """No cost is NaN."""
+    is_integral: bool
+    """Every cost that is there is an integer of at most 53 bits."""
+
+    def lists(self) -> Iterator[list[float | None]]:
+        """The rows with None where there is no cost, and integers where all are."""
+        for row in self.rows():
+            yield self.plain(row)
+
+    def plain(self, row: Row) -> list[float | None]:
+        """A row of this grid as JSON has it."""
+        if self.is_complete:
+            return list(map(int, row)) if self.is_integral else list(row)
+        if self.is_integral:
+            return [int(cost) if cost == cost else None for cost in row]
+        return [cost if cost == cost else None for cost in row]
+
+
+def ranked(grid: Grid, *, prefers_higher: bool) -> Grid:
+    """The ranks of the costs among all of the grid: 1 for the best, equal for equal costs, without gaps.
+
+    They are the ordinal costs of section 6.1.2.2.
+    """
+    distinct: set[float] = set()
+    for row in grid.rows():
+        distinct.update(row if grid.is_complete else [cost for cost in row if cost == cost])
+    ranks = {cost: float(rank) for rank, cost in enumerate(sorted(distinct, reverse=prefers_higher), 1)}
+
+    def rows() -> Iterator[Row]:
+        return (list(map(ranks.get, row, repeat(_NAN))) for row in grid.rows())
+
+    return Grid(rows, grid.is_complete, True)
+
+
+def grid_of(rows: Sequence[Sequence[float | None]], width: int) -> Grid:
+    """A grid of costs that an application has made, None where there is none.
+
+    Raises ConfigurationError for rows that are not `width` numbers or None.
+    """
+    made = [_row(row, width) for row in rows]
+    known = [cost for row in made for cost in row if cost == cost]
+    return Grid(lambda: iter(made), len(known) == len(made) * width, _are_whole(known))
+
+
+def _are_whole(costs: Row) -> bool:
+    return all(map(float.is_integer, costs)) and max(map(abs, costs), default=0) <= _MAX_WHOLE
+
+
+def _row(row: Sequence[float | None], width: int) -> Row:
+    if len(row) != width:
+        raise ConfigurationError(f"a row of {len(row)} costs, where {width} are due")
+    if not set(map(type, row)) <= _NUMBERS:
+        raise ConfigurationError("a cost is a number, or None where there is none")
+    try:
+        made = [_NAN if cost is None else float(cost) for cost in row]
+    except OverflowError as error:
+        raise ConfigurationError("a cost beyond what a double holds") from error
+    if any(map(math.isinf, made)):
+        raise ConfigurationError("an infinite cost, which JSON cannot say")
+    return made
+
+
+class CostMatrix:
+    """The cost from each source PID to each destination PID. It never changes.
+
+    `rows` has a row for each source with a cost for each destination, None or NaN where there is none; it may be a
+    numpy array. Raises ConfigurationError for names that break the syntax of PIDs or stand there twice, a row of the
+    wrong length, and what is no finite number.
+    """
+
+    __slots__ = (
+        "_column_of",
+        "_row_of",
+        "_rows",
+        "_tag",
+        "destinations",
+        "is_complete",
+        "is_integral",
+        "is_negative",
+        "sources",
+    )
+
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    is_complete: bool
+    """There is a cost for each pair."""
+    is_integral: bool
+    """Every cost is an integer."""
+    is_negative: bool
+    """Some cost is below 0."""
+
+    def __init__(
+        self, sources: Sequence[str], destinations: Sequence[str], rows: Sequence[Sequence[float | None]]
+    ) -> None:
+        self.sources = _names(sources)
+        self.destinations = _names(destinations)
+        self._row_of = {name: index for index, name in enumerate(self.sources)}
+        self._column_of = {name: index for index, name in enumerate(self.destinations)}
+        self._tag: str | None = None
+        if len(rows) != len(self.sources):
+            raise ConfigurationError(f"{len(rows)} rows of costs for {len(self.sources)} sources")
+        # One more row and column of NaN, which the index -1 of a name that is not there leads to.
+        if _numpy is not None:
+            self._adopt_numpy(rows)
+        else:
+            self._adopt(rows)
+
+    @classmethod
+    def from_mapping(cls, costs: Mapping[str, Mapping[str, float | None]]) -> CostMatrix:
+        """The matrix of what the `cost-map` of a response holds. Raises ConfigurationError."""
+        destinations = list(dict.fromkeys(name for row in costs.values() for name in row))
+        return cls(list(costs), destinations, [[*map(row.get, destinations)] for row in costs.values()])
+
+    def _adopt(self, rows: Sequence[Sequence[float | None]]) -> None:
+        width = len(self.destinations)
+        self.is_complete = self.is_integral = True
+        self.is_negative = False
+        kept: list[Any] = []
+        for given in rows:
+            row = _row(given, width)
+            known = row
+            if any(map(math.isnan, row)):
+                self.is_complete = False
+                known = [cost for cost in row if cost == cost]
+            self.is_integral = self.is_integral and _are_whole(known)
+            self.is_negative = self.is_negative or min(known, default=0) < 0
+            kept.append(array("d", [*row, _NAN]))
+        self._rows: Any = [*kept, array("d", [_NAN]) * (width + 1)]
+
+    def _adopt_numpy(self, rows: Sequence[Sequence[float | None]]) -> None:
+        height, width = len(self.sources), len(self.destinations)
+        values = _numpy.full((height + 1, width + 1), _NAN)
+        if isinstance(rows, _numpy.ndarray):
+            if rows.shape != (height, width) or rows.dtype.kind not in "iuf":
+                raise ConfigurationError(
+                    f"a {rows.dtype} array of {rows.shape}, where numbers of {(height, width)} are due"
+                )
+            values[:height, :width] = rows
+        else:
+            for index, row in enumerate(rows):
+                values[index, :width] = _row(row, width)
+        known = values[:height, :width]
+        missing = _numpy.isnan(known)
+        known[missing] = _NAN
+        if _numpy.isinf(known).any():
+            raise ConfigurationError("an infinite cost, which JSON cannot say")
+        self.is_complete = not bool(missing.any())
+        whole = (known == _numpy.floor(known)) & (_numpy.abs(known) <= _MAX_WHOLE)
+        self.is_integral = bool((whole | missing).all())
+        self.is_negative = bool((known < 0).any())
+        values.flags.writeable = False
+        self._rows = values
+
+    @property
+    def tag(self) -> str:
+        """40 hexadecimal digits that differ when the costs do."""
+        if self._tag is None:
+            digest = hashlib.sha256(canonical([self.sources, self.destinations]))
+            for row in self._rows:
+                digest.update(row)
+            self._tag = digest.hexdigest()[:40]
+        return self._tag
+
+    def get(self, source: str, destination: str) -> float | None:
+        """The cost; None where there is none."""
+        cost = float(self._rows[self._row_of.get(source, -1)][self._column_of.get(destination, -1)])
+        return cost if cost == cost else None
+
+    def grid(self, sources: Sequence[str | None], destinations: Sequence[str | None]) -> Grid:
+        """The costs between these; there is none from or to a PID that the matrix does not know, or None."""
+        at = [self._row_of.get(name, -1) for name in sources]  # type: ignore[arg-type]
+        if destinations == self.destinations:
+            is_known = True
+            take: Callable[[Any], Row] = _all_numpy if _numpy is not None else _all
+        else:
+            columns = [self._column_of.get(name, -1) for name in destinations]  # type: ignore[arg-type]
+            is_known = -1 not in columns
+            take = _taker(columns)
+        rows = self._rows
+        is_complete = self.is_complete and is_known and -1 not in at
+        return Grid(lambda: (take(rows[index]) for index in at), is_complete, self.is_integral)
+
+    def ranks(self, *, prefers_higher: bool = False) -> CostMatrix:
+        """The ordinal costs of the whole map: each cost by its rank, 1 for the most preferred."""
+        whole = self.grid(self.sources, self.destinations)
+        return CostMatrix(self.sources, self.destinations, [*ranked(whole, prefers_higher=prefers_higher).lists()])
+
+    def restricted(self, pids: Iterable[str]) -> CostMatrix:
+        """The costs between PIDs that are among `pids`; itself where all are."""
+        known = set(pids)
+        if known.issuperset(self._row_of) and known.issuperset(self._column_of):
+            return self
+        sources = [name for name in self.sources if name in known]
+        destinations = [name for name in self.destinations if name in known]
+        return CostMatrix(sources, destinations, [*self.grid(sources, destinations).lists()])
+
+    def to_mapping(self) -> dict[str, dict[str, float]]:
+        """Source to destination to cost, of the pairs that have one."""
+        grid = self.grid(self.sources, self.destinations)
+        return {
+            source: {name: cost for name, cost in zip(self.destinations, row, strict=True) if cost is not None}
+            for source, row in zip(self.sources, grid.lists(), strict=True)
+        }
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(names)
+    if len(set(found)) != len(found):
+        raise ConfigurationError("a PID stands twice among the sources or destinations of a cost matrix")
+    for name in found:
+        if not is_pid_name(name):
+            raise ConfigurationError(f"{name!r:.80} is no PID name: at most 64 of A-Z a-z 0-9 - : @ _")
+    return found
+
+
+def _all(row: Any) -> Row:
+    return list(row[:-1])
+
+
+def _all_numpy(row: Any) -> Row:
+    found: Row = row[:-1].tolist()
+    return found
+
+
+def _taker(columns: Sequence[int]) -> Callable[[Any], Row]:
+    """A function from a row of a matrix to its costs in these columns."""
+    if _numpy is None:
+        return lambda row: list(map(row.__getitem__, columns))
+    indices = _numpy.array(columns, dtype=_numpy.intp)
+
+    def take(row: Any) -> Row:
+        found: Row = row.take(indices).tolist()
+        return found
+
+    return take

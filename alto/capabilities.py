@@ -155,11 +155,12 @@ def _read_costs(
     if not is_filtered and len(names) > 1:
         findings.must(inner, f"a cost map has one cost type, not {len(names)}", 7285, section)
         found["cost-type-names"] = names = names[:1]
-    seen: set[tuple[str, str]] = set()
+    keys: dict[tuple[str, str], str] = {}
     for name in names:
-        if cost_types[name].key in seen:
+        if keys.setdefault(cost_types[name].key, name) != name:
             findings.must(inner, f"{name!r:.80}: the same metric and mode twice", 9439, "3.1")
-        seen.add(cost_types[name].key)
+    if len(keys) < len(names):
+        found["cost-type-names"] = names = list(keys.values())
     constraints = _read(found, "cost-constraints", bool, path, findings, 7285, "11.3.2.4")
     most = _read(found, "max-cost-types", float, path, findings, 8189, "4.1.1")
     if most is not None and (most < 0 or most != int(most)):

@@ -1,10 +1,10 @@
 """How a request can fail other than by what the answer says: the server refuses it, or nobody answers."""
 
 import re
-from datetime import UTC, datetime
 
 from alto import media
 from alto._json import Json, JsonError, loads
+from alto.calendar import parse_imf_fixdate
 from alto.errors import AltoError, ErrorCode
 from alto.findings import Finding, Findings
 from alto.http import Response
@@ -14,11 +14,6 @@ MAX_ERROR = 65536
 """Octets of an error response that are read: a code, a path and a value."""
 
 _DELAY = re.compile(r"[0-9]{1,9}")
-_DATE = re.compile(
-    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-3][0-9]) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) ([0-9]{4})"
-    r" ([0-2][0-9]):([0-5][0-9]):([0-6][0-9]) GMT"
-)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class ServerError(AltoError):
@@ -115,12 +110,5 @@ def retry_delay(retry_after: str | None, wall: float) -> float | None:
     text = (retry_after or "").strip()
     if _DELAY.fullmatch(text):
         return float(text)
-    date = _DATE.fullmatch(text)
-    if date is None:
-        return None
-    day, year, hour, minute, second = (int(date[group]) for group in (1, 3, 4, 5, 6))
-    try:
-        at = datetime(year, _MONTHS.index(date[2]) + 1, day, hour, minute, min(second, 59), tzinfo=UTC)
-    except ValueError:  # a day that the month has not
-        return None
-    return max(0.0, at.timestamp() - wall)
+    date = parse_imf_fixdate(text)
+    return None if date is None else max(0.0, date[0] - wall)

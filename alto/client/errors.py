@@ -64,8 +64,10 @@ def server_error(response: Response, uri: str) -> ServerError:
             findings.must("", f"the error response is no JSON: {error}", 7285, "8.5.2")
         else:
             if findings.is_a(tree, dict, "", 7285, "8.5.2"):
-                meta = findings.member(tree, "meta", dict, "", 7285, "8.5.2") or {}
-                _check_meta(meta, findings)
+                found = findings.member(tree, "meta", dict, "", 7285, "8.5.2")
+                if found is not None:
+                    meta = found
+                    _check_meta(meta, findings)
     value = meta.get("value")
     return ServerError(
         response.status,

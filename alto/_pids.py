@@ -42,9 +42,7 @@ class PidReader:
 
     def read(self, name: str, group: Json, path: str) -> None:
         """Take the PID `name` with its EndpointAddrGroup, which is at `path`."""
-        if not is_pid_name(name):
-            self._findings.must(path, f"{shown(name)} is no PID name", 7285, "10.1")
-        kept = self._open(name)
+        kept = self._open(name, path)
         if not self._findings.is_a(group, dict, path, 7285, "10.4.5"):
             return
         for kind, prefixes in group.items():
@@ -65,7 +63,7 @@ class PidReader:
         """Add the prefix of the whole family to the PID `name`, where addresses of a family are in no PID."""
         for family in self._builder.families:
             if self._first_gap(family) is not None:
-                self._open(name).setdefault(ADDRESS_TYPES[family], []).append(format_prefix(family, 0, 0))
+                self._open(name, name).setdefault(ADDRESS_TYPES[family], []).append(format_prefix(family, 0, 0))
                 self._builder.add(family, 0, 0, self._names.index(name))
 
     def check_complete(self, path: str) -> None:
@@ -83,8 +81,10 @@ class PidReader:
     def _first_gap(self, family: int) -> tuple[int, int] | None:
         return next(self._builder.gaps(family), None)
 
-    def _open(self, name: str) -> dict[str, list[str]]:
+    def _open(self, name: str, path: str) -> dict[str, list[str]]:
         if name not in self.groups:
+            if not is_pid_name(name):
+                self._findings.must(path, f"{shown(name)} is no PID name", 7285, "10.1")
             self.groups[name] = {}
             self._names.append(name)
         return self.groups[name]

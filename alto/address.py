@@ -21,7 +21,7 @@ _A, _B, _C, _D = ({str(octet): octet << shift for octet in range(256)} for shift
 _LENGTHS = {family: {str(length): length for length in range(bits + 1)} for family, bits in BITS.items()}
 _IPV6 = re.compile(r"[0-9A-Fa-f:]{2,39}")
 # The last two groups may be written as an IPv4 address (RFC 4291 section 2.2, form 3).
-_MIXED = re.compile(r"([0-9A-Fa-f:]{2,30}:)([0-9.]{7,15})")
+_MIXED = re.compile(r"([0-9A-Fa-f:]{1,30}:)([0-9.]{7,15})")
 _ZEROS = re.compile(r"\b0(?::0)+\b")
 _MAPPED = 0xFFFF
 

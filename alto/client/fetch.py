@@ -6,7 +6,6 @@ A plan is a generator that yields a `Request` and is sent its `Response`; whoeve
 
 from collections.abc import Generator
 from typing import Protocol, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
@@ -26,26 +25,29 @@ MAX_REDIRECTS = 5
 MAX_BODY = 128 * 1024 * 1024
 """Octets of a response: a cost map of four thousand PIDs."""
 
-_PORTS = {"http": 80, "https": 443}
+MAX_CHALLENGES = 2
+"""Challenges that are answered: the first one, and another for a nonce that has expired in between."""
+
 _SEE_OTHER = 303
 _REDIRECTS = (301, 302, _SEE_OTHER, 307, 308)
 _UNAUTHORIZED = 401
 
 
-class Authenticator(Protocol):
-    """Who answers a challenge; `alto.auth.DigestClient` does."""
+class Credentials(Protocol):
+    """Who the client is, for one origin and no other: `alto.auth.DigestClient`, for one."""
 
-    def authorize(self, request: Request, challenge: Response) -> Request | None:
-        """The request with its credentials for the challenge of a 401 response; None where there are none for it."""
+    def authorize(self, request: Request) -> Request:
+        """The request with proof, where there is one for its origin without being asked again; else as it is."""
+
+    def answer(self, request: Request, response: Response) -> Request | None:
+        """What to send after a response of status 401; None where it cannot be answered."""
 
 
 @define
 class Session:
-    """What outlives one request: credentials for one origin, what is kept of answers, limits."""
+    """What outlives one request: credentials, what is kept of answers, a limit."""
 
-    origin: tuple[str, str, int] | None = None
-    """Where the credentials may go: the origin of the Root IRD, and nowhere that it points to."""
-    authenticator: Authenticator | None = None
+    credentials: Credentials | None = None
     max_body: int = MAX_BODY
     cache: ResponseCache = field(factory=ResponseCache)
 
@@ -59,14 +61,6 @@ class Fetched:
     kept: CachedAnswer
     is_unchanged: bool = False
     """Whether the server has said that what was kept still holds."""
-
-
-def origin_of(uri: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of a URI (RFC 6454); None for no http(s) URI."""
-    split = urlsplit(uri)
-    if split.scheme not in _PORTS or split.hostname is None:
-        return None
-    return split.scheme, split.hostname, split.port or _PORTS[split.scheme]
 
 
 def fetch(session: Session, request: Request) -> Plan[Fetched]:
@@ -106,15 +100,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
 def _send(session: Session, request: Request) -> Plan[Fetched]:
     kept = session.cache.find(request)
     asked = request if kept is None else conditional(request, kept)
-    response = yield asked
-    may_authorize = session.authenticator is not None and origin_of(request.target) == session.origin
-    for _ in range(2):  # the second time for a nonce that had expired
-        if response.status != _UNAUTHORIZED or not may_authorize or session.authenticator is None:
-            break
-        authorized = session.authenticator.authorize(asked, response)
-        if authorized is None:
-            break
-        response = yield authorized
+    response = yield from _authorized(session.credentials, asked)
     if len(response.body) > session.max_body:
         raise DecodeError(f"{request.target:.200}: a body of more than {session.max_body} octets")
     if is_unchanged(response):
@@ -124,3 +110,17 @@ def _send(session: Session, request: Request) -> Plan[Fetched]:
     if response.status != 200:
         return Fetched(request.target, response, CachedAnswer(request, response))
     return Fetched(request.target, response, session.cache.keep(request, response))
+
+
+def _authorized(credentials: Credentials | None, request: Request) -> Plan[Response]:
+    if credentials is None:
+        return (yield request)
+    request = credentials.authorize(request)
+    response = yield request
+    for _ in range(MAX_CHALLENGES):
+        answer = credentials.answer(request, response) if response.status == _UNAUTHORIZED else None
+        if answer is None:
+            break
+        request = answer
+        response = yield request
+    return response

@@ -121,6 +121,8 @@ class PropertyReader:
         name = parse_domain_name(domain)
         kind = DOMAIN_TYPES.get(name.type)
         own_id = self._entry.id if self._entry is not None else None
+        if kind is None and not name.type.startswith("priv:"):
+            self._findings.note(path, f"{name.type} is no entity domain type known to be registered", 9240, "5.1.1")
         if name.resource_id is None:
             self._has_agnostic = True
             if name.type in _ALWAYS_DEFINED:

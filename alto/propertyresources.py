@@ -159,6 +159,10 @@ def _check_mappings(
             raise ConfigurationError(f"{domain}: the values have {missing}, which the mappings do not")
     for domain, scope in domains.names.items():
         kind = DOMAIN_TYPES.get(scope.type)
+        if kind is None and not scope.type.startswith("priv:"):
+            raise ConfigurationError(
+                f"{domain}: {scope.type!r} is no registered domain type; priv:{scope.type} would do"
+            )
         if not mappings[domain]:
             raise ConfigurationError(f"{domain}: at least one property is due (RFC 9240 section 7.4)")
         if scope.type in ("pid", "ane") and scope.resource_id is None:

@@ -26,6 +26,8 @@ DRAIN = 2**20
 """Octets read in vain of a body that is too long: a client that still writes would miss the answer."""
 MAX_BUFFERED = 2**26
 """Octets of bodies that are not yet whole, of all requests together: beyond it a request is sent away."""
+PIECE = 2**18
+"""Octets of an answer written at once: the HTTP server holds no more of a large one for a client that reads slowly."""
 
 logger = logging.getLogger(__name__)
 
@@ -252,4 +254,7 @@ async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], bod
     # A client that left while the answer was made is no error of anybody's.
     with contextlib.suppress(OSError):
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if is_head else body})
+        body = b"" if is_head else body
+        for at in range(0, len(body) or 1, PIECE):
+            part = body if len(body) <= PIECE else body[at : at + PIECE]
+            await send({"type": "http.response.body", "body": part, "more_body": at + PIECE < len(body)})

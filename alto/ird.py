@@ -127,7 +127,8 @@ def _parse_entry(
     if uri is None or media_type is None or (accepts is None and "accepts" in tree):
         return None
     for name, text in (("media-type", media_type), ("accepts", accepts or "a/b")):
-        if parse_media_type(text) is None:
+        # What is said here is sent back in header fields.
+        if parse_media_type(text) is None or not (text.isascii() and text.isprintable()):
             findings.must(join(path, name), f"{text!r:.80} is no media type", 7285, "9.1.2")
             return None
     absolute = resolve(base_uri, uri)

@@ -190,6 +190,8 @@ def test_more_entries_than_any_server_has_are_refused() -> None:
         ({"uri": 1, "media-type": media.CDNI}, "must resources/x/uri 7285 9.2.2"),
         ({"uri": "gopher://x", "media-type": media.CDNI}, "must resources/x/uri 7285 9.2.2"),
         ({"uri": "/x", "media-type": "networkmap"}, "must resources/x/media-type 7285 9.1.2"),
+        ({"uri": "/x", "media-type": 'a/b;c="\r\nCookie: x"'}, "must resources/x/media-type 7285 9.1.2"),
+        ({"uri": "/x", "media-type": "a/b", "accepts": 'a/b;c="\u00e4"'}, "must resources/x/accepts 7285 9.1.2"),
         ({"uri": "/x", "media-type": media.CDNI, "accepts": ["a/b"]}, "must resources/x/accepts 7285 9.2.2"),
         ({"uri": "/x", "media-type": media.CDNI, "accepts": ";"}, "must resources/x/accepts 7285 9.1.2"),
     ],

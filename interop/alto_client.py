@@ -1,0 +1,211 @@
+"""An ALTO client over HTTP: `httpx` carries the plans of `alto.client.Client`.
+
+async with AltoClient("https://alto.example.com/directory") as alto:
+    for peer in await alto.rank("192.0.2.7", ["198.51.100.1", "203.0.113.9"]):
+        print(peer.endpoint, peer.cost)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import httpx
+
+from alto.auth import DigestClient
+from alto.client.client import Client
+from alto.client.errors import UnreachableError, retry_delay
+from alto.client.fetch import MAX_BODY, Plan
+from alto.client.reading import Result
+from alto.closure import Closure
+from alto.errors import AltoError, DecodeError
+from alto.findings import Finding
+from alto.http import Request, Response
+from alto.networkmap import ParsedNetworkMap
+
+_T = TypeVar("_T")
+
+TIMEOUT = 10.0
+"""Seconds to connect, and without a single octet while an answer is awaited or read."""
+DEADLINE = 120.0
+"""Seconds for an exchange: a body of MAX_BODY at 10 Mbit/s. It ends what comes drop by drop."""
+MAX_WAIT = 5.0
+"""Seconds that an overloaded server can have a request wait by its Retry-After before it counts as refused."""
+LARGE = 65536
+"""Octets of a body from which on it is parsed in a thread, so that the event loop goes on."""
+
+_OVERLOAD = (429, 503)
+
+
+class AltoClient:
+    """The ALTO server with this Root IRD. `async with AltoClient(url) as alto`, or `await alto.aclose()` at the end.
+
+    A strict client raises alto.DecodeError where the server breaks a MUST; a lenient one makes the best of it. Either
+    way `findings` has the deviations so far. `auth` is a user and password for HTTP Digest, `cert` the file of a
+    client certificate or a pair of files, its key the second; both go to the origin of `url` only, the certificate to
+    whoever asks for it. Cookies are dropped and proxies are not used: both would tell more or less than the client's
+    address (RFC 7285 section 15.4.2), by which a server answers.
+
+    What the methods raise is what the plans of `alto.client.Client` raise.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        strict: bool = True,
+        auth: tuple[str, str] | None = None,
+        verify: ssl.SSLContext | bool = True,
+        cert: str | tuple[str, str] | None = None,
+        timeout: float = TIMEOUT,
+        max_body: int = MAX_BODY,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        credentials = DigestClient(url, *auth) if auth is not None else None
+        self.client = Client(url, strict=strict, credentials=credentials, max_body=max_body)
+        self._max_body = max_body
+        self._timeout = timeout
+        self._http = httpx.AsyncClient(
+            verify=_context(verify, cert),
+            transport=transport,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"User-Agent": "ietf-p2p"},
+            trust_env=False,
+        )
+        # Plans share what the client keeps; one of them at a time may be at work in a thread.
+        self._working = asyncio.Lock()
+
+    @classmethod
+    def over(cls, app: Callable[..., Awaitable[None]], url: str = "http://alto.invalid/", **options: Any) -> AltoClient:
+        """A client of an ASGI application in this process, whose Root IRD is at `url`; `options` as of the class."""
+        return cls(url, transport=httpx.ASGITransport(app=app), **options)
+
+    async def __aenter__(self) -> AltoClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Where the server has deviated from the RFCs so far."""
+        return self.client.findings
+
+    async def run(self, plan: Plan[_T], *, silence: float | None = None) -> _T:
+        """Carry a plan to its end. A server may be silent for `silence` seconds; a long poll wants more than others."""
+        step: Request | _Done[_T] = await self._step(plan.send, None)
+        while isinstance(step, Request):
+            try:
+                response = await self._exchange(step, self._timeout if silence is None else silence)
+            except AltoError as error:
+                step = await self._step(plan.throw, error)
+            else:
+                if len(response.body) < LARGE:
+                    step = await self._step(plan.send, response)
+                else:
+                    step = await self._step(plan.send, response, in_thread=True)
+        return step.value
+
+    async def _step(self, resume: Callable[[Any], Request], value: Any, *, in_thread: bool = False) -> Any:
+        async with self._working:
+            if in_thread:
+                return await asyncio.to_thread(_advance, resume, value)
+            return _advance(resume, value)
+
+    async def _exchange(self, request: Request, silence: float) -> Response:
+        """An answer, after waits where the server asks for them. Raises UnreachableError, DecodeError."""
+        patience = MAX_WAIT
+        while True:
+            response = await self._send(request, silence)
+            delay = retry_delay(response.header("retry-after"), time.time()) if response.status in _OVERLOAD else None
+            if delay is None or delay > patience:
+                return response
+            # At least a little, so that a server that says 0 is not asked in a tight loop.
+            patience -= max(delay, 0.5)
+            await asyncio.sleep(delay)
+
+    async def _send(self, request: Request, silence: float) -> Response:
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
+        timeout = httpx.Timeout(silence, connect=self._timeout)
+        try:
+            async with (
+                asyncio.timeout(DEADLINE + silence),
+                self._http.stream(
+                    request.method, request.target, headers=headers, content=request.body or None, timeout=timeout
+                ) as stream,
+            ):
+                body = await self._body(stream, request)
+        except TimeoutError as error:
+            raise UnreachableError(f"{request.target:.200}: no answer in time") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise UnreachableError(f"{request.target:.200}: {str(error) or type(error).__name__:.200}") from error
+        fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in stream.headers.raw)
+        return Response(stream.status_code, fields, body)
+
+    async def _body(self, stream: httpx.Response, request: Request) -> bytes:
+        body = bytearray()
+        async for chunk in stream.aiter_bytes():
+            body += chunk
+            if len(body) > self._max_body:
+                raise DecodeError(f"{request.target:.200}: a body of more than {self._max_body} octets")
+        return bytes(body)
+
+    async def directory(self, *, refresh: bool = False) -> Closure:
+        """All resources of the server, from its Root IRD and those that it leads to."""
+        return await self.run(self.client.directory(refresh=refresh))
+
+    async def network_map(self, resource_id: str | None = None) -> Result[ParsedNetworkMap]:
+        """A whole network map, the default one where no ID is given. Asked for again, it is only validated."""
+        return await self.run(self.client.network_map(resource_id))
+
+    async def pid(self, address: str, *, network_map: str | None = None) -> str | None:
+        """The PID of an address, such as `192.0.2.1` or `ipv4:192.0.2.1`, in a network map; None for no PID.
+
+        Raises ValueError for what is no address.
+        """
+        return (await self.network_map(network_map)).value.network_map.pid_of(address)
+
+    async def pids(self, addresses: Sequence[str], *, network_map: str | None = None) -> list[str | None]:
+        """The PIDs of many addresses. Raises ValueError."""
+        return (await self.network_map(network_map)).value.network_map.pids_of(addresses)
+
+
+class _Done(Generic[_T]):
+    """The value of a plan that has come to its end."""
+
+    def __init__(self, value: _T) -> None:
+        self.value = value
+
+
+def _advance(resume: Callable[[Any], Request], value: Any) -> Request | _Done[Any]:
+    """The next request of a plan, or its end: no future can carry a StopIteration."""
+    try:
+        return resume(value)
+    except StopIteration as stop:
+        return _Done(stop.value)
+
+
+def _context(verify: ssl.SSLContext | bool, cert: str | tuple[str, str] | None) -> ssl.SSLContext | bool:
+    """What httpx verifies servers with, and proves to them who this client is."""
+    if cert is None:
+        return verify
+    context = verify if isinstance(verify, ssl.SSLContext) else ssl.create_default_context()
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if isinstance(cert, str):
+        context.load_cert_chain(cert)
+    else:
+        context.load_cert_chain(*cert)
+    return context

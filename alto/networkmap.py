@@ -63,7 +63,7 @@ class NetworkMap:
                 reader.read(name, {kind: _listed(prefixes) for kind, prefixes in group.items()}, name)
             if default_pid is not None:
                 reader.complete(default_pid)
-            reader.check_complete("the map")
+            reader.check_complete("network-map")
         except DecodeError as error:
             raise ConfigurationError(str(error)) from error
         if reader.unknown_types:

@@ -13,9 +13,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from alto import media, params
-from alto._json import Json, JsonError, dumps, loads
+from alto._json import Json, dumps
 from alto._serving_answers import NO_STORE, PRIVATE, refusal
 from alto._serving_headers import combined
+from alto._serving_requests import options, posted, refused
 from alto._tips_views import Key, Poll, Polls, Question, TipsLimits, View, depths
 from alto.directory import Directory, RequestContext
 from alto.errors import AltoError, ConfigurationError, ErrorCode, RequestError
@@ -32,6 +33,7 @@ RETRY_SOON = 5
 RETRY_LATER = 60
 """Seconds that a client is told to wait for a place to wait at, or for a view."""
 
+_POST = ("POST",)
 _SEQ = re.compile(r"0|[1-9][0-9]*")
 _MAX_DIGITS = 15
 
@@ -144,6 +146,8 @@ class TipsService:
         resource = context.directory.resources.get(asked.resource_id) if asked.resource_id in self.uses else None
         if resource is None:
             raise params.bad_value("resource-id", asked.resource_id)
+        if not context.base_uri:
+            return refusal(400, "a Host field is due: a view has an absolute URI")
         if resource.is_private and context.user is None:
             return refusal(403, "only for clients that have proven who they are")
         given = None if resource.accepts is None else tree.get("input", {})
@@ -306,17 +310,11 @@ class TipsService:
 
 
 def _posted(request: Request, offered: str) -> Json | Response:
-    """The JSON value of a POST that takes `offered` for an answer, or its refusal. Raises RequestError."""
-    if request.method != "POST":
-        return _error(405, ("Allow", "POST"))
-    if not media.is_media_type(request.header("content-type"), media.TIPS_PARAMS):
-        return _error(415, ("Accept-Post", media.TIPS_PARAMS))
-    if not media.accepts(combined(request.headers, "accept"), [offered]):
-        return _error(406)
-    try:
-        return loads(request.body)
-    except JsonError as error:
-        raise RequestError(ErrorCode.SYNTAX, syntax_error=str(error)) from error
+    """The JSON value of a POST that takes `offered` for an answer, or what else it is answered. Raises RequestError."""
+    refusal = refused(request, _POST, media.TIPS_PARAMS, offered)
+    if refusal is not None:
+        return refusal
+    return Response(204, options(_POST, media.TIPS_PARAMS)) if request.method == "OPTIONS" else posted(request)
 
 
 def _read_seq(text: str) -> int | None:

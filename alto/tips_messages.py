@@ -4,6 +4,7 @@ Of RFC 9569 the late draft draft-ietf-alto-new-transport (2023-12-07) was at han
 """
 
 import re
+from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
 from attrs import frozen
@@ -19,7 +20,7 @@ _MAX_SEQ = 2**53
 """The largest integer that every JSON reader keeps as it is."""
 
 
-_PATH = "/:@!$&'()*+,;=-._~%"
+_URI = ":/?#[]@!$&'()*+,;=-._~%"
 
 
 @frozen
@@ -124,12 +125,15 @@ def check_view_uri(uri: str, findings: Findings) -> None:
 
 
 def ascii_uri(uri: str) -> str:
-    """`uri` in ASCII, as section 6.2 asks: the host by IDNA, the rest with percent signs."""
+    """`uri` in ASCII, as section 6.2 asks: the host by IDNA, or else like the rest with percent signs."""
     if uri.isascii():
         return uri
-    parts = urlsplit(uri)
-    host, colon, port = parts.netloc.partition(":")
-    return f"{parts.scheme}://{host.encode('idna').decode('ascii')}{colon}{port}{quote(parts.path, safe=_PATH)}"
+    scheme, separator, rest = uri.partition("://")
+    authority, slash, path = rest.partition("/")
+    host, colon, port = authority.partition(":")
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode("ascii")
+    return quote(f"{scheme}{separator}{host}{colon}{port}{slash}{path}", safe=_URI)
 
 
 def _parse_summary(tree: dict[str, Json], findings: Findings, section: str) -> UpdatesGraphSummary:

@@ -278,18 +278,14 @@ def test_any_json_is_a_property_map_or_a_decode_error(tree: Any) -> None:
 
 
 def test_what_another_server_answered_needs_the_lenient_reader() -> None:
-    """openalto has no `meta`."""
-    bodies = [
-        json.loads(body)
-        for pair in json.loads(TRANSCRIPTS.read_bytes())
-        for body in [pair.get("response", {}).get("body") if isinstance(pair, dict) else None]
-        if isinstance(body, str) and body.lstrip().startswith("{")
-    ]
-    maps = [tree for tree in bodies if "property-map" in tree]
-    for tree in maps:
-        with pytest.raises(DecodeError):
-            parse_property_map(tree, Findings())
-        read(tree)
+    """openalto has no `meta`, and an object for a value."""
+    pairs = {pair["name"]: pair for pair in json.loads(TRANSCRIPTS.read_bytes())}
+    tree = json.loads(pairs["entity props"]["response"]["body"])
+    with pytest.raises(DecodeError, match="meta: missing"):
+        parse_property_map(tree, Findings())
+    parsed, noted = read(tree)
+    assert noted == ["must meta 7285 8.4", "should property-map/ipv4:1.1.1.1/geolocation 9240 7.6"]
+    assert parsed.lookup("ipv4:1.1.1.1", "geolocation") == {"lat": -33.8688, "lng": 151.209}
 
 
 def test_a_filter_is_built_and_checked_against_the_mappings() -> None:

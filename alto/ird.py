@@ -159,7 +159,8 @@ def resolve(base_uri: str, reference: str) -> str | None:
     if _URI.fullmatch(reference) is None:
         return None
     try:
-        absolute = urldefrag(urljoin(base_uri, reference)).url
+        # A reference with a scheme is whole as it is; urljoin would take the base's host for a missing one.
+        absolute = urldefrag(reference if urlsplit(reference).scheme else urljoin(base_uri, reference)).url
         split = urlsplit(absolute)
         is_good = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
     except ValueError:  # brackets that hold no IPv6 address, or a port that is no number

@@ -5,12 +5,13 @@ from types import MappingProxyType
 from typing import Any
 
 from alto import AltoError
+from interop.conformance import _alto_client
 
 _Json = dict[str, Any]
 _Call = Callable[[_Json], Any]
 
 # One module for each part of the package brings its calls: a name, and a function from args to the value.
-_PARTS: tuple[Mapping[str, _Call], ...] = ()
+_PARTS: tuple[Mapping[str, _Call], ...] = (_alto_client.CALLS,)
 CALLS: Mapping[str, _Call] = MappingProxyType({name: call for part in _PARTS for name, call in part.items()})
 
 

@@ -142,6 +142,8 @@ def test_unknown_members_are_ignored_everywhere() -> None:
         ("http://a/b/c/d;p?q", "g#s", "http://a/b/c/g"),
         (BASE, "https://other.example:8443/x", "https://other.example:8443/x"),
         (BASE, "http://[2001:db8::1]/x", "http://[2001:db8::1]/x"),
+        ("http://a/b/c/d;p?q", "http:g", None),
+        ("http://a/b/c/d;p?q", "http://", None),
         (BASE, "ftp://a/b", None),
         (BASE, "mailto:a@b", None),
         (BASE, "http://", None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import TypeAlias
 
@@ -10,12 +10,11 @@ from attrs import frozen
 
 from alto._json import Json, dumps
 from alto.calendar import Calendar, calendar_response_attributes
-from alto.constraints import Tests, all_of, mask
+from alto.constraints import Tests, mask
 from alto.costrequest import CostRequest
-from alto.costs import CostMatrix, Grid, ranked
+from alto.costs import Grid, ranked
 from alto.directory import Document
 from alto.metrics import ORDINAL, prefers_higher
-from alto.ports import EndpointCosts
 from alto.types import CostType, VTag
 
 try:
@@ -32,19 +31,6 @@ _SMALL = 2_000
 """Pairs up to which an answer is made as one tree: what it takes to make it row by row does not pay."""
 
 _Values: TypeAlias = Iterator[Sequence[Json]]
-
-
-@frozen
-class CostOffer:
-    """A cost type that a resource has, and where its costs come from."""
-
-    cost_type: CostType
-    costs: str | CostMatrix | EndpointCosts
-    """The ID of a cost map of the same server, whose changes are then seen; a matrix of its own; or, for endpoints, a
-    source of an application. Of an ordinal cost type these are the costs that the ranks are made from: those of a cost
-    map by its own mode, others by what the metric prefers."""
-    calendar: Calendar | None = None
-    """Its costs in times to come."""
 
 
 @frozen
@@ -209,35 +195,3 @@ def shown_type(cost_type: CostType) -> dict[str, Json]:
     tree = cost_type.to_json()
     tree.pop("description", None)
     return tree
-
-
-def cost_table(
-    request: CostRequest,
-    sources: Sequence[str],
-    destinations: Sequence[str],
-    offers: Mapping[str, CostOffer],
-    find: Callable[[str | CostMatrix | EndpointCosts], tuple[Grid, bool]],
-) -> CostTable:
-    """The table of what a request asks for; `find` gives the costs of a source, and whether they are ranks."""
-
-    def current(name: str) -> Grid:
-        offer = offers[name]
-        grid, is_rank = find(offer.costs)
-        return ordered(grid, offer.cost_type, is_rank=is_rank)
-
-    def costs(name: str, is_calendared: bool) -> Costs:
-        offer = offers[name]
-        if not is_calendared or offer.calendar is None:
-            return Costs(current(name))
-        grids = tuple(ordered(find(one)[0], offer.cost_type) for one in offer.calendar.intervals)
-        return Costs(grids[0], grids)
-
-    indices = sorted({predicate.index for predicate in all_of(request.tests)})
-    return CostTable(
-        sources,
-        destinations,
-        [costs(name, wanted) for name, wanted in zip(request.names, request.calendared, strict=True)],
-        request.is_multi_cost,
-        request.tests,
-        {index: current(request.tested[index]) for index in indices},
-    )

@@ -28,6 +28,8 @@ except ModuleNotFoundError:  # the extra `alto-fast` is not installed
 
 _NAN = math.nan
 _MAX_WHOLE = 2**53
+_MANY = 100_000
+"""Pairs from which on numpy ranks them faster than a dictionary."""
 _NUMBERS = {int, float, NoneType}
 
 Row: TypeAlias = list[float]
@@ -42,6 +44,8 @@ class Grid:
     """No cost is NaN."""
     is_integral: bool
     """Every cost that is there is an integer of at most 53 bits."""
+    pairs: int
+    """How many costs it has, m times n."""
 
     def lists(self) -> Iterator[list[float | None]]:
         """The rows with None where there is no cost, and integers where all are."""
@@ -62,6 +66,8 @@ def ranked(grid: Grid, *, prefers_higher: bool) -> Grid:
 
     They are the ordinal costs of section 6.1.2.2.
     """
+    if _numpy is not None and grid.pairs >= _MANY:
+        return _ranked_many(grid, prefers_higher)
     distinct: set[float] = set()
     for row in grid.rows():
         distinct.update(row if grid.is_complete else [cost for cost in row if cost == cost])
@@ -70,7 +76,16 @@ def ranked(grid: Grid, *, prefers_higher: bool) -> Grid:
     def rows() -> Iterator[Row]:
         return (list(map(ranks.get, row, repeat(_NAN))) for row in grid.rows())
 
-    return Grid(rows, grid.is_complete, True)
+    return Grid(rows, grid.is_complete, True, grid.pairs)
+
+
+def _ranked_many(grid: Grid, prefers_higher: bool) -> Grid:
+    """Like `ranked`: sorting millions of distinct costs is what numpy is for."""
+    costs = _numpy.array(list(grid.rows()))
+    places = _numpy.unique(-costs if prefers_higher else costs, return_inverse=True)[1]
+    ranks = places.reshape(costs.shape) + 1.0
+    ranks[_numpy.isnan(costs)] = _NAN
+    return Grid(lambda: (row.tolist() for row in ranks), grid.is_complete, True, grid.pairs)
 
 
 def grid_of(rows: Sequence[Sequence[float | None]], width: int) -> Grid:
@@ -80,7 +95,7 @@ def grid_of(rows: Sequence[Sequence[float | None]], width: int) -> Grid:
     """
     made = [_row(row, width) for row in rows]
     known = [cost for row in made for cost in row if cost == cost]
-    return Grid(lambda: iter(made), len(known) == len(made) * width, _are_whole(known))
+    return Grid(lambda: iter(made), len(known) == len(made) * width, _are_whole(known), len(made) * width)
 
 
 def _are_whole(costs: Row) -> bool:
@@ -210,7 +225,7 @@ class CostMatrix:
     def grid(self, sources: Sequence[str | None], destinations: Sequence[str | None]) -> Grid:
         """The costs between these; there is none from or to a PID that the matrix does not know, or None."""
         at = [self._row_of.get(name, -1) for name in sources]  # type: ignore[arg-type]
-        if destinations == self.destinations:
+        if tuple(destinations) == self.destinations:
             is_known = True
             take: Callable[[Any], Row] = _all_numpy if _numpy is not None else _all
         else:
@@ -219,7 +234,9 @@ class CostMatrix:
             take = _taker(columns)
         rows = self._rows
         is_complete = self.is_complete and is_known and -1 not in at
-        return Grid(lambda: (take(rows[index]) for index in at), is_complete, self.is_integral)
+        return Grid(
+            lambda: (take(rows[index]) for index in at), is_complete, self.is_integral, len(at) * len(destinations)
+        )
 
     def ranks(self, *, prefers_higher: bool = False) -> CostMatrix:
         """The ordinal costs of the whole map: each cost by its rank, 1 for the most preferred."""

@@ -143,19 +143,20 @@ def encode_data(data: bytes) -> bytes:
 
 
 def encode_json(text: bytes, *, width: int = MAX_LINE) -> bytes:
-    """Like `encode_data` for a JSON text, in lines of about `width` octets.
+    """Like `encode_data` for a JSON text, or a message of several, in lines of about `width` octets.
 
     A reader joins them by LF, which means nothing between two tokens and would change a string (RFC 8895 section 9.5):
     lines end behind a comma that is in no string, also where that makes one longer than `width`.
     """
     lines: list[bytes] = []
-    start = 0
-    while len(text) - start > width:
-        end = _break(text, start, width)
-        lines.append(text[start:end])
-        start = end
-    lines.append(text[start:])
-    return encode_data(b"\n".join(lines))
+    for line in _LINE_END.split(text):
+        start = 0
+        while len(line) - start > width:
+            end = _break(line, start, width)
+            lines.append(line[start:end])
+            start = end
+        lines.append(line[start:])
+    return b"data: " + b"\ndata: ".join(lines) + b"\n\n"
 
 
 def _break(text: bytes, start: int, width: int) -> int:

@@ -1,0 +1,155 @@
+"""One update stream: its substreams, and what of them is to be sent next (RFC 8895 section 6.7)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from attrs import define
+
+from alto import media
+from alto._json import Json, dumps
+from alto._serving_answers import NO_STORE
+from alto._updates_feed import Feed
+from alto.http import Headers
+from alto.sse import COMMENT, encode_event, encode_name
+
+MAX_PIECE = 2**18
+"""Octets handed over at a time. A client that takes this many between two timers is slow, and not gone."""
+MAX_BATCH = 2**20
+"""Octets beyond which no further event is decided on before these are sent: a slow client must not keep old versions of
+many large maps in memory. Up to there what is sent is of one moment, however often resources change meanwhile."""
+
+
+@define(eq=False)
+class Substream:
+    """Updates of one resource with one input, as its client knows them."""
+
+    id: str
+    feed: Feed
+    incremental: bool
+    version: int
+    """Of the feed: what has been sent, or is held by the client by its tag; 0 for nothing."""
+
+
+class Keeper(Protocol):
+    """What keeps the streams."""
+
+    def depth(self, resource_id: str) -> int:
+        """How many uses of other resources lie below a resource."""
+
+    def refresh(self, feed: Feed, now: float) -> bool:
+        """Bring a feed up to date; False where its question cannot be asked any more."""
+
+    def stop(self, stream: UpdateStream, substream_ids: Sequence[str], description: str) -> None:
+        """End substreams from the server's side."""
+
+    def was_sent(self, stream: UpdateStream, now: float) -> None:
+        """The stream has handed something over."""
+
+    def left(self, stream: UpdateStream) -> None:
+        """The client is gone."""
+
+
+class UpdateStream:
+    """An update stream (an `http.Stream`).
+
+    Nothing waits in it but events of control and what is being sent: a client that reads slowly is sent later what has
+    changed since, in one change or as a whole.
+    """
+
+    status = 200
+    headers: Headers = (("Content-Type", media.EVENT_STREAM), NO_STORE, ("X-Accel-Buffering", "no"))
+
+    def __init__(self, secret: str, user: str | None, keeper: Keeper) -> None:
+        self.secret = secret
+        """What its control URI ends with."""
+        self.user = user
+        self.active: dict[str, Substream] = {}
+        self.used: set[str] = set()
+        """Every substream-id that it ever had."""
+        self.is_finished = False
+        """Nothing more will come once `data_to_send` has been emptied."""
+        self.wants_comment = False
+        """It has been silent for long."""
+        self._keeper = keeper
+        self._controls: list[bytes] = []
+        self._pieces: deque[memoryview] = deque()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing that has been decided on is left to send."""
+        return not self._controls and not self._pieces
+
+    def control(self, message: dict[str, Json]) -> None:
+        """Send a control update message (section 5.3)."""
+        self._controls.append(encode_event(media.UPDATE_STREAM_CONTROL, dumps(message)))
+
+    def add(self, substreams: Iterable[Substream]) -> None:
+        """Take substreams on."""
+        for substream in substreams:
+            self.active[substream.id] = substream
+            self.used.add(substream.id)
+            substream.feed.substreams += 1
+
+    def remove(self, substream_ids: Iterable[str]) -> list[Feed]:
+        """Let go of those that are active: their feeds."""
+        gone = [self.active.pop(name) for name in substream_ids if name in self.active]
+        for substream in gone:
+            substream.feed.substreams -= 1
+        return [substream.feed for substream in gone]
+
+    def cut(self) -> None:
+        """End at once, with what is being sent."""
+        self.is_finished = True
+        self.wants_comment = False
+        self._controls.clear()
+        self._pieces.clear()
+
+    def disconnect(self, now: float) -> None:
+        """The client is gone; harmless when repeated."""
+        self._keeper.left(self)
+
+    def data_to_send(self, now: float) -> bytes:
+        """What is to be written next, at most some MAX_PIECE octets; empty when there is nothing yet."""
+        if not self._pieces:
+            self._fill(now)
+        if not self._pieces:
+            return b""
+        whole = self._pieces.popleft()
+        if len(whole) > MAX_PIECE:
+            self._pieces.appendleft(whole[MAX_PIECE:])
+        self.wants_comment = False
+        self._keeper.was_sent(self, now)
+        return bytes(whole[:MAX_PIECE])
+
+    def _fill(self, now: float) -> None:
+        pieces: list[bytes] = []
+        if not self._controls:
+            self._update(pieces, now)
+        if self._controls:  # perhaps since just now: what was stopped
+            pieces += self._controls
+            self._controls.clear()
+        if not pieces and self.wants_comment:
+            pieces.append(COMMENT)
+        if sum(map(len, pieces)) <= MAX_PIECE and pieces:
+            pieces = [b"".join(pieces)]
+        self._pieces.extend(map(memoryview, pieces))
+
+    def _update(self, pieces: list[bytes], now: float) -> None:
+        """The next events of data. What a resource depends on goes first (section 6.7.1)."""
+        depth = self._keeper.depth
+        octets = 0
+        for substream in sorted(self.active.values(), key=lambda each: depth(each.feed.key[0])):
+            feed = substream.feed
+            if not self._keeper.refresh(feed, now):
+                self._keeper.stop(self, [substream.id], f"this cannot be asked any more: {feed.error}")
+                continue
+            for event in feed.events_since(substream.version, incremental=substream.incremental):
+                pieces.append(encode_name(f"{event.media_type},{substream.id}{event.suffix}"))
+                pieces.append(event.lines)
+                octets += len(event.lines)
+            substream.version = feed.version
+            if octets > MAX_BATCH:
+                break

@@ -5,18 +5,23 @@ from types import MappingProxyType
 from typing import Any
 
 from alto import AltoError
-from interop.conformance import _alto_client
+from interop.conformance import _alto_client, _alto_tips
 
 _Json = dict[str, Any]
 _Call = Callable[[_Json], Any]
 
 # One module for each part of the package brings its calls: a name, and a function from args to the value.
-_PARTS: tuple[Mapping[str, _Call], ...] = (_alto_client.CALLS,)
+_PARTS: tuple[Mapping[str, _Call], ...] = (
+    _alto_tips.CALLS,
+    _alto_client.CALLS,
+)
 CALLS: Mapping[str, _Call] = MappingProxyType({name: call for part in _PARTS for name, call in part.items()})
 
 
 def answer(request: _Json) -> _Json:
     """The answer to one request of the ``--exec`` protocol."""
+    if request["op"] == "trace" and request["params"]["machine"] == "tips":
+        return {"value": _alto_tips.trace(request["steps"], request["params"])}
     call = CALLS.get(request["params"].get("function", "")) if request["op"] == "call" else None
     if call is None:
         return {"unsupported": True}

@@ -6,17 +6,15 @@ look at who asks is that client's alone, and so is one of a private resource.
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeAlias
 
 from attrs import define, field, frozen
 
-from alto._json import Json, canonical
-from alto.directory import Directory, Document, Query, RequestContext
+from alto._questions import Question
+from alto.directory import RequestContext
 from alto.http import Response
-from alto.ports import Resource
 from alto.tips_graph import MAX_GRAPH_OCTETS, MAX_VERSIONS, Edge, UpdatesGraph
 
 Key: TypeAlias = tuple[str, bytes, object]
@@ -145,54 +143,3 @@ class View:
     def may_see(self, context: RequestContext) -> bool:
         """Whether a request comes from somebody whom the resource is for."""
         return not self.question.is_private or context.user == self.question.context.user
-
-
-class _WatchedContext(RequestContext):
-    """A context that notes whether an answer looked at who asks."""
-
-    is_personal = False
-
-    def __getattribute__(self, name: str) -> object:
-        if name in ("client", "user"):
-            object.__setattr__(self, "is_personal", True)
-        return super().__getattribute__(name)
-
-
-@frozen
-class Question:
-    """What a resource is asked again and again, for a client that asked it at `asked_at`."""
-
-    resource_id: str
-    input: Json
-    context: RequestContext
-    asked_at: float
-    is_private: bool
-    random_bytes: Callable[[int], bytes]
-
-    def digest(self) -> bytes:
-        """Equal for equal input."""
-        return hashlib.sha256(canonical(self.input)).digest()
-
-    def ask(self, resource: Resource, directory: Directory, now: float) -> tuple[Document, bool]:
-        """The answer as of now, and whether it is for this client alone. Raises RequestError."""
-        asked = self.context
-        watched = _WatchedContext(directory, asked.client, asked.base_uri, asked.user, asked.wall + now - self.asked_at)
-        document = resource.answer(Query(watched, self.input, random_bytes=self.random_bytes))
-        document.body  # noqa: B018 - it may be made only now
-        return document, watched.is_personal
-
-
-def depths(directory: Directory, names: Iterable[str]) -> dict[str, int]:
-    """How far each resource is from those that use nothing: what others use comes first."""
-    found: dict[str, int] = {}
-
-    def depth(name: str, above: frozenset[str]) -> int:
-        if name not in found:
-            resource = directory.resources.get(name)
-            used = () if resource is None else [inner for inner in resource.uses if inner not in above]
-            found[name] = 1 + max((depth(inner, above | {inner}) for inner in used), default=0)
-        return found[name]
-
-    for name in names:
-        depth(name, frozenset((name,)))
-    return found

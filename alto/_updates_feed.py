@@ -17,7 +17,7 @@ from attrs import frozen
 
 from alto import media
 from alto._json import Json, dumps
-from alto._tips_views import Question
+from alto._questions import Question
 from alto.directory import Directory, Document
 from alto.errors import AltoError, ConfigurationError
 from alto.patch import InexpressibleError, json_diff, json_equal, merge_diff

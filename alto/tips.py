@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from alto import media, params
 from alto._json import Json, dumps
+from alto._questions import Question, depths
 from alto._serving_answers import NO_STORE, PRIVATE, refusal
 from alto._serving_headers import combined
 from alto._serving_requests import options, posted, refused
-from alto._tips_views import Key, Poll, Polls, Question, TipsLimits, View, depths
+from alto._tips_views import Key, Poll, Polls, TipsLimits, View
 from alto.directory import Directory, RequestContext
 from alto.errors import AltoError, ConfigurationError, ErrorCode, RequestError
 from alto.http import Answer, Headers, Request, Response

@@ -10,9 +10,9 @@ from attrs import frozen
 
 from alto import media
 from alto._json import Json
+from alto._questions import Question, depths
 from alto._serving_answers import refusal
 from alto._serving_requests import options, posted, refused
-from alto._tips_views import Question, depths
 from alto._updates_feed import Feed, FeedKey, ask
 from alto._updates_requests import AddUpdateReq, nothing_added, read_add, read_remove
 from alto._updates_stream import Substream, UpdateStream

@@ -7,6 +7,7 @@ form of RFC 5952 section 4; section 10.4 lets either side choose its spelling, s
 """
 
 import re
+import struct
 
 BITS = {4: 32, 6: 128}
 """The length of an address of each family, in bits."""
@@ -22,7 +23,8 @@ _LENGTHS = {family: {str(length): length for length in range(bits + 1)} for fami
 _IPV6 = re.compile(r"[0-9A-Fa-f:]{2,39}")
 # The last two groups may be written as an IPv4 address (RFC 4291 section 2.2, form 3).
 _MIXED = re.compile(r"([0-9A-Fa-f:]{1,30}:)([0-9.]{7,15})")
-_ZEROS = re.compile(r"\b0(?::0)+\b")
+_GROUPS = struct.Struct("!8H")
+_ZEROS = tuple(":" + "0:" * count for count in range(8, 1, -1))
 _MAPPED = 0xFFFF
 
 
@@ -73,14 +75,13 @@ def format_address(family: int, value: int) -> str:
     """The one text of an address: dotted decimal, or RFC 5952 section 4."""
     if family == 4:
         return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
-    digits = f"{value:032x}"
-    text = ":".join([digits[at : at + 4].lstrip("0") or "0" for at in range(0, 32, 4)])
+    text = ":{:x}:{:x}:{:x}:{:x}:{:x}:{:x}:{:x}:{:x}:".format(*_GROUPS.unpack(value.to_bytes(16, "big")))
     # The longest run of zero groups is left out, the first of several (RFC 5952 section 4.2).
-    runs = list(_ZEROS.finditer(text))
-    if not runs:
-        return text
-    longest = max(runs, key=lambda run: run.end() - run.start())
-    return f"{text[: longest.start()].removesuffix(':')}::{text[longest.end() :].removeprefix(':')}"
+    for run in _ZEROS:
+        at = text.find(run)
+        if at >= 0:
+            return f"{text[1:at]}::{text[at + len(run) : -1]}"
+    return text[1:-1]
 
 
 def format_endpoint(family: int, value: int) -> str:

@@ -54,6 +54,6 @@ def _escaped(value: str) -> str:
     text = text.replace("\0", "\\00")
     if text[:1] in (" ", "#"):
         text = "\\" + text
-    if text.endswith(" ") and len(text) > 1:
+    if value.endswith(" ") and len(value) > 1:
         text = text[:-1] + "\\ "
     return text

@@ -1,0 +1,323 @@
+"""What the two kinds of path vector resources have in common: costs, names, and the message of two parts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+from attrs import frozen
+
+from alto import media
+from alto._costtable import Costs, CostTable, costs_meta
+from alto._json import Json, canonical
+from alto.calendar import Calendar, calendar_attributes
+from alto.costoffers import CostOffer, CostOffers
+from alto.costrequest import CostCapabilities, CostRequest, read_cost_request
+from alto.costs import CostMatrix, Grid, grid_of
+from alto.directory import Document
+from alto.entities import parse_property_name
+from alto.errors import ConfigurationError
+from alto.metrics import PATH_VECTOR
+from alto.multipart import Part, encode
+from alto.params import bad_value, optional_elements
+from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, EphemeralNames, PathSource
+from alto.ports import EndpointCosts
+from alto.propertyresources import FilteredPropertyMapResource, PropertyMapResource
+from alto.types import CostType, VTag, is_pid_name
+
+if TYPE_CHECKING:
+    from alto.directory import Directory, Query
+
+MAX_PATHS = 100_000
+"""Paths that one request may ask for, intervals of calendars counted: unlike costs they are computed when they are
+asked for, which section 11 warns of."""
+MAX_RESOURCE_ID = 31
+"""Characters of the resource ID: with an ID of a client and the ID of a part they are to stay below 64 (6.6)."""
+
+COST_TYPE_NAME = "path-vector"
+"""What the path vector cost type is called in the IRD."""
+
+Find: TypeAlias = Callable[["CostMatrix | EndpointCosts"], Grid]
+"""Gives the costs of the pairs that are asked for."""
+
+_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
+_PROPERTY_MAP = "propmap"
+_NO_GRID = grid_of((), 0)
+
+
+@frozen
+class PathOffer:
+    """The path vectors that a resource has.
+
+    `calendar`, if there is one, has a `PathSource` for each interval in the place of costs (RFC 9275 section 9.4).
+    """
+
+    paths: PathSource
+    property_names: tuple[str, ...] = (MAX_RESERVABLE_BANDWIDTH,)
+    """The properties of its elements that clients may ask for."""
+    property_maps: tuple[str, ...] = ()
+    """The IDs of the property maps that define persistent elements."""
+    calendar: Calendar | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for text in self.property_names:
+            try:
+                name = parse_property_name(text)
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from error
+            if name.type in (MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID) and name.resource_id is not None:
+                raise ConfigurationError(f"{text!r}: {name.type} depends on no resource (RFC 9275 section 6.4)")
+        if (PERSISTENT_ENTITY_ID in self.property_names) != bool(self.property_maps):
+            raise ConfigurationError(f"{PERSISTENT_ENTITY_ID} needs the property maps that define it, and they need it")
+
+    @property
+    def version(self) -> object:
+        """Differs whenever the paths do."""
+        return self.paths.version, None if self.calendar is None else self.calendar.version
+
+
+@frozen
+class _PathCosts(Costs):
+    """Path vectors, where a table of costs has the costs of another type."""
+
+    vectors: Sequence[Sequence[Json]] = ()
+
+    def values(self) -> Iterator[Sequence[Json]]:
+        return iter(self.vectors)
+
+
+class PathVectors:
+    """What the two kinds of path vector resources have in common."""
+
+    accepts: str
+    root_type: str
+    root_id: str
+    member: str
+
+    def __init__(
+        self,
+        resource_id: str,
+        offer: PathOffer,
+        costs: Mapping[str, CostOffer],
+        max_cost_types: int,
+        testable_cost_type_names: tuple[str, ...],
+        domain: str | None,
+        is_private: bool,
+    ) -> None:
+        if len(resource_id) > MAX_RESOURCE_ID:
+            raise ConfigurationError(f"{resource_id!r}: at most {MAX_RESOURCE_ID} characters (RFC 9275 section 6.6)")
+        if domain is not None and _DOT_ATOM.fullmatch(domain) is None:
+            raise ConfigurationError(f"{domain!r} is no domain name for a Content-ID; it has no port")
+        if COST_TYPE_NAME in costs:
+            raise ConfigurationError(f"{COST_TYPE_NAME!r} is the name of the path vector cost type")
+        self.id = resource_id
+        self.is_private = is_private
+        self.offer = offer
+        self._domain = domain
+        self.costs = CostOffers(costs, False, 0, ()) if costs else None
+        calendars = {**({COST_TYPE_NAME: offer.calendar} if offer.calendar else {})}
+        self._calendars: dict[str, Calendar] = {**calendars, **(self.costs.calendars if self.costs else {})}
+        cost_types = {name: one.cost_type for name, one in costs.items()}
+        self._capabilities = CostCapabilities(
+            {COST_TYPE_NAME: CostType(*PATH_VECTOR), **cost_types},
+            False,
+            max_cost_types,
+            testable_cost_type_names,
+            {name: calendar.attributes for name, calendar in self._calendars.items()},
+        )
+        if COST_TYPE_NAME in testable_cost_type_names:
+            raise ConfigurationError("a path vector cannot be tested (RFC 9275 section 7.2.4)")
+        if testable_cost_type_names and not max_cost_types:
+            raise ConfigurationError("testable-cost-type-names go with max-cost-types (RFC 8189 section 4.1.1)")
+        self.cost_types: Mapping[str, CostType] = MappingProxyType(dict(self._capabilities.cost_types))
+
+    @property
+    def media_type(self) -> str:
+        """`multipart/related` with the type of the part that has the path vectors."""
+        return f"{media.MULTIPART_RELATED};type={self.root_type}"
+
+    def capabilities_json(self) -> dict[str, Json]:
+        own = self._capabilities
+        tree: dict[str, Json] = {"cost-type-names": list(own.cost_types)}
+        if own.max_cost_types:
+            tree["max-cost-types"] = own.max_cost_types
+        if own.testable_cost_type_names:
+            tree["testable-cost-type-names"] = list(own.testable_cost_type_names)
+        if self._calendars:
+            tree["calendar-attributes"] = calendar_attributes(self._calendars)
+        if self.offer.property_names:
+            tree["ane-property-names"] = list(self.offer.property_names)
+        return tree
+
+    def versions(self, directory: Directory) -> tuple[object, ...]:
+        costs = self.costs.version(directory) if self.costs is not None else ()
+        return (self.offer.version, *costs, *self.property_map_vtags(directory))
+
+    def property_map_vtags(self, directory: Directory) -> list[VTag]:
+        found: list[VTag] = []
+        for resource_id in self.offer.property_maps:
+            resource = directory.resources.get(resource_id)
+            if not isinstance(resource, PropertyMapResource | FilteredPropertyMapResource):
+                raise ConfigurationError(f"{resource_id!r} is no property map of this server")
+            found.append(resource.version(directory))
+        return found
+
+    def read(self, asked: dict[str, Json]) -> tuple[CostRequest, list[str]]:
+        """Which costs and which properties are wanted. Raises RequestError."""
+        request = read_cost_request(asked, self._capabilities)
+        properties: list[str] = optional_elements(asked, "ane-property-names", str) or []
+        for name in properties:
+            if name not in self.offer.property_names:
+                raise bad_value("ane-property-names", name)
+        return request, list(dict.fromkeys(properties))
+
+    def check_size(self, request: CostRequest, pairs: int, member: str) -> None:
+        """Raises RequestError where more than MAX_PATHS paths would have to be found."""
+        lengths = (
+            self._calendars[name].attributes.number_of_intervals if wanted else 1
+            for name, wanted in zip(request.names, request.calendared, strict=True)
+        )
+        if pairs * sum(lengths) > MAX_PATHS:
+            raise bad_value(member, f"{pairs} pairs, more than are answered at once")
+
+    def document(
+        self,
+        query: Query,
+        request: CostRequest,
+        property_names: Sequence[str],
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        find: Find,
+        dependent: dict[str, Json],
+    ) -> Document:
+        """The two parts, and the message that they make; `find` has the costs that are no path vectors."""
+        seed = query.random_bytes(32)
+        names = EphemeralNames(_derived(seed, b"names"), property_names)
+        table = self._table(request, names, sources, destinations, find, query.directory)
+        rows = dict(table.rows())
+        tag = hashlib.sha256(canonical(rows)).hexdigest()[:40]
+        vtag = VTag(f"{self.id}.{self.root_id}", tag)
+        meta = {"vtag": vtag.to_json(), **dependent, **costs_meta(request, self._calendars)}
+        root = Document(self.root_type, {"meta": meta, self.member: rows}, vtag=vtag)
+        vtags = [vtag]
+        if PERSISTENT_ENTITY_ID in property_names:
+            vtags += self.property_map_vtags(query.directory)
+        used = {name for row in rows.values() for value in row.values() for name in _names_in(value)}
+        data = {f".ane:{name}": properties for name, properties in names.properties.items() if name in used}
+        self._check_properties(data)
+        tree = {"meta": {"dependent-vtags": [one.to_json() for one in vtags]}, "property-map": data}
+        properties = Document(media.PROPERTY_MAP, tree, vtag=VTag(f"{self.id}.{_PROPERTY_MAP}", _tag(data)))
+        return self._message(query, seed, root, properties)
+
+    def _message(self, query: Query, seed: bytes, root: Document, properties: Document) -> Document:
+        domain = self._domain or domain_of(query.context.base_uri)
+        parts = {f"{self.root_id}@{domain}": root, f"{_PROPERTY_MAP}@{domain}": properties}
+        content_type, body = encode(
+            [
+                Part((("Content-ID", f"<{key}>"), ("Content-Type", one.media_type)), one.body)
+                for key, one in parts.items()
+            ],
+            root_type=self.root_type,
+            random_bytes=lambda length: _derived(seed, b"boundary")[:length],
+        )
+        return Document(content_type, body=body, vtag=root.vtag, parts=parts)
+
+    def _table(
+        self,
+        request: CostRequest,
+        names: EphemeralNames,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        find: Find,
+        directory: Directory,
+    ) -> CostTable:
+        """The costs that are asked for, path vectors among them."""
+        is_plain = [name != COST_TYPE_NAME for name in request.names]
+        if self.costs is None:
+            plain = CostTable(sources, destinations, ())
+        else:
+            chosen = [index for index, wanted in enumerate(is_plain) if wanted]
+            rest = attrs.evolve(
+                request,
+                names=tuple(request.names[index] for index in chosen),
+                cost_types=tuple(request.cost_types[index] for index in chosen),
+                calendared=tuple(request.calendared[index] for index in chosen),
+            )
+            plain = self.costs.table(rest, sources, destinations, find, directory)
+        others = iter(plain.costs)
+        columns = [
+            next(others) if wanted else self._vectors(names, sources, destinations, is_calendared)
+            for wanted, is_calendared in zip(is_plain, request.calendared, strict=True)
+        ]
+        return attrs.evolve(plain, costs=columns, is_multi_cost=request.is_multi_cost)
+
+    def _vectors(
+        self, names: EphemeralNames, sources: Sequence[str], destinations: Sequence[str], is_calendared: bool
+    ) -> _PathCosts:
+        wanted = names.property_names
+
+        def vectors(source: PathSource) -> list[list[Json]]:
+            found = source.paths(sources, destinations, wanted)
+            if [*map(len, found)] != [len(destinations)] * len(sources):
+                raise ConfigurationError(f"a path source that has not {len(sources)} rows of {len(destinations)} paths")
+            return [[None if path is None else names.path(path) for path in row] for row in found]
+
+        if not is_calendared or self.offer.calendar is None:
+            return _PathCosts(_NO_GRID, vectors=vectors(self.offer.paths))
+        intervals: Sequence[Any] = self.offer.calendar.intervals
+        grids = [vectors(source) for source in intervals]
+        return _PathCosts(
+            _NO_GRID,
+            vectors=[
+                [list(cell) if any(path is not None for path in cell) else None for cell in zip(*rows, strict=True)]
+                for rows in zip(*grids, strict=True)
+            ],
+        )
+
+    def _check_properties(self, data: Mapping[str, Mapping[str, Json]]) -> None:
+        """Raises ConfigurationError for values of the application that no client may be told."""
+        for properties in data.values():
+            bandwidth = properties.get(MAX_RESERVABLE_BANDWIDTH, 0)
+            if isinstance(bandwidth, bool) or not isinstance(bandwidth, int | float) or not bandwidth >= 0:
+                raise ConfigurationError(f"{bandwidth!r:.80} is no bandwidth in bits a second")
+            persistent_id = properties.get(PERSISTENT_ENTITY_ID)
+            if persistent_id is None:
+                continue
+            owner, _, name = str(persistent_id).partition(".ane:")
+            if owner not in self.offer.property_maps or not is_pid_name(name):
+                raise ConfigurationError(f"{persistent_id!r:.80} is no element of {list(self.offer.property_maps)}")
+
+
+def domain_of(base_uri: str) -> str:
+    """The host of a URI as the domain of a Content-ID: no port, nor an IPv6 address, whose colons cannot stand there.
+
+    Where there is none to be had it is `alto.invalid`.
+    """
+    try:
+        host = urlsplit(base_uri).hostname or ""
+    except ValueError:
+        host = ""
+    return host if _DOT_ATOM.fullmatch(host) else "alto.invalid"
+
+
+def _derived(seed: bytes, purpose: bytes) -> bytes:
+    """Other octets for each purpose, of which none tells another."""
+    return hashlib.blake2b(purpose, key=seed[:64]).digest()
+
+
+def _tag(value: Json) -> str:
+    return hashlib.sha256(canonical(value)).hexdigest()[:40]
+
+
+def _names_in(value: Json) -> Iterator[str]:
+    """The names in a cost, which may be an array of arrays where there are several types or intervals."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for element in value:
+            yield from _names_in(element)

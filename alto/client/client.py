@@ -15,6 +15,7 @@ from alto.endpointproperty import EndpointProperties, endpoint_property_params, 
 from alto.entities import EntityDomains
 from alto.errors import ConfigurationError
 from alto.findings import Finding, Findings
+from alto.http import Response
 from alto.ird import ResourceEntry, resolve
 from alto.networkmap import (
     ParsedFilteredNetworkMap,
@@ -23,7 +24,9 @@ from alto.networkmap import (
     parse_filtered_network_map,
     parse_network_map,
 )
+from alto.pathvector import PathVector, parse_path_vector, path_vector_params
 from alto.propertymap import ParsedPropertyMap, parse_property_map, property_map_filter
+from alto.types import VTag
 
 _T = TypeVar("_T")
 
@@ -101,7 +104,13 @@ class Client:
     def network_map(self, resource_id: str | None = None) -> Plan[Result[ParsedNetworkMap]]:
         """A whole network map; the default one where no ID is given."""
         entry = yield from self.network_map_entry(resource_id)
-        return (yield from self.obtain(entry, json_of(parse_network_map)))
+
+        def parse(tree: Json, findings: Findings) -> ParsedNetworkMap:
+            parsed = parse_network_map(tree, findings)
+            check_vtag(parsed.vtag, entry.id, findings)
+            return parsed
+
+        return (yield from self.obtain(entry, json_of(parse)))
 
     def network_map_entry(self, resource_id: str | None = None) -> Plan[ResourceEntry]:
         """The entry of a whole network map; of the default one where no ID is given."""
@@ -129,7 +138,9 @@ class Client:
         params = network_map_filter(pids, address_types)
 
         def parse(tree: Json, findings: Findings) -> ParsedFilteredNetworkMap:
-            return parse_filtered_network_map(tree, findings, params)
+            parsed = parse_filtered_network_map(tree, findings, params)
+            check_vtag(parsed.vtag, whole.id, findings)
+            return parsed
 
         return (yield from self.obtain(entry, json_of(parse), params))
 
@@ -185,8 +196,7 @@ class Client:
         except ConfigurationError:
             entry = closure.find(media.PROPERTY_MAP, accepts=None, suits=suits)
             return (yield from self.obtain(entry, json_of(_property_parser(entry, closure))))
-        offered = dict.fromkeys(name for names in _mappings(entry).values() for name in names)
-        params = property_map_filter(entities, offered if properties is None else properties, entry)
+        params = property_map_filter(entities, properties or (), entry)
         return (yield from self.obtain(entry, json_of(_property_parser(entry, closure)), params))
 
     def cdni(self, capabilities: Iterable[CdniCapability] = ()) -> Plan[Result[CdniAdvertisement]]:
@@ -196,6 +206,53 @@ class Client:
         params = cdni_filter(asked) if asked else None
         entry = closure.find(media.CDNI, accepts=media.CDNI_FILTER if asked else None)
         return (yield from self.obtain(entry, json_of(_cdni_parser(entry)), params))
+
+    def path_vector(
+        self,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        property_names: Sequence[str] | None = None,
+        *,
+        between: str = "endpoints",
+        resource_id: str | None = None,
+    ) -> Plan[Result[PathVector]]:
+        """The elements that traffic goes through `between` "endpoints" or "pids", with their properties (RFC 9275).
+
+        No properties named are all that the resource has.
+        """
+        closure = yield from self.directory()
+        document_type, accepts = _PATH_VECTORS[between]
+        wanted = frozenset(property_names or ())
+        for entry in closure.of_type(document_type, accepts=accepts):
+            if not closure.path_vectors(entry) or resource_id not in (None, entry.id):
+                continue
+            offered = _strings(entry, "ane-property-names")
+            if wanted <= frozenset(offered):
+                asked = offered if property_names is None else property_names
+                params = path_vector_params(entry, sources, destinations, asked)
+                return (yield from self.obtain(entry, _path_vector_parser(entry, params), params))
+        raise ConfigurationError(f"this server has no path vectors between {between} with these properties")
+
+
+_PATH_VECTORS = {
+    "endpoints": (media.ENDPOINT_COST, media.ENDPOINT_COST_PARAMS),
+    "pids": (media.COST_MAP, media.COST_MAP_FILTER),
+}
+
+
+def check_vtag(vtag: VTag | None, resource_id: str, findings: Findings) -> None:
+    """Note a version tag of another resource than it has to be of (RFC 7285 section 11.2.1.6)."""
+    if vtag is not None and vtag.resource_id != resource_id:
+        text = f"the version of {vtag.resource_id!r:.80}, where that of {resource_id!r} is due"
+        findings.must("meta/vtag/resource-id", text, 7285, "11.2.1.6")
+
+
+def _path_vector_parser(entry: ResourceEntry, params: Json) -> Parse[PathVector]:
+    def parse(response: Response, findings: Findings) -> PathVector:
+        content_type = response.header("content-type") or ""
+        return parse_path_vector(content_type, response.body, findings, entry=entry, asked=params)
+
+    return parse
 
 
 def _strings(entry: ResourceEntry, name: str) -> list[str]:

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from alto import media, params
 from alto._json import Json, dumps
 from alto._questions import Question, depths
-from alto._serving_answers import NO_STORE, PRIVATE, refusal
+from alto._serving_answers import NO_STORE, refusal
 from alto._serving_headers import combined
 from alto._serving_requests import options, posted, refused
 from alto._tips_views import Key, Poll, Polls, TipsLimits, View
 from alto.directory import Directory, RequestContext
 from alto.errors import AltoError, ConfigurationError, ErrorCode, RequestError
-from alto.http import Answer, Headers, Request, Response
+from alto.http import Answer, Request, Response
 from alto.ports import Resource
 from alto.tips_graph import Edge, UpdateItem, UpdatesGraph
 from alto.tips_messages import TipsView, UpdatesGraphSummary, ascii_uri, read_tips_request
@@ -202,7 +202,7 @@ class TipsService:
         graph = view.graph
         item = graph.item(i, j)
         if item is not None:
-            return _item_response(item, accept, is_shared=view.is_shared)
+            return _item_response(item, accept)
         if i >= j:
             return _error(404)
         if min(j, i or j) < graph.start_seq:
@@ -329,15 +329,11 @@ def _summary(graph: UpdatesGraph, edge: Edge) -> UpdatesGraphSummary:
     return UpdatesGraphSummary(graph.start_seq, graph.end_seq, *edge)
 
 
-def _item_response(item: UpdateItem, accept: str | None, *, is_shared: bool) -> Response:
+def _item_response(item: UpdateItem, accept: str | None) -> Response:
     kind = media.parse_media_type(item.media_type)
     if not media.accepts(accept, [kind.type if kind is not None else item.media_type]):
         return _error(415)
-    # What lies on an edge never changes, and a URI is never used again.
-    caching: Headers = (
-        (("Cache-Control", "max-age=600, immutable"), ("Vary", "Accept-Encoding")) if is_shared else PRIVATE
-    )
-    return Response(200, (("Content-Type", item.media_type), *caching), item.body)
+    return Response(200, (("Content-Type", item.media_type), NO_STORE), item.body)
 
 
 def _error(status: int, *headers: tuple[str, str]) -> Response:

@@ -193,6 +193,16 @@ class TestFollowing:
         assert costs_of(update) == large(PID0={"PID0": 111})
         assert update.seq == 13
 
+    def test_a_next_edge_is_asked_for_without_input(self):
+        plan = client(FILTERED, {"rows": []}).advance(0.0)
+        assert json.loads(next(plan).body) == {"resource-id": "filtered", "input": {"rows": []}}
+        plan.send(opened())
+        recommend = plan.send(error(410))
+        assert (recommend.method, recommend.target) == ("POST", VIEW + "/ug")
+        assert recommend.header("accept") == "application/merge-patch+json,application/alto-error+json"
+        assert recommend.header("content-type") == "application/alto-tipsparams+json"
+        assert json.loads(recommend.body) == {"resource-id": "filtered"}
+
     def test_a_multipart_answer_is_handed_on_as_octets(self):
         kind = 'multipart/related;type="application/alto-costmap+json";boundary=b'
         resource = ResourceEntry("costs", BASE + "costs", "multipart/related;type=application/alto-costmap+json")

@@ -7,26 +7,51 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from alto import media
+from alto._costreading import Asked, Kind, read_costs
 from alto._costtable import CostDocument, costs_meta
 from alto._json import Json
 from alto._wholecostmap import CostMapResource
 from alto.costoffers import CostOffer, CostOffers
 from alto.costrequest import read_cost_request, read_names
+from alto.costresult import ReceivedCosts
 from alto.costs import CostMatrix, Grid
 from alto.errors import ConfigurationError
+from alto.findings import Findings
+from alto.ird import ResourceEntry
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.params import bad_value, fields, optional
 from alto.ports import EndpointCosts
-from alto.types import is_pid_name
+from alto.types import CostType, is_pid_name
 
 if TYPE_CHECKING:
     from alto.directory import Directory, Document, Query
 
-__all__ = ["MAX_COSTS", "CostMapResource", "FilteredCostMapResource", "read_pid_filter"]
+__all__ = ["MAX_COSTS", "CostMapResource", "FilteredCostMapResource", "parse_cost_map", "read_pid_filter"]
 
 MAX_COSTS = 20_000_000
 """Costs that one request may ask for or test: five types for each pair of 2,000 PIDs, some seconds of work. Calendars
 multiply them."""
+
+_NO_COST_TYPES: Mapping[str, CostType] = MappingProxyType({})
+_KIND = Kind("cost-map", "11.2.3.6", True, "pids", lambda text: text if is_pid_name(text) else None, "10.1")
+
+
+def parse_cost_map(
+    tree: Json,
+    findings: Findings,
+    *,
+    params: Json = None,
+    entry: ResourceEntry | None = None,
+    cost_types: Mapping[str, CostType] = _NO_COST_TYPES,
+    wall: float | None = None,
+) -> ReceivedCosts:
+    """Read the response of a cost map, whole or filtered; multi-cost and calendars too.
+
+    `params` is what was posted, `entry` the resource's entry in an IRD whose `cost_types` these are, and `wall` the
+    Unix time of the request: each lets more be checked. A lenient reading leaves out what cannot be used. Raises
+    DecodeError where there are no costs of a known type, and when `findings` is strict at the first broken MUST.
+    """
+    return ReceivedCosts(*read_costs(tree, findings, _KIND, Asked(params, entry, cost_types, wall)))
 
 
 def read_pid_filter(tree: dict[str, Json], network_map: NetworkMap) -> tuple[list[str], list[str]]:

@@ -7,17 +7,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from alto import media
+from alto._costreading import Asked, Kind, read_costs
 from alto._costtable import CostDocument, costs_meta
 from alto._json import Json
 from alto._locator import Locator
-from alto.address import parse_endpoint
+from alto.address import canonical_endpoint, parse_endpoint
 from alto.costoffers import CostOffer, CostOffers
 from alto.costrequest import read_cost_request, read_names
+from alto.costresult import ReceivedCosts
 from alto.costs import CostMatrix, Grid, grid_of
 from alto.errors import ConfigurationError, ErrorCode, RequestError
+from alto.findings import Findings
+from alto.ird import ResourceEntry
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.params import bad_value, fields, required
 from alto.ports import EndpointCosts
+from alto.types import CostType
 
 if TYPE_CHECKING:
     from alto.directory import Directory, Document, Query
@@ -26,6 +31,34 @@ MAX_ENDPOINTS = 10_000
 """Sources, or destinations, of one request: each is parsed and looked up."""
 MAX_COSTS = 1_000_000
 """Costs that one request may ask for or test: an answer of some 25 MB. Cost types and calendars multiply the pairs."""
+
+_NO_COST_TYPES: Mapping[str, CostType] = MappingProxyType({})
+
+
+def _key(text: str) -> str | None:
+    try:
+        return canonical_endpoint(text)
+    except ValueError:
+        return None
+
+
+_KIND = Kind("endpoint-cost-map", "11.5.1.6", False, "endpoints", _key, "10.4.1")
+
+
+def parse_endpoint_cost(
+    tree: Json,
+    findings: Findings,
+    *,
+    params: Json = None,
+    entry: ResourceEntry | None = None,
+    cost_types: Mapping[str, CostType] = _NO_COST_TYPES,
+    wall: float | None = None,
+) -> ReceivedCosts:
+    """Read the response of an endpoint cost service; the arguments are those of `alto.costmap.parse_cost_map`.
+
+    Endpoints are spelled as in `params`, whatever spelling the server prefers. Raises DecodeError.
+    """
+    return ReceivedCosts(*read_costs(tree, findings, _KIND, Asked(params, entry, cost_types, wall)))
 
 
 def read_endpoint_filter(tree: dict[str, Json], client: str | None) -> tuple[list[str], list[str]]:

@@ -6,14 +6,16 @@ async with AltoClient("https://alto.example.com/directory") as alto:
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from alto import media
 from alto._json import Json
 from alto.directory import Document
 from alto.errors import ConfigurationError
 from alto.tips_client import TipsClient, TipsUpdate
+from alto.tips_documents import DependentDocuments
 from interop.alto_client import AltoClient
 
 SILENCE = 120.0
@@ -42,3 +44,32 @@ async def follow(
             yield step
         else:
             await asyncio.sleep(step.seconds)
+
+
+async def follow_together(alto: AltoClient, resource_ids: Iterable[str]) -> AsyncIterator[Mapping[str, Document]]:
+    """The documents of resources that depend on each other, such as a network map and its cost maps, each time that
+    they belong together. Raises what `follow` raises."""
+    names = list(dict.fromkeys(resource_ids))
+    documents = DependentDocuments(names)
+    # One at a time: who takes them slowly holds the views back.
+    arrived: asyncio.Queue[tuple[str, Document]] = asyncio.Queue(1)
+
+    async def carry(name: str) -> None:
+        async for update in follow(alto, name):
+            await arrived.put((name, update.document))
+
+    tasks = [asyncio.create_task(carry(name)) for name in names]
+    try:
+        while True:
+            arrival = asyncio.create_task(arrived.get())
+            done, _ = await asyncio.wait([arrival, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            if arrival not in done:
+                arrival.cancel()
+                await next(iter(done))  # none of them ends but by an error
+            if documents.take(*arrival.result()):
+                yield documents.shown
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,7 +18,7 @@ from alto.tips import TipsLimits, TipsService
 from interop._http_server import Server, bind, config, url
 from interop.alto_client import AltoClient
 from interop.alto_server import AltoApp
-from interop.alto_tips import follow
+from interop.alto_tips import follow, follow_together
 
 PIDS = {"all": {"ipv4": ["0.0.0.0/0"], "ipv6": ["::/0"]}} | {
     f"PID{n}": {"ipv4": [f"10.{n}.{m}.0/24" for m in range(8)]} for n in range(8)
@@ -155,3 +155,20 @@ async def test_a_poll_that_waits_long_enough_is_answered() -> None:
         answer = await http.get(f"{opened.json()['tips-view-uri']}/ug/1/2", timeout=30)
         assert answer.status_code == 425
         assert answer.headers["content-type"] == media.ERROR
+
+
+@in_loop
+async def test_maps_that_depend_on_each_other_are_given_together() -> None:
+    app = application()
+    async with Running(app) as where, AltoClient(where) as alto:
+        together = follow_together(alto, ["map"])
+        first = await anext(together)
+        waiting = asyncio.create_task(anext(together))
+        await until(lambda: app.open_count == 1)
+        await app.update(network_map(PID1={"ipv4": ["192.0.2.0/24"]}))
+        second = await waiting
+        assert first["map"].vtag != second["map"].vtag
+        await together.aclose()
+        with pytest.raises(ConfigurationError):
+            await anext(follow_together(alto, ["map", "nothing"]))
+        await until(lambda: app.open_count == 0)

@@ -46,12 +46,16 @@ def cost_types_of(resources: Iterable[Resource]) -> dict[str, CostType]:
 def directory_of(
     directory: Directory, delegated: Mapping[str, DelegatedDirectory], base: str
 ) -> InformationResourceDirectory:
-    """The whole directory; `base` ends with a slash and stands before each resource ID."""
+    """The whole directory; `base` ends with a slash and stands before each resource ID.
+
+    A root IRD MUST name a default network map: the first one, where the server was not told another.
+    """
     entries: list[Entry] = [*directory.resources.values(), *directory.services.values(), *delegated.values()]
+    maps = (one.id for one in directory.resources.values() if one.media_type == media.NETWORK_MAP and not one.accepts)
     return InformationResourceDirectory(
         {entry.id: entry_of(entry, directory, base) for entry in entries},
         cost_types_of(directory.resources.values()),
-        directory.default_network_map,
+        directory.default_network_map or next(maps, None),
     )
 
 

@@ -13,12 +13,12 @@ import attrs
 from attrs import frozen
 
 from alto import media
-from alto._costtable import Costs, CostTable, costs_meta
+from alto._costtable import costs_meta
 from alto._json import Json, canonical
 from alto.calendar import Calendar, calendar_attributes
 from alto.costoffers import CostOffer, CostOffers
 from alto.costrequest import CostCapabilities, CostRequest, read_cost_request
-from alto.costs import CostMatrix, Grid, grid_of
+from alto.costs import CostMatrix, Grid
 from alto.directory import Document
 from alto.entities import parse_property_name
 from alto.errors import ConfigurationError
@@ -47,7 +47,6 @@ Find: TypeAlias = Callable[["CostMatrix | EndpointCosts"], Grid]
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
 _PROPERTY_MAP = "propmap"
-_NO_GRID = grid_of((), 0)
 
 
 @frozen
@@ -79,16 +78,6 @@ class PathOffer:
     def version(self) -> object:
         """Differs whenever the paths do."""
         return self.paths.version, None if self.calendar is None else self.calendar.version
-
-
-@frozen
-class _PathCosts(Costs):
-    """Path vectors, where a table of costs has the costs of another type."""
-
-    vectors: Sequence[Sequence[Json]] = ()
-
-    def values(self) -> Iterator[Sequence[Json]]:
-        return iter(self.vectors)
 
 
 class PathVectors:
@@ -198,8 +187,7 @@ class PathVectors:
         """The two parts, and the message that they make; `find` has the costs that are no path vectors."""
         seed = query.random_bytes(32)
         names = EphemeralNames(_derived(seed, b"names"), property_names)
-        table = self._table(request, names, sources, destinations, find, query.directory)
-        rows = dict(table.rows())
+        rows = self._rows(request, names, sources, destinations, find, query.directory)
         tag = hashlib.sha256(canonical(rows)).hexdigest()[:40]
         vtag = VTag(f"{self.id}.{self.root_id}", tag)
         meta = {"vtag": vtag.to_json(), **dependent, **costs_meta(request, self._calendars)}
@@ -227,7 +215,7 @@ class PathVectors:
         )
         return Document(content_type, body=body, vtag=root.vtag, parts=parts)
 
-    def _table(
+    def _rows(
         self,
         request: CostRequest,
         names: EphemeralNames,
@@ -235,49 +223,74 @@ class PathVectors:
         destinations: Sequence[str],
         find: Find,
         directory: Directory,
-    ) -> CostTable:
-        """The costs that are asked for, path vectors among them."""
-        is_plain = [name != COST_TYPE_NAME for name in request.names]
-        if self.costs is None:
-            plain = CostTable(sources, destinations, ())
-        else:
-            chosen = [index for index, wanted in enumerate(is_plain) if wanted]
-            rest = attrs.evolve(
-                request,
-                names=tuple(request.names[index] for index in chosen),
-                cost_types=tuple(request.cost_types[index] for index in chosen),
-                calendared=tuple(request.calendared[index] for index in chosen),
+    ) -> dict[str, dict[str, Json]]:
+        """The value of each pair that has one and meets the tests."""
+        costs = self._plain_costs(request, sources, destinations, find, directory)
+        places = [index for index, name in enumerate(request.names) if name == COST_TYPE_NAME]
+        vectors = [self._vectors(names, sources, destinations, request.calendared[index]) for index in places]
+        rows: dict[str, dict[str, Json]] = {}
+        for at, source in enumerate(sources):
+            known = costs.get(source, {})
+            row: dict[str, Json] = {}
+            for column, destination in enumerate(destinations):
+                others = known.get(destination)
+                if request.tests and others is None:
+                    continue
+                values = list(others or [None] * (len(request.names) - len(places)))
+                for place, one in zip(places, vectors, strict=True):
+                    values.insert(place, one[at][column])
+                if any(value is not None for value in values):
+                    row[destination] = values if request.is_multi_cost else values[0]
+            if row:
+                rows[source] = row
+        return rows
+
+    def _plain_costs(
+        self,
+        request: CostRequest,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        find: Find,
+        directory: Directory,
+    ) -> dict[str, dict[str, list[Json]]]:
+        """The costs that are no path vectors, in their order, of pairs that meet the tests."""
+        chosen = [
+            (name, cost_type, is_calendared)
+            for name, cost_type, is_calendared in zip(
+                request.names, request.cost_types, request.calendared, strict=True
             )
-            plain = self.costs.table(rest, sources, destinations, find, directory)
-        others = iter(plain.costs)
-        columns = [
-            next(others) if wanted else self._vectors(names, sources, destinations, is_calendared)
-            for wanted, is_calendared in zip(is_plain, request.calendared, strict=True)
+            if name != COST_TYPE_NAME
         ]
-        return attrs.evolve(plain, costs=columns, is_multi_cost=request.is_multi_cost)
+        # A pair that meets a test has the cost that was tested: with these, no pair that does is left out.
+        tested = [(name, self.cost_types[name], False) for name in request.tested] if request.tests else []
+        if self.costs is None or not chosen + tested:
+            return {}
+        names, cost_types, calendared = zip(*chosen, *tested, strict=True)
+        rest = attrs.evolve(request, names=names, cost_types=cost_types, calendared=calendared, is_multi_cost=True)
+        table = self.costs.table(rest, sources, destinations, find, directory)
+        return {
+            source: {destination: values[: len(chosen)] for destination, values in row.items()}
+            for source, row in table.rows()
+        }
 
     def _vectors(
         self, names: EphemeralNames, sources: Sequence[str], destinations: Sequence[str], is_calendared: bool
-    ) -> _PathCosts:
-        wanted = names.property_names
+    ) -> list[list[Json]]:
+        """A row of path vectors for each source, each an array of them where a calendar is asked for."""
 
         def vectors(source: PathSource) -> list[list[Json]]:
-            found = source.paths(sources, destinations, wanted)
+            found = source.paths(sources, destinations, names.property_names)
             if [*map(len, found)] != [len(destinations)] * len(sources):
                 raise ConfigurationError(f"a path source that has not {len(sources)} rows of {len(destinations)} paths")
             return [[None if path is None else names.path(path) for path in row] for row in found]
 
         if not is_calendared or self.offer.calendar is None:
-            return _PathCosts(_NO_GRID, vectors=vectors(self.offer.paths))
+            return vectors(self.offer.paths)
         intervals: Sequence[Any] = self.offer.calendar.intervals
-        grids = [vectors(source) for source in intervals]
-        return _PathCosts(
-            _NO_GRID,
-            vectors=[
-                [list(cell) if any(path is not None for path in cell) else None for cell in zip(*rows, strict=True)]
-                for rows in zip(*grids, strict=True)
-            ],
-        )
+        return [
+            [list(cell) if any(path is not None for path in cell) else None for cell in zip(*rows, strict=True)]
+            for rows in zip(*map(vectors, intervals), strict=True)
+        ]
 
     def _check_properties(self, data: Mapping[str, Mapping[str, Json]]) -> None:
         """Raises ConfigurationError for values of the application that no client may be told."""

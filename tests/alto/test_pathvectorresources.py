@@ -1,0 +1,472 @@
+"""Path vectors of a server: what it answers, whom it names, and what it refuses (RFC 9275 sections 7 and 11)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alto_figure10 import FIGURE_10
+from alto_pv import (
+    BOTH,
+    NUM_RC,
+    PATH_VECTOR,
+    ROUTING_COST,
+    ask,
+    cost_map_resource,
+    counting,
+    directory,
+    endpoint_cost_resource,
+    figure_10,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alto import ConfigurationError, RequestError
+from alto.calendar import Calendar
+from alto.capabilities import read_capabilities
+from alto.costoffers import CostOffer
+from alto.costs import CostMatrix
+from alto.directory import Directory, Document
+from alto.findings import Findings
+from alto.http import Request, Response
+from alto.ird import ResourceEntry
+from alto.metrics import PATH_VECTOR as PATH_VECTOR_KEY
+from alto.networkmap import NetworkMapResource
+from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, AbstractNetworkElement, EphemeralNames
+from alto.pathvector import PathVector, parse_path_vector
+from alto.pathvectorresources import PathOffer, PathVectorCostMapResource, PathVectorEndpointCostResource
+from alto.server import AltoServer
+
+EXAMPLES = Path(__file__).parents[1] / "data" / "alto_examples" / "rfc9275"
+
+
+def example(name: str) -> Any:
+    return json.loads((EXAMPLES / f"rfc9275-s{name}.json").read_text("utf-8"))
+
+
+def entry(held: Directory, resource_id: str) -> ResourceEntry:
+    resource = held.resources[resource_id]
+    uri = f"https://alto.example.com/{resource_id}"
+    return ResourceEntry(
+        resource_id, uri, resource.media_type, resource.accepts, resource.capabilities(held), resource.uses
+    )
+
+
+def read(held: Directory, resource_id: str, tree: Any, **settings: Any) -> PathVector:
+    """The answer, read strictly, without even a SHOULD broken."""
+    document = ask(held, resource_id, tree, **settings)
+    findings = Findings()
+    vector = parse_path_vector(document.media_type, document.body, findings, entry=entry(held, resource_id), asked=tree)
+    assert findings.items == []
+    return vector
+
+
+def refused(held: Directory, resource_id: str, tree: Any) -> tuple[str, str | None, str | None]:
+    with pytest.raises(RequestError) as caught:
+        ask(held, resource_id, tree)
+    return caught.value.code.value, caught.value.field, caught.value.value
+
+
+def test_the_request_of_section_8_3_is_answered_as_figure_10_has_it() -> None:
+    held = directory()
+    vector = read(held, "filtered-cost-map-pv", example("8.3-01"))
+    first, second = vector.paths["PID1", "PID3"], vector.paths["PID1", "PID4"]
+    assert len(first) == 1  # NET1, L1 and NET3, which both flows go through
+    assert len(second) == 2  # and L2 with NET2
+    assert first[0] == second[0]
+    assert all(properties == {} for properties in vector.properties.values())
+    assert vector.dependent_vtags == (held.find("my-default-networkmap", NetworkMapResource).vtag,)
+
+
+def test_the_request_of_section_8_4_is_answered_as_the_rfc_merges_it() -> None:
+    tree = example("8.4-01")
+    tree["endpoints"]["srcs"][1] = "ipv6:2001:db8:3::1"
+    tree["endpoints"]["dsts"][2] = "ipv6:2001:db8:4::1"
+    vector = read(directory(), "endpoint-cost-pv", tree)
+    assert set(vector.paths) == {
+        ("ipv4:192.0.2.34", "ipv4:192.0.2.2"),
+        ("ipv4:192.0.2.34", "ipv4:192.0.2.50"),
+        ("ipv6:2001:db8:3::1", "ipv6:2001:db8:4::1"),
+    }
+    net3, aggr1 = vector.paths["ipv4:192.0.2.34", "ipv4:192.0.2.2"]
+    _, aggr2 = vector.paths["ipv4:192.0.2.34", "ipv4:192.0.2.50"]
+    expected = example("8.4-05")["property-map"]
+    assert vector.properties == {
+        net3: expected[".ane:NET3"],
+        aggr1: expected[".ane:AGGR1"],
+        aggr2: expected[".ane:AGGR2"],
+    }
+    assert [vtag.resource_id for vtag in vector.property_vtags] == ["endpoint-cost-pv.ecs", "ane-props"]
+
+
+def test_the_message_is_as_the_rfc_has_it() -> None:
+    document = ask(directory(), "filtered-cost-map-pv", example("8.3-01"))
+    assert document.media_type.startswith("multipart/related; boundary=")
+    assert document.media_type.endswith("; type=application/alto-costmap+json")
+    assert list(document.parts) == ["costmap@alto.example.com", "propmap@alto.example.com"]
+    root, properties = document.parts.values()
+    assert root.media_type == "application/alto-costmap+json"
+    assert root.tree["meta"]["vtag"]["resource-id"] == "filtered-cost-map-pv.costmap"
+    assert properties.media_type == "application/alto-propmap+json"
+    assert properties.tree["meta"]["dependent-vtags"] == [root.tree["meta"]["vtag"]]
+    assert b"Content-ID: <costmap@alto.example.com>\r\nContent-Type: application/alto-costmap+json\r\n" in document.body
+
+
+@pytest.mark.parametrize(
+    ("base_uri", "domain"),
+    [
+        ("https://alto.example.com:8443/a/", "alto.example.com"),
+        ("http://127.0.0.1:8000/", "127.0.0.1"),
+        ("https://[2001:db8::1]:8443/", "alto.invalid"),
+        ("", "alto.invalid"),
+        ("https://[", "alto.invalid"),
+    ],
+)
+def test_trap_23_a_content_id_has_no_port(base_uri: str, domain: str) -> None:
+    document = ask(directory(), "filtered-cost-map-pv", example("8.3-01"), base_uri=base_uri)
+    assert list(document.parts) == [f"costmap@{domain}", f"propmap@{domain}"]
+
+
+def test_the_domain_can_be_given() -> None:
+    held = directory(None, cost_map_resource(figure_10(), domain="alto.example.net"))
+    assert "costmap@alto.example.net" in ask(held, "filtered-cost-map-pv", example("8.3-01")).parts
+    with pytest.raises(ConfigurationError, match="it has no port"):
+        cost_map_resource(figure_10(), domain="alto.example.net:80")
+
+
+def test_names_differ_from_answer_to_answer() -> None:
+    held, chance = directory(), counting()
+    names = [
+        set(read(held, "filtered-cost-map-pv", example("8.3-01"), random_bytes=chance).properties) for _ in range(3)
+    ]
+    assert not names[0] & names[1]
+    assert not names[1] & names[2]
+
+
+def test_names_say_nothing_of_what_they_name() -> None:
+    text = ask(directory(), "filtered-cost-map-pv", example("8.3-01")).body.decode()
+    assert not any(word in text for word in ("NET1", "NET3", "link", "node"))
+
+
+def test_with_the_same_chance_an_element_keeps_its_name_when_its_bandwidth_changes() -> None:
+    asked = {**example("8.3-01"), "ane-property-names": [MAX_RESERVABLE_BANDWIDTH]}
+    before = read(directory(), "filtered-cost-map-pv", asked)
+    after = read(directory(figure_10(FIGURE_10.replace("15G", "5G"))), "filtered-cost-map-pv", asked)
+    assert before.paths == after.paths
+    assert sorted(map(before.bandwidth, before.properties)) == [10e9, 15e9]
+    assert sorted(map(after.bandwidth, after.properties)) == [5e9, 10e9]
+
+
+def test_the_boundary_tells_nothing_of_the_names() -> None:
+    document = ask(directory(), "filtered-cost-map-pv", example("8.3-01"), random_bytes=lambda length: b"k" * length)
+    boundary = document.media_type.split("boundary=")[1].split(";")[0]
+    assert bytes.fromhex(boundary) != b"k" * 16
+
+
+def test_an_element_with_other_properties_is_another_one() -> None:
+    names = EphemeralNames(b"secret", [MAX_RESERVABLE_BANDWIDTH])
+    element = AbstractNetworkElement("L1", {MAX_RESERVABLE_BANDWIDTH: 1, "cpu": "2"})
+    same = AbstractNetworkElement("L1", {MAX_RESERVABLE_BANDWIDTH: 1, "cpu": "3"})
+    other = AbstractNetworkElement("L1", {MAX_RESERVABLE_BANDWIDTH: 2})
+    assert names.name(element) == names.name(same) != names.name(other)
+    assert names.properties[names.name(other)] == {MAX_RESERVABLE_BANDWIDTH: 2}
+    assert len(names.properties) == 2
+
+
+def test_only_the_properties_that_are_asked_for_are_there() -> None:
+    for wanted in ([], [MAX_RESERVABLE_BANDWIDTH], [PERSISTENT_ENTITY_ID], list(BOTH)):
+        vector = read(directory(), "filtered-cost-map-pv", {**example("8.3-01"), "ane-property-names": wanted})
+        found = {name for properties in vector.properties.values() for name in properties}
+        assert found == set(wanted)
+        assert ("ane-props" in {vtag.resource_id for vtag in vector.property_vtags}) == (PERSISTENT_ENTITY_ID in wanted)
+
+
+def test_without_a_path_vector_the_property_map_is_there_and_empty() -> None:
+    asked = {**example("8.3-01"), "cost-type": ROUTING_COST, "ane-property-names": [MAX_RESERVABLE_BANDWIDTH]}
+    document = ask(directory(), "filtered-cost-map-pv", asked)
+    root, properties = document.parts.values()
+    assert root.tree["cost-map"] == {"PID1": {"PID3": 1, "PID4": 2}}
+    assert properties.tree["property-map"] == {}
+    assert read(directory(), "filtered-cost-map-pv", asked).costs[NUM_RC.key] == {
+        ("PID1", "PID3"): 1,
+        ("PID1", "PID4"): 2,
+    }
+
+
+def test_several_cost_types_are_an_array_for_each_pair() -> None:
+    asked = {"multi-cost-types": [ROUTING_COST, PATH_VECTOR], "pids": {"srcs": ["PID1"], "dsts": ["PID4", "elsewhere"]}}
+    document = ask(directory(), "filtered-cost-map-pv", asked)
+    [cell] = next(iter(document.parts.values())).tree["cost-map"]["PID1"].values()
+    assert cell[0] == 2
+    assert len(cell[1]) == 1
+    vector = read(directory(), "filtered-cost-map-pv", asked)
+    assert vector.costs[NUM_RC.key] == {("PID1", "PID4"): 2}
+    assert ("PID1", "PID4") in vector.paths
+
+
+def test_paths_can_be_chosen_by_the_costs_that_can_be_tested() -> None:
+    held = directory(None, cost_map_resource(figure_10(), testable_cost_type_names=("num-rc",)))
+    asked = {**example("8.3-01"), "testable-cost-types": [ROUTING_COST], "constraints": ["[0] le 1"]}
+    assert set(read(held, "filtered-cost-map-pv", asked).paths) == {("PID1", "PID3")}
+
+
+def test_an_endpoint_cost_service_has_other_costs_too() -> None:
+    class Costs:
+        version = 1
+
+        def costs(self, sources: Sequence[str], destinations: Sequence[str]) -> Any:
+            return [[7.5 for _ in destinations] for _ in sources]
+
+    resource = endpoint_cost_resource(
+        figure_10(),
+        network_map="my-default-networkmap",
+        costs={
+            "num-rc": CostOffer(NUM_RC, "cost-map"),
+            "hops": CostOffer(hops := type(NUM_RC)("numerical", "delay-rt"), Costs()),
+        },
+        max_cost_types=3,
+    )
+    held = directory(None, resource)
+    asked = {
+        "multi-cost-types": [PATH_VECTOR, ROUTING_COST, {"cost-mode": "numerical", "cost-metric": "delay-rt"}],
+        "endpoints": {"srcs": ["ipv4:192.0.2.34"], "dsts": ["ipv4:192.0.2.50"]},
+    }
+    vector = read(held, "endpoint-cost-pv", asked)
+    flow = ("ipv4:192.0.2.34", "ipv4:192.0.2.50")
+    assert len(vector.paths[flow]) == 1
+    assert vector.costs == {NUM_RC.key: {flow: 1}, hops.key: {flow: 7.5}}
+    assert resource.uses == ("ane-props",)
+
+
+def test_endpoints_left_out_are_the_client() -> None:
+    asked = {"cost-type": PATH_VECTOR, "endpoints": {"dsts": ["ipv4:192.0.2.2"]}}
+    assert list(read(directory(), "endpoint-cost-pv", asked).paths) == [("ipv4:192.0.2.34", "ipv4:192.0.2.2")]
+
+
+def _calendar(*texts: str, size: float = 3600.0) -> Any:
+    sources: Any = [figure_10(text) for text in texts]
+    return Calendar(sources, size, 1_795_651_200.0)
+
+
+def test_a_calendar_has_a_path_vector_for_each_interval() -> None:
+    """Section 9.4: an element with another bandwidth is another element, one with the same is the same."""
+    calendar = _calendar(FIGURE_10, FIGURE_10, FIGURE_10.replace("15G", "5G"))
+    offer = PathOffer(figure_10(), (MAX_RESERVABLE_BANDWIDTH,), calendar=calendar)
+    resource = PathVectorCostMapResource("pv", "my-default-networkmap", offer, is_private=False)
+    held = directory(None, resource)
+    asked = {**example("8.3-01"), "calendared": [True], "ane-property-names": [MAX_RESERVABLE_BANDWIDTH]}
+    vector = read(held, "pv", asked)
+    flow = ("PID1", "PID4")
+    first, second, third = (interval[flow] for interval in vector.intervals)
+    assert first == second
+    assert third[0] == first[0]
+    assert third[1] != first[1]
+    assert [vector.bottleneck(*flow, interval=at) for at in (0, 2)] == [(first[0], 10e9), (third[1], 5e9)]
+    assert vector.calendars[0].attributes.number_of_intervals == 3
+    assert resource.capabilities(held)["calendar-attributes"][0]["cost-type-names"] == ["path-vector"]
+    assert len(read(held, "pv", {**asked, "calendared": [False]}).intervals) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"cost-type": None}, ("E_INVALID_FIELD_TYPE", "cost-type", None)),
+        ({"cost-type": {"cost-mode": "array"}}, ("E_MISSING_FIELD", "cost-type/cost-metric", None)),
+        ({"cost-type": {**PATH_VECTOR, "cost-mode": "ordinal"}},
+         ("E_INVALID_FIELD_VALUE", "cost-type/cost-mode", "ordinal")),
+        ({"ane-property-names": ["cpu"]}, ("E_INVALID_FIELD_VALUE", "ane-property-names", "cpu")),
+        ({"ane-property-names": [1]}, ("E_INVALID_FIELD_VALUE", "ane-property-names", "1")),
+        ({"ane-property-names": "cpu"}, ("E_INVALID_FIELD_TYPE", "ane-property-names", None)),
+        ({"ane-property-names": [".max-reservable-bandwidth"]},
+         ("E_INVALID_FIELD_VALUE", "ane-property-names", ".max-reservable-bandwidth")),
+        ({"constraints": ["le 1"]}, ("E_INVALID_FIELD_VALUE", "constraints", '["le 1"]')),
+        ({"pids": {"srcs": []}}, ("E_MISSING_FIELD", "pids/dsts", None)),
+    ],
+)  # fmt: skip
+def test_a_request_that_is_wrong_is_refused(change: Mapping[str, Any], expected: tuple[str, str, str]) -> None:
+    assert refused(directory(), "filtered-cost-map-pv", {**example("8.3-01"), **change}) == expected
+
+
+@pytest.mark.parametrize(
+    "ends", [{}, {"srcs": ["ipv4:192.0.2.0/24"], "dsts": ["ipv4:192.0.2.2"]}, {"srcs": ["192.0.2.1"]}]
+)
+def test_endpoints_that_are_none_are_refused(ends: Any) -> None:
+    code, field, _ = refused(directory(), "endpoint-cost-pv", {"cost-type": PATH_VECTOR, "endpoints": ends})
+    assert code == "E_INVALID_FIELD_VALUE"
+    assert str(field).startswith("endpoints")
+
+
+def test_more_paths_than_the_limit_are_refused() -> None:
+    dsts = [f"ipv4:10.0.{number >> 8}.{number & 255}" for number in range(1001)]
+    asked = {"cost-type": PATH_VECTOR, "endpoints": {"srcs": dsts[:100], "dsts": dsts}}
+    assert refused(directory(), "endpoint-cost-pv", asked)[:2] == ("E_INVALID_FIELD_VALUE", "endpoints")
+
+
+def test_the_capabilities_are_those_of_section_7_2_4() -> None:
+    held = directory()
+    resource = held.resources["filtered-cost-map-pv"]
+    capabilities = resource.capabilities(held)
+    assert capabilities == {
+        "cost-type-names": ["path-vector", "num-rc"],
+        "max-cost-types": 2,
+        "ane-property-names": list(BOTH),
+    }
+    assert resource.cost_types["path-vector"].key == PATH_VECTOR_KEY
+    read_capabilities(capabilities, resource.media_type, resource.accepts, resource.cost_types, "", Findings())
+    assert resource.uses == ("my-default-networkmap", "ane-props")
+    assert held.resources["endpoint-cost-pv"].uses == ("ane-props",)
+    assert held.resources["endpoint-cost-pv"].media_type == "multipart/related;type=application/alto-endpointcost+json"
+
+
+def test_what_no_resource_may_offer_is_refused() -> None:
+    for settings, text in [
+        ({"testable_cost_type_names": ("path-vector",)}, "cannot be tested"),
+        ({"testable_cost_type_names": ("num-rc",), "max_cost_types": 0}, "go with max-cost-types"),
+        ({"costs": {"path-vector": CostOffer(NUM_RC, "cost-map")}}, "is the name of the path vector cost type"),
+    ]:
+        with pytest.raises(ConfigurationError, match=text):
+            cost_map_resource(figure_10(), **settings)
+    with pytest.raises(ConfigurationError, match="between PIDs need a network map"):
+        endpoint_cost_resource(figure_10(), costs={"num-rc": CostOffer(NUM_RC, "cost-map")})
+    for names, maps, text in [
+        (("x.max-reservable-bandwidth",), (), "depends on no resource"),
+        (("a b",), (), "no entity property name"),
+        ((PERSISTENT_ENTITY_ID,), (), "needs the property maps"),
+        ((), ("ane-props",), "they need it"),
+    ]:
+        with pytest.raises(ConfigurationError, match=text):
+            PathOffer(figure_10(), names, maps)
+
+
+def test_the_resource_id_leaves_room_for_that_of_a_part() -> None:
+    offer = PathOffer(figure_10())
+    PathVectorEndpointCostResource("a" * 31, offer, is_private=False)
+    with pytest.raises(ConfigurationError, match="at most 31 characters"):
+        PathVectorEndpointCostResource("a" * 32, offer, is_private=False)
+
+
+def test_a_property_map_that_is_none_is_refused() -> None:
+    resource = PathVectorEndpointCostResource("pv", PathOffer(figure_10(), BOTH, ("cost-map",)), is_private=False)
+    held = directory(None, resource)
+    with pytest.raises(ConfigurationError, match="'cost-map' is no property map"):
+        resource.capabilities(held)
+
+
+class Source:
+    """A path source of an application that is not what it should be."""
+
+    version = 0
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def paths(self, sources: Sequence[str], destinations: Sequence[str], property_names: Any) -> Any:
+        return self.rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([], "1 rows of 1 paths"),
+        ([[None, None]], "1 rows of 1 paths"),
+        ([[[AbstractNetworkElement("a", {MAX_RESERVABLE_BANDWIDTH: -1})]]], "is no bandwidth"),
+        ([[[AbstractNetworkElement("a", {MAX_RESERVABLE_BANDWIDTH: "1"})]]], "is no bandwidth"),
+        ([[[AbstractNetworkElement("a", {MAX_RESERVABLE_BANDWIDTH: float("nan")})]]], "is no bandwidth"),
+        ([[[AbstractNetworkElement("a", {PERSISTENT_ENTITY_ID: "x.ane:M"})]]], "is no element of"),
+        ([[[AbstractNetworkElement("a", {PERSISTENT_ENTITY_ID: "ane-props.ane:a.b"})]]], "is no element of"),
+    ],
+)
+def test_a_path_source_is_told_what_is_wrong_with_it(rows: Any, text: str) -> None:
+    resource = PathVectorCostMapResource(
+        "pv", "my-default-networkmap", PathOffer(Source(rows), BOTH, ("ane-props",)), is_private=False
+    )
+    asked = {"cost-type": PATH_VECTOR, "pids": {"srcs": ["PID1"], "dsts": ["PID2"]}, "ane-property-names": list(BOTH)}
+    with pytest.raises(ConfigurationError, match=text):
+        ask(directory(None, resource), "pv", asked)
+
+
+def test_what_an_answer_depends_on_differs_when_the_paths_or_costs_do() -> None:
+    held = directory()
+    for resource_id in ("filtered-cost-map-pv", "endpoint-cost-pv"):
+        before = held.resources[resource_id].depends_on(held)
+        assert before == held.resources[resource_id].depends_on(directory())
+        changed = directory(figure_10(FIGURE_10.replace("15G", "5G")))
+        assert changed.resources[resource_id].depends_on(changed) != before
+    matrix = CostMatrix(["PID1"], ["PID2"], [[9.0]])
+    other = held.replacing(
+        type(held.resources["cost-map"])("cost-map", "my-default-networkmap", "num-rc", NUM_RC, matrix)
+    )  # type: ignore[call-arg]
+    assert other.resources["filtered-cost-map-pv"].depends_on(other) != held.resources[
+        "filtered-cost-map-pv"
+    ].depends_on(held)
+
+
+def post(server: AltoServer, resource_id: str, tree: Any) -> Response:
+    headers = (
+        ("Host", "alto.example.com"),
+        ("Content-Type", "application/alto-costmapfilter+json"),
+        ("Accept", "multipart/related;type=application/alto-costmap+json,application/alto-error+json"),
+    )
+    answer = server.handle(
+        Request("POST", f"/{resource_id}", headers, json.dumps(tree).encode()), ("192.0.2.34", 1), 0.0
+    )
+    assert isinstance(answer, Response)
+    return answer
+
+
+def test_a_server_serves_them_and_its_errors() -> None:
+    server = AltoServer(directory(), epoch=0.0, base_uri="https://alto.example.com/")
+    response = post(server, "filtered-cost-map-pv", example("8.3-01"))
+    assert response.status == 200
+    vector = parse_path_vector(
+        response.header("Content-Type") or "", response.body, Findings(), asked=example("8.3-01")
+    )
+    assert len(vector.paths) == 2
+    response = post(server, "filtered-cost-map-pv", {})
+    assert (response.status, response.header("Content-Type")) == (400, "application/alto-error+json")
+
+
+def test_private_path_vectors_are_for_clients_that_have_proven_who_they_are() -> None:
+    held = directory(None, cost_map_resource(figure_10(), is_private=True))
+    server = AltoServer(held, epoch=0.0, base_uri="https://alto.example.com/")
+    response = post(server, "filtered-cost-map-pv", example("8.3-01"))
+    assert response.status in (401, 403)
+    assert b"ane" not in response.body
+
+
+def test_parts_can_be_read_by_themselves() -> None:
+    document: Document = ask(directory(), "filtered-cost-map-pv", example("8.3-01"))
+    assert document.vtag is not None
+    assert document.vtag.to_json() == next(iter(document.parts.values())).tree["meta"]["vtag"]
+    for part in document.parts.values():
+        assert part.vtag is not None
+        assert json.loads(part.body) == part.tree
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "array", "ane-path", "PID1", *BOTH]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ["cost-type", "cost-mode", "cost-metric", "multi-cost-types", "pids", "srcs", "dsts", "endpoints",
+             "ane-property-names", "constraints", "or-constraints", "testable-cost-types", "calendared"]
+        ),
+        inner,
+        max_size=5,
+    ),
+    max_leaves=10,
+)  # fmt: skip
+_HELD = directory(None, cost_map_resource(figure_10(), testable_cost_type_names=("num-rc",)))
+
+
+@given(_JSON, st.booleans(), st.sampled_from(["filtered-cost-map-pv", "endpoint-cost-pv"]))
+def test_any_json_is_answered_or_refused(tree: Any, has_type: bool, resource_id: str) -> None:
+    if has_type and isinstance(tree, dict):
+        tree = {"endpoints": {"srcs": ["ipv4:192.0.2.2"]}, **tree, "cost-type": PATH_VECTOR}
+        tree.pop("multi-cost-types", None)
+    try:
+        document = ask(_HELD, resource_id, tree)
+    except RequestError:
+        return
+    parse_path_vector(document.media_type, document.body, Findings(), entry=entry(_HELD, resource_id), asked=tree)

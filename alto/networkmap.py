@@ -236,7 +236,8 @@ class NetworkMapResource:
 class FilteredNetworkMapResource:
     """A network map of which clients choose the PIDs and address types (section 11.3.1).
 
-    `network_map` is the ID of the whole. One over a private map has to be private as well.
+    `network_map` is the ID of the whole. Where that is private this has to be private as well: otherwise it raises
+    ConfigurationError as soon as its directory is served.
     """
 
     media_type = media.NETWORK_MAP
@@ -251,6 +252,7 @@ class FilteredNetworkMapResource:
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
         """None (section 11.3.1.4)."""
+        self._whole(directory)
         return {}
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:
@@ -268,7 +270,10 @@ class FilteredNetworkMapResource:
         return Document(self.media_type, tree, vtag=whole.vtag)
 
     def _whole(self, directory: Directory) -> NetworkMapResource:
-        return directory.find(self.network_map, NetworkMapResource)
+        whole = directory.find(self.network_map, NetworkMapResource)
+        if whole.is_private and not self.is_private:
+            raise ConfigurationError(f"{self.id!r} would show everybody the private map {whole.id!r}")
+        return whole
 
 
 def _parse(address: str) -> tuple[int, int]:
@@ -300,7 +305,7 @@ def _parse_response(tree: Json, findings: Findings) -> tuple[VTag | None, PidRea
 
 
 def _check_selection(groups: Groups, asked: Json, findings: Findings) -> None:
-    pids, kinds = asked["pids"], asked.get("address-types")
+    pids, kinds = frozenset(asked["pids"]), frozenset(asked.get("address-types") or ())
     for name, group in groups.items():
         path = f"network-map/{name}"
         if pids and name not in pids:

@@ -443,3 +443,13 @@ def test_a_filtered_map_needs_the_map_it_filters() -> None:
     alone = Directory([FilteredNetworkMapResource("my-map", "my-map")])
     with pytest.raises(ConfigurationError, match="is no NetworkMapResource"):
         FILTERED.depends_on(alone)
+
+
+def test_a_filter_does_not_open_a_private_map() -> None:
+    private = NetworkMapResource("my-map", NetworkMap(COMPLETE), is_private=True)
+    directory = Directory([private, FILTERED])
+    for use in (lambda: FILTERED.capabilities(directory), lambda: ask(FILTERED, {"pids": []}, directory)):
+        with pytest.raises(ConfigurationError, match="'filtered' would show everybody the private map 'my-map'"):
+            use()
+    closed = FilteredNetworkMapResource("filtered", "my-map", is_private=True)
+    assert ask(closed, {"pids": ["PID0"]}, Directory([private, closed]))["network-map"] == {"PID0": COMPLETE["PID0"]}

@@ -43,6 +43,13 @@ def cost_types_of(resources: Iterable[Resource]) -> dict[str, CostType]:
     return found
 
 
+def check(directory: Directory, delegated: Mapping[str, DelegatedDirectory]) -> None:
+    """Find out whether everything fits together, before anybody asks. Raises ConfigurationError."""
+    directory_of(directory, delegated, "/")
+    for resource in directory.resources.values():
+        resource.depends_on(directory)
+
+
 def directory_of(
     directory: Directory, delegated: Mapping[str, DelegatedDirectory], base: str
 ) -> InformationResourceDirectory:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from alto import _serving_requests as requests
 from alto import media
 from alto._serving_answers import Encoded, error_response, finished, once, refusal
-from alto._serving_ird import DelegatedDirectory, cost_types_of, directory_of, part_of
+from alto._serving_ird import DelegatedDirectory, check, directory_of, part_of
 from alto._serving_limits import Budgets, Limits
 from alto._serving_representations import Representations, is_cacheable
 from alto.address import client_endpoint
@@ -78,7 +78,7 @@ class AltoServer:
         self._redirects = {name: requests.checked_absolute(uri) for name, uri in (redirects or {}).items()}
         self._budgets = Budgets(limits.posts_per_second, limits.burst) if limits.posts_per_second else None
         self._random_bytes = random_bytes
-        cost_types_of(directory.resources.values())
+        check(directory, self._delegated)
         cache_control = f"public, max-age={max_age}, must-revalidate" if max_age else "public, no-cache"
         self._representations = Representations(self._for_everybody, cache_control)
 
@@ -113,7 +113,7 @@ class AltoServer:
 
     def _replacing(self, resources: tuple[Resource, ...]) -> Directory:
         after = self._directory.replacing(*resources)
-        cost_types_of(after.resources.values())
+        check(after, self._delegated)
         return after
 
     def get_timer(self) -> float | None:

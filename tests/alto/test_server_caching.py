@@ -374,3 +374,22 @@ def test_every_body_gets_an_answer_or_one_error(body):
         assert meta["code"] in {"E_SYNTAX", "E_MISSING_FIELD", "E_INVALID_FIELD_TYPE", "E_INVALID_FIELD_VALUE"}
         assert all(isinstance(value, str) for value in meta.values())
         assert "value" not in meta or "field" in meta
+
+
+class Choosy(Data):
+    """What cannot be served beside a map that says 13."""
+
+    def capabilities(self, directory: Directory) -> dict[str, Any]:
+        if directory.find("map", Data).data == 13:
+            raise alto.ConfigurationError("13 is no number of PIDs")
+        return {}
+
+
+def test_what_does_not_fit_together_is_found_before_anybody_asks():
+    with pytest.raises(alto.ConfigurationError, match="13"):
+        server_of(Data("map", 13), Choosy("other"))
+    server = server_of(Data("map", 1), Choosy("other"))
+    for change in (lambda: server.update(Data("map", 13), now=1.0), lambda: server.prepare(Data("map", 13))):
+        with pytest.raises(alto.ConfigurationError, match="13"):
+            change()
+    assert json.loads(get(server).body)["data"] == 1

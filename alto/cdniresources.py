@@ -112,7 +112,7 @@ class FilteredCdniResource:
     def answer(self, query: Query) -> Document:
         """What of the advertisement has one of the capabilities; all of it where none are named (section 5.6)."""
         whole = self._whole(query.directory)
-        asked = _read_filter(query.input)
+        asked = read_filter(query.input)
         return whole.document(query.directory, whole.matching(asked) if asked else whole.advertisements)
 
     def _whole(self, directory: Directory) -> CdniResource:
@@ -136,7 +136,7 @@ def _network_maps(resource: CdniResource, directory: Directory) -> list[VTag]:
     return [directory.find(used, NetworkMapResource).vtag for used in resource.uses]
 
 
-def _read_filter(tree: Json) -> list[CdniCapability]:
+def read_filter(tree: Json) -> list[CdniCapability]:
     """The capabilities that are asked, each once. Raises RequestError (section 5.6)."""
     field = "cdni-capabilities"
     asked: dict[bytes, CdniCapability] = {}

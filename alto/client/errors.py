@@ -63,11 +63,7 @@ def server_error(response: Response, uri: str) -> ServerError:
         except JsonError as error:
             findings.must("", f"the error response is no JSON: {error}", 7285, "8.5.2")
         else:
-            if findings.is_a(tree, dict, "", 7285, "8.5.2"):
-                found = findings.member(tree, "meta", dict, "", 7285, "8.5.2")
-                if found is not None:
-                    meta = found
-                    _check_meta(meta, findings)
+            meta = check_error(tree, findings)
     value = meta.get("value")
     return ServerError(
         response.status,
@@ -91,8 +87,16 @@ def _value(value: Json) -> str | tuple[str, ...] | None:
     return _text(value)
 
 
-def _check_meta(meta: dict[str, Json], findings: Findings) -> None:
-    """RFC 7285 section 8.5.2; the array of strings is that of RFC 8895 section 7.6."""
+def check_error(tree: Json, findings: Findings) -> dict[str, Json]:
+    """The `meta` of an error response (RFC 7285 section 8.5.2), empty where there is none, and what is wrong with it.
+
+    An array of strings in `value` is that of RFC 8895 section 7.6.
+    """
+    if not findings.is_a(tree, dict, "", 7285, "8.5.2"):
+        return {}
+    meta: dict[str, Json] | None = findings.member(tree, "meta", dict, "", 7285, "8.5.2")
+    if meta is None:
+        return {}
     code = findings.member(meta, "code", str, "meta", 7285, "8.5.2")
     if code is not None and code not in tuple(ErrorCode):
         findings.must("meta/code", f"{code!r:.80} is no registered code", 7285, "8.5.2")
@@ -100,7 +104,7 @@ def _check_meta(meta: dict[str, Json], findings: Findings) -> None:
     findings.optional(meta, "syntax-error", str, "meta", 7285, "8.5.2")
     value = meta.get("value")
     if "value" not in meta:
-        return
+        return None
     if "field" not in meta:
         findings.must("meta/field", "missing, though there is a value", 7285, "8.5.2")
     if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):

@@ -102,13 +102,13 @@ def check_error(tree: Json, findings: Findings) -> dict[str, Json]:
         findings.must("meta/code", f"{code!r:.80} is no registered code", 7285, "8.5.2")
     findings.optional(meta, "field", str, "meta", 7285, "8.5.2")
     findings.optional(meta, "syntax-error", str, "meta", 7285, "8.5.2")
-    value = meta.get("value")
-    if "value" not in meta:
-        return None
-    if "field" not in meta:
-        findings.must("meta/field", "missing, though there is a value", 7285, "8.5.2")
-    if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
-        findings.must("meta/value", "a string is due", 7285, "8.5.2")
+    if "value" in meta:
+        value = meta["value"]
+        if "field" not in meta:
+            findings.must("meta/field", "missing, though there is a value", 7285, "8.5.2")
+        if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+            findings.must("meta/value", "a string is due", 7285, "8.5.2")
+    return meta
 
 
 def retry_delay(retry_after: str | None, wall: float) -> float | None:

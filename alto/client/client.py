@@ -6,11 +6,15 @@ from typing import TypeVar
 from alto import media
 from alto._json import Json
 from alto.cdni import CdniAdvertisement, CdniCapability, cdni_filter, parse_cdni
+from alto.client import costs
+from alto.client.costs import ROUTING_COST, CostQuery, Ranking
 from alto.client.directory import fetch_closure
 from alto.client.errors import ServerError
 from alto.client.fetch import MAX_BODY, Credentials, Plan, Session
 from alto.client.reading import Parse, Result, json_of, obtain
 from alto.closure import Closure, is_network_map
+from alto.costrequest import CostCapabilities
+from alto.costresult import ReceivedCosts
 from alto.endpointproperty import EndpointProperties, endpoint_property_params, parse_endpoint_properties
 from alto.entities import EntityDomains
 from alto.errors import ConfigurationError
@@ -26,9 +30,11 @@ from alto.networkmap import (
 )
 from alto.pathvector import PathVector, parse_path_vector, path_vector_params
 from alto.propertymap import ParsedPropertyMap, parse_property_map, property_map_filter
-from alto.types import VTag
+from alto.types import CostType, VTag
 
 _T = TypeVar("_T")
+
+_ANY_COSTS = CostQuery()
 
 MAX_FINDINGS = 10_000
 """Different deviations that a client remembers; a bad document can hold one an element."""
@@ -143,6 +149,81 @@ class Client:
             return parsed
 
         return (yield from self.obtain(entry, json_of(parse), params))
+
+    def cost_map(
+        self, cost_type: CostType = ROUTING_COST, *, network_map: str | None = None
+    ) -> Plan[Result[ReceivedCosts]]:
+        """All costs of a type between the PIDs of a network map, the default one where no ID is given."""
+        whole = yield from self.network_map_entry(network_map)
+        return (yield from costs.whole_cost_map(self, cost_type, whole))
+
+    def filtered_cost_map(
+        self,
+        sources: Sequence[str] | None = None,
+        destinations: Sequence[str] | None = None,
+        query: CostQuery = _ANY_COSTS,
+        *,
+        network_map: str | None = None,
+        resource_id: str | None = None,
+    ) -> Plan[Result[ReceivedCosts]]:
+        """Costs between some PIDs, all where none are named.
+
+        The answer is that of the first resource over the network map that can be asked so, or of that ID.
+        """
+        whole = yield from self.network_map_entry(network_map)
+
+        def build(capabilities: CostCapabilities) -> Json:
+            return query.cost_map_filter(capabilities, sources, destinations)
+
+        def suits(entry: ResourceEntry) -> bool:
+            return entry.id == resource_id if resource_id is not None else whole.id in entry.uses
+
+        return (yield from costs.posted_costs(self, media.COST_MAP, media.COST_MAP_FILTER, build, suits))
+
+    def endpoint_costs(
+        self,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        query: CostQuery = _ANY_COSTS,
+        *,
+        resource_id: str | None = None,
+    ) -> Plan[Result[ReceivedCosts]]:
+        """Costs between typed addresses such as `ipv4:192.0.2.1`; an empty list stands for this client's own.
+
+        The answer is that of the first endpoint cost service that can be asked so, or of that ID.
+        """
+
+        def build(capabilities: CostCapabilities) -> Json:
+            return query.endpoint_cost_params(capabilities, sources, destinations)
+
+        def suits(entry: ResourceEntry) -> bool:
+            return resource_id in (None, entry.id)
+
+        return (yield from costs.posted_costs(self, media.ENDPOINT_COST, media.ENDPOINT_COST_PARAMS, build, suits))
+
+    def costs(
+        self,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        cost_type: CostType = ROUTING_COST,
+        *,
+        private: bool = False,
+    ) -> Plan[Result[ReceivedCosts]]:
+        """Costs between addresses, `192.0.2.1` or `ipv4:192.0.2.1`, from an endpoint cost service or else by maps.
+
+        A `private` client asks for maps only, so that the server does not learn the addresses.
+        """
+        typed = [list(dict.fromkeys(costs.endpoint(text) for text in texts)) for texts in (sources, destinations)]
+        return (yield from costs.costs_between(self, typed[0], typed[1], [cost_type], private=private))
+
+    def rank(
+        self, source: str | None, peers: Sequence[str], *, metric: str = "routingcost", private: bool = False
+    ) -> Plan[Ranking]:
+        """The peers as `source` should prefer them, the best first; None is this client.
+
+        A `private` client asks for maps only, so that the server does not learn the addresses.
+        """
+        return (yield from costs.rank(self, source, peers, metric=metric, private=private))
 
     def endpoint_properties(
         self, endpoints: Sequence[str], properties: Sequence[str] | None = None

@@ -8,25 +8,35 @@ async with AltoClient("https://alto.example.com/directory") as alto:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import httpx
 
+from alto._json import Json
 from alto.auth import DigestClient
+from alto.cdni import CdniAdvertisement, CdniCapability
 from alto.client.client import Client
+from alto.client.costs import ROUTING_COST, RankedPeer
 from alto.client.errors import UnreachableError, retry_delay
-from alto.client.fetch import MAX_BODY, Plan
+from alto.client.fetch import MAX_BODY, MAX_CHALLENGES, Plan
 from alto.client.reading import Result
 from alto.closure import Closure
+from alto.costresult import ReceivedCosts
+from alto.endpointproperty import EndpointProperties
 from alto.errors import AltoError, DecodeError
 from alto.findings import Finding
-from alto.http import Request, Response
+from alto.http import Headers, Request, Response
 from alto.networkmap import ParsedNetworkMap
+from alto.pathvector import PathVector
+from alto.propertymap import ParsedPropertyMap
+from alto.types import CostType
+from interop.alto_watch import Update, watch
 
 _T = TypeVar("_T")
 
@@ -81,9 +91,16 @@ class AltoClient:
         self._working = asyncio.Lock()
 
     @classmethod
-    def over(cls, app: Callable[..., Awaitable[None]], url: str = "http://alto.invalid/", **options: Any) -> AltoClient:
-        """A client of an ASGI application in this process, whose Root IRD is at `url`; `options` as of the class."""
-        return cls(url, transport=httpx.ASGITransport(app=app), **options)
+    def over(
+        cls,
+        app: Callable[..., Awaitable[None]],
+        url: str = "http://alto.invalid/",
+        *,
+        strict: bool = True,
+        auth: tuple[str, str] | None = None,
+    ) -> AltoClient:
+        """A client of an ASGI application in this process, whose Root IRD is at `url`. It can watch by TIPS only."""
+        return cls(url, strict=strict, auth=auth, transport=httpx.ASGITransport(app=app))
 
     async def __aenter__(self) -> AltoClient:
         return self
@@ -135,23 +152,44 @@ class AltoClient:
             patience -= max(delay, 0.5)
             await asyncio.sleep(delay)
 
-    async def _send(self, request: Request, silence: float) -> Response:
+    @contextlib.asynccontextmanager
+    async def open(self, request: Request, *, silence: float) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
+        """Send a request whose answer goes on, with the client's credentials: its head, and the octets as they come.
+
+        A response of another status than 200 has its body and no octets to come. Raises UnreachableError, also from
+        among the octets, after `silence` seconds without any.
+        """
+        credentials = self.client.session.credentials
+        request = request if credentials is None else credentials.authorize(request)
+        for _ in range(MAX_CHALLENGES + 1):
+            async with self._stream(request, silence) as stream:
+                body = b"" if stream.status_code == 200 else await self._body(stream, request)
+                response = Response(stream.status_code, _fields(stream), body)
+                answer = credentials.answer(request, response) if credentials is not None else None
+                if answer is None:
+                    yield response, stream.aiter_bytes()
+                    return
+            request = answer
+        raise UnreachableError(f"{request.target:.200}: one challenge after the other")
+
+    @contextlib.asynccontextmanager
+    async def _stream(self, request: Request, silence: float) -> AsyncIterator[httpx.Response]:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
         timeout = httpx.Timeout(silence, connect=self._timeout)
         try:
-            async with (
-                asyncio.timeout(DEADLINE + silence),
-                self._http.stream(
-                    request.method, request.target, headers=headers, content=request.body or None, timeout=timeout
-                ) as stream,
-            ):
-                body = await self._body(stream, request)
-        except TimeoutError as error:
-            raise UnreachableError(f"{request.target:.200}: no answer in time") from error
+            async with self._http.stream(
+                request.method, request.target, headers=headers, content=request.body or None, timeout=timeout
+            ) as stream:
+                yield stream
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise UnreachableError(f"{request.target:.200}: {str(error) or type(error).__name__:.200}") from error
-        fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in stream.headers.raw)
-        return Response(stream.status_code, fields, body)
+
+    async def _send(self, request: Request, silence: float) -> Response:
+        try:
+            async with asyncio.timeout(DEADLINE + silence), self._stream(request, silence) as stream:
+                return Response(stream.status_code, _fields(stream), await self._body(stream, request))
+        except TimeoutError as error:
+            raise UnreachableError(f"{request.target:.200}: no answer in time") from error
 
     async def _body(self, stream: httpx.Response, request: Request) -> bytes:
         body = bytearray()
@@ -180,6 +218,72 @@ class AltoClient:
         """The PIDs of many addresses. Raises ValueError."""
         return (await self.network_map(network_map)).value.network_map.pids_of(addresses)
 
+    async def cost_map(
+        self, cost_type: CostType = ROUTING_COST, *, network_map: str | None = None
+    ) -> Result[ReceivedCosts]:
+        """All costs of a type between the PIDs of a network map, the default one where no ID is given."""
+        return await self.run(self.client.cost_map(cost_type, network_map=network_map))
+
+    async def costs(
+        self,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        cost_type: CostType = ROUTING_COST,
+        *,
+        private: bool = False,
+    ) -> Result[ReceivedCosts]:
+        """Costs between addresses, `192.0.2.1` or `ipv4:192.0.2.1`; no sources are this client as the server sees it.
+
+        From an endpoint cost service, else looked up here in the maps; `private` keeps to the maps, so that the server
+        does not learn the addresses.
+        """
+        return await self.run(self.client.costs(sources, destinations, cost_type, private=private))
+
+    async def rank(
+        self, source: str | None, peers: Sequence[str], *, metric: str = "routingcost", private: bool = False
+    ) -> tuple[RankedPeer, ...]:
+        """The peers as `source` should prefer them, the best first; None is this client as the server sees it.
+
+        Those that the server knows no cost of come last. `private` as in `costs`.
+        """
+        return (await self.run(self.client.rank(source, peers, metric=metric, private=private))).peers
+
+    async def endpoint_properties(
+        self, endpoints: Sequence[str], properties: Sequence[str] | None = None
+    ) -> Result[EndpointProperties]:
+        """Properties of endpoints such as `ipv4:192.0.2.1` (RFC 7285 section 11.4)."""
+        return await self.run(self.client.endpoint_properties(endpoints, properties))
+
+    async def properties(
+        self, entities: Sequence[str], properties: Sequence[str] | None = None
+    ) -> Result[ParsedPropertyMap]:
+        """Properties of entities such as `ipv4:192.0.2.0/24` (RFC 9240); all of them where none are named."""
+        return await self.run(self.client.properties(entities, properties))
+
+    async def path_vector(
+        self,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        property_names: Sequence[str] | None = None,
+        *,
+        between: str = "endpoints",
+    ) -> Result[PathVector]:
+        """The elements that traffic goes through `between` "endpoints" or "pids", with properties (RFC 9275)."""
+        return await self.run(self.client.path_vector(sources, destinations, property_names, between=between))
+
+    async def cdni(self, capabilities: Sequence[CdniCapability] = ()) -> Result[CdniAdvertisement]:
+        """A CDNI advertisement, of those capabilities only where some are given (RFC 9241)."""
+        return await self.run(self.client.cdni(capabilities))
+
+    def watch(self, *resource_ids: str, inputs: Mapping[str, Json] | None = None) -> AsyncIterator[Update]:
+        """The documents of these resources, now and whenever they change: `async for update in alto.watch("map")`.
+
+        `inputs` is what resources that take input are asked, by ID. Several resources come by one update stream; one
+        may come by TIPS as well. After a ResourceInvalidated its document must not be used until the next
+        ResourceUpdated. Lost connections are opened again, without end.
+        """
+        return watch(self, resource_ids, inputs or {})
+
 
 class _Done(Generic[_T]):
     """The value of a plan that has come to its end."""
@@ -194,6 +298,10 @@ def _advance(resume: Callable[[Any], Request], value: Any) -> Request | _Done[An
         return resume(value)
     except StopIteration as stop:
         return _Done(stop.value)
+
+
+def _fields(stream: httpx.Response) -> Headers:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in stream.headers.raw)
 
 
 def _context(verify: ssl.SSLContext | bool, cert: str | tuple[str, str] | None) -> ssl.SSLContext | bool:

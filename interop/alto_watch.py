@@ -1,0 +1,166 @@
+"""Documents that stay up to date, over HTTP: an update stream (RFC 8895), else TIPS (RFC 9569)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from alto import media
+from alto._json import Json
+from alto.client.errors import ServerError, UnreachableError, retry_delay
+from alto.closure import Closure
+from alto.errors import AltoError, ConfigurationError, DecodeError
+from alto.findings import Findings
+from alto.ird import ResourceEntry
+from alto.updates_client import (
+    MAX_SILENCE,
+    ResourceInvalidated,
+    ResourceUpdated,
+    StreamBroken,
+    StreamEnded,
+    StreamMoved,
+    StreamRefused,
+    Subscription,
+    SubstreamsStopped,
+    UpdateStreamClient,
+    subscription,
+)
+
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
+
+FIRST_WAIT = 1.0
+LAST_WAIT = 64.0
+"""Seconds before a lost stream is opened again: at first and at most, twice as long each time that nothing came."""
+MAX_RETRY_AFTER = 3600.0
+"""Seconds that a server can have us wait."""
+_COME_BACK = (425, 429, 500, 502, 503, 504)
+
+Update: TypeAlias = ResourceUpdated | ResourceInvalidated
+
+
+async def watch_stream(
+    alto: AltoClient, service: ResourceEntry, resource_ids: Sequence[str], inputs: Mapping[str, Json]
+) -> AsyncIterator[Update]:
+    """The documents of an update stream as they change, until the server stops the last of them.
+
+    A document that was taken back (ResourceInvalidated) must not be used before its next update. A lost stream is
+    opened again. Raises ServerError where the server refuses for good, DecodeError where a strict client has to give
+    up, ConfigurationError.
+    """
+    closure = await alto.directory()
+    add = {name: subscription(closure.entries[name], service, inputs.get(name)) for name in resource_ids}
+    uri = service.uri
+    failures = 0
+    while add:
+        client = UpdateStreamClient(uri, add, findings=Findings(strict=alto.client.strict))
+        reason: AltoError | None = None
+        stopped: set[str] = set()
+        async for event in _events(alto, client):
+            match event:
+                case ResourceUpdated() | ResourceInvalidated():
+                    failures = 0
+                    yield event
+                case SubstreamsStopped(substream_ids=names):
+                    stopped.update(names)
+                case UnreachableError():
+                    reason = event
+                case StreamRefused(error=error):
+                    if error.status not in _COME_BACK:
+                        raise error
+                    reason = error
+                case StreamBroken(reason=text):
+                    if alto.client.strict:
+                        raise DecodeError(text)
+                case StreamEnded() | StreamMoved():
+                    pass
+        add = _left(client, stopped)
+        if add:
+            await asyncio.sleep(_pause(failures, reason))
+            failures += 1
+
+
+def _left(client: UpdateStreamClient, stopped: set[str]) -> dict[str, Subscription]:
+    """What to ask of the next stream: all that the server has not stopped."""
+    return {name: asked for name, asked in client.resumption().items() if name not in stopped}
+
+
+def _pause(failures: int, reason: AltoError | None) -> float:
+    asked = retry_delay(reason.retry_after, time.time()) if isinstance(reason, ServerError) else None
+    doubled = min(LAST_WAIT, FIRST_WAIT * 2.0 ** min(failures, 16))
+    return doubled if asked is None else min(max(asked, FIRST_WAIT), MAX_RETRY_AFTER)
+
+
+async def _events(alto: AltoClient, client: UpdateStreamClient) -> AsyncIterator[object]:
+    """What happens on one stream, with an UnreachableError at the end of a connection that was lost."""
+    is_moving = True
+    while is_moving:
+        is_moving = False
+        try:
+            async with alto.open(client.request, silence=MAX_SILENCE) as (response, chunks):
+                client.receive_response(response, time.monotonic())
+                for event in _taken(alto, client):
+                    is_moving = is_moving or isinstance(event, StreamMoved)
+                    yield event
+                while client.get_timer() is not None and not is_moving:
+                    await _receive(client, chunks)
+                    for event in _taken(alto, client):
+                        yield event
+        except UnreachableError as error:
+            yield error
+
+
+async def _receive(client: UpdateStreamClient, chunks: AsyncIterator[bytes]) -> None:
+    """Feed the client what comes next, or the time at which it gives up."""
+    timer = client.get_timer()
+    try:
+        async with asyncio.timeout(None if timer is None else max(0.0, timer - time.monotonic())):
+            chunk = await anext(chunks, None)
+    except TimeoutError:
+        client.handle_timer(time.monotonic())
+        return
+    if chunk is None:
+        client.receive_eof(time.monotonic())
+    else:
+        client.receive_data(chunk, time.monotonic())
+
+
+def _taken(alto: AltoClient, client: UpdateStreamClient) -> list[object]:
+    alto.client.note(client.findings.items)
+    events: list[object] = []
+    while (event := client.next_event()) is not None:
+        events.append(event)
+    return events
+
+
+def stream_for(closure: Closure, resource_ids: Sequence[str]) -> ResourceEntry | None:
+    """An update stream service with all these resources; None where there is none."""
+    services = closure.of_type(media.EVENT_STREAM, accepts=media.UPDATE_STREAM_PARAMS)
+    return next((entry for entry in services if set(resource_ids) <= set(entry.uses)), None)
+
+
+async def watch(alto: AltoClient, resource_ids: Sequence[str], inputs: Mapping[str, Json]) -> AsyncIterator[Update]:
+    """The documents of these resources whenever they change; see `AltoClient.watch`."""
+    closure = await alto.directory()
+    unknown = [name for name in resource_ids if name not in closure.entries]
+    if unknown or not resource_ids:
+        raise ConfigurationError(f"this server has no resource {(unknown or ['that was named'])[0]!r:.80}")
+    service = stream_for(closure, resource_ids)
+    if service is not None:
+        async for update in watch_stream(alto, service, resource_ids, inputs):
+            yield update
+        return
+    if len(resource_ids) > 1:
+        raise ConfigurationError("this server has no update stream with all these resources")
+    # Imported late: what follows TIPS is carried by the client that this module is a part of.
+    from interop.alto_tips import follow
+
+    name = resource_ids[0]
+    async for step in follow(alto, name, inputs.get(name)):
+        document = step.document
+        is_multipart = closure.entries[name].is_multipart
+        tree = None if is_multipart else document.tree
+        parts = {content_id: part.tree for content_id, part in document.parts.items()}
+        yield ResourceUpdated(name, name, tree, parts, document.vtag, not step.is_full)

@@ -7,9 +7,7 @@ from typing import Any
 from alto import AltoError
 from interop.conformance import (
     _alto_client,
-    _alto_costs,
     _alto_maps,
-    _alto_paths,
     _alto_properties,
     _alto_server,
     _alto_tips,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import TypeAlias
-
-from attrs import define, field
 
 from alto._json import Json, canonical
 from alto.address import BITS
@@ -88,12 +87,12 @@ class EntityTable:
         end = bisect_left(self._order, (value + (1 << self.bits - length), 0), lo=start)
         return self._order, start, end
 
-    def everything(self, names: Collection[str]) -> dict[Key, dict[str, Json]]:
+    def everything(self, names: AbstractSet[str]) -> dict[Key, Properties]:
         """What is defined of these properties, for every entity that has one of them."""
         kept = ((key, _only(properties, names)) for key, properties in self.entries.items())
         return {key: properties for key, properties in kept if properties}
 
-    def select(self, requested: Collection[Key], names: Collection[str]) -> dict[Key, dict[str, Json]]:
+    def select(self, requested: Collection[Key], names: AbstractSet[str]) -> dict[Key, Properties]:
         """The answer of a filtered property map for these entities and properties (section 8.6).
 
         A requested entity has all its values, inherited ones too. Entities that it covers are there with what differs
@@ -114,7 +113,9 @@ class EntityTable:
         return _compact(sorted(nodes, key=lambda node: node.key), self.bits)
 
 
-def _only(properties: Properties, names: Collection[str]) -> dict[str, Json]:
+def _only(properties: Properties, names: AbstractSet[str]) -> Properties:
+    if properties.keys() <= names:  # the entities of a large map share their few values: so does the answer
+        return properties
     return {name: value for name, value in properties.items() if name in names}
 
 
@@ -127,52 +128,64 @@ def _outermost(prefixes: Iterable[tuple[int, int]], bits: int) -> Iterator[tuple
             yield value, length
 
 
-@define(eq=False)
 class _Node:
     """An entity of the answer, and those right below it."""
 
-    key: tuple[int, int]
-    properties: dict[str, Json]
-    is_requested: bool
-    parent: _Node | None = None
-    children: list[_Node] = field(factory=list)
+    __slots__ = ("children", "is_covered", "is_requested", "key", "properties")
+
+    def __init__(self, key: tuple[int, int], properties: Properties, is_requested: bool) -> None:
+        self.key = key
+        self.properties = properties
+        self.is_requested = is_requested
+        self.is_covered = False
+        self.children: list[_Node] | None = None
+
+    def close(self, bits: int) -> list[_Node]:
+        """What stands for this entity, now that all below it is known: itself, or what covers all of it."""
+        if self.children is None:
+            return [self]
+        if sum(1 << bits - child.key[1] for child in self.children) < 1 << bits - self.key[1]:
+            return [self]
+        self.is_covered = True
+        for child in self.children:
+            child.properties = {**self.properties, **child.properties}
+        return self.children
 
 
-def _compact(nodes: list[_Node], bits: int) -> dict[Key, dict[str, Json]]:
+def _compact(nodes: list[_Node], bits: int) -> dict[Key, Properties]:
     """The answer, from its entities in the order of addresses, the shorter prefix first."""
     kept: list[_Node] = []
-    open_nodes: list[_Node] = []
+    around: list[_Node] = []
     for node in nodes:
-        while open_nodes and not _contains(open_nodes[-1].key, node.key, bits):
-            open_nodes.pop()
+        while around and not _contains(around[-1].key, node.key, bits):
+            _close_last(around, bits)
         if not node.is_requested:
-            node.properties = _differing(node.properties, open_nodes)
+            node.properties = _differing(node.properties, around)
         if node.properties:
-            node.parent = open_nodes[-1] if open_nodes else None
             kept.append(node)
-            open_nodes.append(node)
-    found: list[_Node] = []
-    for node in reversed(kept):  # what is below comes first
-        if node.children and sum(1 << bits - child.key[1] for child in node.children) == 1 << bits - node.key[1]:
-            for child in node.children:
-                child.properties = {**node.properties, **child.properties}
-                child.parent = node.parent
-            below = node.children
-        else:
-            found.append(node)
-            below = [node]
-        if node.parent is not None:
-            node.parent.children += below
-    return {node.key: node.properties for node in reversed(found)}
+            around.append(node)
+    while around:
+        _close_last(around, bits)
+    return {node.key: node.properties for node in kept if not node.is_covered}
+
+
+def _close_last(around: list[_Node], bits: int) -> None:
+    below = around.pop().close(bits)
+    if around:
+        outer = around[-1]
+        if outer.children is None:
+            outer.children = []
+        outer.children += below
 
 
 def _contains(outer: tuple[int, int], inner: tuple[int, int], bits: int) -> bool:
     return outer[1] <= inner[1] and outer[0] == inner[0] >> bits - outer[1] << bits - outer[1]
 
 
-def _differing(properties: dict[str, Json], around: list[_Node]) -> dict[str, Json]:
+def _differing(properties: Properties, around: list[_Node]) -> Properties:
     """Those of the values that are not the ones inherited from the entities around; None where nothing is inherited."""
-    return {name: value for name, value in properties.items() if not is_same(value, _inherited(name, around))}
+    same = [name for name, value in properties.items() if is_same(value, _inherited(name, around))]
+    return {name: value for name, value in properties.items() if name not in same} if same else properties
 
 
 def _inherited(name: str, around: list[_Node]) -> Json:

@@ -13,7 +13,7 @@ from alto._propertyreader import PropertyReader
 from alto.entities import Entity, EntityDomains, format_key, guess_entity, parse_property_name
 from alto.errors import ConfigurationError, DecodeError
 from alto.findings import Findings
-from alto.inheritance import EntityTable
+from alto.inheritance import EntityTable, Properties
 from alto.ird import ResourceEntry
 from alto.types import VTag
 from alto.vtags import parse_dependent_vtags, parse_meta, parse_vtag
@@ -81,10 +81,10 @@ class PropertyMap:
         effective = self.tables[found.domain].effective(found.key)
         return {name: value for name, value in effective.items() if value is not None}
 
-    def to_json(self) -> dict[str, dict[str, Json]]:
-        """The object `property-map`: what is defined, without what is inherited."""
+    def to_json(self) -> dict[str, Properties]:
+        """The object `property-map`: what is defined, without what is inherited. It is shared: nobody may change it."""
         return {
-            f"{domain}:{format_key(table.domain_type, key)}": dict(properties)
+            f"{domain}:{format_key(table.domain_type, key)}": properties
             for domain, table in self.tables.items()
             for key, properties in table.entries.items()
         }

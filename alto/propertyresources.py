@@ -15,10 +15,10 @@ from alto.directory import Directory, Document, Query
 from alto.entities import (
     DOMAIN_TYPES,
     PROPERTY_TYPES,
-    Entity,
     EntityDomains,
     Key,
     ScopedName,
+    format_key,
     parse_property_name,
 )
 from alto.errors import ConfigurationError
@@ -288,51 +288,41 @@ class FilteredPropertyMapResource:
         vtags = self._versions(entities, properties, query.directory)
         return _document(self.version(query.directory), vtags, data)
 
-    def _entities(self, texts: Iterable[str]) -> dict[Entity, str]:
-        """The entities asked, each with the spelling that the client used first. Raises RequestError."""
-        found: dict[Entity, str] = {}
+    def _entities(self, texts: Iterable[str]) -> dict[str, dict[Key, str]]:
+        """By domain the entities asked, each with the spelling that the client used first. Raises RequestError."""
+        found: dict[str, dict[Key, str]] = {}
         for text in texts:
             try:
-                found.setdefault(self.source.domains.parse(text), text)
+                entity = self.source.domains.parse(text)
             except ValueError as error:
                 raise params.bad_value("entities", text) from error
+            found.setdefault(entity.domain, {}).setdefault(entity.key, text)
         return found
 
     def _select(
-        self, entities: Mapping[Entity, str], properties: Collection[str] | None, whole: PropertyMap
-    ) -> dict[str, dict[str, Json]]:
+        self, entities: Mapping[str, Mapping[Key, str]], properties: Collection[str] | None, whole: PropertyMap
+    ) -> dict[str, Mapping[str, Json]]:
         """The answer: absent properties are none at all, where empty lists are everything (section 8.3)."""
-        if properties is None:
-            if not entities:
-                return {text: {} for text in whole}
-            return {
-                text: {}
-                for entity, text in entities.items()
-                if entity.domain in whole.tables and whole.tables[entity.domain].has_any(entity.key)
-            }
-        asked: dict[str, list[Key]] = {}
-        for entity in entities:
-            asked.setdefault(entity.domain, []).append(entity.key)
-        found: dict[str, dict[str, Json]] = {}
+        if properties is None and not entities:
+            return {text: {} for text in whole}
+        found: dict[str, Mapping[str, Json]] = {}
         for domain, table in whole.tables.items():
-            names = frozenset(self.source.mappings[domain]).intersection(properties or self.source.names)
-            if not entities:
-                selected = table.everything(names)
-            elif domain in asked:
-                selected = table.select(asked[domain], names)
-            else:
+            asked = entities.get(domain, {})
+            if properties is None:
+                found |= {text: {} for key, text in asked.items() if table.has_any(key)}
                 continue
+            names = frozenset(self.source.mappings[domain]).intersection(properties or self.source.names)
+            selected = table.select(asked, names) if entities else table.everything(names)
             for key, values in selected.items():
-                entity = Entity(domain, table.domain_type, key)
-                text = entities.get(entity)
-                found[str(entity) if text is None else text] = values
+                found[asked.get(key) or f"{domain}:{format_key(table.domain_type, key)}"] = values
         return found
 
-    def _versions(
-        self, entities: Iterable[Entity], properties: Collection[str] | None, directory: Directory
-    ) -> list[VTag]:
-        """Those of all resources in `uses`, if an entity is resource-agnostic; else those involved (section 8.6)."""
-        domains = dict.fromkeys(entity.domain for entity in entities) or self.source.mappings
+    def _versions(self, asked: Iterable[str], properties: Collection[str] | None, directory: Directory) -> list[VTag]:
+        """Those of all resources in `uses`, if an entity is resource-agnostic; else those involved (section 8.6).
+
+        `asked` are the domains of the entities; none are all.
+        """
+        domains = [*asked] or [*self.source.mappings]
         scopes = [self.source.domains.names[domain] for domain in domains]
         named = properties or [name for domain in domains for name in self.source.mappings[domain]]
         involved = {scope.resource_id for scope in [*scopes, *(self.source.names[name] for name in named)]}
@@ -340,7 +330,7 @@ class FilteredPropertyMapResource:
         return [vtag for vtag in self.source.vtags(directory) if is_agnostic or vtag.resource_id in involved]
 
 
-def _document(vtag: VTag, dependent: Iterable[VTag], data: dict[str, dict[str, Json]]) -> Document:
+def _document(vtag: VTag, dependent: Iterable[VTag], data: Mapping[str, Mapping[str, Json]]) -> Document:
     meta: dict[str, Json] = {"vtag": vtag.to_json()}
     listed = [other.to_json() for other in dependent]
     if listed:

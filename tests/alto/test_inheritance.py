@@ -32,8 +32,8 @@ def table(entries: dict[str, dict[str, Any]], domain_type: str = "ipv4") -> Enti
 
 def select(found: EntityTable, asked: list[str], names: list[str]) -> dict[str, dict[str, Any]]:
     kind = found.domain_type
-    chosen = found.select([parse_key(kind, text) for text in asked], names)
-    return {format_key(kind, key): properties for key, properties in chosen.items()}
+    chosen = found.select([parse_key(kind, text) for text in asked], set(names))
+    return {format_key(kind, key): dict(properties) for key, properties in chosen.items()}
 
 
 @pytest.mark.parametrize(("text", "value"), TABLE_2.items())
@@ -72,7 +72,7 @@ def test_there_is_no_inheritance_without_a_hierarchy(kind: str, entities: tuple[
     found = table({entities[0]: {"P": "1"}}, kind)
     assert found.effective(entities[0]) == {"P": "1"}
     assert found.effective(entities[1]) == {}
-    assert found.select(entities, ["P"]) == {entities[0]: {"P": "1"}}
+    assert found.select(entities, {"P"}) == {entities[0]: {"P": "1"}}
     assert found.has_any(entities[0])
     assert not found.has_any(entities[1])
 
@@ -139,7 +139,7 @@ def test_a_requested_null_is_told_and_true_is_not_1() -> None:
 
 def test_only_the_properties_asked_are_there() -> None:
     found = table({"10.0.0.0/8": {"P": "1", "Q": "2"}, "11.0.0.0/8": {"Q": "2"}})
-    assert found.everything(["P"]) == {(10 << 24, 8): {"P": "1"}}
+    assert found.everything({"P"}) == {(10 << 24, 8): {"P": "1"}}
     assert select(found, ["10.0.0.1", "11.0.0.1"], ["P"]) == {"10.0.0.1": {"P": "1"}}
 
 

@@ -146,6 +146,8 @@ async def _watch(receive: Receive, exchange: _Exchange) -> None:
 
 async def _write_pieces(send: Send, data: bytes, exchange: _Exchange) -> None:
     for at in range(0, len(data), PIECE):
+        if at:
+            await asyncio.sleep(0)
         if exchange.is_gone:
             return
         await _write(send, {"type": "http.response.body", "body": data[at : at + PIECE], "more_body": True})

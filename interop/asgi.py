@@ -257,4 +257,7 @@ async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], bod
         body = b"" if is_head else body
         for at in range(0, len(body) or 1, PIECE):
             part = body if len(body) <= PIECE else body[at : at + PIECE]
+            if at:
+                # Others get their turn, and the HTTP server hears that the connection was lost.
+                await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": part, "more_body": at + PIECE < len(body)})

@@ -8,9 +8,10 @@ from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import TypeAlias
 
-from alto._json import Json, canonical
+from alto._json import Json
 from alto.address import BITS
 from alto.entities import DOMAIN_TYPES, Key
+from alto.patch import json_equal
 
 Properties: TypeAlias = Mapping[str, Json]
 """Values by property name; None is "no value", which is not inherited over."""
@@ -184,16 +185,9 @@ def _contains(outer: tuple[int, int], inner: tuple[int, int], bits: int) -> bool
 
 def _differing(properties: Properties, around: list[_Node]) -> Properties:
     """Those of the values that are not the ones inherited from the entities around; None where nothing is inherited."""
-    same = [name for name, value in properties.items() if is_same(value, _inherited(name, around))]
+    same = [name for name, value in properties.items() if json_equal(value, _inherited(name, around))]
     return {name: value for name, value in properties.items() if name not in same} if same else properties
 
 
 def _inherited(name: str, around: list[_Node]) -> Json:
     return next((node.properties[name] for node in reversed(around) if name in node.properties), None)
-
-
-def is_same(one: Json, other: Json) -> bool:
-    """Whether two JSON values are equal; unlike Python's own values, true is not 1."""
-    if isinstance(one, str) or isinstance(other, str):
-        return bool(one == other)
-    return one is other or canonical(one) == canonical(other)

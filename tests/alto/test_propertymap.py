@@ -74,6 +74,7 @@ def test_numbers_are_values_only_where_an_extension_says_so() -> None:
 
 
 def test_bandwidths_and_persistent_ids_of_rfc_9275_are_such_an_extension() -> None:
+    """Trap 27: bits per second, and handed on as they stand."""
     values = {".ane:NET1": {"max-reservable-bandwidth": 100000000, "persistent-entity-id": "dc-props.ane:DC1"}}
     parsed = parse_property_map(document(values), Findings())
     assert parsed.lookup(".ane:NET1", "max-reservable-bandwidth") == 100_000_000
@@ -133,6 +134,31 @@ def test_a_domain_of_a_resource_of_the_wrong_type_is_ignored() -> None:
     assert [(item.level, item.section) for item in findings.items] == [(Level.MUST, "4.6.1")] * 3
     unknown, noted = read(document({"costs.pid:A": {".P": "1"}}, "costs", "net"), of)
     assert (len(unknown.property_map), noted) == (1, [])  # nobody said what `costs` is
+
+
+def test_the_defining_resource_may_be_in_any_ird_of_the_closure() -> None:
+    """Trap 19: resource IDs are unique in the closure, so its media types are looked up by the ID alone."""
+    root = {
+        "props": {
+            "uri": "p",
+            "media-type": media.PROPERTY_MAP,
+            "uses": ["net", "costs"],
+            "capabilities": {"mappings": {"net.pid": [".P"], "costs.pid": [".P"]}},
+        },
+        "more": {"uri": "m", "media-type": media.DIRECTORY},
+    }
+    linked = {
+        "net": {"uri": "n", "media-type": media.NETWORK_MAP},
+        "costs": {"uri": "c", "media-type": media.COST_MAP, "capabilities": {"cost-type-names": []}},
+    }
+    irds = [
+        parse_directory({"meta": {}, "resources": resources}, Findings(strict=False), "http://a/")
+        for resources in (root, linked)
+    ]
+    types = {name: of.media_type for ird in irds for name, of in ird.resources.items()}
+    tree = document({"net.pid:A": {".P": "1"}, "costs.pid:A": {".P": "2"}}, "net", "costs")
+    parsed = parse_property_map(tree, Findings(), irds[0].resources["props"], media_types=types)
+    assert [*parsed.property_map] == ["net.pid:A"]
 
 
 def test_properties_that_mappings_do_not_have_for_a_specific_domain_are_ignored() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from alto_properties import ALT_MAP, DATA_CENTRES, DEFAULT_MAP, DIRECTORY, INTERNET, REGIONS, ask, example, refusal
+from alto_updates import Server
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from alto.errors import ConfigurationError, ErrorCode, RequestError
 from alto.findings import Findings
 from alto.ird import ResourceEntry
 from alto.networkmap import NetworkMap, NetworkMapResource
+from alto.patch import InexpressibleError, json_diff, json_patch, merge_diff
 from alto.propertymap import parse_property_map
 from alto.propertyresources import FilteredPropertyMapResource, PropertyMapResource, PropertySource
 
@@ -241,6 +243,18 @@ def test_values_and_derived_properties_stand_side_by_side() -> None:
     assert found["ipv4:0.0.0.0/0"] == {"alt-network-map.pid": "defaultpid", "default-network-map.pid": "defaultpid"}
 
 
+def test_an_entity_is_found_in_the_longest_domain_name_that_fits() -> None:
+    """Trap 31: `a:b.pid` and `a` are both domains here."""
+    network_map = NetworkMapResource("a:b", DEFAULT_MAP.network_map)
+    source = PropertySource({"a:b.pid": {"pid1": {".P": "1"}}, "priv:a": {"b.pid:pid1": {".P": "2"}}})
+    directory = Directory([network_map, FilteredPropertyMapResource("props", source)])
+    body = {"entities": ["a:b.pid:pid1", "priv:a:b.pid:pid1"], "properties": [".P"]}
+    assert ask(directory, "props", body).tree["property-map"] == {
+        "a:b.pid:pid1": {".P": "1"},
+        "priv:a:b.pid:pid1": {".P": "2"},
+    }
+
+
 def test_an_application_may_give_the_values_of_pid_itself() -> None:
     source = PropertySource({"ipv4": {"192.0.2.0/24": {"alt-network-map.pid": "mine"}}})
     assert source.derived == ()
@@ -365,6 +379,33 @@ def test_properties_of_a_pid_may_come_from_what_uses_its_network_map() -> None:
     tree = ask(directory, "props", {"entities": [], "properties": []}).tree
     assert [*tree["property-map"]] == ["alt-network-map.pid:pid1"]
     assert dependent(tree) == ["alt-network-map", "cdni"]
+
+
+def test_a_null_in_a_map_needs_json_patch_and_the_slash_of_a_prefix_is_escaped() -> None:
+    """Traps 11 and 12: a merge patch would remove the property, which then is inherited."""
+    before = ask(served(PropertyMapResource("p", PropertySource({"ipv4": {"10.0.0.0/8": {".P": "1"}}}))), "p").tree
+    values = {"ipv4": {"10.0.0.0/8": {".P": "1"}, "10.0.0.0/16": {".P": None}}}
+    after = ask(served(PropertyMapResource("p", PropertySource(values))), "p").tree
+    with pytest.raises(InexpressibleError):
+        merge_diff(before, after)
+    operations = json_diff(before, after)
+    assert "/property-map/ipv4:10.0.0.0~116" in [operation["path"] for operation in operations]
+    patched = json_patch(before, operations)
+    assert patched == after
+    for tree, expected in ((before, "1"), (patched, None)):
+        assert parse_property_map(tree, Findings()).lookup("ipv4:10.0.0.1", ".P") == expected
+
+
+def test_a_client_of_an_update_stream_hears_of_a_changed_property() -> None:
+    """Section 11: incremental updates."""
+    many = {f"10.{number}.0.0/16": {".P": str(number)} for number in range(50)}
+    server = Server(PropertyMapResource("props", PropertySource({"ipv4": many})))
+    stream = server.open(p="props")
+    assert server.events(stream)[1][0] == f"{media.PROPERTY_MAP},p"
+    server.replace(PropertyMapResource("props", PropertySource({"ipv4": {**many, "10.7.0.0/16": {".P": None}}})))
+    ((name, operations),) = server.events(stream)
+    assert name == f"{media.JSON_PATCH},p"
+    assert {"op": "replace", "path": "/property-map/ipv4:10.7.0.0~116/.P", "value": None} in operations
 
 
 _ENTITY = st.sampled_from(["ipv4:192.0.2.0/28", "ipv4:192.0.2.1", "ipv6:::/0", "pid:x"]) | st.text(max_size=8)

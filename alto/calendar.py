@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from attrs import field, frozen
@@ -63,6 +63,10 @@ class CalendarAttributes:
         return {"time-interval-size": self.time_interval_size, "number-of-intervals": self.number_of_intervals}
 
 
+def _as_tuple(intervals: Iterable[CostMatrix | EndpointCosts]) -> tuple[CostMatrix | EndpointCosts, ...]:
+    return tuple(intervals)
+
+
 @frozen
 class Calendar:
     """The costs of one cost type in each of several intervals. It never changes: make another one when it is over.
@@ -70,7 +74,7 @@ class Calendar:
     Raises ConfigurationError for a size below 0, no or too many intervals, and a `repeated` below 1.
     """
 
-    intervals: Sequence[CostMatrix | EndpointCosts] = field(converter=tuple)
+    intervals: tuple[CostMatrix | EndpointCosts, ...] = field(converter=_as_tuple)
     """The costs in each interval; between PIDs, or for an endpoint cost service between endpoints."""
     time_interval_size: float
     """Seconds, perhaps with a fraction."""

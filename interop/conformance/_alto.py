@@ -7,7 +7,9 @@ from typing import Any
 from alto import AltoError
 from interop.conformance import (
     _alto_client,
+    _alto_costs,
     _alto_maps,
+    _alto_paths,
     _alto_properties,
     _alto_server,
     _alto_tips,
@@ -21,6 +23,8 @@ _PARTS: tuple[Mapping[str, _Call], ...] = (
     _alto_tips.CALLS,
     _alto_client.CALLS,
     _alto_maps.CALLS,
+    _alto_paths.CALLS,
+    _alto_costs.CALLS,
     _alto_properties.CALLS,
 )
 CALLS: Mapping[str, _Call] = MappingProxyType({name: call for part in _PARTS for name, call in part.items()})

@@ -8,16 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alto import cdniresources, media
+from alto._json import loads
+from alto.auth import DigestAuthenticator, DigestClient
 from alto.cdni import Advertisement, CdniCapability, Footprint, parse_cdni
 from alto.cdniresources import CdniResource, FilteredCdniResource, footprint_capabilities
 from alto.directory import Directory
 from alto.entities import format_key
 from alto.errors import ConfigurationError, ErrorCode, RequestError
 from alto.findings import Findings
+from alto.http import Request, Response
 from alto.ird import ResourceEntry
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.propertymap import parse_property_map
 from alto.propertyresources import FilteredPropertyMapResource, PropertyMapResource, PropertySource
+from alto.server import AltoServer
 
 VALUE, TYPE, MISSING = ErrorCode.INVALID_FIELD_VALUE, ErrorCode.INVALID_FIELD_TYPE, ErrorCode.MISSING_FIELD
 PRINTED = parse_cdni(example("rfc9241-s3.7.2-01"), Findings()).advertisements
@@ -316,3 +320,25 @@ def test_any_json_that_is_posted_is_answered_or_refused(body: Any) -> None:
     except RequestError:
         return
     parse_cdni(tree, Findings())
+
+
+def test_an_advertisement_for_one_upstream_cdn_needs_its_digest() -> None:
+    """Section 8: the client is authenticated, by HTTP Digest."""
+    secret = CdniResource("secret", PRINTED, is_private=True)
+    digest = DigestAuthenticator("dcdn", {"ucdn": "password"})
+    server = AltoServer(
+        Directory([EUROPE, secret], default_network_map=EUROPE.id),
+        epoch=1e9,
+        base_uri="https://alto.example.com/alto",
+        authenticator=digest,
+    )
+    plain = Request("GET", "https://alto.example.com/alto/secret")
+    refused = server.handle(plain, ("192.0.2.7", 4711), 1.0)
+    assert isinstance(refused, Response)
+    assert (refused.status, b"capability" in refused.body) == (401, False)
+    proven = DigestClient("https://alto.example.com", "ucdn", "password").answer(plain, refused)
+    assert proven is not None
+    served = server.handle(proven, ("192.0.2.7", 4711), 2.0)
+    assert isinstance(served, Response)
+    assert (served.status, served.header("Content-Type")) == (200, media.CDNI)
+    assert parse_cdni(loads(served.body), Findings()).advertisements == PRINTED

@@ -15,11 +15,13 @@ from alto.cdniresources import CdniResource
 from alto.directory import Directory
 from alto.errors import ConfigurationError, ErrorCode, RequestError
 from alto.findings import Findings
-from alto.ird import ResourceEntry
+from alto.http import Request
+from alto.ird import ResourceEntry, parse_directory
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.patch import InexpressibleError, json_diff, json_patch, merge_diff
-from alto.propertymap import parse_property_map
+from alto.propertymap import parse_property_map, property_map_filter
 from alto.propertyresources import FilteredPropertyMapResource, PropertyMapResource, PropertySource
+from alto.server import AltoServer
 
 VALUE, TYPE, MISSING = ErrorCode.INVALID_FIELD_VALUE, ErrorCode.INVALID_FIELD_TYPE, ErrorCode.MISSING_FIELD
 
@@ -425,3 +427,33 @@ def test_any_json_that_is_posted_is_answered_or_refused_with_a_full_error(body: 
     else:
         assert error.code in (VALUE, TYPE, MISSING)
         assert error.value is None or error.field in ("entities", "properties")
+
+
+def test_a_server_of_all_this_is_found_asked_and_refuses_over_http() -> None:
+    server = AltoServer(DIRECTORY, epoch=1e9, base_uri="https://alto.example.com/alto")
+
+    def send(method: str, target: str, body: bytes = b"", kind: str = media.PROPERTY_MAP_PARAMS) -> Any:
+        headers = (("Content-Type", kind),) if body else ()
+        return server.handle(Request(method, target, headers, body), ("192.0.2.7", 4711), 1.0)
+
+    findings = Findings()
+    ird = parse_directory(loads(send("GET", "/alto").body), findings, "https://alto.example.com/alto")
+    assert findings.items == []
+    types = {name: of.media_type for name, of in ird.resources.items()}
+    of = ird.resources["ip-pid-property-map"]
+    asked = property_map_filter(["ipv4:192.0.2.1"], ["default-network-map.pid"], of)
+    response = send("POST", of.uri, dumps(asked))
+    assert (response.status, response.header("Content-Type")) == (200, media.PROPERTY_MAP)
+    parsed = parse_property_map(loads(response.body), findings, of, media_types=types)
+    assert (parsed.lookup("ipv4:192.0.2.1", "default-network-map.pid"), findings.items) == ("pid2", [])
+    refused = send("POST", of.uri, b'{"entities": ["ipv4:192.0.2"]}')
+    assert (refused.status, refused.header("Content-Type")) == (400, media.ERROR)
+    assert loads(refused.body)["meta"] == {
+        "code": "E_INVALID_FIELD_VALUE",
+        "field": "entities",
+        "value": "ipv4:192.0.2",
+    }
+    whole = ird.resources["ia-property-map"]
+    assert send("GET", whole.uri).status == 200
+    assert send("POST", whole.uri, b"{}").status == 405
+    assert send("POST", of.uri, b"{}", media.ENDPOINT_PROPERTY_PARAMS).status == 415

@@ -185,7 +185,9 @@ class PathVectors:
         dependent: dict[str, Json],
     ) -> Document:
         """The two parts, and the message that they make; `find` has the costs that are no path vectors."""
-        seed = query.random_bytes(32)
+        # An update stream gives the same chance for the whole of its life, perhaps to several clients: each of them
+        # has names of its own all the same (section 11).
+        seed = _derived(query.random_bytes(32), repr((query.context.client, query.context.user)).encode("utf-8"))
         names = EphemeralNames(_derived(seed, b"names"), property_names)
         rows = self._rows(request, names, sources, destinations, find, query.directory)
         tag = hashlib.sha256(canonical(rows)).hexdigest()[:40]

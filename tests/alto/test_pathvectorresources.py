@@ -144,6 +144,15 @@ def test_names_differ_from_answer_to_answer() -> None:
     assert not names[1] & names[2]
 
 
+def test_names_differ_from_client_to_client_even_with_the_same_chance() -> None:
+    held = directory()
+    one, other = (
+        set(read(held, "filtered-cost-map-pv", example("8.3-01"), client=client).properties)
+        for client in ("ipv4:192.0.2.1", "ipv4:192.0.2.2")
+    )
+    assert not one & other
+
+
 def test_names_say_nothing_of_what_they_name() -> None:
     text = ask(directory(), "filtered-cost-map-pv", example("8.3-01")).body.decode()
     assert not any(word in text for word in ("NET1", "NET3", "link", "node"))

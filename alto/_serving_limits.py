@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from attrs import frozen
 
+from alto.address import parse_address
 from alto.errors import ConfigurationError
 
 MAX_CLIENTS = 10_000
@@ -36,8 +37,9 @@ class Budgets:
         self._burst = float(burst)
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, client: str, now: float) -> int:
-        """Spend a token of `client`: 0 where there was one, else the seconds until there is."""
+    def wait(self, client: str | None, now: float) -> int:
+        """Spend a token of the client at that typed address: 0 where there was one, else the seconds until one is."""
+        client = _site(client)
         tokens, since = self._clients.get(client, (self._burst, now))
         tokens = min(self._burst, tokens + max(0.0, now - since) * self._rate)
         is_served = tokens >= 1
@@ -46,3 +48,10 @@ class Budgets:
         if len(self._clients) > MAX_CLIENTS:
             self._clients.popitem(last=False)
         return 0 if is_served else max(1, math.ceil((1 - tokens) / self._rate))
+
+
+def _site(client: str | None) -> str:
+    """What counts as one client: an IPv4 address, or the 2**64 IPv6 addresses that every subscriber has."""
+    if client is None or not client.startswith("ipv6:"):
+        return client or ""
+    return f"ipv6:{parse_address(client[5:])[1] >> 64:x}"

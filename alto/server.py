@@ -181,7 +181,7 @@ class AltoServer:
                 return verdict
             user, auth = verdict.user, verdict.headers
         client = client_endpoint(peer[0]) if peer is not None else None
-        if request.method == "POST" and (wait := self._budgets.wait(client or "", now) if self._budgets else 0):
+        if request.method == "POST" and (wait := self._budgets.wait(client, now) if self._budgets else 0):
             return _unavailable(wait)
         context = RequestContext(self._directory, client, base if "://" in base else "", user, self._epoch + now)
         if service is not None and (tail or request.method != "OPTIONS"):

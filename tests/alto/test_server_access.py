@@ -85,6 +85,13 @@ def test_who_asks_too_often_is_told_when_to_come_back():
     assert ask(server, "GET", "/alto/map", now=2.0).status == 200
 
 
+def test_the_addresses_of_one_ipv6_subscriber_are_one_client():
+    server = server_of(limits=Limits(posts_per_second=1.0, burst=1))
+    hosts = ["2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"]
+    statuses = [ask(server, "POST", "/alto/echo", *JSON, body=b'{"say": "x"}', peer=(host, 1)).status for host in hosts]
+    assert statuses == [200, 503, 200]
+
+
 def test_clients_that_are_counted_are_bounded(monkeypatch):
     monkeypatch.setattr("alto._serving_limits.MAX_CLIENTS", 10)
     server = server_of(limits=Limits(posts_per_second=1.0))

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from alto_properties import ask, example, refusal
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -338,7 +339,7 @@ def test_an_advertisement_for_one_upstream_cdn_needs_its_digest() -> None:
     assert (refused.status, b"capability" in refused.body) == (401, False)
     proven = DigestClient("https://alto.example.com", "ucdn", "password").answer(plain, refused)
     assert proven is not None
-    served = server.handle(proven, ("192.0.2.7", 4711), 2.0)
+    served = server.handle(evolve(proven, target="/alto/secret"), ("192.0.2.7", 4711), 2.0)
     assert isinstance(served, Response)
     assert (served.status, served.header("Content-Type")) == (200, media.CDNI)
     assert parse_cdni(loads(served.body), Findings()).advertisements == PRINTED

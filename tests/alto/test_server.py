@@ -99,6 +99,10 @@ def test_a_base_uri_that_is_none_is_a_mistake(uri):
 
 
 def test_one_id_for_two_things_and_one_name_for_two_cost_types_are_mistakes():
+    """RFC 7285 sections 9.1.1, 9.2.2"""
+    for twice in ({"resources": [Data("map"), Data("map")]}, {"resources": [Data("updates")], "services": [Streams()]}):
+        with pytest.raises(alto.ConfigurationError, match="twice"):
+            Directory(**twice)
     with pytest.raises(alto.ConfigurationError, match="twice"):
         server_of(delegated=[DelegatedDirectory("map", "http://x/")])
     with pytest.raises(alto.ConfigurationError, match="another meaning"):

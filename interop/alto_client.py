@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -78,6 +78,8 @@ class AltoClient:
     ) -> None:
         credentials = DigestClient(url, *auth) if auth is not None else None
         self.client = Client(url, strict=strict, credentials=credentials, max_body=max_body)
+        self.can_stream = True
+        """Whether answers come in pieces as they are sent; httpx's ASGI transport waits for the end of them."""
         self._max_body = max_body
         self._timeout = timeout
         self._http = httpx.AsyncClient(
@@ -100,7 +102,9 @@ class AltoClient:
         auth: tuple[str, str] | None = None,
     ) -> AltoClient:
         """A client of an ASGI application in this process, whose Root IRD is at `url`. It can watch by TIPS only."""
-        return cls(url, strict=strict, auth=auth, transport=httpx.ASGITransport(app=app))
+        alto = cls(url, strict=strict, auth=auth, transport=httpx.ASGITransport(app=app))
+        alto.can_stream = False
+        return alto
 
     async def __aenter__(self) -> AltoClient:
         return self
@@ -275,7 +279,7 @@ class AltoClient:
         """A CDNI advertisement, of those capabilities only where some are given (RFC 9241)."""
         return await self.run(self.client.cdni(capabilities))
 
-    def watch(self, *resource_ids: str, inputs: Mapping[str, Json] | None = None) -> AsyncIterator[Update]:
+    def watch(self, *resource_ids: str, inputs: Mapping[str, Json] | None = None) -> AsyncGenerator[Update, None]:
         """The documents of these resources, now and whenever they change: `async for update in alto.watch("map")`.
 
         `inputs` is what resources that take input are asked, by ID. Several resources come by one update stream; one

@@ -8,7 +8,7 @@ async with AltoClient("https://alto.example.com/directory") as alto:
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from alto import media
 from alto._json import Json
@@ -24,7 +24,7 @@ SILENCE = 120.0
 
 async def follow(
     alto: AltoClient, resource_id: str, params: Json = None, *, document: Document | None = None
-) -> AsyncIterator[TipsUpdate]:
+) -> AsyncGenerator[TipsUpdate, None]:
     """Every version of a resource from now on, without end; `params` is what a POST-mode resource is asked.
 
     `document` is a version that is there already. What can be tried again is tried again, however long it takes.
@@ -46,7 +46,9 @@ async def follow(
             await asyncio.sleep(step.seconds)
 
 
-async def follow_together(alto: AltoClient, resource_ids: Iterable[str]) -> AsyncIterator[Mapping[str, Document]]:
+async def follow_together(
+    alto: AltoClient, resource_ids: Iterable[str]
+) -> AsyncGenerator[Mapping[str, Document], None]:
     """The documents of resources that depend on each other, such as a network map and its cost maps, each time that
     they belong together. Raises what `follow` raises."""
     names = list(dict.fromkeys(resource_ids))

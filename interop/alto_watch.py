@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from alto import media
 from alto._json import Json
 from alto.client.errors import ServerError, UnreachableError, retry_delay
+from alto.client.reading import json_value
 from alto.closure import Closure
+from alto.directory import Document
 from alto.errors import AltoError, ConfigurationError, DecodeError
 from alto.findings import Findings
 from alto.ird import ResourceEntry
+from alto.media import is_media_type
+from alto.multipart import parse
 from alto.updates_client import (
     MAX_SILENCE,
     ResourceInvalidated,
@@ -43,7 +48,7 @@ Update: TypeAlias = ResourceUpdated | ResourceInvalidated
 
 async def watch_stream(
     alto: AltoClient, service: ResourceEntry, resource_ids: Sequence[str], inputs: Mapping[str, Json]
-) -> AsyncIterator[Update]:
+) -> AsyncGenerator[Update, None]:
     """The documents of an update stream as they change, until the server stops the last of them.
 
     A document that was taken back (ResourceInvalidated) must not be used before its next update. A lost stream is
@@ -141,26 +146,52 @@ def stream_for(closure: Closure, resource_ids: Sequence[str]) -> ResourceEntry |
     return next((entry for entry in services if set(resource_ids) <= set(entry.uses)), None)
 
 
-async def watch(alto: AltoClient, resource_ids: Sequence[str], inputs: Mapping[str, Json]) -> AsyncIterator[Update]:
+async def watch(
+    alto: AltoClient, resource_ids: Sequence[str], inputs: Mapping[str, Json]
+) -> AsyncGenerator[Update, None]:
     """The documents of these resources whenever they change; see `AltoClient.watch`."""
     closure = await alto.directory()
     unknown = [name for name in resource_ids if name not in closure.entries]
     if unknown or not resource_ids:
         raise ConfigurationError(f"this server has no resource {(unknown or ['that was named'])[0]!r:.80}")
-    service = stream_for(closure, resource_ids)
+    service = stream_for(closure, resource_ids) if alto.can_stream else None
     if service is not None:
-        async for update in watch_stream(alto, service, resource_ids, inputs):
-            yield update
-        return
-    if len(resource_ids) > 1:
+        updates = watch_stream(alto, service, resource_ids, inputs)
+    elif len(resource_ids) == 1:
+        updates = _by_tips(alto, closure.entries[resource_ids[0]], inputs.get(resource_ids[0]))
+    elif inputs:
         raise ConfigurationError("this server has no update stream with all these resources")
+    else:
+        updates = _together_by_tips(alto, resource_ids)
+    async with contextlib.aclosing(updates):
+        async for update in updates:
+            yield update
+
+
+async def _by_tips(alto: AltoClient, entry: ResourceEntry, params: Json) -> AsyncGenerator[Update, None]:
     # Imported late: what follows TIPS is carried by the client that this module is a part of.
     from interop.alto_tips import follow
 
-    name = resource_ids[0]
-    async for step in follow(alto, name, inputs.get(name)):
-        document = step.document
-        is_multipart = closure.entries[name].is_multipart
-        tree = None if is_multipart else document.tree
-        parts = {content_id: part.tree for content_id, part in document.parts.items()}
-        yield ResourceUpdated(name, name, tree, parts, document.vtag, not step.is_full)
+    async with contextlib.aclosing(follow(alto, entry.id, params)) as steps:
+        async for step in steps:
+            yield _updated(entry.id, step.document, is_incremental=not step.is_full)
+
+
+async def _together_by_tips(alto: AltoClient, resource_ids: Sequence[str]) -> AsyncGenerator[Update, None]:
+    from interop.alto_tips import follow_together
+
+    before: Mapping[str, Document] = {}
+    async with contextlib.aclosing(follow_together(alto, resource_ids)) as steps:
+        async for documents in steps:
+            for name, document in documents.items():
+                if before.get(name) is not document:
+                    yield _updated(name, document, is_incremental=False)
+            before = dict(documents)
+
+
+def _updated(resource_id: str, document: Document, *, is_incremental: bool) -> ResourceUpdated:
+    if not is_media_type(document.media_type, media.MULTIPART_RELATED):
+        return ResourceUpdated(resource_id, resource_id, document.tree, {}, document.vtag, is_incremental)
+    related = parse(document.media_type, document.body, Findings(strict=False))
+    parts = {part.content_id or "": json_value(part.body) for part in related.parts}
+    return ResourceUpdated(resource_id, resource_id, None, parts, document.vtag, is_incremental)

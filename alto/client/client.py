@@ -18,7 +18,7 @@ from alto.costresult import ReceivedCosts
 from alto.endpointproperty import EndpointProperties, endpoint_property_params, parse_endpoint_properties
 from alto.entities import EntityDomains
 from alto.errors import ConfigurationError
-from alto.findings import Finding, Findings
+from alto.findings import MAX_FINDINGS, Finding, Findings
 from alto.http import Response
 from alto.ird import ResourceEntry, resolve
 from alto.networkmap import (
@@ -35,9 +35,6 @@ from alto.types import CostType, VTag
 _T = TypeVar("_T")
 
 _ANY_COSTS = CostQuery()
-
-MAX_FINDINGS = 10_000
-"""Different deviations that a client remembers; a bad document can hold one an element."""
 
 
 class Client:

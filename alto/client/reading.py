@@ -53,8 +53,13 @@ def json_of(parse: Callable[[Json, Findings], _T]) -> Parse[_T]:
 
 def read_json(response: Response) -> Json:
     """The JSON value of a body. Raises DecodeError."""
+    return json_value(response.body)
+
+
+def json_value(body: bytes) -> Json:
+    """The JSON value of what a server has sent. Raises DecodeError."""
     try:
-        return loads(response.body)
+        return loads(body)
     except JsonError as error:
         raise DecodeError(f"the response is no JSON: {error}") from error
 

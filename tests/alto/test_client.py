@@ -10,10 +10,10 @@ from alto_plans import Carrier, answer
 from alto import media
 from alto._json import Json
 from alto.cdni import CdniCapability
-from alto.client.client import MAX_FINDINGS, Client
+from alto.client.client import Client
 from alto.client.errors import ServerError
 from alto.errors import AltoError, ConfigurationError, DecodeError
-from alto.findings import Finding, Level
+from alto.findings import MAX_FINDINGS, Finding, Level
 from alto.http import Request, Response
 
 ROOT = "https://alto.example.com/"

@@ -214,6 +214,29 @@ async def test_without_an_update_stream_tips_is_followed() -> None:
 
 
 @in_loop
+async def test_several_documents_are_followed_by_tips_as_they_belong_together() -> None:
+    app = application(without=("updates",))
+    with running(app) as url:
+        async with AltoClient(f"{url}/") as alto, aclosing(alto.watch("map", "costs")) as updates:
+            assert {(await anext(updates)).substream_id for _ in range(2)} == {"map", "costs"}
+            waiting = asyncio.ensure_future(anext(updates))
+            await app.update(cost_map(far=7))
+            update = await waiting
+            assert isinstance(update, ResourceUpdated)
+            assert update.tree["cost-map"]["near"]["all"] == 7
+            with pytest.raises(ConfigurationError, match="no update stream"):
+                await anext(alto.watch("map", "costs", inputs={"map": {}}))
+
+
+@in_loop
+async def test_an_application_in_this_process_is_watched_by_tips() -> None:
+    async with AltoClient.over(application()) as alto, aclosing(alto.watch("costs")) as updates:
+        update = await anext(updates)
+        assert isinstance(update, ResourceUpdated)
+        assert update.resource_id == "costs"
+
+
+@in_loop
 async def test_what_cannot_be_watched_is_an_error_at_once(served: tuple[AltoApp, str]) -> None:
     async with AltoClient(served[1]) as alto:
         for names in ((), ("nope",), ("eps",), ("map", "eps")):

@@ -368,3 +368,19 @@ def test_whatever_a_resource_answers_with_is_a_document_or_an_error_of_ours(stri
                     carrier.run(plans(client)[index])  # type: ignore[arg-type]
                 except AltoError:
                     continue
+
+
+def test_a_resource_is_asked_by_the_method_of_its_entry_and_no_other() -> None:
+    """RFC 7285 section 8.3.2: GET and POST are not interchangeable, parameters go in the body of a POST."""
+    client, carrier = serving({})
+    closure = carrier.run(client.directory())
+    for entry in closure.entries.values():
+        params = None if entry.accepts is None else {}
+        with pytest.raises(ServerError, match="404"):
+            carrier.run(client.obtain(entry, lambda response, findings: response, params))
+        request = carrier.requests[-1]
+        assert request.target == entry.uri
+        assert request.method == ("GET" if entry.accepts is None else "POST")
+        assert request.body == (b"" if entry.accepts is None else b"{}")
+        assert request.header("content-type") == entry.accepts
+    assert len(carrier.requests) == 1 + len(closure.entries)

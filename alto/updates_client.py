@@ -30,7 +30,7 @@ from alto.errors import ConfigurationError, DecodeError, StateError
 from alto.findings import Findings, shown
 from alto.http import Request, Response
 from alto.ird import ResourceEntry, resolve
-from alto.media import is_media_type, parse_media_type
+from alto.media import MULTIPART_RELATED, is_media_type, parse_media_type
 from alto.sse import MAX_EVENT, EventStreamReader, EventTooLong, ServerSentEvent
 from alto.types import is_resource_id
 
@@ -59,6 +59,8 @@ MAX_SILENCE = 90.0
 """Seconds without an octet after which the server is taken to be gone: six of its keep-alive messages (section 6.8)."""
 MAX_WAIT = 60.0
 """Seconds that a document may stay invalid before the stream is given up (section 9.2, last but one paragraph)."""
+MAX_MULTIPART_ID = 31
+"""Characters of the ID of a multipart substream: with that of a part they are to stay within 64."""
 
 _REDIRECTS = (307, 308)
 _MULTIPLE_CHOICES = 300
@@ -265,6 +267,10 @@ class UpdateStreamClient:
         for name, asked in add.items():
             if not is_resource_id(name):
                 raise ConfigurationError(f"{name!r:.80} is no substream-id: at most 64 of A-Z a-z 0-9 - : @ _")
+            if is_media_type(asked.media_type, MULTIPART_RELATED) and len(name) > MAX_MULTIPART_ID:
+                raise ConfigurationError(
+                    f"{name!r}: at most {MAX_MULTIPART_ID} characters for a multipart resource (RFC 9275 section 6.6)"
+                )
             if name in self._used:
                 raise StateError(f"the substream-id {name!r} was used before in this stream")
             if (asked.tag is None) != (asked.document is None) or (asked.tag is not None and asked.input is not None):

@@ -1,11 +1,12 @@
 """Path vectors in an update stream: whole at first, then each part by itself (RFC 9275 section 8.5, RFC 8895 6.7.3)."""
 
+import pytest
 from alto_figure10 import FIGURE_10
 from alto_pv import PATH_VECTOR, directory, endpoint_cost_resource, figure_10
 from alto_updates import counting, read_events
 from attrs import evolve
 
-from alto import media
+from alto import ConfigurationError, media
 from alto._json import dumps, loads
 from alto.directory import Directory, RequestContext
 from alto.findings import Findings
@@ -14,6 +15,7 @@ from alto.patch import merge_patch
 from alto.paths import MAX_RESERVABLE_BANDWIDTH
 from alto.pathvector import PathVector, PathVectorMessage, read_path_vector, split_path_vector
 from alto.updates import UpdateStreamService
+from alto.updates_client import Subscription, UpdateStreamClient
 
 ASKED = {
     "cost-type": PATH_VECTOR,
@@ -82,3 +84,15 @@ def test_a_change_of_paths_is_a_patch_of_both_parts() -> None:
         )
     )
     assert after.fair_rates()["ipv4:192.0.2.34", "ipv4:192.0.2.50"] == 1e9
+
+
+def test_the_id_of_a_substream_leaves_room_for_that_of_a_part() -> None:
+    def client(name: str) -> UpdateStreamClient:
+        kind = "multipart/related;type=application/alto-endpointcost+json"
+        return UpdateStreamClient(
+            "https://alto.example.com/updates", {name: Subscription("endpoint-cost-pv", input=ASKED, media_type=kind)}
+        )
+
+    client("s" * 31)
+    with pytest.raises(ConfigurationError, match="at most 31 characters for a multipart resource"):
+        client("s" * 32)

@@ -30,7 +30,7 @@ from alto.costs import CostMatrix
 from alto.directory import Directory, Document
 from alto.findings import Findings
 from alto.http import Request, Response
-from alto.ird import ResourceEntry
+from alto.ird import ResourceEntry, parse_directory
 from alto.metrics import PATH_VECTOR as PATH_VECTOR_KEY
 from alto.networkmap import NetworkMapResource
 from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, AbstractNetworkElement, EphemeralNames
@@ -111,6 +111,30 @@ def test_the_message_is_as_the_rfc_has_it() -> None:
     assert properties.media_type == "application/alto-propmap+json"
     assert properties.tree["meta"]["dependent-vtags"] == [root.tree["meta"]["vtag"]]
     assert b"Content-ID: <costmap@alto.example.com>\r\nContent-Type: application/alto-costmap+json\r\n" in document.body
+
+
+def test_the_message_between_endpoints_is_as_the_rfc_has_it() -> None:
+    asked = {"cost-type": PATH_VECTOR, "endpoints": {"srcs": ["ipv4:192.0.2.34"], "dsts": ["ipv4:192.0.2.2"]}}
+    document = ask(directory(), "endpoint-cost-pv", asked)
+    assert document.media_type.startswith("multipart/related; boundary=")
+    assert document.media_type.endswith("; type=application/alto-endpointcost+json")
+    assert list(document.parts) == ["ecs@alto.example.com", "propmap@alto.example.com"]
+    root, properties = document.parts.values()
+    assert root.media_type == "application/alto-endpointcost+json"
+    assert root.tree["meta"]["vtag"]["resource-id"] == "endpoint-cost-pv.ecs"
+    assert list(root.tree) == ["meta", "endpoint-cost-map"]
+    assert properties.tree["meta"]["dependent-vtags"] == [root.tree["meta"]["vtag"]]
+    assert (
+        b"Content-ID: <ecs@alto.example.com>\r\nContent-Type: application/alto-endpointcost+json\r\n" in document.body
+    )
+    asked = {**asked, "cost-type": ROUTING_COST}
+    held = directory(
+        None,
+        endpoint_cost_resource(
+            figure_10(), costs={"num-rc": CostOffer(NUM_RC, "cost-map")}, network_map="my-default-networkmap"
+        ),
+    )
+    assert list(ask(held, "endpoint-cost-pv", asked).parts.values())[1].tree["property-map"] == {}
 
 
 @pytest.mark.parametrize(
@@ -434,6 +458,19 @@ def test_a_server_serves_them_and_its_errors() -> None:
     assert len(vector.paths) == 2
     response = post(server, "filtered-cost-map-pv", {})
     assert (response.status, response.header("Content-Type")) == (400, "application/alto-error+json")
+
+
+def test_the_directory_defines_the_path_vector_cost_type() -> None:
+    server = AltoServer(directory(), epoch=0.0, base_uri="https://alto.example.com/")
+    answer = server.handle(Request("GET", "/", (("Host", "alto.example.com"),)), ("192.0.2.34", 1), 0.0)
+    assert isinstance(answer, Response)
+    tree = json.loads(answer.body)
+    assert tree["meta"]["cost-types"]["path-vector"] == PATH_VECTOR
+    listed = tree["resources"]["filtered-cost-map-pv"]
+    assert listed["media-type"] == "multipart/related;type=application/alto-costmap+json"
+    assert listed["capabilities"]["cost-type-names"] == ["path-vector", "num-rc"]
+    assert "cost-constraints" not in listed["capabilities"]
+    assert parse_directory(tree, Findings(), "https://alto.example.com/").resources
 
 
 def test_private_path_vectors_are_for_clients_that_have_proven_who_they_are() -> None:

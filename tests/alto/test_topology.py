@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from alto import ConfigurationError
 from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, Path
+from alto.pathvector import PathVector
 from alto.topology import EndpointPaths, Link, Node, Topology
 from alto.topologyfile import parse_topology, topology_from_json
 
@@ -154,6 +155,30 @@ def test_a_topology_says_what_it_cannot_be() -> None:
         Topology({"a": Node("a")}, (Link("a", "a", None, -1.0),), {}, {})
     with pytest.raises(ConfigurationError, match="a bandwidth of -1"):
         Topology({"a": Node("a", -1.0)}, (), {}, {})
+
+
+def _rates(rows: list[list[Path | None]]) -> dict[tuple[str, str], float]:
+    paths = {(str(i), str(j)): path for i, row in enumerate(rows) for j, path in enumerate(row) if path is not None}
+    properties = {element.key: element.properties for path in paths.values() for element in path}
+    named = {flow: tuple(element.key for element in path) for flow, path in paths.items()}
+    return PathVector(None, (), (), (), (named,), {}, properties).fair_rates()
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd"), st.integers(1, 9), st.integers(1, 3)), max_size=12
+    ),
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=3, unique=True),
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=3, unique=True),
+)
+def test_merging_changes_nothing_that_flows_can_have_together(
+    drawn: list[tuple[str, str, int, int]], sources: list[str], destinations: list[str]
+) -> None:
+    links = tuple(Link(a, b, float(bandwidth), float(weight)) for a, b, bandwidth, weight in drawn if a != b)
+    topology = Topology({name: Node(name, 5.0) for name in "abcd"}, links, {name: name for name in "abcd"}, {})
+    raw = [[topology._path(source, destination) for destination in destinations] for source in sources]
+    merged = topology.paths(sources, destinations, [MAX_RESERVABLE_BANDWIDTH])
+    assert _rates([list(row) for row in merged]) == pytest.approx(_rates(raw))
 
 
 _SCALARS = st.none() | st.booleans() | st.floats() | st.text(max_size=5)

@@ -49,19 +49,16 @@ def encode(document: Document, version: tuple[object, ...]) -> Encoded:
 
 
 class Representation:
-    """What GET and HEAD of a public resource are answered with while its `version` holds, made once."""
+    """What GET and HEAD of a resource are answered with while its `version` holds, whoever asks; made once."""
 
     __slots__ = ("_gzip", "_identity", "digest", "last_modified", "version")
 
-    def __init__(self, encoded: Encoded, wall: float, cache_control: str) -> None:
+    def __init__(self, encoded: Encoded, wall: float, keeping: Headers) -> None:
+        """`keeping` are the fields that tell caches what they may keep, and for whom."""
         self.version = encoded.version
         self.digest = encoded.digest
         self.last_modified = int(wall)
-        common = (
-            ("Vary", "Accept-Encoding"),
-            ("Cache-Control", cache_control),
-            ("Last-Modified", http_date(wall)),
-        )
+        common = (*keeping, ("Last-Modified", http_date(wall)))
         self._identity = _Coded(encoded.media_type, encoded.body, f'"{encoded.digest}"', common)
         self._gzip: _Coded | None = None
         if encoded.gzip is not None:

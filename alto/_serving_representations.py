@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from alto._serving_answers import Encoded, Representation, encode
 from alto.directory import Directory, Document
+from alto.http import Headers
 from alto.ports import Resource
 
 MAX_DIRECTORIES = 8
@@ -17,16 +18,16 @@ Answer: TypeAlias = Callable[[Resource, Directory], Document]
 
 
 def is_cacheable(resource: Resource) -> bool:
-    """Whether there is one answer for everybody."""
+    """Whether there is one answer for everybody who may ask."""
     return resource.accepts is None and not resource.is_private
 
 
 class Representations:
     """What is served by GET, and since when it has been like that."""
 
-    def __init__(self, answer: Answer, cache_control: str) -> None:
+    def __init__(self, answer: Answer, keeping: Headers) -> None:
         self._answer = answer
-        self._cache_control = cache_control
+        self._keeping = keeping
         self._held: dict[str, Representation] = {}
         self._since: dict[str, tuple[tuple[object, ...], float]] = {}
         self._directories: dict[str, Representation] = {}
@@ -52,7 +53,7 @@ class Representations:
             wall = held.last_modified
         while len(self._directories) >= MAX_DIRECTORIES:
             del self._directories[next(iter(self._directories))]
-        made = self._directories[base] = Representation(encoded, wall, self._cache_control)
+        made = self._directories[base] = Representation(encoded, wall, self._keeping)
         return made
 
     def encoded(self, directory: Directory) -> dict[str, Encoded]:
@@ -82,5 +83,5 @@ class Representations:
         since = self._since.get(resource_id)
         if since is None or since[0] != encoded.version:
             since = self._since[resource_id] = (encoded.version, wall)
-        made = self._held[resource_id] = Representation(encoded, since[1], self._cache_control)
+        made = self._held[resource_id] = Representation(encoded, since[1], self._keeping)
         return made

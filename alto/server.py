@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from alto import _serving_requests as requests
 from alto import media
-from alto._serving_answers import Encoded, error_response, finished, once, refusal
+from alto._serving_answers import PRIVATE, Encoded, error_response, finished, once, refusal
 from alto._serving_ird import DelegatedDirectory, check, directory_of, part_of
 from alto._serving_limits import Budgets, Limits
 from alto._serving_representations import Representations, is_cacheable
@@ -79,8 +79,9 @@ class AltoServer:
         self._budgets = Budgets(limits.posts_per_second, limits.burst) if limits.posts_per_second else None
         self._random_bytes = random_bytes
         check(directory, self._delegated)
-        cache_control = f"public, max-age={max_age}, must-revalidate" if max_age else "public, no-cache"
-        self._representations = Representations(self._for_everybody, cache_control)
+        freshness = f"public, max-age={max_age}, must-revalidate" if max_age else "public, no-cache"
+        keeping = PRIVATE if private else (("Cache-Control", freshness), ("Vary", "Accept-Encoding"))
+        self._representations = Representations(self._for_everybody, keeping)
 
     @property
     def directory(self) -> Directory:
@@ -93,7 +94,7 @@ class AltoServer:
         It may run in another thread. Without arguments: for what the server holds. Raises ConfigurationError.
         """
         after = self._replacing(resources)
-        return Prepared(resources, {} if self._private else self._representations.encoded(after))
+        return Prepared(resources, self._representations.encoded(after))
 
     def update(self, *resources: Resource, now: float) -> None:
         """Replace resources by those with the same IDs; services hear of it.
@@ -172,7 +173,7 @@ class AltoServer:
         resource = self._directory.resources.get(resource_id) if not tail else None
         if resource is None and service is None and resource_id:
             return refusal(404, "no resource has this URI")
-        entry = resource or service
+        entry = resource if resource is not None else service
         auth: Headers = ()
         is_private = self._private or (entry is not None and entry.is_private)
         if is_private and user is None:
@@ -193,10 +194,10 @@ class AltoServer:
         elif resource is not None:
             answer = self._serve(resource, request, context, is_private=is_private)
         else:
-            answer = self._serve_directory(request, base, context.wall, is_private=is_private)
-        return (
-            attrs.evolve(answer, headers=(*answer.headers, *auth)) if auth and isinstance(answer, Response) else answer
-        )
+            answer = self._serve_directory(request, base, context.wall)
+        if auth and isinstance(answer, Response):
+            return attrs.evolve(answer, headers=(*answer.headers, *auth))
+        return answer
 
     def _redirect(self, request: HttpRequest, uri: str) -> Response:
         query = request.target.partition("?")[2]
@@ -221,7 +222,7 @@ class AltoServer:
         refused = requests.refused(request, methods, resource.accepts, resource.media_type)
         if refused is not None:
             return refused
-        if is_cacheable(resource) and not is_private:
+        if is_cacheable(resource):
             return self._representations.of(resource, self._directory, context.wall).answer(request, context.wall)
         value = requests.posted(request) if resource.accepts is not None else None
         query = Query(context, value, random_bytes=self._random_bytes)
@@ -240,7 +241,7 @@ class AltoServer:
         headers = (("Content-Type", media.DIRECTORY), *requests.options(methods, entry.accepts))
         return Response(200, headers, document.body)
 
-    def _serve_directory(self, request: HttpRequest, base: str, wall: float, *, is_private: bool) -> Response:
+    def _serve_directory(self, request: HttpRequest, base: str, wall: float) -> Response:
         refused = requests.refused(request, _GET, None, media.DIRECTORY)
         if refused is not None:
             return refused
@@ -251,8 +252,6 @@ class AltoServer:
         def make() -> Document:
             return Document(media.DIRECTORY, directory_of(self._directory, self._delegated, prefix).to_json())
 
-        if is_private:
-            return once(make(), request, is_private=True)
         return self._representations.of_directory(prefix, self._directory, make, wall).answer(request, wall)
 
     def _prefix(self, base: str) -> str:

@@ -52,7 +52,12 @@ def test_a_private_server_tells_nobody_anything():
         assert ask(server, method, target).status == 401
     listed = ask(server, "GET", "/alto", ("Authorization", "ann"))
     assert (listed.status, listed.header("Cache-Control")) == (200, "private, no-store")
-    assert server.prepare().encoded == {}
+    for name in ("ann", "bob"):
+        served = ask(server, "GET", "/alto/map", ("Authorization", name))
+        assert (served.header("Cache-Control"), served.header("Vary")) == (
+            "private, no-store",
+            "Accept-Encoding, Authorization",
+        )
 
 
 def test_the_client_is_the_far_end_of_the_connection():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import os
 import signal
@@ -16,12 +15,13 @@ except ModuleNotFoundError as missing:  # attrs alone is enough for the packages
     raise SystemExit(2) from None
 
 from interop.cli._errors import one_line
+from interop.cli._lazy import LazyGroup
 
-# The help of the group names every command without importing it: each brings its own libraries.
 _COMMANDS = {
     "tracker": "Introduce peers to one another (RFC 7846).",
     "seed": "Publish a file as a swarm, and serve it.",
     "fetch": "Fetch a swarm into a file, verifying every chunk.",
+    "alto": "Tell applications which peers and servers are near (RFC 7285).",
     "utp": "Send and receive files over uTP (BEP 29), which yields to other traffic.",
     "demo": "Stream a real file through a swarm of processes, and show who got what from whom.",
     "simulate": "Run an experiment with congestion control in virtual time, and plot it.",
@@ -30,27 +30,11 @@ _COMMANDS = {
 _INTERRUPTED = 128 + signal.SIGINT
 
 
-class _Group(click.Group):
-    """Imports a command's module when the command is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command = importlib.import_module(f"interop.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
 @click.group(
     name="ietf-p2p",
-    cls=_Group,
+    cls=LazyGroup,
+    table=_COMMANDS,
+    package="interop.cli",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example:\n\n\b\n  ietf-p2p tracker --listen 127.0.0.1:8700 &\n"

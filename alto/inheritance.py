@@ -80,18 +80,27 @@ class EntityTable:
         return start < end
 
     def _range(self, key: tuple[int, int]) -> tuple[list[tuple[int, int]], int, int]:
-        if self._order is None:
-            self._order = sorted(key for key in self.entries if not isinstance(key, str))
+        order = self._sorted()
         value, length = key
         # Whatever starts at a later address of the prefix has to be longer, so nothing else is between the two.
-        start = bisect_left(self._order, (value, length + 1))
-        end = bisect_left(self._order, (value + (1 << self.bits - length), 0), lo=start)
-        return self._order, start, end
+        start = bisect_left(order, (value, length + 1))
+        end = bisect_left(order, (value + (1 << self.bits - length), 0), lo=start)
+        return order, start, end
+
+    def _sorted(self) -> list[tuple[int, int]]:
+        if self._order is None:
+            self._order = sorted(key for key in self.entries if not isinstance(key, str))
+        return self._order
 
     def everything(self, names: AbstractSet[str]) -> dict[Key, Properties]:
-        """What is defined of these properties, for every entity that has one of them."""
-        kept = ((key, _only(properties, names)) for key, properties in self.entries.items())
-        return {key: properties for key, properties in kept if properties}
+        """What is defined of these properties, for every entity that has one of them.
+
+        As in `select`, an entity that others cover wholly is left out.
+        """
+        kept = {key: _only(properties, names) for key, properties in self.entries.items()}
+        if not self.bits:
+            return {key: properties for key, properties in kept.items() if properties}
+        return _compact([_Node(key, kept[key], True) for key in self._sorted()], self.bits)
 
     def select(self, requested: Collection[Key], names: AbstractSet[str]) -> dict[Key, Properties]:
         """The answer of a filtered property map for these entities and properties (section 8.6).

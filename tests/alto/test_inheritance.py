@@ -141,6 +141,14 @@ def test_only_the_properties_asked_are_there() -> None:
     assert select(found, ["10.0.0.1", "11.0.0.1"], ["P"]) == {"10.0.0.1": {"P": "1"}}
 
 
+def test_in_the_answer_to_everything_too_what_is_covered_wholly_is_left_out() -> None:
+    found = table(
+        {"10.0.0.0/8": {"P": "1", "Q": "q"}, "10.0.0.0/9": {"P": "1"}, "10.128.0.0/9": {"P": "3"}, "11.0.0.0": {}}
+    )
+    everything = {format_key("ipv4", key): dict(properties) for key, properties in found.everything({"P", "Q"}).items()}
+    assert everything == {"10.0.0.0/9": {"P": "1", "Q": "q"}, "10.128.0.0/9": {"P": "3", "Q": "q"}}
+
+
 # A world of 16 addresses: each property of each of them can be checked.
 _PREFIXES = [
     str(prefix)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from alto_resources import MAP, PARAMS, Data, Echo, Streams
 from alto_serving import Certificates, curl, running, wait_until
 
 import alto
+import interop._http_limits
 from alto.auth import DigestAuthenticator
 from alto.directory import Directory
 from alto.server import AltoServer
@@ -271,6 +273,25 @@ def test_the_end_of_the_server_ends_streams_and_long_polls():
     assert (answers[0].status_code, answers[0].headers["retry-after"]) == (503, "30")
     stream.__exit__(None, None, None)
     client.close()
+
+
+def test_a_client_that_does_not_read_its_stream_is_cut_off_and_holds_up_nobody(monkeypatch):
+    monkeypatch.setattr(interop._http_limits, "WRITE_TIMEOUT", 0.2)
+    app = app_of()
+    with running(app) as url, httpx.Client(base_url=url) as client, client.stream("POST", "/updates") as reader:
+        lines = reader.iter_lines()
+        assert next(lines) == "hello"
+        deaf = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+        deaf.sendall(b"POST /updates HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        wait_until(lambda: app.open_count == 2)
+        # More than all buffers between the two hold.
+        large = "x" * 2**25
+        app.submit(Data("map", large)).result(20)
+        assert next(lines) == large
+        wait_until(lambda: app.open_count == 1 and len(service_of(app).feeds) == 1)
+        deaf.close()
+        app.submit(Data("map", "more")).result(20)
+        assert next(lines) == "more"
 
 
 def test_three_hundred_streams_hear_of_one_update(served):

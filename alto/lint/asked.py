@@ -36,6 +36,19 @@ class Reader:
     section: str
 
 
+def lint_request(tree: Json, kind: str, findings: Findings) -> None:
+    """What is wrong with a request; `kind` is one of READERS."""
+    reader = READERS[kind]
+    if isinstance(tree, dict) and "cost-type" in tree and "multi-cost-types" in tree:
+        # A server forgives an empty one, as RFC 8896 section 5.2.4 has it.
+        findings.must("cost-type", "never beside multi-cost-types", 8189, "4.1.2")
+    try:
+        reader.read(tree)
+    except RequestError as error:
+        text = f"a server has to refuse this: {error.code}" + (f", {error.value!r:.80}" if error.value else "")
+        findings.must(error.field or "", text, reader.rfc, reader.section)
+
+
 def _network_map_filter(tree: Json) -> None:
     asked = params.fields(tree)
     for name in params.elements(asked, "pids", str):

@@ -9,18 +9,19 @@ from attrs import evolve
 from alto import media
 from alto._json import Json, JsonError, loads
 from alto._pathvectorreader import PathVectorReader
+from alto.capabilities import root_type
 from alto.cdni import parse_cdni
 from alto.client.errors import check_error
 from alto.closure import join_directories
 from alto.costmap import parse_cost_map
 from alto.endpointcost import parse_endpoint_cost
 from alto.endpointproperty import parse_endpoint_properties
-from alto.errors import DecodeError, RequestError
+from alto.errors import DecodeError
 from alto.findings import Finding, Findings, Level
 from alto.ird import parse_directory
-from alto.lint.asked import READERS
+from alto.lint.asked import READERS, lint_request
 from alto.lint.changes import lint_json_patch, lint_merge_patch
-from alto.lint.kinds import kind_of, kind_of_tree
+from alto.lint.kinds import kind_of, kind_of_octets, kind_of_tree
 from alto.lint.stream import lint_control, lint_stream
 from alto.metrics import PATH_VECTOR
 from alto.networkmap import parse_filtered_network_map, parse_network_map
@@ -40,26 +41,36 @@ def lint_document(
     """What is wrong with an ALTO document or request, which is octets or a JSON value.
 
     `media_type` is its Content-Type, or the name of its event; where it is not known, the shape tells what it is.
-    `base_uri` is where it was fetched. `is_whole` says whether a network map is a whole one and no filtered one: where
-    that is not known, what only a whole one has to have is a note.
+    `base_uri` is where it was fetched. `is_whole` says whether a network map is a whole one and no filtered one, or an
+    IRD the Root IRD and none that another leads to: where that is not known, what only these need is a note.
     """
     findings = Findings(strict=False)
-    kind = kind_of(document, media_type, findings)
     try:
-        if isinstance(document, bytes) and kind == media.EVENT_STREAM:
-            lint_stream(document, findings, lambda tree, name: _nested(tree, name, base_uri))
-        elif isinstance(document, bytes) and kind == media.MULTIPART_RELATED:
-            parse_path_vector(_with_boundary(document, media_type), document, findings)
-        else:
-            tree = loads(document) if isinstance(document, bytes) else document
-            # A part of a multipart message may be here without the others.
-            known = kind if kind != media.MULTIPART_RELATED else None
-            _lint_tree(tree, known or kind_of_tree(tree), findings, base_uri, is_whole)
+        _lint(document, media_type, findings, base_uri, is_whole)
     except JsonError as error:
         findings.must("", f"no JSON of a certain meaning: {error}", 7285, "8.2")
     except DecodeError as error:
         note_error(error, findings)
     return list(dict.fromkeys(findings.items))
+
+
+def _lint(
+    document: bytes | Json, media_type: str | None, findings: Findings, base_uri: str, is_whole: bool | None
+) -> None:
+    if isinstance(document, bytes):
+        kind = kind_of_octets(document, media_type)
+        if kind == media.EVENT_STREAM:
+            lint_stream(document, findings, lambda tree, name: lint_document(tree, name, base_uri=base_uri))
+            return
+        if kind == media.MULTIPART_RELATED:
+            parse_path_vector(_with_boundary(document, media_type), document, findings)
+            return
+        document = loads(document)
+    kind = kind_of(document, media_type, findings)
+    if kind == media.MULTIPART_RELATED:
+        _lint_part(document, root_type(media_type or ""), findings)
+    else:
+        _lint_tree(document, kind, findings, base_uri, is_whole)
 
 
 def note_error(error: DecodeError, findings: Findings) -> None:
@@ -71,15 +82,11 @@ def note_error(error: DecodeError, findings: Findings) -> None:
         findings.must(match["path"] or "", match["text"], int(match["rfc"]), match["section"])
 
 
-def _nested(tree: Json, name: str, base_uri: str) -> list[Finding]:
-    return lint_document(tree, name, base_uri=base_uri)
-
-
 def _lint_tree(tree: Json, kind: str | None, findings: Findings, base_uri: str, is_whole: bool | None) -> None:
     if kind is None:
         findings.must("", "nothing tells what ALTO document this is", 7285, "8.4")
     elif kind == media.DIRECTORY:
-        _lint_directory(tree, findings, base_uri)
+        _lint_directory(tree, findings, base_uri, is_whole)
     elif kind == media.NETWORK_MAP:
         _lint_network_map(tree, findings, is_whole)
     elif kind in (media.COST_MAP, media.ENDPOINT_COST) and has_paths(tree):
@@ -89,33 +96,56 @@ def _lint_tree(tree: Json, kind: str | None, findings: Findings, base_uri: str, 
     elif kind in _RESPONSES:
         _RESPONSES[kind](tree, findings)
     elif kind in READERS:
-        try:
-            READERS[kind].read(tree)
-        except RequestError as error:
-            text = f"a server has to refuse this: {error.code}" + (f", {error.value!r:.80}" if error.value else "")
-            findings.must(error.field or "", text, READERS[kind].rfc, READERS[kind].section)
+        lint_request(tree, kind, findings)
     else:
         findings.must("", f"{kind} is no JSON", 7285, "8.3.3")
 
 
-def _lint_directory(tree: Json, findings: Findings, base_uri: str) -> None:
-    # Whether other IRDs have what this one names is not to be seen here.
-    directory = parse_directory(tree, findings, base_uri)
-    join_directories({base_uri: directory}, findings, is_complete=False)
+def _lint_part(tree: Json, root: str | None, findings: Findings) -> None:
+    """One part of a path vector message, without the other (RFC 9275)."""
+    if kind_of_tree(tree) == media.PROPERTY_MAP:
+        inner = Findings(strict=False)
+        parse_property_map(tree, inner)
+        # Here a version may be that of the other part, whose ID has a dot in it (section 6.6).
+        findings.items += [item for item in inner.items if item.path != "meta/dependent-vtags/resource-id"]
+    else:
+        _lint_tree(tree, root or kind_of_tree(tree), findings, NOWHERE, None)
+
+
+def _lint_directory(tree: Json, findings: Findings, base_uri: str, is_whole: bool | None) -> None:
+    def read(into: Findings, is_root: bool) -> None:
+        directory = parse_directory(tree, into, base_uri, is_root=is_root)
+        leads_on = any(entry.document_type == media.DIRECTORY for entry in directory.resources.values())
+        # What an IRD names may be in another one, if there is another one.
+        join_directories({base_uri: directory}, into, is_complete=is_root and not leads_on)
+
+    _either(read, findings, is_whole, "unless another IRD leads to it")
 
 
 def _lint_network_map(tree: Json, findings: Findings, is_whole: bool | None) -> None:
-    before = len(findings.items)
-    if is_whole is False:
-        parse_filtered_network_map(tree, findings)
+    def read(into: Findings, is_whole: bool) -> None:
+        if is_whole:
+            parse_network_map(tree, into)
+        else:
+            parse_filtered_network_map(tree, into)
+
+    _either(read, findings, is_whole, "unless it is filtered")
+
+
+def _either(read: Callable[[Findings, bool], None], findings: Findings, is_whole: bool | None, unless: str) -> None:
+    """Read something as a whole or not; where that is not known, what only the whole has wrong becomes a note."""
+    if is_whole is not None:
+        read(findings, is_whole)
         return
-    parse_network_map(tree, findings)
-    if is_whole is None:
-        filtered = Findings(strict=False)
-        parse_filtered_network_map(tree, filtered)
-        for at, finding in enumerate(findings.items[before:], before):
-            if finding not in filtered.items:
-                findings.items[at] = evolve(finding, level=Level.NOTE, text=f"{finding.text}, unless it is filtered")
+    partly, wholly = Findings(strict=False), Findings(strict=False)
+    try:
+        read(partly, False)
+    finally:
+        findings.items += partly.items
+    read(wholly, True)
+    for finding in wholly.items:
+        if finding not in partly.items:
+            findings.items.append(evolve(finding, level=Level.NOTE, text=f"{finding.text}, {unless}"))
 
 
 def has_paths(tree: Json) -> bool:

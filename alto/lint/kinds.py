@@ -56,12 +56,12 @@ _JSON_TYPES = ("application/json", "text/json")
 
 
 def kind_of(document: Json, media_type: str | None, findings: Findings) -> str | None:
-    """The media type that a document is to be read by; None where it is nothing known.
+    """The media type that a JSON value is to be read by; None where it is nothing known.
 
-    `document` is octets or a JSON value. `media_type` may also be the name of an event, with a data-id behind it
-    (RFC 8895 section 5.2). One that is not registered is a finding, and then the shape decides.
+    `media_type` may also be the name of an event, with a data-id behind it (RFC 8895 section 5.2). One that is not
+    registered is a finding, and then the shape decides.
     """
-    shape = _kind_of_octets(document) if isinstance(document, bytes) else kind_of_tree(document)
+    shape = kind_of_tree(document)
     if media_type is None:
         return shape
     parsed = parse_media_type(media_type) or parse_media_type(media_type.rpartition(",")[0])
@@ -98,8 +98,13 @@ _REQUESTS: tuple[tuple[str, Callable[[dict[str, Json]], bool]], ...] = (
 )
 
 
-def _kind_of_octets(octets: bytes) -> str | None:
+def kind_of_octets(octets: bytes, media_type: str | None) -> str | None:
+    """The media type of an event stream or a multipart message; None for what has to be JSON."""
     start = octets.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith((b"event:", b"data:", b"id:", b"retry:", b":")):
+    if media.is_media_type(media_type, media.EVENT_STREAM):
         return media.EVENT_STREAM
-    return media.MULTIPART_RELATED if start.startswith(b"--") else None
+    if media_type is None and start.startswith((b"event:", b"data:", b"id:", b"retry:", b":")):
+        return media.EVENT_STREAM
+    # A part alone may come under the type of the whole.
+    is_multipart = media_type is None or media.is_media_type(media_type, media.MULTIPART_RELATED)
+    return media.MULTIPART_RELATED if is_multipart and start.startswith(b"--") else None

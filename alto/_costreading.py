@@ -270,9 +270,11 @@ class _Reader:
                 if not isinstance(row, dict):
                     self._noter.must(path, f"an object is due, not {shown(row)}", 7285, self._kind.section)
                 continue
+            made = self._row(row, path)
             if name in pairs:
                 self._noter.must(path, "the same source twice", 7285, self._kind.section)
-            pairs[name] = {**pairs.get(name, {}), **self._row(row, path)}
+                made = {**pairs[name], **made}
+            pairs[name] = made
         return pairs
 
     def _row(self, row: dict[str, Json], path: str) -> dict[str, Json]:

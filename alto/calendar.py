@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from attrs import field, frozen
 
-from alto._json import Json, canonical
+from alto._json import Json
 from alto.costs import CostMatrix
 from alto.errors import ConfigurationError
 from alto.findings import Findings, join, shown
@@ -110,11 +109,6 @@ class Calendar:
         """Differs whenever the calendar does."""
         costs = tuple(one.tag if isinstance(one, CostMatrix) else one.version for one in self.intervals)
         return costs, self.time_interval_size, self.start, self.repeated
-
-    @property
-    def tag(self) -> str:
-        """40 hexadecimal digits that differ when the calendar does."""
-        return hashlib.sha256(canonical(repr(self.version))).hexdigest()[:40]
 
 
 def calendar_attributes(calendars: Mapping[str, Calendar]) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 
 from attrs import define, field, frozen
@@ -18,6 +19,8 @@ from alto.types import VTag
 PATCH_TYPES = (media.MERGE_PATCH, media.JSON_PATCH)
 MAX_DOCUMENT = 256 * 2**20
 """Octets of a document in JSON: a server must not fill the memory by patches that add and copy without end."""
+MAX_SEEN = 64
+"""Versions of a document that are remembered: one that depends on any of them is late, and not early."""
 
 _WHOLE = ""
 
@@ -113,7 +116,7 @@ class Documents:
     def __init__(self) -> None:
         self.held: dict[str, Held] = {}
         self._newest: dict[str, str] = {}
-        self._before: dict[str, str | None] = {}
+        self._seen: dict[str, deque[str]] = {}
 
     def add(self, subscriptions: Mapping[str, Subscription]) -> None:
         """Expect substreams; of some a version is there already."""
@@ -122,8 +125,7 @@ class Documents:
             if subscription.tag is not None:
                 held.replace({_WHOLE: subscription.document})
                 held.is_exposed = True
-                self._newest[subscription.resource_id] = subscription.tag
-                self._before[subscription.resource_id] = None
+                self._note(VTag(subscription.resource_id, subscription.tag))
 
     def remove(self, substream_ids: Iterable[str]) -> None:
         """Forget substreams. What depended on them is no longer compared with them."""
@@ -131,6 +133,7 @@ class Documents:
             self.held.pop(substream_id, None)
         known = {vtag.resource_id for held in self.held.values() for vtag in held.vtags.values()}
         self._newest = {name: tag for name, tag in self._newest.items() if name in known}
+        self._seen = {name: tags for name, tags in self._seen.items() if name in known}
 
     def take(
         self, substream_id: str, part: str | None, kind: MediaType, name: str, data: bytes, findings: Findings
@@ -178,11 +181,13 @@ class Documents:
                 raise DecodeError(f"a document of more than {MAX_DOCUMENT} octets")
         held.read_meta(target)
 
+    def _note(self, vtag: VTag) -> None:
+        self._newest[vtag.resource_id] = vtag.tag
+        self._seen.setdefault(vtag.resource_id, deque(maxlen=MAX_SEEN)).append(vtag.tag)
+
     def _note_versions(self, changed: Held, before: dict[str, Json]) -> None:
         for vtag in changed.vtags.values():
-            if (old := self._newest.get(vtag.resource_id)) != vtag.tag:
-                self._newest[vtag.resource_id] = vtag.tag
-                self._before[vtag.resource_id] = old
+            self._note(vtag)
         resource_id = changed.subscription.resource_id
         # A document that names the versions it is based on is judged by them.
         unjudged = [
@@ -207,11 +212,7 @@ class Documents:
         held = self.held[substream_id]
         own = {vtag.resource_id for vtag in held.vtags.values()}
         named = (vtag for vtags in held.dependents.values() for vtag in vtags if vtag.resource_id not in own)
-        return any(
-            vtag.resource_id in self._newest
-            and vtag.tag not in (self._newest[vtag.resource_id], self._before[vtag.resource_id])
-            for vtag in named
-        )
+        return any(vtag.resource_id in self._newest and vtag.tag not in self._seen[vtag.resource_id] for vtag in named)
 
 
 def _json(data: bytes) -> Json:

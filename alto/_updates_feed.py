@@ -16,7 +16,7 @@ import attrs
 from attrs import frozen
 
 from alto import media
-from alto._json import Json, dumps
+from alto._json import Json, canonical, dumps
 from alto._questions import Question
 from alto.directory import Directory, Document
 from alto.errors import AltoError, ConfigurationError
@@ -26,6 +26,8 @@ from alto.sse import encode_json
 
 MAX_STEPS = 8
 """Changes that a feed remembers. A stream that was left behind by more is sent the whole."""
+
+NO_INPUT = hashlib.sha256(canonical(None)).digest()
 
 FeedKey: TypeAlias = tuple[str, bytes, object]
 """Resource ID, a digest of the input, and who the answers are for: None for everybody."""
@@ -38,6 +40,19 @@ class Event:
     media_type: str
     suffix: str
     lines: bytes
+
+
+@frozen
+class Step:
+    """What leads from one version to the next, which was seen in this generation of the directory."""
+
+    generation: int
+    events: tuple[Event, ...]
+
+    @property
+    def octets(self) -> int:
+        """How long it is."""
+        return sum(len(event.lines) for event in self.events)
 
 
 class Feed:
@@ -59,7 +74,7 @@ class Feed:
         self._seed = seed
         self._patch_types = patch_types
         self._whole: Event | None = None
-        self._steps: deque[tuple[Event, ...]] = deque(maxlen=MAX_STEPS)  # the last leads to the version now
+        self._steps: deque[Step] = deque(maxlen=MAX_STEPS)  # the last leads to the version now
 
     @property
     def has_input(self) -> bool:
@@ -71,7 +86,7 @@ class Feed:
         """What it holds, roughly."""
         return len(self.document.body)
 
-    def refresh(self, resource: Resource | None, directory: Directory, now: float) -> None:
+    def refresh(self, resource: Resource | None, directory: Directory, generation: int, now: float) -> None:
         """Ask again if the answer may be another; what goes wrong with that is the `error`."""
         if not self.is_stale or self.error is not None:
             return
@@ -85,26 +100,24 @@ class Feed:
         except AltoError as error:
             self.error = error
             return
-        step = self._step(document)
-        if step == ():  # nothing that a client could see
+        events = self._changes(document)
+        if events == ():  # nothing that a client could see
             return
         self.document = document
         self.version += 1
         self._whole = None
-        if step is None:
+        if events is None:
             self._steps.clear()
         else:
-            self._steps.append(step)
-            self._forget_long_steps()
+            self._steps.append(Step(generation, events))
+            # Several steps together are not to be longer than the whole that would do as well.
+            while len(self._steps) > 1 and sum(step.octets for step in self._steps) > len(document.body):
+                self._steps.popleft()
 
-    def events_since(self, version: int, *, incremental: bool) -> tuple[Event, ...]:
-        """What brings a client from a version to the one now; 0 stands for none. The fewer octets win."""
+    def steps_since(self, version: int) -> tuple[Step, ...] | None:
+        """The steps from a version to the one now; None where they are not known, and from 0, which is nothing."""
         missing = self.version - version
-        if not missing:
-            return ()
-        if incremental and version and missing <= len(self._steps):
-            return tuple(event for step in list(self._steps)[-missing:] for event in step)
-        return (self.whole(),)
+        return tuple(self._steps)[-missing:] if version and 0 < missing <= len(self._steps) else None
 
     def whole(self) -> Event:
         """The full replacement."""
@@ -113,7 +126,7 @@ class Feed:
             self._whole = Event(document.media_type, "", encode_json(document.body))
         return self._whole
 
-    def _step(self, after: Document) -> tuple[Event, ...] | None:
+    def _changes(self, after: Document) -> tuple[Event, ...] | None:
         """The incremental changes that lead to `after`: none if it is the same, None if the whole is to be sent."""
         old, new = _trees(self.document), _trees(after)
         if {name: kind for name, (kind, _) in old.items()} != {name: kind for name, (kind, _) in new.items()}:
@@ -126,13 +139,6 @@ class Feed:
             events += found
         # A full replacement may be about as long as the changes, and asks less of the client.
         return tuple(events) if sum(len(event.lines) for event in events) < len(after.body) else None
-
-    def _forget_long_steps(self) -> None:
-        """Several steps together are not to be longer than the whole that would do as well."""
-        lengths = [sum(len(event.lines) for event in step) for step in self._steps]
-        while len(lengths) > 1 and sum(lengths) > len(self.document.body):
-            self._steps.popleft()
-            del lengths[0]
 
 
 def _trees(document: Document) -> dict[str, tuple[str, Json]]:

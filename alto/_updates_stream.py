@@ -11,7 +11,7 @@ from attrs import define
 from alto import media
 from alto._json import Json, dumps
 from alto._serving_answers import NO_STORE
-from alto._updates_feed import Feed
+from alto._updates_feed import Event, Feed
 from alto.http import Headers
 from alto.sse import COMMENT, encode_event, encode_name
 
@@ -138,18 +138,40 @@ class UpdateStream:
         self._pieces.extend(map(memoryview, pieces))
 
     def _update(self, pieces: list[bytes], now: float) -> None:
-        """The next events of data. What a resource depends on goes first (section 6.7.1)."""
-        depth = self._keeper.depth
+        """The next events of data."""
+        for substream in list(self.active.values()):
+            if not self._keeper.refresh(substream.feed, now):
+                text = f"this cannot be asked any more: {substream.feed.error}"
+                self._keeper.stop(self, [substream.id], text)
         octets = 0
-        for substream in sorted(self.active.values(), key=lambda each: depth(each.feed.key[0])):
-            feed = substream.feed
-            if not self._keeper.refresh(feed, now):
-                self._keeper.stop(self, [substream.id], f"this cannot be asked any more: {feed.error}")
-                continue
-            for event in feed.events_since(substream.version, incremental=substream.incremental):
+        for substream, events, version in self._plan():
+            for event in events:
                 pieces.append(encode_name(f"{event.media_type},{substream.id}{event.suffix}"))
                 pieces.append(event.lines)
                 octets += len(event.lines)
-            substream.version = feed.version
+            substream.version = version
             if octets > MAX_BATCH:
                 break
+
+    def _plan(self) -> list[tuple[Substream, tuple[Event, ...], int]]:
+        """Events in order, each with the version that it leads to. What a resource depends on goes first (6.7.1).
+
+        Steps go by the moment at which they were made: a step of one resource may be based on one of another. Where
+        steps are missing, nothing but what leads to this moment is sent.
+        """
+        depth = self._keeper.depth
+        behind = [each for each in self.active.values() if each.version != each.feed.version]
+        behind.sort(key=lambda each: depth(each.feed.key[0]))
+        steps = [each.feed.steps_since(each.version) if each.incremental else None for each in behind]
+        if None in steps:
+            last = [
+                found[0].events if found and len(found) == 1 else (each.feed.whole(),)
+                for each, found in zip(behind, steps, strict=True)
+            ]
+            return [(each, events, each.feed.version) for each, events in zip(behind, last, strict=True)]
+        plan = [
+            (step.generation, each, step.events, each.version + at)
+            for each, found in zip(behind, steps, strict=True)
+            for at, step in enumerate(found or (), 1)
+        ]
+        return [(each, events, version) for _, each, events, version in sorted(plan, key=lambda entry: entry[0])]

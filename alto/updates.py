@@ -13,7 +13,7 @@ from alto._json import Json
 from alto._questions import Question, depths
 from alto._serving_answers import refusal
 from alto._serving_requests import options, posted, refused
-from alto._updates_feed import Feed, FeedKey, ask
+from alto._updates_feed import NO_INPUT, Feed, FeedKey, ask
 from alto._updates_requests import AddUpdateReq, nothing_added, read_add, read_remove
 from alto._updates_stream import Substream, UpdateStream
 from alto.directory import Directory, RequestContext
@@ -93,6 +93,7 @@ class UpdateStreamService:
         self._quiet: dict[UpdateStream, float] = {}
         self._silent: dict[UpdateStream, float] = {}
         self._directory: Directory | None = None
+        self._generation = 0
         self._depends: dict[str, object] = {}
         self._depths: dict[str, int] = {}
 
@@ -130,6 +131,7 @@ class UpdateStreamService:
     def changed(self, directory: Directory, now: float) -> None:
         """Resources were replaced: streams that listen to one whose answers may have changed are ready."""
         self._directory = directory
+        self._generation += 1
         self._depths = depths(directory, self.uses)
         before, self._depends = self._depends, {}
         for name in self.uses:
@@ -184,9 +186,15 @@ class UpdateStreamService:
         """Bring a feed up to date; False where its question cannot be asked any more."""
         if feed.is_stale:
             assert self._directory is not None
+            resource = self._directory.resources.get(feed.key[0])
             before = feed.octets
-            feed.refresh(self._directory.resources.get(feed.key[0]), self._directory, now)
+            feed.refresh(resource, self._directory, self._generation, now)
             self._octets += feed.octets - before
+            # Whoever is sent this version is to be sent first those that it is based on.
+            for name in resource.uses if resource is not None else ():
+                used = self._feeds.get((name, NO_INPUT, None))
+                if used is not None:
+                    self.refresh(used, now)
         return feed.error is None
 
     def stop(self, stream: UpdateStream, substream_ids: Sequence[str], description: str) -> None:

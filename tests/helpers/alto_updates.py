@@ -41,10 +41,17 @@ class Map:
         return {}
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:
-        return (self.is_gone, self.tag, *(directory.find(name, Map).tag for name in self.uses))
+        return (self.is_gone, self.version(directory))
+
+    def version(self, directory: Directory, *above: str) -> str:
+        """The tag: another one whenever the data, or a map that it uses, is another."""
+        used = [name for name in self.uses if name not in above]
+        tags = [directory.find(name, Map).version(directory, *above, self.id) for name in used]
+        return tag_of(self.data, *tags)
 
     @property
     def tag(self) -> str:
+        """The tag of a map that uses none."""
         return tag_of(self.data)
 
     def answer(self, query: Query) -> Document:
@@ -52,12 +59,10 @@ class Map:
         if self.is_gone:
             raise RequestError(ErrorCode.INVALID_FIELD_VALUE, field="x", value="gone")
         meta: dict[str, Any] = {}
-        tag = self.tag
         if self.uses:
-            used = [VTag(name, query.directory.find(name, Map).tag) for name in self.uses]
-            meta["dependent-vtags"] = [vtag.to_json() for vtag in used]
-            tag = tag_of(self.data, [vtag.tag for vtag in used])
-        vtag = VTag(self.id, tag)
+            used = [query.directory.find(name, Map) for name in self.uses]
+            meta["dependent-vtags"] = [VTag(each.id, each.version(query.directory)).to_json() for each in used]
+        vtag = VTag(self.id, self.version(query.directory))
         return Document(self.media_type, {"meta": {**meta, "vtag": vtag.to_json()}, "data": self.data}, vtag=vtag)
 
 
@@ -158,6 +163,11 @@ class Server:
         answer = self.post("", {"add": entries})
         assert not isinstance(answer, Response), answer
         return answer
+
+    def query(self, given: Any) -> Query:
+        """What a resource would be asked directly."""
+        context = RequestContext(self.directory, "ipv4:192.0.2.1", self.base_uri)
+        return Query(context, given, random_bytes=counting())
 
     def replace(self, *resources: Any) -> None:
         self.directory = self.directory.replacing(*resources)

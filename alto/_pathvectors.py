@@ -33,7 +33,7 @@ from alto.types import CostType, VTag, is_pid_name
 if TYPE_CHECKING:
     from alto.directory import Directory, Query
 
-MAX_PATHS = 100_000
+MAX_PATHS = 50_000
 """Paths that one request may ask for, intervals of calendars counted: unlike costs they are computed when they are
 asked for, which section 11 warns of."""
 MAX_RESOURCE_ID = 31

@@ -278,14 +278,12 @@ class _Reader:
         return pairs
 
     def _row(self, row: dict[str, Json], path: str) -> dict[str, Json]:
-        names = [self._name(name, 1, join(path, name[:80])) for name in row]
-        if (
-            not self._is_multi_cost
-            and not self._tests
-            and None not in names
-            and are_fine([*row.values()], self._rules[0])
-        ):
-            return dict(zip(names, row.values(), strict=True))  # type: ignore[arg-type]
+        is_fine = not self._is_multi_cost and not self._tests and are_fine([*row.values()], self._rules[0])
+        if is_fine and self._spelled[1] is None and row.keys() <= self._plain:
+            return row
+        names = [self._name(name, 1, path, is_inner=True) for name in row]
+        if is_fine:
+            return {name: value for name, value in zip(names, row.values(), strict=True) if name is not None}
         kept: dict[str, Json] = {}
         for name, (key, value) in zip(names, row.items(), strict=True):
             found = None if name is None else self._value(value, join(path, key[:80]))

@@ -29,7 +29,7 @@ MAX_CHALLENGES = 2
 """Challenges that are answered: the first one, and another for a nonce that has expired in between."""
 
 _SEE_OTHER = 303
-_REDIRECTS = (301, 302, _SEE_OTHER, 307, 308)
+REDIRECTS = (301, 302, _SEE_OTHER, 307, 308)
 _UNAUTHORIZED = 401
 
 
@@ -75,17 +75,18 @@ def fetch(session: Session, request: Request) -> Plan[Fetched]:
         fetched = yield from _send(session, request)
         response = fetched.response
         location = response.header("location")
-        if response.status not in _REDIRECTS or location is None:
+        if response.status not in REDIRECTS or location is None:
             if response.status != 200:
                 raise server_error(response, request.target)
             return fetched
-        request = _redirected(request, response.status, location)
+        request = redirected(request, response.status, location)
         if (request.method, request.target) in seen:
             raise DecodeError(f"{request.target:.200}: a loop of redirects")
     raise DecodeError(f"{request.target:.200}: more than {MAX_REDIRECTS} redirects")
 
 
-def _redirected(request: Request, status: int, location: str) -> Request:
+def redirected(request: Request, status: int, location: str) -> Request:
+    """The request that a redirect leads to. Raises DecodeError for one that leads nowhere, or away from https."""
     target = resolve(request.target, location.strip())
     if target is None:
         raise DecodeError(f"{request.target:.200}: a redirect to {location!r:.200}, which is no http or https URI")
@@ -100,7 +101,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
 def _send(session: Session, request: Request) -> Plan[Fetched]:
     kept = session.cache.find(request)
     asked = request if kept is None else conditional(request, kept)
-    response = yield from _authorized(session.credentials, asked)
+    response = yield from authorized(session.credentials, asked)
     if len(response.body) > session.max_body:
         raise DecodeError(f"{request.target:.200}: a body of more than {session.max_body} octets")
     if is_unchanged(response):
@@ -112,7 +113,8 @@ def _send(session: Session, request: Request) -> Plan[Fetched]:
     return Fetched(request.target, response, session.cache.keep(request, response))
 
 
-def _authorized(credentials: Credentials | None, request: Request) -> Plan[Response]:
+def authorized(credentials: Credentials | None, request: Request) -> Plan[Response]:
+    """The response to a request, after all challenges that there are credentials for."""
     if credentials is None:
         return (yield request)
     request = credentials.authorize(request)

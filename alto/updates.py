@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 from attrs import frozen
@@ -352,3 +352,15 @@ def _substream(request: AddUpdateReq, feed: Feed) -> Substream:
 
 def _busy() -> Response:
     return refusal(503, "too many update streams, or too much in one", ("Retry-After", str(RETRY_AFTER)))
+
+
+def with_dependencies(names: Sequence[str], resources: Iterable[Resource]) -> tuple[str, ...]:
+    """Resource IDs and those of all that they use: what a stream's `uses` should be (section 6.4)."""
+    uses = {resource.id: resource.uses for resource in resources}
+    found = dict.fromkeys(names)
+    waiting = list(found)
+    while waiting:
+        used = [name for name in uses.get(waiting.pop(), ()) if name not in found]
+        found.update(dict.fromkeys(used))
+        waiting += used
+    return tuple(found)

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import json_merge_patch
+import jsonpatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,3 +272,23 @@ def test_a_document_cannot_be_made_deeper_than_the_reader_allows() -> None:
             json_patch(deep, [change])
     with pytest.raises(DecodeError, match="deep"):
         merge_patch({}, {"a": {"a": deep}})
+
+
+@given(values, values)
+def test_a_foreign_library_applies_our_json_patches(old: Any, new: Any) -> None:
+    """`jsonpatch` of PyPI."""
+    change = json_diff(old, new)
+    assert same(jsonpatch.apply_patch(copy.deepcopy(old), copy.deepcopy(change)), new)
+
+
+@given(values, values)
+def test_we_apply_the_json_patches_of_a_foreign_library(old: Any, new: Any) -> None:
+    change = jsonpatch.make_patch(copy.deepcopy(old), copy.deepcopy(new)).patch
+    foreign = jsonpatch.apply_patch(copy.deepcopy(old), copy.deepcopy(change))
+    assert same(json_patch(old, change), foreign)
+
+
+@given(values, values)
+def test_a_foreign_library_agrees_on_merge_patches(old: Any, change: Any) -> None:
+    """`json-merge-patch` of PyPI, which changes its target."""
+    assert same(json_merge_patch.merge(copy.deepcopy(old), copy.deepcopy(change)), merge_patch(old, change))

@@ -151,7 +151,7 @@ def replaced(server: Server, which: str, data: Any) -> Any:
     return Picked(old.id, data)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     st.lists(verbs, max_size=14),
     st.lists(st.integers(1, 400), min_size=1, max_size=5),

@@ -10,24 +10,8 @@ from alto.params import bad_value
 MAX_KNOWN = 50_000
 """Endpoints whose PIDs are kept, some 10 MB: clients of one application ask for the same peers again and again."""
 
-Block = tuple[int, int, int]
-"""Family, first value and prefix length: of an address that of a whole address."""
-
-
-def parse_block(text: str) -> Block:
-    """The typed endpoint address, or the prefix such as `ipv4:192.0.2.0/24`, that `text` is. Raises ValueError."""
-    kind, _, rest = text.partition(":")
-    if "/" in rest and kind in FAMILIES:
-        return FAMILIES[kind], *parse_prefix(rest, FAMILIES[kind])
-    family, value = parse_endpoint(text)
-    return family, value, BITS[family]
-
-
-def canonical_block(block: Block) -> str:
-    """The one text of an endpoint."""
-    family, value, length = block
-    address = format_endpoint(family, value)
-    return address if length == BITS[family] else f"{address}/{length}"
+Located = tuple[str | None, str | None]
+"""What else is written otherwise and is the same endpoint, and its PID. An IPv4 address has one spelling: None."""
 
 
 class Locator:
@@ -38,9 +22,7 @@ class Locator:
     def __init__(self, network_map: NetworkMap) -> None:
         self.network_map = network_map
         self._blocks: Blocks | None = None
-        # By its text, what else is written otherwise and is the same endpoint, and its PID. An IPv4 address has one
-        # spelling, and is known by that: None.
-        self._known: dict[str, tuple[str | None, str | None]] = {}
+        self._known: dict[str, Located] = {}
 
     def locate(self, texts: list[str], path: str) -> tuple[list[str], list[str | None]]:
         """The endpoints without further spellings of the same one, and their PIDs; None for what the map does not have.
@@ -58,20 +40,26 @@ class Locator:
             return [text for text, _ in once.values()], [pid for _, pid in once.values()]
         return texts, [pid for _, pid in found]
 
-    def _learn(self, texts: list[str], path: str) -> list[tuple[str | None, str | None]]:
+    def _learn(self, texts: list[str], path: str) -> list[Located]:
         known = self._known
         new = [text for text in texts if text not in known]
-        blocks = [_parse(text, path) for text in new]
+        prefixes: dict[int, int] = {}
+        try:
+            addresses = list(map(parse_endpoint, new))
+        except ValueError:
+            addresses, prefixes = _parse_prefixes(new, path)
+        indices = self.network_map.table.lookup_each(addresses)
+        for place, length in prefixes.items():
+            indices[place] = index = self._whole(*addresses[place], length)
+            if index is None:
+                raise bad_value(path, new[place])
         names = (*self.network_map.names, None)
-        indices = self.network_map.table.lookup_each([block[:2] for block in blocks])
-        found: dict[str, tuple[str | None, str | None]] = {}
-        for text, block, index in zip(new, blocks, indices, strict=True):
-            if block[2] < BITS[block[0]]:
-                index = self._whole(block)
-                if index is None:
-                    raise bad_value(path, text)
-            key = canonical_block(block) if block[0] == 6 or "/" in text else None
-            found[text] = (key, names[-1 if index is None else index])
+        found: dict[str, Located] = {
+            text: (None if address[0] == 4 else format_endpoint(*address), names[-1 if index is None else index])
+            for text, address, index in zip(new, addresses, indices, strict=True)
+        }
+        for place, length in prefixes.items():
+            found[new[place]] = (_canonical(*addresses[place], length), found[new[place]][1])
         result = [known.get(text) or found[text] for text in texts]
         if len(known) + len(found) > MAX_KNOWN:
             known.clear()
@@ -79,14 +67,30 @@ class Locator:
             known.update(found)
         return result
 
-    def _whole(self, block: Block) -> int | None:
+    def _whole(self, family: int, value: int, length: int) -> int | None:
         if self._blocks is None:
             self._blocks = Blocks(self.network_map.table)
-        return self._blocks.lookup(*block)
+        return self._blocks.lookup(family, value, length)
 
 
-def _parse(text: str, path: str) -> Block:
-    try:
-        return parse_block(text)
-    except ValueError as error:
-        raise bad_value(path, text) from error
+def _parse_prefixes(texts: list[str], path: str) -> tuple[list[tuple[int, int]], dict[int, int]]:
+    """Families and first values where some are prefixes, and the lengths of those by their places."""
+    addresses: list[tuple[int, int]] = []
+    lengths: dict[int, int] = {}
+    for place, text in enumerate(texts):
+        kind, _, rest = text.partition(":")
+        try:
+            if "/" in rest and kind in FAMILIES:
+                value, lengths[place] = parse_prefix(rest, FAMILIES[kind])
+                addresses.append((FAMILIES[kind], value))
+            else:
+                addresses.append(parse_endpoint(text))
+        except ValueError as error:
+            raise bad_value(path, text) from error
+    return addresses, lengths
+
+
+def _canonical(family: int, value: int, length: int) -> str:
+    """The one text of a prefix as an endpoint; of one of full length that of the address."""
+    address = format_endpoint(family, value)
+    return address if length == BITS[family] else f"{address}/{length}"

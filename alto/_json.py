@@ -94,7 +94,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _check_depth(value: Json) -> None:
     level: list[Json] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for outer in level

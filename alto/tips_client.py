@@ -98,6 +98,7 @@ class TipsClient:
         self._strict = strict
         self._accept = ",".join((resource.media_type, *_announced(service, resource), media.ERROR))
         self._view: str | None = None
+        self._closed: str | None = None
         self._edge: Edge = _NO_SNAPSHOT
         self._seq = 0
         self._shown = 0
@@ -156,8 +157,8 @@ class TipsClient:
 
     def _exchange(self, findings: Findings) -> Plan[Advance | None]:
         """One request, or two; what it brought, if it is worth telling."""
-        if self._view is None:
-            yield from self._open(findings)
+        if self._view is None and not (yield from self._open(findings)):
+            return self._pause(None)
         i, j = self._edge
         request = Request("GET", f"{self._view}/ug/{i}/{j}", (("Accept", self._accept),))
         try:
@@ -168,17 +169,22 @@ class TipsClient:
             return (yield from self._recommended(findings))
         return self._taken(fetched.response, findings)
 
-    def _open(self, findings: Findings) -> Plan[None]:
+    def _open(self, findings: Findings) -> Plan[bool]:
+        """Open a view; False where it is the one that was thought to be closed, with nothing new in it."""
         tag = self._tag()
         body = TipsRequest(self._resource.id, tag, self._params)
         fetched = yield from self._post(self._service.uri, media.TIPS, body)
         check_type(fetched.response, media.TIPS, findings)
-        view = parse_tips_view(read_json(fetched.response), findings)
+        view = parse_tips_view(read_json(fetched.response), findings, fetched.uri)
         self._check_start(view.summary, tag)
         # Paths are appended to it: as a relative reference they would take the place of its last segment.
         self._view = ascii_uri(view.tips_view_uri).rstrip("/")
-        self._shown = 0
+        if self._view != self._closed:
+            self._shown = 0
+        elif view.summary.end_seq <= self._seq:
+            return False
         self._follow(view.summary)
+        return True
 
     def _recommended(self, findings: Findings) -> Plan[Advance | None]:
         """The edge that was asked for is not there: let the server say which to take (section 7.4)."""
@@ -189,7 +195,9 @@ class TipsClient:
         except ServerError as error:
             if error.status not in _LOST:
                 raise
-            self._view = None  # closed: "the client will have to request a new TIPS view URI" (section 4.1)
+            # "The client will have to request a new TIPS view URI" (section 4.1). A server without next edges says 404
+            # too, and then gives the same one again.
+            self._closed, self._view = self._view, None
             return None
         check_type(fetched.response, media.MERGE_PATCH, findings)
         summary = parse_next_edge(read_json(fetched.response), findings)

@@ -13,6 +13,7 @@ from alto import params
 from alto._json import Json
 from alto.errors import DecodeError
 from alto.findings import Findings, join, shown
+from alto.ird import resolve
 from alto.types import is_resource_id, is_tag
 
 RFC = 9569
@@ -85,13 +86,19 @@ def read_tips_request(tree: Json) -> TipsRequest:
     return TipsRequest(resource_id, tag, members.get("input"))
 
 
-def parse_tips_view(tree: Json, findings: Findings) -> TipsView:
-    """An AddTIPSResponse (section 6.2). Raises DecodeError for what is of no use, and if strict for any fault."""
+def parse_tips_view(tree: Json, findings: Findings, base_uri: str | None = None) -> TipsView:
+    """An AddTIPSResponse (section 6.2). Raises DecodeError for what is of no use, and if strict for any fault.
+
+    `base_uri` is where it came from: with it, a lenient reading forgives a relative URI.
+    """
     if not isinstance(tree, dict):
         raise DecodeError(f"an AddTIPSResponse is an object, not {shown(tree)} (RFC {RFC} section 6.2)")
     uri = findings.member(tree, "tips-view-uri", str, "", RFC, "6.2")
     if uri is None:
         raise DecodeError(f"tips-view-uri: missing or no string (RFC {RFC} section 6.2)")
+    if base_uri is not None and uri.startswith("/"):
+        findings.must("tips-view-uri", f"{shown(uri)} is relative", RFC, "6.2")
+        uri = resolve(base_uri, uri) or uri
     check_view_uri(uri, findings)
     return TipsView(uri, _parse_summary(tree, findings, "6.2"))
 

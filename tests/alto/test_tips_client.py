@@ -1,6 +1,7 @@
 """The TIPS client against our service, against hand-made servers, and against any octets."""
 
 import json
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -439,6 +440,45 @@ class TestForeignServers:
         play(copying, item(patch, media.JSON_PATCH))
         with pytest.raises(DecodeError, match="octets"):
             play(copying, item([{"op": "copy", "from": "/x", "path": f"/{n}"} for n in range(9)], media.JSON_PATCH))
+
+
+class TestOpenalto:
+    """What the server of openalto, which has an older draft, was recorded to answer."""
+
+    transcripts = json.loads(
+        (Path(__file__).parents[1] / "data" / "openalto_server_transcripts.json").read_text(encoding="utf-8")
+    )
+
+    def answer(self, request):
+        path = request.target.removeprefix("http://127.0.0.1:8000")
+        for exchange in self.transcripts:
+            asked = exchange["request"]
+            if (asked["method"], asked["path"]) == (request.method, path) and "unknown" not in exchange["name"]:
+                headers = tuple(exchange["response"]["headers"].items())
+                return Response(exchange["response"]["status"], headers, exchange["response"]["body"].encode())
+        return Response(404, (("Content-Type", media.ERROR),), b'{"meta":{"code":"E_GENERIC_HTTP"}}')
+
+    def client(self, *, strict):
+        uri = "http://127.0.0.1:8000/tips-control/updates-graph"
+        service = ResourceEntry("updates-graph", uri, media.TIPS, media.TIPS_PARAMS)
+        resource = ResourceEntry("dynamic-networkmap", "http://127.0.0.1:8000/networkmap", media.NETWORK_MAP)
+        return TipsClient(Session(), service, resource, strict=strict)
+
+    def test_strictly_its_view_is_refused_with_the_reason(self):
+        with pytest.raises(DecodeError, match=r"tips-view-uri: .* is relative \(RFC 9569 section 6\.2\)"):
+            run(self.client(strict=True).advance(0.0), self.answer)
+
+    def test_leniently_its_versions_are_followed_to_the_last(self):
+        tips = self.client(strict=False)
+        updates = [run(tips.advance(0.0), self.answer) for _ in range(4)]
+        assert [update.seq for update in updates] == [100, 101, 102, 103]
+        assert [update.is_full for update in updates] == [True, False, False, False]
+        assert [finding.path for finding in updates[0].findings] == ["tips-view-uri", "tips-view-uri"]
+        (snapshot,) = [each for each in self.transcripts if each["name"] == "tips edge 0->102"]
+        assert updates[2].document.tree == json.loads(snapshot["response"]["body"])
+        waits = [run(tips.advance(0.0), self.answer) for _ in range(3)]
+        assert waits == [Wait(1.0), Wait(2.0), Wait(4.0)], "its views have neither next edges nor long polls"
+        assert tips.seq == 103
 
 
 class TestRefusingToStart:

@@ -107,6 +107,14 @@ class TestViews:
         with pytest.raises(DecodeError):
             parse_tips_view(view(uri), Findings(strict=False))
 
+    def test_a_relative_uri_is_forgiven_where_it_is_known_what_it_is_relative_to(self):
+        findings = Findings(strict=False)
+        found = parse_tips_view(view("/tips/1"), findings, "https://alto.example.com/tips")
+        assert found.tips_view_uri == "https://alto.example.com/tips/1"
+        assert [(item.level, item.path) for item in findings.items] == [(Level.MUST, "tips-view-uri")]
+        with pytest.raises(DecodeError, match="relative"):
+            parse_tips_view(view("/tips/1"), Findings(), "https://alto.example.com/tips")
+
     @pytest.mark.parametrize(
         "uri",
         [

@@ -2,6 +2,7 @@ import datetime
 import email.utils
 
 import pytest
+from alto_updates import Server
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +16,14 @@ from alto.calendar import (
     parse_calendars,
     parse_imf_fixdate,
 )
+from alto.costmap import FilteredCostMapResource
+from alto.costoffers import CostOffer
 from alto.costs import CostMatrix
 from alto.findings import Findings, Level
+from alto.networkmap import NetworkMap, NetworkMapResource
+from alto.types import CostType
 
+ROUTING = CostType("numerical", "routingcost")
 ONE = CostMatrix(["a"], ["a"], [[1]])
 START = 1561986000  # Mon, 01 Jul 2019 13:00:00 GMT
 ATTRIBUTES = {
@@ -165,3 +171,23 @@ def test_a_calendar_has_a_version_of_its_own():
     ]
     assert len({calendar.version for calendar in made}) == 5
     assert Calendar([ONE], 1, 0).version == made[0].version
+
+
+def test_the_length_of_an_interval_is_a_double():
+    [calendar], _ = read({**ATTRIBUTES, "time-interval-size": 0.1})
+    assert calendar.attributes.time_interval_size == 0.1
+    assert Calendar([ONE], 0.1, 0).response_attributes()["time-interval-size"] == 0.1
+
+
+def test_a_calendar_that_changes_is_told_to_those_who_follow_it():
+    def resource(cost):
+        calendar = Calendar([ONE, CostMatrix(["a"], ["a"], [[cost]])], 60, START)
+        return FilteredCostMapResource("calendars", "map", {"num": CostOffer(ROUTING, ONE, calendar)})
+
+    held = Server(NetworkMapResource("map", NetworkMap({"a": {"ipv4": ["0.0.0.0/0"]}})), resource(2))
+    asked = {"cost-type": ROUTING.to_json(), "calendared": [True]}
+    stream = held.open(c={"resource-id": "calendars", "input": asked})
+    held.sent(stream)
+    held.replace(resource(3))
+    ((_, change),) = held.events(stream)
+    assert change["cost-map"] == {"a": {"a": [1, 3]}}

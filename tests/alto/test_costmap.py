@@ -2,7 +2,21 @@ import json
 from pathlib import Path
 
 import pytest
-from alto_costs import COST_MAP, HOPS, MATRIX, OFFERS, ORDINAL, ROUTING, TPUT, TREE, WHOLE, ask, filtered, refusal
+from alto_costs import (
+    COST_MAP,
+    COSTS,
+    HOPS,
+    MATRIX,
+    OFFERS,
+    ORDINAL,
+    ROUTING,
+    TPUT,
+    TREE,
+    WHOLE,
+    ask,
+    filtered,
+    refusal,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +97,10 @@ def test_a_cost_map_leaves_out_pids_that_the_network_map_lost():
     after = directory.replacing(smaller)
     assert COST_MAP.depends_on(after) != before
     assert COST_MAP.costs.restricted(smaller.network_map.pids).to_mapping() == {"PID1": {"PID1": 1}}
+
+
+def test_each_pair_that_has_a_cost_is_in_the_map():
+    assert ask(COST_MAP).tree["cost-map"] == MATRIX.to_mapping() == COSTS
 
 
 def test_a_filtered_map_sees_the_new_data_of_the_map_it_is_made_of():
@@ -266,6 +284,14 @@ def test_what_the_server_answers_is_what_the_client_reads():
     assert costs.cost("PID1", "PID2", 1) == 3.0
     assert costs.cost("PID1", "PID3", 1) is None
     assert costs.matrix(1).to_mapping() == {"PID1": {"PID1": 0, "PID2": 3}}
+
+
+def test_members_that_nobody_knows_are_ignored():
+    tree = {"meta": {**META, "x": 1}, "cost-map": {"a": {"b": 1}}, "y": {}}
+    tree["meta"]["cost-type"] = {**TREE, "z": []}
+    costs, items = read(tree)
+    assert not items
+    assert costs.pairs == {"a": {"b": 1}}
 
 
 def test_the_network_map_is_the_one_that_the_ird_says():

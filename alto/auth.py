@@ -80,16 +80,44 @@ class DigestAuthenticator:
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        self._adopt(
+            realm,
+            {
+                (algorithm, user): secret_digest(algorithm, user, realm, password)
+                for user, password in credentials.items()
+                for algorithm in ALGORITHMS
+            },
+            random_bytes,
+        )
+
+    @classmethod
+    def from_digests(
+        cls,
+        realm: str,
+        digests: Mapping[tuple[str, str], str],
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> "DigestAuthenticator":
+        """Without the passwords: `digests` are those of `USER:REALM:PASSWORD`, by algorithm and user name.
+
+        A client may choose the algorithm, so those are offered that every user has a digest for. Raises
+        ConfigurationError where there is none, too.
+        """
+        made = cls.__new__(cls)
+        made._adopt(realm, digests, random_bytes)
+        return made
+
+    def _adopt(self, realm: str, digests: Mapping[tuple[str, str], str], random_bytes: Callable[[int], bytes]) -> None:
         if not realm.isascii() or not realm.isprintable():
             raise ConfigurationError(f"a realm is of printable ASCII characters: {realm!r}")
+        users = {user for _, user in digests}
+        self._algorithms = [name for name in ALGORITHMS if all((name, user) in digests for user in users)]
+        if not self._algorithms:
+            raise ConfigurationError(f"every user needs a digest by the same algorithm, {' or '.join(ALGORITHMS)}")
         self.realm = realm
         self._random_bytes = random_bytes
         self._key = random_bytes(32)
-        self._secrets = {
-            (algorithm, user): secret_digest(algorithm, user, realm, password)
-            for user, password in credentials.items()
-            for algorithm in ALGORITHMS
-        }
+        self._secrets = {key: digest for key, digest in digests.items() if key[0] in self._algorithms}
         # Nobody knows this password: a user that is not there takes as long as one that is.
         self._nobody = secret_digest("SHA-256", "", realm, random_bytes(32).hex())
         self._used: OrderedDict[str, _Uses] = OrderedDict()
@@ -166,7 +194,7 @@ class DigestAuthenticator:
                     f'Digest realm={quoted(self.realm)}, qop="auth", algorithm={algorithm}, nonce="{nonce}", '
                     f"charset=UTF-8{stale}",
                 )
-                for algorithm in ALGORITHMS
+                for algorithm in self._algorithms
             )
         )
 

@@ -3,41 +3,52 @@
 Every mistake in a file is a ConfigurationError of one sentence that names the file, and the line where there is one.
 """
 
-import csv
-import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import maxminddb
 
 import alto
-from alto._json import Json, JsonError, loads
+from alto._json import Json
 from alto.address import ADDRESS_TYPES, parse_prefix
-from alto.errors import ConfigurationError
+from alto.cdni import Advertisement, parse_cdni
+from alto.entities import guess_entity
+from alto.errors import AltoError, ConfigurationError
+from alto.findings import Findings
 from alto.networkmap import NetworkMap
-from alto.types import is_pid_name
+from alto.topology import Topology
+from alto.topologyfile import parse_topology
+from alto.types import is_pid_name, is_property_name
+from interop._alto_costfiles import load_cost_columns, load_costs, load_intervals
+from interop._alto_credentials import Credentials, load_credentials
+from interop._alto_files import UnevenError, chunks, member, reading, rows
 from interop._alto_ip_location import ATTRIBUTION, ip_location_map
 
 __all__ = [
     "ATTRIBUTION",
     "SAMPLE",
+    "Credentials",
     "ip_location_map",
+    "load_advertisements",
+    "load_cost_columns",
     "load_costs",
+    "load_credentials",
+    "load_intervals",
     "load_network_map",
     "load_properties",
+    "load_topology",
     "pid_name",
 ]
 
 SAMPLE = Path(alto.__file__).parent / "sample"
 """A small provider's network-map.csv, the same as network-map.json, costs.csv and properties.csv."""
 
-Costs = dict[str, dict[str, float]]
-"""By source and destination PID: the cost."""
-Properties = dict[str, dict[str, str]]
+Properties = dict[str, dict[str, Json]]
 """By entity identifier and property name: the value."""
+Groups = dict[str, dict[str, list[str]]]
+"""By PID and address type: the prefixes."""
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9\-:@_]+")
 
@@ -49,13 +60,13 @@ def load_network_map(path: Path, *, default_pid: str | None = None, field: str |
     `field` says which member of a MaxMind database's records names the PID, as in `country.iso_code`; networks whose
     record lacks it are left out. Addresses that would be in no PID go to `default_pid`. Raises ConfigurationError.
     """
-    groups: dict[str, dict[str, list[str]]]
-    with _reading(path):
+    groups: Groups
+    with reading(path):
         match path.suffix.lower():
             case ".csv":
-                groups = _pids_of_csv(path)
+                return _map_of_csv(path, default_pid)
             case ".json":
-                groups = _member(path, "network-map")
+                groups = member(path, "network-map")
                 _check_groups(path, groups)
             case ".mmdb":
                 if field is None:
@@ -63,42 +74,59 @@ def load_network_map(path: Path, *, default_pid: str | None = None, field: str |
                 groups = _pids_of_database(path, field)
             case _:
                 raise ConfigurationError(f"{path}: a network map is read from .csv, .json and .mmdb")
+    return _network_map(path, groups, default_pid)
+
+
+def _network_map(path: Path, groups: Groups, default_pid: str | None) -> NetworkMap:
     try:
         return NetworkMap(groups, default_pid=default_pid)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-
-
-def load_costs(path: Path) -> Costs:
-    """The costs in a file: .csv with the columns `source`, `destination` and `cost`, or .json, a cost map's answer.
-
-    Raises ConfigurationError; whether the PIDs exist is not known here.
-    """
-    with _reading(path):
-        if path.suffix.lower() == ".csv":
-            return _costs_of_csv(path)
-        if path.suffix.lower() == ".json":
-            return _costs_of_json(path)
-    raise ConfigurationError(f"{path}: costs are read from .csv and .json")
+        hint = ""
+        if default_pid is None:
+            with suppress(ConfigurationError):
+                NetworkMap(groups, default_pid="rest")
+                hint = "; a default PID would have what is left"
+        raise ConfigurationError(f"{path}: {error}{hint}") from error
 
 
 def load_properties(path: Path) -> Properties:
-    """The properties in a CSV file: the column `entity`, and one for each property; an empty cell is no property.
+    """The properties in a file: .csv with the column `entity` and one for each property, or .json, a property map.
 
-    Raises ConfigurationError; whether entities and properties are well named is not known here.
+    In CSV an empty cell is no property, and a name without a dot gets one in front: `country` is the map's own property
+    `.country` (RFC 9240 section 5.2.2). Raises ConfigurationError; whether entities and properties may be in one map
+    is not known here.
     """
-    found: Properties = {}
-    with _reading(path):
-        columns, rows = _rows(path, ("entity",))
-        if len(set(columns)) != len(columns):
-            raise ConfigurationError(f"{path}, line 1: a column is there twice")
-        for line, row in rows:
-            values = dict(zip(columns, row, strict=True))
-            entity = values.pop("entity")
-            if entity in found:
-                raise ConfigurationError(f"{path}, line {line}: the entity {entity} is there already")
-            found[entity] = {name: value for name, value in values.items() if value}
-    return found
+    with reading(path):
+        if path.suffix.lower() == ".csv":
+            return _properties_of_csv(path)
+        if path.suffix.lower() == ".json":
+            return _properties_of_json(path)
+    raise ConfigurationError(f"{path}: properties are read from .csv and .json")
+
+
+def load_advertisements(path: Path, *, has_network_map: bool = False) -> tuple[Advertisement, ...]:
+    """The capabilities in a .json file that is a CDNI advertisement's answer; its `meta` may be left out.
+
+    Footprints that are PIDs need a network map. Raises ConfigurationError.
+    """
+    with reading(path):
+        data = member(path, "cdni-advertisement")
+    vtag = {"resource-id": "x", "tag": "x"}
+    meta = {"vtag": vtag, **({"dependent-vtags": [vtag]} if has_network_map else {})}
+    try:
+        return parse_cdni({"meta": meta, "cdni-advertisement": data}, Findings(strict=True)).advertisements
+    except AltoError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def load_topology(path: Path) -> Topology:
+    """The topology in a file, in either form of `alto.topologyfile`. Raises ConfigurationError."""
+    with reading(path):
+        text = path.read_text("utf-8-sig")
+    try:
+        return parse_topology(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def pid_name(value: object, prefix: str = "") -> str:
@@ -106,50 +134,30 @@ def pid_name(value: object, prefix: str = "") -> str:
     return (prefix + _NO_NAME.sub("_", str(value)))[:64]
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _map_of_csv(path: Path, default_pid: str | None) -> NetworkMap:
     try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not UTF-8 at octet {error.start}") from error
-    except csv.Error as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        groups: Groups = {}
+        for columns, cells in chunks(path, ("prefix", "pid")):
+            for prefix, pid in zip(cells[columns.index("prefix")], cells[columns.index("pid")], strict=True):
+                kind = "ipv6" if ":" in prefix else "ipv4"
+                groups.setdefault(pid, {}).setdefault(kind, []).append(prefix)
+        return NetworkMap(groups, default_pid=default_pid)
+    except (UnevenError, ConfigurationError):
+        # Read slowly, it may be right, and otherwise the line is known.
+        return _network_map(path, _pids_of_csv(path), default_pid)
 
 
-def _rows(path: Path, due: Sequence[str]) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The columns of a CSV file, among which those that are due have to be, and its rows with their line numbers."""
-    # A spreadsheet may put a byte order mark in front.
-    reader = csv.reader(path.read_text("utf-8-sig").splitlines(), strict=True)
-    columns = [name.strip().lower() for name in next(reader, [])]
-    if not set(due) <= set(columns):
-        raise ConfigurationError(f"{path}, line 1: the columns {' and '.join(due)} are due, not {columns}")
-
-    def rows() -> Iterator[tuple[int, list[str]]]:
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) != len(columns):
-                raise ConfigurationError(
-                    f"{path}, line {reader.line_num}: {len(columns)} cells are due, there are {len(row)}"
-                )
-            yield reader.line_num, [cell.strip() for cell in row]
-
-    return columns, rows()
-
-
-def _pids_of_csv(path: Path) -> dict[str, dict[str, list[str]]]:
-    columns, rows = _rows(path, ("prefix", "pid"))
+def _pids_of_csv(path: Path) -> Groups:
+    columns, lines = rows(path, ("prefix", "pid"))
     prefix_at, pid_at = columns.index("prefix"), columns.index("pid")
-    groups: dict[str, dict[str, list[str]]] = {}
+    groups: Groups = {}
     places: dict[tuple[int, int, int], tuple[str, int]] = {}
-    for line, row in rows:
+    for line, row in lines:
         prefix, pid = row[prefix_at], row[pid_at]
         family = 6 if ":" in prefix else 4
         if not is_pid_name(pid):
             raise ConfigurationError(
-                f"{path}, line {line}: {pid!r} is no PID name: 1 to 64 of A-Z a-z 0-9 - : @ _ are one"
+                f"{path}, line {line}: {pid!r:.80} is no PID name: 1 to 64 of A-Z a-z 0-9 - : @ _ are one"
             )
         try:
             key = (family, *parse_prefix(prefix, family))
@@ -162,14 +170,36 @@ def _pids_of_csv(path: Path) -> dict[str, dict[str, list[str]]]:
     return groups
 
 
-def _member(path: Path, name: str) -> Any:
-    try:
-        tree: Json = loads(path.read_bytes())
-    except JsonError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-    if not isinstance(tree, dict) or not isinstance(tree.get(name), dict):
-        raise ConfigurationError(f"{path}: an object with the member {name!r} is due, as ALTO servers answer it")
-    return tree[name]
+def _properties_of_csv(path: Path) -> Properties:
+    found: Properties = {}
+    columns, lines = rows(path, ("entity",))
+    names = {name: name if "." in name else f".{name}" for name in columns if name != "entity"}
+    for name in names:
+        if not is_property_name(name.rpartition(".")[2]):
+            raise ConfigurationError(f"{path}, line 1: {name!r:.80} is no property: at most 32 of A-Z a-z 0-9 - : _")
+    for line, row in lines:
+        values = dict(zip(columns, row, strict=True))
+        entity = values.pop("entity")
+        try:
+            guess_entity(entity)
+        except ValueError as error:
+            raise ConfigurationError(f"{path}, line {line}: {error}") from error
+        if entity in found:
+            raise ConfigurationError(f"{path}, line {line}: the entity {entity} is there already")
+        found[entity] = {names[name]: value for name, value in values.items() if value}
+    return found
+
+
+def _properties_of_json(path: Path) -> Properties:
+    found: Properties = member(path, "property-map")
+    for entity, values in found.items():
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"{path}: the properties of {entity!r:.80} are to be an object")
+        try:
+            guess_entity(entity)
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+    return found
 
 
 def _check_groups(path: Path, groups: Json) -> None:
@@ -178,41 +208,9 @@ def _check_groups(path: Path, groups: Json) -> None:
             raise ConfigurationError(f"{path}: the PID {name!r} is to be an object with an array for each address type")
 
 
-def _costs_of_csv(path: Path) -> Costs:
-    due = ("source", "destination", "cost")
-    columns, rows = _rows(path, due)
-    source_at, destination_at, cost_at = (columns.index(name) for name in due)
-    costs: Costs = {}
-    for line, row in rows:
-        source, destination = row[source_at], row[destination_at]
-        try:
-            cost = float(row[cost_at])
-        except ValueError:
-            cost = math.nan
-        if not math.isfinite(cost):
-            raise ConfigurationError(f"{path}, line {line}: {row[cost_at]!r} is no cost: a number is due")
-        to = costs.setdefault(source, {})
-        if destination in to:
-            raise ConfigurationError(f"{path}, line {line}: the cost from {source} to {destination} is there already")
-        to[destination] = cost
-    return costs
-
-
-def _costs_of_json(path: Path) -> Costs:
-    costs = _member(path, "cost-map")
-    for source, to in costs.items():
-        if not isinstance(to, dict):
-            raise ConfigurationError(f"{path}: the costs from {source} are to be an object")
-        for destination, cost in to.items():
-            if isinstance(cost, bool) or not isinstance(cost, int | float):
-                raise ConfigurationError(f"{path}: the cost from {source} to {destination} is to be a number")
-    found: Costs = costs
-    return found
-
-
-def _pids_of_database(path: Path, field: str) -> dict[str, dict[str, list[str]]]:
+def _pids_of_database(path: Path, field: str) -> Groups:
     """The networks of a MaxMind database by the value of `field`, whose parts are separated by dots."""
-    groups: dict[str, dict[str, list[str]]] = {}
+    groups: Groups = {}
     names: dict[str, str] = {}
     first: Any = None
     try:

@@ -357,3 +357,25 @@ def test_a_field_of_a_million_characters_takes_no_time():
     for text in ("a=" * 500_000, 'Digest a="' + "\\" * 1_000_000, "Digest " + "a," * 500_000):
         assert parse_challenges(text) == []
     assert parse_challenges('Digest a="' + "\\" * 4000) == []
+
+
+def test_a_server_that_has_no_passwords_offers_what_every_user_has_a_digest_for() -> None:
+    """RFC 7616 section 3.3: the client chooses among the algorithms that it is offered"""
+    md5 = {("MD5", user): secret_digest("MD5", user, "r", "secret") for user in ("ann", "bob")}
+    both = {**md5, ("SHA-256", "ann"): secret_digest("SHA-256", "ann", "r", "secret")}
+    for digests, offered in ((md5, ["MD5"]), (both, ["MD5"]), ({}, ["SHA-256", "MD5"])):
+        server = DigestAuthenticator.from_digests("r", digests, random_bytes=counting())
+        verdict = server.authenticate(Request("GET", "/"), 1.0)
+        assert isinstance(verdict, Challenge)
+        assert [parse_challenges(value)[0][1]["algorithm"] for _, value in verdict.headers] == offered
+    client = DigestClient("http://alto.example.com", "bob", "secret")
+    request = Request("GET", "http://alto.example.com/")
+    server = DigestAuthenticator.from_digests("r", both, random_bytes=counting())
+    verdict = server.authenticate(Request("GET", "/"), 1.0)
+    assert isinstance(verdict, Challenge)
+    proven = client.answer(request, Response(401, verdict.headers))
+    assert proven is not None
+    asked = Request("GET", "/", proven.headers)
+    assert server.authenticate(asked, 2.0) == Authenticated("bob")
+    with pytest.raises(alto.ConfigurationError, match="every user needs a digest by the same algorithm"):
+        DigestAuthenticator.from_digests("r", {("MD5", "ann"): "0" * 32, ("SHA-256", "bob"): "0" * 64})

@@ -10,14 +10,19 @@ from alto_mmdb import write_database
 
 from alto.errors import ConfigurationError
 from alto.networkmap import NetworkMap
-from interop import _alto_ip_location
+from interop import _alto_costfiles, _alto_ip_location
 from interop.alto_sources import (
     ATTRIBUTION,
     SAMPLE,
     ip_location_map,
+    load_advertisements,
+    load_cost_columns,
     load_costs,
+    load_credentials,
+    load_intervals,
     load_network_map,
     load_properties,
+    load_topology,
     pid_name,
 )
 
@@ -50,7 +55,7 @@ def test_a_json_file_is_what_a_network_map_answers(tmp_path: Path) -> None:
 def test_what_the_file_leaves_out_can_go_to_a_pid(tmp_path: Path) -> None:
     path = written(tmp_path, "map.csv", "prefix,pid\n192.0.2.0/24,a\n")
     assert load_network_map(path, default_pid="rest").pid_of("198.51.100.1") == "rest"
-    with pytest.raises(ConfigurationError, match=r"map\.csv: network-map: incomplete: no PID contains 0\.0\.0\.0 to"):
+    with pytest.raises(ConfigurationError, match=r"map\.csv: network-map: incomplete: no PID .*; a default PID would"):
         load_network_map(path)
 
 
@@ -108,8 +113,69 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_costs_are_read_from_both_kinds_of_files(tmp_path: Path) -> None:
     expected = {"a": {"a": 1.0, "b": 2.5}, "b": {"a": 1000.0}}
     text = "cost,source,destination\n1,a,a\n2.5,a,b\n1e3,b,a\n"
-    assert load_costs(written(tmp_path, "costs.csv", text)) == expected
-    assert load_costs(written(tmp_path, "costs.json", json.dumps({"meta": {}, "cost-map": expected}))) == expected
+    assert load_costs(written(tmp_path, "costs.csv", text)).to_mapping() == expected
+    tree = {"meta": {}, "cost-map": expected}
+    assert load_costs(written(tmp_path, "costs.json", json.dumps(tree))).to_mapping() == expected
+
+
+def test_a_file_that_is_not_clean_means_the_same(tmp_path: Path) -> None:
+    text = "\ufeffCost, Source ,destination,note\r\n 1 ,a, a,x\r\n\r\n2.5,a,b,y\r\n,b,a,z\r\n"
+    costs = load_costs(written(tmp_path, "costs.csv", text))
+    assert costs.to_mapping() == {"a": {"a": 1.0, "b": 2.5}, "b": {}}
+
+
+def test_one_file_has_the_costs_of_several_metrics(tmp_path: Path) -> None:
+    path = written(tmp_path, "costs.csv", "source,destination,hopcount,delay-ow\na,b,3,\nb,a,,250\n")
+    assert {name: costs.to_mapping() for name, costs in load_cost_columns(path).items()} == {
+        "hopcount": {"a": {"b": 3}, "b": {}},
+        "delay-ow": {"a": {}, "b": {"a": 250}},
+    }
+    assert [*load_cost_columns(path, ["delay-ow"])] == ["delay-ow"]
+    with pytest.raises(ConfigurationError, match="line 1: the columns source and destination and tput are due"):
+        load_costs(path, column="tput")
+
+
+def test_costs_are_between_the_pids_of_a_map_if_it_is_known(tmp_path: Path) -> None:
+    path = written(tmp_path, "costs.csv", "source,destination,cost\na,a,1\na,c,1\n")
+    with pytest.raises(ConfigurationError, match=r"costs\.csv, line 3: the network map has no PID 'c'"):
+        load_costs(path, pids=["a", "b"])
+    for name in ("a", "c"):
+        other = written(tmp_path, "costs.json", json.dumps({"cost-map": {name: {"c": 1}}}))
+        with pytest.raises(ConfigurationError, match=r"costs\.json: the network map has no PID 'c'"):
+            load_costs(other, pids=["a", "b"])
+
+
+def test_more_pairs_than_a_server_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_alto_costfiles, "MAX_COSTS", 3)
+    path = written(tmp_path, "costs.csv", "source,destination,cost\na,a,1\nb,b,1\n")
+    with pytest.raises(ConfigurationError, match="costs from 2 to 2 PIDs are more than the 3 that a server can hold"):
+        load_costs(path)
+
+
+def test_a_calendar_has_a_column_or_an_element_for_each_interval(tmp_path: Path) -> None:
+    path = written(tmp_path, "calendar.csv", "source,destination,00:00,12:00\na,b,1,2\nb,a,3,\n")
+    expected = [{"a": {"b": 1}, "b": {"a": 3}}, {"a": {"b": 2}, "b": {}}]
+    assert [costs.to_mapping() for costs in load_intervals(path)] == expected
+    assert [costs.to_mapping() for costs in load_intervals(path, ["12:00", "00:00"])] == expected[::-1]
+    other = written(tmp_path, "calendar.json", '{"cost-map": {"a": {"b": [1, 2]}, "b": {"a": [3, null]}}}')
+    assert [costs.to_mapping() for costs in load_intervals(other)] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("c.csv", "source,destination\na,b\n", "line 1: a column for each interval is due"),
+        ("c.json", '{"cost-map": {"a": [1]}}', "the costs from a are to be an object"),
+        ("c.json", '{"cost-map": {"a": {"b": 1}}}', "the costs from a to b are to be an array"),
+        ("c.json", '{"cost-map": {"a": {"b": ["x"]}}}', "the costs from a to b are to be an array"),
+        ("c.json", '{"cost-map": {"a": {"b": [1], "a": [1, 2]}}}', r"the same number of intervals .* not \[1, 2\]"),
+        ("c.json", '{"cost-map": {}}', r"the same number of intervals .* not \[\]"),
+        ("c.txt", "", "calendars are read from .csv and .json"),
+    ],
+)
+def test_each_mistake_in_a_calendar_gets_one_sentence(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_intervals(written(tmp_path, name, content))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +185,8 @@ def test_costs_are_read_from_both_kinds_of_files(tmp_path: Path) -> None:
         ("costs.csv", "source,destination,cost\na,b,much\n", "line 2: 'much' is no cost"),
         ("costs.csv", "source,destination,cost\na,b,nan\n", "line 2: 'nan' is no cost"),
         ("costs.csv", "source,destination,cost\na,b,1e999\n", "line 2: '1e999' is no cost"),
+        ("costs.csv", "source,destination,cost\na,b,1e999\n\n", "line 2: '1e999' is no cost"),
+        ("costs.csv", "source,destination,cost\na b,b,1\n", "line 2: 'a b' is no PID name"),
         ("costs.csv", "source,destination,cost\na,b,1\na,b,2\n", "line 3: the cost from a to b is there already"),
         ("costs.json", '{"network-map": {}}', "the member 'cost-map' is due"),
         ("costs.json", '{"cost-map": {"a": 1}}', "the costs from a are to be an object"),
@@ -133,15 +201,91 @@ def test_each_mistake_in_costs_gets_one_sentence(tmp_path: Path, name: str, cont
 
 
 def test_properties_have_a_column_each(tmp_path: Path) -> None:
-    text = "entity,country,asn\nipv4:192.0.2.0/24,DE,64500\npid:a,,\n"
+    text = "entity,country,asn,net.pid\nipv4:192.0.2.0/24,DE,64500,x\nnet.pid:a,,,\n"
     assert load_properties(written(tmp_path, "p.csv", text)) == {
-        "ipv4:192.0.2.0/24": {"country": "DE", "asn": "64500"},
-        "pid:a": {},
+        "ipv4:192.0.2.0/24": {".country": "DE", ".asn": "64500", "net.pid": "x"},
+        "net.pid:a": {},
     }
-    with pytest.raises(ConfigurationError, match="line 3: the entity pid:a is there already"):
-        load_properties(written(tmp_path, "p.csv", "entity,x\npid:a,1\npid:a,2\n"))
-    with pytest.raises(ConfigurationError, match="line 1: a column is there twice"):
-        load_properties(written(tmp_path, "p.csv", "entity,x,x\n"))
+    tree = {"property-map": {"ipv4:192.0.2.1": {".isp": None, "cdni.cdni-capabilities": [1]}}}
+    assert load_properties(written(tmp_path, "p.json", json.dumps(tree))) == tree["property-map"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.csv", "entity,x\npid:a,1\npid:a,2\n", "line 3: the entity pid:a is there already"),
+        ("p.csv", "entity,x,x\n", "line 1: a column is there twice"),
+        ("p.csv", "x\n", "line 1: the columns entity are due"),
+        ("p.csv", "entity,a b\n", "line 1: 'a b' is no property"),
+        ("p.csv", "entity,x\nipv4:192.0.2.256,1\n", "line 2: "),
+        ("p.json", '{"property-map": {"x": {}}}', "p.json: 'x' starts with no domain name"),
+        (
+            "p.json",
+            '{"property-map": {"ipv4:192.0.2.1": []}}',
+            "the properties of 'ipv4:192.0.2.1' are to be an object",
+        ),
+        ("p.txt", "", "properties are read from .csv and .json"),
+    ],
+)
+def test_each_mistake_in_properties_gets_one_sentence(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_properties(written(tmp_path, name, content))
+
+
+def test_advertisements_are_read_with_or_without_meta(tmp_path: Path) -> None:
+    def content(kind: str, value: str) -> str:
+        footprint = {"footprint-type": kind, "footprint-value": [value]}
+        capability = {"capability-type": "FCI.X", "capability-value": {}, "footprints": [footprint]}
+        return json.dumps({"cdni-advertisement": {"capabilities-with-footprints": [capability]}})
+
+    path = written(tmp_path, "cdni.json", content("countrycode", "de"))
+    assert [one.footprints[0].footprint_value for one in load_advertisements(path)] == [("de",)]
+    path = written(tmp_path, "cdni.json", content("altopid", "a"))
+    assert len(load_advertisements(path, has_network_map=True)) == 1
+    with pytest.raises(ConfigurationError, match=r"cdni\.json: .*altopid footprints need"):
+        load_advertisements(path)
+    with pytest.raises(ConfigurationError, match=r"cdni\.json: .*'DE'"):
+        load_advertisements(written(tmp_path, "cdni.json", content("countrycode", "DE")))
+
+
+def test_a_topology_is_read_with_the_place_of_a_mistake(tmp_path: Path) -> None:
+    path = written(tmp_path, "t.csv", "node,n\npid,a,n,0.0.0.0/0\n")
+    assert load_topology(path).network_map().names == ("a",)
+    with pytest.raises(ConfigurationError, match=r"t\.csv: line 2: 'nod' is none of node, pid, link"):
+        load_topology(written(tmp_path, "t.csv", "node,n\nnod,n\n"))
+
+
+# Credentials
+
+MD5, SHA_256 = "3" * 32, "a" * 64
+
+
+def test_credentials_are_what_htdigest_writes(tmp_path: Path) -> None:
+    path = written(tmp_path, "users", f"# who\n\nann:alto:{MD5}\nann:alto:{SHA_256}\nbob: a:b :{MD5.upper()}\n")
+    assert load_credentials(path, realm=" a:b ").users == ["bob"]
+    credentials = load_credentials(path, realm="alto")
+    assert credentials.digests == {("MD5", "ann"): MD5, ("SHA-256", "ann"): SHA_256}
+    assert MD5 not in repr(credentials)
+    assert load_credentials(written(tmp_path, "users", f"ann:alto:{MD5}\n")).realm == "alto"
+
+
+@pytest.mark.parametrize(
+    ("content", "realm", "message"),
+    [
+        (f"ann:alto:{MD5}\nann:secret\n", None, "users, line 2: USER:REALM:DIGEST is due"),
+        ("ann:alto:secret\n", None, "users, line 1: USER:REALM:DIGEST is due"),
+        (f"ann:a:{MD5}\nann:a:{MD5}\n", None, "users, line 2: the user 'ann' is there already"),
+        (f"ann:a:{MD5}\nann:b:{MD5}\n", None, "users: it has the realms 'a', 'b'; which one counts has to be said"),
+        (f"ann:a:{MD5}\n", "b", "users: nobody is in the realm 'b'; it has the realms 'a'"),
+        ("", None, "users: it has no users; which"),
+    ],
+)
+def test_each_mistake_in_credentials_gets_one_sentence_without_the_secret(
+    tmp_path: Path, content: str, realm: str | None, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        load_credentials(written(tmp_path, "users", content), realm=realm)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_database_gives_the_networks_of_each_value_of_a_field(tmp_path: Path) -> None:
@@ -186,9 +330,8 @@ def test_the_sample_is_one_map_in_two_forms_with_costs_and_properties() -> None:
     assert json.loads((SAMPLE / "network-map.json").read_bytes())["meta"]["vtag"]["tag"] == network_map.tag
     assert network_map.pid_of("198.51.100.130") == "cdn-cache"
     costs = load_costs(SAMPLE / "costs.csv")
-    assert costs.keys() == {*network_map.names}
-    assert {name for to in costs.values() for name in to} == {*network_map.names}
-    assert load_properties(SAMPLE / "properties.csv")["ipv4:192.0.2.0/24"] == {"country": "DE", "asn": "64500"}
+    assert {*costs.sources} == {*costs.destinations} == {*network_map.names}
+    assert load_properties(SAMPLE / "properties.csv")["ipv4:192.0.2.0/24"] == {".country": "DE", ".asn": "64500"}
 
 
 def test_ranges_become_the_fewest_prefixes() -> None:

@@ -90,6 +90,30 @@ def test_costs_that_the_cost_type_cannot_have_are_refused(cost_type, cost):
         CostMapResource("c", "map", "name", cost_type, CostMatrix(["PID1"], ["PID1"], [[cost]]))
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "delay-ow",
+        "delay-rt:p99",
+        "delay-variation",
+        "lossrate:max",
+        "hopcount",
+        "tput",
+        "bw-residual",
+        "bw-available:cur",
+    ],
+)
+def test_no_metric_of_rfc_9439_is_negative(metric):
+    cost_type = CostType("numerical", metric)
+    with pytest.raises(ConfigurationError, match="negative"):
+        CostMapResource("c", "map", "name", cost_type, CostMatrix(["PID1"], ["PID1"], [[-1]]))
+    tree = {"meta": {**META, "cost-type": cost_type.to_json()}, "cost-map": {"a": {"b": -1, "c": 0}}}
+    with pytest.raises(DecodeError, match=r"cost-map/a/b: -1 is negative \(RFC 9439"):
+        read(tree)
+    tree["cost-map"]["a"]["b"] = 7
+    assert not read(tree)[1]
+
+
 def test_a_cost_map_leaves_out_pids_that_the_network_map_lost():
     smaller = NetworkMapResource("map", NetworkMap({"PID1": {"ipv4": ["0.0.0.0/0"]}}))
     directory = Directory([WHOLE, COST_MAP])

@@ -336,6 +336,15 @@ def test_multi_cost_and_calendars_are_read_together():
     assert [one is None for one in costs.calendars] == [True, False]
 
 
+def test_multi_cost_with_a_cost_that_is_not_there_has_null():
+    asked = {
+        "multi-cost-types": [HOPS.to_json(), TREE],
+        "endpoints": {"srcs": ["ipv4:192.0.2.1"], "dsts": ["ipv4:198.51.100.200", "ipv4:203.0.113.1"]},
+    }
+    found = ask(endpoint_costs(max_cost_types=2), asked).tree["endpoint-cost-map"]
+    assert found == {"ipv4:192.0.2.1": {"ipv4:198.51.100.200": [3, 5], "ipv4:203.0.113.1": [None, 10]}}
+
+
 def test_a_start_later_than_the_request_is_noted():
     calendar = Calendar([MATRIX], 60, 1000)
     resource = endpoint_costs(offers={"num": CostOffer(ROUTING, MATRIX, calendar)})

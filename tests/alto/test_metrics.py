@@ -132,3 +132,9 @@ def test_a_server_offers_no_cost_type_that_breaks_the_rules():
             check_cost_type(CostType(mode, metric))
     with pytest.raises(ConfigurationError, match=r"section 6\.3"):
         check_cost_type(CostType("numerical", "routingcost", cost_context={"cost-source": "sla"}))
+
+
+def test_throughput_that_was_agreed_on_is_noted():
+    tree = {"cost-mode": "numerical", "cost-metric": "tput:min", "cost-context": {"cost-source": "sla"}}
+    _, [finding] = read(tree)
+    assert (finding.level, finding.section) == (Level.SHOULD, "5.1.4")

@@ -55,6 +55,7 @@ __all__ = [
     "EndpointPropertyResource",
     "ErrorCode",
     "FilteredCdniResource",
+    "FilteredCostMapResource",
     "FilteredNetworkMapResource",
     "FilteredPropertyMapResource",
     "Finding",

@@ -213,6 +213,13 @@ def test_a_request_may_not_ask_for_more_costs_than_there_is_time_for(monkeypatch
     assert refusal(filtered(cost_constraints=True, max_cost_types=1), tested)[1] == "pids"
 
 
+def test_predicates_count_towards_that(monkeypatch):
+    monkeypatch.setattr(module, "MAX_COSTS", 20)
+    resource = filtered(cost_constraints=True)
+    assert ask(resource, {"cost-type": TREE, "constraints": ["ge 0"] * 3}).body
+    assert refusal(resource, {"cost-type": TREE, "constraints": ["ge 0"] * 4})[1] == "pids"
+
+
 def test_repeated_calendars_count_towards_that(monkeypatch):
     monkeypatch.setattr(module, "MAX_COSTS", 20)
     offers = {"num": CostOffer(ROUTING, MATRIX, Calendar([MATRIX] * 3, 60, 0))}
@@ -261,6 +268,52 @@ def test_costs_without_end_are_not_kept_as_text(monkeypatch):
 def test_a_percent_sign_is_no_part_of_a_pid_so_nothing_is_formatted_twice():
     with pytest.raises(ConfigurationError):
         CostMatrix(["a%s"], ["b"], [[1]])
+
+
+NAMES = ["PID1", "PID2", "PID3"]
+MODES = [ROUTING, HOPS, ORDINAL]
+tables = st.lists(st.lists(st.none() | st.integers(0, 4), min_size=3, max_size=3), min_size=3, max_size=3)
+predicates = st.tuples(st.integers(0, 2), st.sampled_from(["gt", "lt", "ge", "le", "eq"]), st.integers(0, 4))
+compared = {"gt": "__gt__", "lt": "__lt__", "ge": "__ge__", "le": "__le__", "eq": "__eq__"}
+
+
+@given(
+    tables,
+    tables,
+    st.lists(st.sampled_from(range(3)), min_size=1, max_size=3),
+    st.lists(st.lists(predicates, min_size=1, max_size=2), max_size=3),
+    st.lists(st.sampled_from([*NAMES, "nope"]), max_size=4),
+    st.lists(st.sampled_from(NAMES), max_size=4),
+)
+def test_the_answer_is_what_comes_out_when_one_goes_pair_by_pair(routing, hops, wanted, groups, srcs, dsts):
+    offers = {
+        "num": CostOffer(ROUTING, CostMatrix(NAMES, NAMES, routing)),
+        "hops": CostOffer(HOPS, CostMatrix(NAMES, NAMES, hops)),
+        "ord": CostOffer(ORDINAL, CostMatrix(NAMES, NAMES, routing)),
+    }
+    asked = {
+        "multi-cost-types": [MODES[place].to_json() for place in wanted],
+        "testable-cost-types": [one.to_json() for one in MODES],
+        "pids": {"srcs": srcs, "dsts": dsts},
+    }
+    if groups:
+        asked["or-constraints"] = [[f"[{i}] {op} {target}" for i, op, target in group] for group in groups]
+    found = ask(filtered(offers=offers, cost_constraints=True, max_cost_types=3), asked).tree["cost-map"]
+
+    pairs = [(a, b) for a in srcs or NAMES if a in NAMES for b in dsts or NAMES]
+    at = {pair: [table[NAMES.index(pair[0])][NAMES.index(pair[1])] for table in (routing, hops)] for pair in pairs}
+    order = sorted({costs[0] for costs in at.values() if costs[0] is not None})
+    expected = {}
+    for (source, destination), costs in at.items():
+        every = [*costs, None if costs[0] is None else order.index(costs[0]) + 1]
+        holds = not groups or any(
+            all(every[i] is not None and getattr(every[i], compared[op])(target) for i, op, target in group)
+            for group in groups
+        )
+        shown = [every[place] for place in wanted]
+        if holds and any(cost is not None for cost in shown):
+            expected.setdefault(source, {})[destination] = shown
+    assert found == expected
 
 
 # Reading

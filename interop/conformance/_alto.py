@@ -13,6 +13,7 @@ from interop.conformance import (
     _alto_properties,
     _alto_server,
     _alto_tips,
+    _alto_updates,
 )
 
 _Json = dict[str, Any]
@@ -26,6 +27,7 @@ _PARTS: tuple[Mapping[str, _Call], ...] = (
     _alto_paths.CALLS,
     _alto_costs.CALLS,
     _alto_properties.CALLS,
+    _alto_updates.CALLS,
 )
 CALLS: Mapping[str, _Call] = MappingProxyType({name: call for part in _PARTS for name, call in part.items()})
 
@@ -36,6 +38,8 @@ def answer(request: _Json) -> _Json:
         return {"value": _alto_server.trace(request["steps"], request["params"])}
     if request["op"] == "trace" and request["params"]["machine"] == "tips":
         return {"value": _alto_tips.trace(request["steps"], request["params"])}
+    if request["op"] == "trace" and request["params"]["machine"] in ("update-stream", "update-stream-client"):
+        return {"value": _alto_updates.trace(request["steps"], request["params"])}
     call = CALLS.get(request["params"].get("function", "")) if request["op"] == "call" else None
     if call is None:
         return {"unsupported": True}

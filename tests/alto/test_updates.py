@@ -13,8 +13,9 @@ from alto._updates_feed import MAX_STEPS
 from alto._updates_stream import MAX_PIECE
 from alto.directory import Directory
 from alto.errors import ConfigurationError, RequestError
-from alto.http import Response
+from alto.http import Request, Response
 from alto.patch import json_patch, merge_patch
+from alto.server import AltoServer
 from alto.sse import COMMENT
 from alto.updates import KEEP_ALIVE, STALL, UpdateLimits, UpdateStreamService
 
@@ -573,3 +574,43 @@ def test_whatever_is_posted_is_answered_or_refused(body: Any, tail: str) -> None
         except RequestError:
             continue
         assert isinstance(answer, Response) or json.dumps(server.events(answer)[0][1])
+
+
+def test_of_several_mistakes_one_is_returned() -> None:
+    """Section 6.6."""
+    server = Server(net(), Picked("props", {}))
+    ids = {"add": {name: {"resource-id": name} for name in ("no", "nor")}}
+    assert refused(server, ids) == ("E_INVALID_FIELD_VALUE", "add/no/resource-id", "no", 400)
+    inputs = {"add": {name: {"resource-id": "props"} for name in "ab"}}
+    assert refused(server, inputs) == ("E_MISSING_FIELD", "names", None, 400)
+
+
+def test_two_services_have_the_same_updates_of_one_resource() -> None:
+    """Section 6.7.2, last paragraph."""
+    one = Server(net(), cost(), incremental_change_media_types={"net": [media.MERGE_PATCH]})
+    other = Server(net(), cost(), incremental_change_media_types={"net": [media.JSON_PATCH]})
+    found = []
+    for server, apply in ((one, merge_patch), (other, json_patch)):
+        stream = server.open(n="net")
+        whole = server.events(stream)[1][1]
+        server.replace(net(a=[1], b={"c": 2}))
+        ((name, change),) = server.events(stream)
+        assert name.endswith("patch+json,n")
+        found.append(apply(whole, change))
+    assert found[0] == found[1]
+
+
+def test_a_server_lists_the_service_in_its_directory() -> None:
+    """Section 6: media type, method, capabilities and uses."""
+    server = Server(net(), cost())
+    directory = Directory(server.directory.resources.values(), services=[server.service], default_network_map="net")
+    answer = AltoServer(directory, epoch=0).handle(Request("GET", "/"), None, 0.0)
+    assert isinstance(answer, Response)
+    entry = json.loads(answer.body)["resources"]["updates"]
+    assert entry == {
+        "uri": "/updates",
+        "media-type": "text/event-stream",
+        "accepts": "application/alto-updatestreamparams+json",
+        "uses": ["net", "cost"],
+        "capabilities": server.service.capabilities(directory),
+    }

@@ -157,24 +157,31 @@ async def watch(
     service = stream_for(closure, resource_ids) if alto.can_stream else None
     if service is not None:
         updates = watch_stream(alto, service, resource_ids, inputs)
-    elif len(resource_ids) == 1:
-        updates = _by_tips(alto, closure.entries[resource_ids[0]], inputs.get(resource_ids[0]))
-    elif inputs:
-        raise ConfigurationError("this server has no update stream with all these resources")
     else:
-        updates = _together_by_tips(alto, resource_ids)
+        updates = watch_by_tips(alto, resource_ids, inputs)
     async with contextlib.aclosing(updates):
         async for update in updates:
             yield update
 
 
-async def _by_tips(alto: AltoClient, entry: ResourceEntry, params: Json) -> AsyncGenerator[Update, None]:
+def watch_by_tips(
+    alto: AltoClient, resource_ids: Sequence[str], inputs: Mapping[str, Json]
+) -> AsyncGenerator[Update, None]:
+    """The documents of these resources by TIPS, several of them as they belong together. Raises ConfigurationError."""
+    if len(resource_ids) == 1:
+        return _by_tips(alto, resource_ids[0], inputs.get(resource_ids[0]))
+    if inputs:
+        raise ConfigurationError("only an update stream has several resources with input, and none has all of these")
+    return _together_by_tips(alto, resource_ids)
+
+
+async def _by_tips(alto: AltoClient, resource_id: str, params: Json) -> AsyncGenerator[Update, None]:
     # Imported late: what follows TIPS is carried by the client that this module is a part of.
     from interop.alto_tips import follow
 
-    async with contextlib.aclosing(follow(alto, entry.id, params)) as steps:
+    async with contextlib.aclosing(follow(alto, resource_id, params)) as steps:
         async for step in steps:
-            yield _updated(entry.id, step.document, is_incremental=not step.is_full)
+            yield _updated(resource_id, step.document, is_incremental=not step.is_full)
 
 
 async def _together_by_tips(alto: AltoClient, resource_ids: Sequence[str]) -> AsyncGenerator[Update, None]:

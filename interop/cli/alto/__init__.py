@@ -9,6 +9,17 @@ from interop.cli._lazy import LazyGroup
 # A row for each subcommand: its module's name, and what the help of the group says of it.
 _COMMANDS = {
     "serve": "Publish maps and costs (RFC 7285), and push their changes.",
+    "ird": "List what a server has.",
+    "map": "Show a network map: its PIDs, and the prefixes in them.",
+    "pid": "Show in which PID an address is, and why.",
+    "cost": "Show what it costs to get from here to there.",
+    "rank": "Sort addresses, the best first.",
+    "props": "Show properties of addresses, PIDs and other entities (RFC 9240).",
+    "pv": "Show the network elements that traffic goes through and shares (RFC 9275).",
+    "watch": "Print how documents change, as they change (RFC 8895, RFC 9569).",
+    "diff": "Show what differs between two documents.",
+    "discover": "Find the servers of a domain or an address in the DNS (RFC 7286, RFC 8686).",
+    "validate": "Check documents and servers against the RFCs, clause by clause.",
 }
 
 

@@ -88,9 +88,10 @@ class Feed:
 
     def refresh(self, resource: Resource | None, directory: Directory, generation: int, now: float) -> None:
         """Ask again if the answer may be another; what goes wrong with that is the `error`."""
-        if not self.is_stale or self.error is not None:
-            return
+        is_due = self.is_stale and self.error is None
         self.is_stale = False
+        if not is_due:
+            return
         try:
             if resource is None or (resource.is_private and not self._question.is_private):
                 raise ConfigurationError("the resource is gone, or no longer for everybody")

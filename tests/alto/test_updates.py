@@ -614,3 +614,14 @@ def test_a_server_lists_the_service_in_its_directory() -> None:
         "uses": ["net", "cost"],
         "capabilities": server.service.capabilities(directory),
     }
+
+
+def test_a_feed_that_cannot_be_asked_any_more_does_not_come_back_to_itself() -> None:
+    server = Server(Map("a", WIDE, uses=("b",)), Map("b", WIDE, uses=("a",)))
+    streams = [server.open(x="a"), server.open(x="a")]
+    for stream in streams:
+        server.sent(stream)
+    for data in ({"c": 1}, {"c": 2}):
+        server.replace(Map("a", data, uses=("b",), is_gone=True))
+        server.sent(streams[0])
+    assert server.events(streams[1])[0][1]["stopped"] == ["x"]

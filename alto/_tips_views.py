@@ -112,6 +112,10 @@ class Polls:
         """One that was answered, each once."""
         return self._answered.popitem(last=False)[0] if self._answered else None
 
+    def waiting(self) -> list[Poll]:
+        """All that wait."""
+        return list(self._waiting)
+
     def deadline(self) -> float | None:
         """When the first has waited long enough."""
         return next((poll.deadline for poll in self._waiting), None)

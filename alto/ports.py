@@ -85,6 +85,8 @@ class Service(Protocol):
 
     def get_timer(self) -> float | None: ...
     def handle_timer(self, now: float) -> None: ...
+    def close(self, description: str) -> None:
+        """End what goes on, and say why where there is a way to."""
 
 
 Costs: TypeAlias = Sequence[Sequence[Json]]

@@ -127,6 +127,11 @@ class AltoServer:
         for service in self._directory.services.values():
             service.handle_timer(now)
 
+    def close(self, description: str) -> None:
+        """End every stream and long poll of the services; `description` tells the clients why."""
+        for service in self._directory.services.values():
+            service.close(description)
+
     def next_ready(self) -> Stream | Pending | None:
         """A stream that has octets to send, or a long poll that is answered, each once a change; None at the end."""
         for service in self._directory.services.values():

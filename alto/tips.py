@@ -139,6 +139,11 @@ class TipsService:
             else:
                 self._close(oldest)
 
+    def close(self, description: str) -> None:
+        """Answer every request that waits."""
+        for poll in self._polls.waiting():
+            self._polls.answer(poll, refusal(503, description, ("Retry-After", str(RETRY_SOON))))
+
     def _open(self, request: Request, context: RequestContext, now: float) -> Response:
         tree = _posted(request, media.TIPS)
         if isinstance(tree, Response):

@@ -21,7 +21,7 @@ from alto.server import AltoServer, Prepared
 from interop._asgi_streams import Receive, Send
 from interop._http_server import Server, bind, config, url
 from interop._http_tls import CertificateHttpProtocol
-from interop.asgi import Scope, asgi
+from interop.asgi import Adapter, Scope, asgi
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class AltoApp:
         self._clock = clock
         self._client_header = client_header.lower().encode("ascii") if client_header is not None else None
         self._adapter = asgi(server, clock=clock, origin=self._origin)
+        # Servers that were replaced, until what they had begun is over.
+        self._former: list[Adapter] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +63,7 @@ class AltoApp:
     @property
     def open_count(self) -> int:
         """How many answers go on: update streams, and long polls."""
-        return self._adapter.open_count
+        return self._adapter.open_count + sum(former.open_count for former in self._former)
 
     async def update(self, *resources: Resource) -> None:
         """Replace resources by those with the same IDs, and let the streams know.
@@ -78,25 +80,54 @@ class AltoApp:
 
     def submit(self, *resources: Resource) -> concurrent.futures.Future[None]:
         """Like `update`, from a thread without an event loop; what goes wrong is in the future."""
-        done: concurrent.futures.Future[None]
+
+        def prepare() -> Callable[[], None]:
+            return functools.partial(self._apply, self.server.prepare(*resources))
+
+        return self._submit(prepare)
+
+    def replace(self, server: AltoServer) -> concurrent.futures.Future[None]:
+        """Serve another server from now on, from a thread without an event loop; what goes wrong is in the future.
+
+        Where the IDs of its resources are the same it is better to `submit` them: here streams and long polls end as
+        if the connection was lost, and their clients begin anew.
+        """
+
+        def prepare() -> Callable[[], None]:
+            server.apply(server.prepare(), self._clock())
+            return functools.partial(self._replace, server)
+
+        return self._submit(prepare)
+
+    def close(self, description: str = "the server is going down") -> None:
+        """End every stream and long poll, and tell the clients why.
+
+        `serve` does it; call it before another HTTP server waits for their end.
+        """
+        self.server.close(description)
+        self._adapter.close()
+
+    def _submit(self, prepare: Callable[[], Callable[[], None]]) -> concurrent.futures.Future[None]:
+        """Do what `prepare` returns, in the thread of the event loop if there is one."""
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
         loop = self._serving_loop()
         try:
-            prepared = self.server.prepare(*resources)
+            work = prepare()
             if loop is not None:
-                return _call(loop, functools.partial(self._apply, prepared))
-            self._apply(prepared)
+                return _call(loop, work)
+            work()
         except Exception as error:
             logger.debug("an update failed", exc_info=error)
-            done = concurrent.futures.Future()
             done.set_exception(error)
-            return done
-        done = concurrent.futures.Future()
-        done.set_result(None)
+        else:
+            done.set_result(None)
         return done
 
-    def close(self) -> None:
-        """End every stream and long poll. `serve` does it; call it before another HTTP server waits for their end."""
+    def _replace(self, server: AltoServer) -> None:
         self._adapter.close()
+        self._former = [former for former in (*self._former, self._adapter) if former.open_count]
+        self.server = server
+        self._adapter = asgi(server, clock=self._clock, origin=self._origin)
 
     async def _encode_all(self) -> None:
         """So that the first who ask need not wait."""

@@ -84,6 +84,15 @@ class TestPolling:
             bench.service.handle_timer(bench.now)
         assert poll.response is None
 
+    def test_the_end_of_the_server_answers_who_waits(self):
+        bench = Bench()
+        view, _ = bench.open()
+        polls = [bench.pull(view, 1, 2) for _ in range(2)]
+        bench.service.close("going down")
+        assert bench.ready() == polls
+        assert [(poll.response.status, poll.response.body) for poll in polls] == [(503, b"going down\n")] * 2
+        assert polls[0].response.header("retry-after") == "5"
+
     def test_polls_too_many_are_answered_429_for_one_client_and_for_all(self):
         bench = Bench(limits=TipsLimits(polls=3, polls_per_client=2))
         view = bench.open()[0]

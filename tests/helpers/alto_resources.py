@@ -160,6 +160,11 @@ class Streams:
     def next_ready(self) -> Stream | Pending | None:
         return self.ready.pop() if self.ready else None
 
+    def close(self, description: str) -> None:
+        for feed in self.feeds:
+            feed.waiting, feed.is_finished = f"{description}\n".encode(), True
+            self.ready.append(feed)
+
     def get_timer(self) -> float | None:
         return self.timer
 

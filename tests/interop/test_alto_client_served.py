@@ -256,7 +256,7 @@ async def test_a_lost_stream_is_opened_again(monkeypatch: pytest.MonkeyPatch) ->
             waiting = asyncio.ensure_future(anext(updates))
             while app.open_count == 0:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
-            app.close()
+            app._adapter.close()
             await app.update(cost_map(far=7))
             update = await waiting
             assert isinstance(update, ResourceUpdated)

@@ -268,7 +268,7 @@ def test_the_end_of_the_server_ends_streams_and_long_polls():
         thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{url}/updates/poll", timeout=20)))
         thread.start()
         wait_until(lambda: app.open_count == 2)
-    assert list(lines) == []
+    assert list(lines) == ["the server is going down"]
     thread.join()
     assert (answers[0].status_code, answers[0].headers["retry-after"]) == (503, "30")
     stream.__exit__(None, None, None)
@@ -427,6 +427,33 @@ def test_everything_is_encoded_before_the_first_request(served):
     assert len(data.asked) == 1
 
 
+def test_another_server_takes_over_and_what_went_on_ends():
+    app, other = app_of(), app_of(Data("more", 8)).server
+    with running(app) as url, httpx.Client(base_url=url) as client:
+        stream = client.stream("POST", "/updates")
+        lines = stream.__enter__().iter_lines()
+        assert next(lines) == "hello"
+        wait_until(lambda: app.open_count == 1)
+        app.replace(other).result(20)
+        assert app.server is other
+        # As a lost connection: without a word, so that its client opens another.
+        assert list(lines) == []
+        stream.__exit__(None, None, None)
+        wait_until(lambda: app.open_count == 0)
+        assert client.get("/more").json()["data"] == 8
+        with client.stream("POST", "/updates") as response:
+            assert next(response.iter_lines()) == "hello"
+            assert app.open_count == 1
+
+
+def test_what_is_wrong_with_another_server_is_in_the_future():
+    app = app_of()
+    other = app_of(Data("more", 8)).server
+    other.directory.resources["more"].answer = None  # type: ignore[attr-defined]
+    assert isinstance(app.replace(other).exception(20), TypeError)
+    assert app.server is not other
+
+
 SCRIPT = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
@@ -450,6 +477,6 @@ def test_a_served_application_ends_at_the_first_signal_and_its_streams_with_it(n
         lines = response.iter_lines()
         assert next(lines) == "hello"
         process.send_signal(number)
-        assert list(lines) == []
+        assert list(lines) == ["the server is going down"]
     assert process.communicate(timeout=20)[0] == "ended\n"
     assert process.returncode == 0

@@ -224,7 +224,7 @@ async def test_several_documents_are_followed_by_tips_as_they_belong_together() 
             update = await waiting
             assert isinstance(update, ResourceUpdated)
             assert update.tree["cost-map"]["near"]["all"] == 7
-            with pytest.raises(ConfigurationError, match="no update stream"):
+            with pytest.raises(ConfigurationError, match="none has all of these"):
                 await anext(alto.watch("map", "costs", inputs={"map": {}}))
 
 

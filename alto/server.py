@@ -88,6 +88,11 @@ class AltoServer:
         """What the server holds."""
         return self._directory
 
+    @property
+    def is_private(self) -> bool:
+        """Whether it tells nobody anything before it knows who asks."""
+        return self._private
+
     def prepare(self, *resources: Resource) -> Prepared:
         """Encode and compress what would otherwise be encoded when it is first asked for. Changes nothing.
 

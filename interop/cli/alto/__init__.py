@@ -19,6 +19,7 @@ _COMMANDS = {
     "watch": "Print how documents change, as they change (RFC 8895, RFC 9569).",
     "diff": "Show what differs between two documents.",
     "discover": "Find the servers of a domain or an address in the DNS (RFC 7286, RFC 8686).",
+    "viz": "Write one HTML page that shows a server's maps and costs.",
     "validate": "Check documents and servers against the RFCs, clause by clause.",
 }
 

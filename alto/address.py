@@ -8,6 +8,7 @@ form of RFC 5952 section 4; section 10.4 lets either side choose its spelling, s
 
 import re
 import struct
+from collections.abc import Callable
 
 BITS = {4: 32, 6: 128}
 """The length of an address of each family, in bits."""
@@ -25,6 +26,7 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:]{2,39}")
 _MIXED = re.compile(r"([0-9A-Fa-f:]{1,30}:)([0-9.]{7,15})")
 _GROUPS = struct.Struct("!8H")
 _ZEROS = tuple(":" + "0:" * count for count in range(8, 1, -1))
+_PADDED = "%4s" * 8
 _MAPPED = 0xFFFF
 
 
@@ -45,6 +47,11 @@ def is_address_type(text: str) -> bool:
 def parse_address(text: str) -> tuple[int, int]:
     """Family and value of an address without a type in front. Raises ValueError."""
     return (6, _parse_ipv6(text)) if ":" in text else (4, _parse_ipv4(text))
+
+
+def parse_of_family(family: int) -> Callable[[str], int]:
+    """What reads the value of an address of that family, and raises ValueError for any other text."""
+    return _parse_ipv4 if family == 4 else _parse_ipv6
 
 
 def parse_endpoint(text: str) -> tuple[int, int]:
@@ -96,7 +103,16 @@ def format_prefix(family: int, value: int, length: int) -> str:
 
 def canonical_endpoint(text: str) -> str:
     """The one text of a typed endpoint address, for comparisons. Raises ValueError."""
-    return format_endpoint(*parse_endpoint(text))
+    family, value = parse_endpoint(text)
+    return text if family == 4 or is_plainly_canonical(text) else format_endpoint(family, value)
+
+
+def is_plainly_canonical(text: str) -> bool:
+    """Whether a typed IPv6 address is seen at a glance to be the one text of its value; False says nothing."""
+    # Where no group is zero or begins with one, a "::" that stands for two groups or more is the longest run.
+    if "." in text or ":0" in text or text != text.lower():
+        return False
+    return "::" not in text or text.count(":", 5) <= 6
 
 
 def client_endpoint(text: str) -> str | None:
@@ -136,7 +152,8 @@ def _parse_ipv6(text: str) -> int:
         missing = 8 - len(groups) - len(rest)
         groups = [*groups, *("0" * missing), *rest] if missing > 0 else []
     # Groups of more than 4 digits make the whole longer than 32; an empty group is a colon too many.
-    digits = "".join([group.zfill(4) for group in groups])
-    if len(groups) != 8 or len(digits) != 32 or "" in groups:
-        raise ValueError(f"{text!r:.80} is no IPv6 address")
-    return int(digits, 16)
+    if len(groups) == 8 and "" not in groups:
+        digits = (_PADDED % tuple(groups)).replace(" ", "0")
+        if len(digits) == 32:
+            return int(digits, 16)
+    raise ValueError(f"{text!r:.80} is no IPv6 address")

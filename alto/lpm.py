@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from alto.address import BITS, format_prefix, parse_address
+from alto._addressbatch import HAS_NUMPY, ipv4_values, ipv6_halves
+from alto.address import BITS, format_prefix, parse_address, parse_of_family
 
 if TYPE_CHECKING:
     from numpy import int32, uint64
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 
     _Ranges = tuple[NDArray[uint64], NDArray[int32]]
 
-try:
+if HAS_NUMPY:
     import numpy
-except ModuleNotFoundError:  # the extra `alto-fast` is not installed
-    _HAS_NUMPY = False
-else:
-    _HAS_NUMPY = True
 
 _BATCH = 64
 """Addresses of one family from which on numpy's cost a call is worth it."""
+_TEXTS = 200
+"""The same for texts that are still to be read."""
 _HALF = 64
 """Bits that numpy's integers hold: enough for IPv6 as long as no prefix is longer."""
 
@@ -143,11 +142,21 @@ class PrefixTable:
 
     def lookup_many(self, texts: Sequence[str]) -> list[int | None]:
         """Like `lookup_text` of each. Raises ValueError."""
-        if _HAS_NUMPY and len(texts) >= _BATCH:
-            values = _ipv4_values(texts)
-            if values is not None:
-                return self._in_ranges(4, values)
+        sixes = [":" in text for text in texts]
+        if not any(sixes):
+            return self.lookup_texts(4, texts)
+        if all(sixes):
+            return self.lookup_texts(6, texts)
         return self.lookup_each([parse_address(text) for text in texts])
+
+    def lookup_texts(self, family: int, texts: Sequence[str]) -> list[int | None]:
+        """Like `lookup_text` of each, which are to be of that family. Raises ValueError."""
+        if HAS_NUMPY and len(texts) >= _TEXTS and self._longest(family) <= _HALF:
+            values = ipv4_values(texts) if family == 4 else ipv6_halves(texts)
+            if values is not None:
+                return self._in_ranges(family, values)
+        parse = parse_of_family(family)
+        return self.lookup_values(family, [parse(text) for text in texts])
 
     def lookup_each(self, addresses: Sequence[tuple[int, int]]) -> list[int | None]:
         """Like `lookup` of each family and value."""
@@ -164,13 +173,16 @@ class PrefixTable:
 
     def lookup_values(self, family: int, values: Sequence[int]) -> list[int | None]:
         """Like `lookup` of each value of one family."""
-        longest = max(self._tables[family], default=0)
-        if not _HAS_NUMPY or len(values) < _BATCH or longest > _HALF:
+        if not HAS_NUMPY or len(values) < _BATCH or self._longest(family) > _HALF:
             lookup = self.lookup
             return [lookup(family, value) for value in values]
         if family == 6:
             values = [value >> _HALF for value in values]
         return self._in_ranges(family, numpy.array(values, dtype=numpy.uint64))
+
+    def _longest(self, family: int) -> int:
+        """The length of the longest prefix."""
+        return max(self._tables[family], default=0)
 
     def _in_ranges(self, family: int, values: NDArray[uint64]) -> list[int | None]:
         if family not in self._ranges:
@@ -236,30 +248,3 @@ def _disjoint(tables: _Tables, bits: int) -> _Ranges:
         owners[shift + numpy.arange(len(shift))] = numpy.repeat(numpy.array(indices, numpy.int32), counts)
     changes = numpy.flatnonzero(numpy.diff(owners, prepend=owners[0] - 1))
     return starts[changes], owners[changes]
-
-
-def _ipv4_values(texts: Sequence[str]) -> NDArray[uint64] | None:
-    """The values of IPv4 addresses, all read at once; None if any of them is none."""
-    try:
-        octets = numpy.frombuffer("\n".join([*texts, ""]).encode("ascii"), numpy.uint8)
-    except UnicodeEncodeError:
-        return None
-    digits = octets - numpy.uint8(48)  # a dot and a line feed become more than 9
-    ends = numpy.flatnonzero(digits > 9)
-    if len(ends) != 4 * len(texts) or (octets[ends].reshape(-1, 4) != (46, 46, 46, 10)).any():
-        return None
-    sizes = numpy.diff(ends, prepend=-1) - 1
-    if sizes.min() < 1 or sizes.max() > 3:
-        return None
-    # In front of a text's first octet lies the end of the one before, so that a digit that is not there is masked.
-    units, tens, hundreds = (
-        numpy.where(sizes >= place, digits[numpy.maximum(ends - place, 0)], 0).astype(numpy.uint16)
-        for place in (1, 2, 3)
-    )
-    numbers = hundreds * 100 + tens * 10 + units
-    # The least number that needs so many digits: less means leading zeros.
-    if (numbers > 255).any() or (numbers < numpy.array([0, 0, 10, 100])[sizes]).any():
-        return None
-    a, b, c, d = numbers.reshape(-1, 4).T.astype(numpy.uint64)
-    values: NDArray[uint64] = a << numpy.uint64(24) | b << numpy.uint64(16) | c << numpy.uint64(8) | d
-    return values

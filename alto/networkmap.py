@@ -16,7 +16,7 @@ from attrs import frozen
 from alto import media
 from alto._json import Json, canonical
 from alto._pids import Groups, PidReader, Pids
-from alto.address import is_address_type, parse_address, parse_endpoint
+from alto.address import FAMILIES, is_address_type, parse_address, parse_endpoint
 from alto.directory import Document
 from alto.errors import ConfigurationError, DecodeError
 from alto.findings import Findings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from alto.lpm import PrefixTable
 
 _NO_COST_TYPES: Mapping[str, CostType] = MappingProxyType({})
+_TYPED = ("ipv4:", "ipv6:")
 
 
 @frozen
@@ -112,10 +113,14 @@ class NetworkMap:
     def pids_of(self, addresses: Sequence[str]) -> list[str | None]:
         """Like `pid_of` of each, which is faster by the thousand. Raises ValueError."""
         names = (*self._names, None)
-        if ":" in "".join(addresses):
-            indices = self.table.lookup_each([_parse(address) for address in addresses])
-        else:
+        kinds = {address[:5] for address in addresses if address.startswith(_TYPED)}
+        if not kinds:
             indices = self.table.lookup_many(addresses)
+        elif len(kinds) == 1 and all(address.startswith(_TYPED) for address in addresses):
+            family = FAMILIES[kinds.pop()[:4]]
+            indices = self.table.lookup_texts(family, [address[5:] for address in addresses])
+        else:
+            indices = self.table.lookup_each([_parse(address) for address in addresses])
         return [names[-1 if index is None else index] for index in indices]
 
     def locate(self, address: str) -> Location | None:
@@ -277,7 +282,7 @@ class FilteredNetworkMapResource:
 
 
 def _parse(address: str) -> tuple[int, int]:
-    return parse_endpoint(address) if address.startswith(("ipv4:", "ipv6:")) else parse_address(address)
+    return parse_endpoint(address) if address.startswith(_TYPED) else parse_address(address)
 
 
 def _listed(prefixes: Sequence[str]) -> Json:

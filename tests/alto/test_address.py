@@ -217,3 +217,16 @@ def test_a_dual_stack_sockets_ipv4_client_is_an_ipv4_endpoint(text: str, endpoin
 def test_an_address_type_is_letters_and_digits() -> None:
     assert is_address_type("ipv4")
     assert not any(is_address_type(text) for text in ("", "ip-v4", "ipv4 ", "ipv4\n", "ïpv4"))
+
+
+GROUPS = st.lists(st.sampled_from(["0", "1", "0db8", "db8", "DB8", "ffff", "00"]), min_size=8, max_size=8)
+
+
+@given(GROUPS, st.integers(0, 8), st.integers(0, 8))
+def test_an_endpoint_is_canonical_as_rfc_5952_has_it(groups: list[str], left: int, right: int) -> None:
+    for text in (":".join(groups), f"{':'.join(groups[:left])}::{':'.join(groups[max(left, right) :])}"):
+        try:
+            expected = ipaddress.IPv6Address(text)
+        except ValueError:
+            continue
+        assert canonical_endpoint(f"ipv6:{text}") == f"ipv6:{expected}"

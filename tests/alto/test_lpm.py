@@ -135,9 +135,9 @@ def test_prefixes_are_listed_with_their_index() -> None:
 )
 def test_a_batch_is_as_strict_as_a_single_lookup(wrong: str) -> None:
     table = table_of("0.0.0.0/0")
-    good = ["192.0.2.1"] * 100
-    assert table.lookup_many(good) == [0] * 100
-    for place in (0, 50, 100):
+    good = ["192.0.2.1"] * 300
+    assert table.lookup_many(good) == [0] * 300
+    for place in (0, 150, 300):
         with pytest.raises(ValueError, match="is no IPv4 address"):
             table.lookup_many([*good[:place], wrong, *good[place:]])
 
@@ -161,5 +161,5 @@ def test_without_numpy_the_answers_are_the_same(monkeypatch: pytest.MonkeyPatch)
         ["192.0.2.1", "1.1.1.1", "2001:db8::1", "::1"] * 50
     )
     expected = ask()
-    monkeypatch.setattr(lpm, "_HAS_NUMPY", False)
+    monkeypatch.setattr(lpm, "HAS_NUMPY", False)
     assert ask() == expected == [1, 0, 3, 2] * 50

@@ -21,6 +21,10 @@ _WORD = 0xFFFFFFFF
 _SHIFTS = {4: (0,), 6: (96, 64, 32, 0)}
 """The 32-bit words of an address of each family, the first one first."""
 _LEVEL = 6
+_SCALES = (1, 100, 10_000)
+_SAMPLE = 1_000
+_NONE = -(2**31)
+"""Among scaled integers: no number."""
 
 
 @frozen
@@ -44,9 +48,40 @@ def pack_prefixes(table: PrefixTable, family: int, limit: int) -> PackedPrefixes
     return PackedPrefixes(len(rows), left_out, _packed(columns))
 
 
-def pack_numbers(numbers: array[float]) -> str:
-    """Doubles, NaN for none."""
-    return _packed([_planes(numbers)])
+@frozen
+class PackedNumbers:
+    """Doubles: as they are, or where they are decimals as integers that are to be divided by `scale`."""
+
+    scale: int
+    """0 for doubles."""
+    data: str
+
+
+def pack_numbers(numbers: array[float]) -> PackedNumbers:
+    """Pack doubles, of which NaN stands for none. They come back as the very same."""
+    for scale in _SCALES:
+        # Most sets of numbers show in the first few that a scale does not do.
+        if _scaled(numbers[:_SAMPLE], scale) is not None:
+            scaled = _scaled(numbers, scale)
+            if scaled is not None:
+                return PackedNumbers(scale, _packed([_planes(scaled)]))
+    return PackedNumbers(0, _packed([_planes(numbers)]))
+
+
+def _scaled(numbers: array[float], scale: int) -> array[int] | None:
+    """The numbers times `scale` as 32-bit integers; None where any of them is not that integer divided by it.
+
+    The quotient of two integers is the double nearest to it, and so is what a decimal was read as.
+    """
+    try:
+        found = array("i", [round(number * scale) if number == number else _NONE for number in numbers])
+    except OverflowError:
+        return None
+    same = all(
+        number == integer / scale if number == number else integer == _NONE
+        for number, integer in zip(numbers, found, strict=True)
+    )
+    return found if same else None
 
 
 def _planes(numbers: array[int] | array[float]) -> bytes:

@@ -169,13 +169,14 @@ def _cost(view: CostView, budget: int) -> dict[str, Json]:
     cells = array("d")
     for interval in range(intervals):
         _fill(cells, view, shown, targets, interval)
+    packed = pack_numbers(cells)
     metric, calendar = metric_of(cost_type.cost_metric), view.calendar
     return {
         "id": _short(view.id),
         "map": view.network_map,
         "mode": cost_type.cost_mode,
         "metric": cost_type.cost_metric,
-        "unit": metric.unit if metric is not None and cost_type.cost_mode != ORDINAL else "",
+        "unit": metric.unit.replace("us", "µs") if metric is not None and cost_type.cost_mode != ORDINAL else "",
         "statistic": statistic_of(cost_type.cost_metric),
         "prefersHigher": cost_type.cost_mode != ORDINAL and prefers_higher(cost_type.cost_metric),
         "description": _short(view.description or cost_type.description or ""),
@@ -187,7 +188,8 @@ def _cost(view: CostView, budget: int) -> dict[str, Json]:
         "leftOut": [len(pairs) - len(shown), len(destinations) - len(targets), due - intervals],
         "intervals": intervals,
         "calendar": None if calendar is None else _calendar(calendar),
-        "cells": pack_numbers(cells),
+        "scale": packed.scale,
+        "cells": packed.data,
     }
 
 

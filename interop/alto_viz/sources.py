@@ -162,10 +162,11 @@ async def snapshot_of_server(alto: AltoClient) -> Snapshot:
     )
 
 
-def snapshot_of_directory(directory: Directory, *, source: str = "this server") -> Snapshot:
+def snapshot_of_directory(directory: Directory, *, source: str = "") -> Snapshot:
     """What a server in this process shows everybody: nothing of its private resources.
 
-    It may run in a thread. Raises what a resource of the application raises other than an AltoError.
+    Without a `source`, the page names where it was found. It may run in a thread. Raises what a resource of the
+    application raises other than an AltoError.
     """
     public = _public(directory)
     entries = {name: _entry(resource, directory) for name, resource in public.items()}

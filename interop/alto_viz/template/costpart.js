@@ -147,13 +147,13 @@ class CostPart {
     const source = costs.context?.["cost-source"];
     const parts = [
       costs.description === "" ? null : foreign(costs.description, "span"),
-      costs.unit === "" ? null : `Unit: ${costs.unit}.`,
-      costs.statistic === null ? null : `Statistic: ${visible(costs.statistic)}.`,
-      typeof source === "string" ? `Source: ${visible(source)}.` : null,
-      `${count(costs.height, "source")}, ${count(costs.width, "destination")}, ${count(costs.summary().count, "cost")}.`,
-      left.length === 0 ? null : element("strong", {}, `Left out of this page: ${left.join(", ")}.`),
+      costs.unit === "" ? null : `unit ${costs.unit}`,
+      costs.statistic === null ? null : `statistic ${visible(costs.statistic)}`,
+      typeof source === "string" ? `source ${visible(source)}` : null,
+      `${count(costs.height, "source")}, ${count(costs.width, "destination")}, ${count(costs.summary().count, "cost")}`,
+      left.length === 0 ? null : element("strong", {}, `left out of this page: ${left.join(", ")}`),
     ];
-    return parts.filter((part) => part !== null).flatMap((part) => [part, " "]);
+    return parts.filter((part) => part !== null).flatMap((part, at) => (at === 0 ? [part] : [" · ", part]));
   }
 
   /** The exact cost of a pair, beside the map and, for a pointer, next to it. */
@@ -187,10 +187,10 @@ class CostPart {
   /** The calendar of one pair, a bar for each interval. */
   bars(row, column) {
     const { costs } = this;
-    const { minimum, maximum } = costs.summary();
-    const shown = Math.min(costs.intervals, 96);
-    const made = Array.from({ length: shown }, (_, at) => {
-      const value = costs.value(row, column, at);
+    const values = Array.from({ length: Math.min(costs.intervals, 96) }, (_, at) => costs.value(row, column, at));
+    const known = values.filter((value) => !Number.isNaN(value));
+    const [minimum, maximum] = [Math.min(...known), Math.max(...known)];
+    const made = values.map((value, at) => {
       const bar = element("span", { class: at === this.interval ? "bar now" : "bar" });
       bar.style.height = `${Number.isNaN(value) ? 0 : 15 + (85 * (value - minimum)) / (maximum - minimum || 1)}%`;
       return bar;

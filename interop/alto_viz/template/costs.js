@@ -4,7 +4,7 @@ class Costs {
   static async read(tree) {
     const costs = Object.assign(new Costs(), tree);
     const octets = await unpacked(tree.cells);
-    costs.cells = new Float64Array(joined(octets, 0, octets.length / 8, 8));
+    costs.cells = numbers(octets, tree.scale);
     costs.width = tree.destinations.length;
     costs.height = tree.sources.length;
     costs.rowOf = new Map(tree.sources.map((name, at) => [name, at]));

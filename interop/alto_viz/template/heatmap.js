@@ -29,7 +29,10 @@ class HeatMap {
 
   /** What to show: costs, an interval, the orders of rows and columns, and how a cost becomes a colour. */
   show(costs, interval, rows, columns, scale) {
-    if (this.costs?.sources !== costs.sources) this.zoom = 1;
+    if (this.costs?.id !== costs.id || this.costs.label !== costs.label) {
+      this.zoom = 1;
+      this.flashes.cells = new Set();
+    }
     Object.assign(this, { costs, interval, rows, columns, scale });
     this.focus.row = Math.min(this.focus.row, Math.max(0, rows.length - 1));
     this.focus.column = Math.min(this.focus.column, Math.max(0, columns.length - 1));
@@ -188,11 +191,12 @@ class HeatMap {
     }
     context.strokeStyle = getComputedStyle(this.frame).outlineColor;
     context.globalAlpha = 1 - age;
-    context.lineWidth = Math.max(1.5, Math.min(4, this.cellWidth / 6));
+    context.lineWidth = Math.max(1.5, Math.min(2.5, this.cellWidth / 6));
     for (let row = seen.firstRow; row < seen.endRow; row++) {
       for (let column = seen.firstColumn; column < seen.endColumn; column++) {
         if (!this.flashes.cells.has(this.rows[row] * this.costs.width + this.columns[column])) continue;
-        context.strokeRect(this.x(column) + 2, this.y(row) + 2, Math.max(1, this.cellWidth - 4), Math.max(1, this.cellHeight - 4));
+        const [width, height] = [Math.max(1, this.cellWidth - 4), Math.max(1, this.cellHeight - 4)];
+        context.strokeRect(this.x(column) + 2, this.y(row) + 2, width, height);
       }
     }
     context.globalAlpha = 1;

@@ -22,8 +22,9 @@ class Page {
     this.maps = maps;
     this.allCosts = costs;
     this.properties = tree.properties.map((one) => new PropertyMap(one));
-    byId("source").textContent = visible(tree.source);
-    document.title = `ALTO: ${visible(tree.source)}`;
+    const source = visible(tree.source || new URL(".", location.href).href);
+    byId("source").textContent = source;
+    document.title = `ALTO: ${source}`;
     byId("made").textContent = time(tree.made);
     byId("made").dateTime = new Date(tree.made * 1000).toISOString();
     replace(byId("map-choice"), maps.map((map, at) => element("option", { value: at }, visible(map.id))));
@@ -93,6 +94,7 @@ async function start() {
   if (typeof DecompressionStream === "undefined") throw new Error("This page needs a browser of 2023 or later.");
   const page = new Page();
   await page.load(byId("data").textContent);
+  byId("loading").hidden = true;
   document.documentElement.dataset.ready = "";
   const live = JSON.parse(byId("live-settings").textContent);
   if (live !== null) new LiveUpdates(live, (text) => page.load(text));
@@ -112,6 +114,7 @@ async function start() {
 }
 
 start().catch((error) => {
+  byId("loading").hidden = true;
   byId("trouble").hidden = false;
   byId("trouble").textContent = `This page cannot be shown: ${error.message}`;
 });

@@ -1,6 +1,6 @@
-// The PIDs of a network map: how much is in each, and on request the prefixes themselves, a hundred at a time.
+// The PIDs of a network map: how much is in each, and on request the prefixes themselves, some at a time.
 
-const PID_STEP = 100;
+const PID_STEP = 50;
 const PREFIX_STEP = 100;
 
 class Pids {

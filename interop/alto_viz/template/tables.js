@@ -19,6 +19,14 @@ function joined(octets, start, count, size) {
   return found.buffer;
 }
 
+/** Doubles, or integers to be divided by `scale` where that is not 0; NaN stands for none. */
+function numbers(octets, scale) {
+  if (scale === 0) return new Float64Array(joined(octets, 0, octets.length / 8, 8));
+  const none = -(2 ** 31);
+  const integers = new Int32Array(joined(octets, 0, octets.length / 4, 4));
+  return Float64Array.from(integers, (integer) => (integer === none ? NaN : integer / scale));
+}
+
 /** The prefixes of one family of a network map. */
 class PrefixTable {
   static async read(family, packed, pidCount) {

@@ -75,7 +75,7 @@ class CostPlanner:
         for metric in metrics:
             with part(metric.where):
                 found += self._cost_maps(config, metric, offers)
-        count = f"{len(offers)} cost types"
+        count = f"{len(offers)} cost types, by POST"
         names: dict[str, Any] = {"max_cost_types": len(offers), "cost_constraints": True}
         if offers:
             with part(config.where):

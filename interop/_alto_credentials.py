@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from alto.auth import DigestAuthenticator
 from alto.errors import ConfigurationError
 from interop._alto_files import reading
 
@@ -15,7 +16,7 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 
 @frozen
 class Credentials:
-    """The users of one realm: what `alto.auth.DigestAuthenticator.from_digests` takes."""
+    """The users of one realm."""
 
     realm: str
     digests: Mapping[tuple[str, str], str] = field(repr=False, hash=False)
@@ -25,6 +26,10 @@ class Credentials:
     def users(self) -> list[str]:
         """Their names."""
         return sorted({user for _, user in self.digests})
+
+    def authenticator(self) -> DigestAuthenticator:
+        """What asks clients who they are. Raises ConfigurationError."""
+        return DigestAuthenticator.from_digests(self.realm, self.digests)
 
 
 def load_credentials(path: Path, *, realm: str | None = None) -> Credentials:

@@ -35,9 +35,15 @@ class FileCache:
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """While all values are asked for: those that are not are forgotten, unless it ends in an exception."""
-        self._used = set()
-        self._seen = {}
-        yield
+        before, self._seen, self._used = self._seen, {}, set()
+        try:
+            yield
+        except BaseException:
+            # What was not come to may be where the mistake is mended.
+            for path in before:
+                if path not in self._seen:
+                    self.watch(path)
+            raise
         self._made = {key: made for key, made in self._made.items() if key in self._used}
 
     def made(self, path: Path | None, how: object, make: Callable[[], _T]) -> _T:

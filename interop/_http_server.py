@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import ssl
@@ -17,6 +18,9 @@ from interop._http_limits import LimitedHttpProtocol
 
 GRACE = 3
 """Seconds that an exchange under way gets when the server is stopped."""
+
+
+_LISTEN = re.compile(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})")
 
 
 class Server(uvicorn.Server):
@@ -73,6 +77,12 @@ class Listener(socket.socket):
     def close(self) -> None:
         super().close()
         self._spare.close()
+
+
+def parse_listen(text: str) -> tuple[str, int] | None:
+    """`HOST:PORT`, an IPv6 address in brackets; None for anything else."""
+    match = _LISTEN.fullmatch(text)
+    return None if match is None or int(match[3]) > 65535 else (match[1] or match[2], int(match[3]))
 
 
 def bind(host: str, port: int) -> Listener:

@@ -15,7 +15,6 @@ The names of tables are resource IDs, and those of costs are cost metrics::
 """
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,14 +23,13 @@ from attrs import field, frozen
 
 from alto.errors import ConfigurationError
 from alto.types import is_cost_metric, is_resource_id
+from interop._http_server import parse_listen
 from interop._toml import Table, TomlError, read
 
 PORT = 7285
 """Where `alto serve` listens: the number of the RFC."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ietf-p2p"
 """Where public IP data is kept once it was fetched."""
-
-_LISTEN = re.compile(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})")
 
 
 @frozen
@@ -167,12 +165,6 @@ def load_config(path: Path) -> ServerConfig:
     except TomlError as error:
         raise ConfigurationError(str(error)) from error
     return found
-
-
-def parse_listen(text: str) -> tuple[str, int] | None:
-    """`HOST:PORT`, an IPv6 address in brackets; None for anything else."""
-    match = _LISTEN.fullmatch(text)
-    return None if match is None or int(match[3]) > 65535 else (match[1] or match[2], int(match[3]))
 
 
 def _server(root: Table) -> ServerConfig:

@@ -5,7 +5,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
 
 from attrs import field, frozen
 
@@ -41,8 +40,7 @@ from interop.alto_sources import (
 
 _ELSEWHERE = "elsewhere"
 """The PID of what a database does not know."""
-
-Settings: TypeAlias = tuple[object, ...]
+_FILTERED = "a part of it, by POST"
 
 
 @frozen
@@ -66,7 +64,7 @@ class Plan:
             for one in self.directory.resources.values()
         ]
         config = self.config
-        settings = (config.base_uri, config.max_age, config.client_header, config.posts_per_second, config.is_private)
+        settings = (config.base_uri, config.max_age, config.posts_per_second, config.is_private, config.users is None)
         others = (config.has_updates, config.has_tips, dict(config.redirects), dict(config.delegated))
         return resources, self.directory.default_network_map, settings, others
 
@@ -113,6 +111,8 @@ def plan(config: ServerConfig, files: FileCache, *, wall: float) -> Plan:
         credentials = files.made(
             users.file, ("users", users.realm), lambda: load_credentials(users.file, realm=users.realm)
         )
+        with part(str(users.file)):
+            credentials.authenticator()
     planner.plan()
     found = Plan(
         config,
@@ -157,7 +157,9 @@ class _Planner:
             network_map = self._network_map(one, topology)
             with part(one.where):
                 self._add(NetworkMapResource(one.id, network_map, is_private=one.is_private), _size(network_map))
-                self._add(FilteredNetworkMapResource(f"{one.id}-filtered", one.id, is_private=one.is_private))
+                self._add(
+                    FilteredNetworkMapResource(f"{one.id}-filtered", one.id, is_private=one.is_private), _FILTERED
+                )
             is_made_up = not has_routingcost and one.id == self.default
             for resource, about in self._costs.plan(one, network_map, topology, is_made_up=is_made_up):
                 self._add(resource, about)
@@ -167,7 +169,7 @@ class _Planner:
             self._add_property_map(property_map)
         self._add_endpoint_properties()
 
-    def _add(self, resource: Resource, about: str = "") -> None:
+    def _add(self, resource: Resource, about: str) -> None:
         self.resources.append(resource)
         self.about[resource.id] = about
 
@@ -208,7 +210,8 @@ class _Planner:
             whole = CdniResource(config.id, listed, network_map=used, is_private=config.is_private)
             self._add(whole, f"{len(listed)} capabilities")
             filtered = f"{config.id}-filtered"
-            self._add(FilteredCdniResource(filtered, config.id, network_map=used, is_private=config.is_private))
+            part_of_it = FilteredCdniResource(filtered, config.id, network_map=used, is_private=config.is_private)
+            self._add(part_of_it, _FILTERED)
 
     def _add_property_map(self, config: PropertyMapConfig) -> None:
         values: dict[str, dict[str, dict[str, Json]]] = {}
@@ -231,7 +234,8 @@ class _Planner:
             self._check_uses(source)
             count = f"{sum(map(len, values.values()))} entities"
             self._add(PropertyMapResource(config.id, source, is_private=config.is_private), count)
-            self._add(FilteredPropertyMapResource(f"{config.id}-filtered", source, is_private=config.is_private))
+            filtered = f"{config.id}-filtered"
+            self._add(FilteredPropertyMapResource(filtered, source, is_private=config.is_private), _FILTERED)
 
     def _domains_of(self, name: str) -> list[str]:
         """The entity domains in which a property is looked up that another resource defines."""
@@ -262,7 +266,8 @@ class _Planner:
             if is_private and not any(one.is_private for one in maps):
                 continue
             properties = [one.id for one in shown if isinstance(one, PropertyMapResource) and _has_own(one.source)]
-            self._add(EndpointPropertyResource(name, property_maps=properties, is_private=is_private))
+            resource = EndpointPropertyResource(name, property_maps=properties, is_private=is_private)
+            self._add(resource, "the PIDs and properties of addresses")
 
 
 def _size(network_map: NetworkMap) -> str:

@@ -99,6 +99,10 @@ class AltoApp:
 
         return self._submit(prepare)
 
+    def call(self, work: Callable[[], None]) -> concurrent.futures.Future[None]:
+        """Do `work` in the thread of the event loop, from a thread without one; what it raises is in the future."""
+        return self._submit(lambda: work)
+
     def close(self, description: str = "the server is going down") -> None:
         """End every stream and long poll, and tell the clients why.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from alto.errors import ConfigurationError
 from alto.metrics import PATH_VECTOR
 from alto.multipart import Part, encode
 from alto.params import bad_value, optional_elements
-from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, EphemeralNames, PathSource
+from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, EphemeralNames, Paths, PathSource
 from alto.ports import EndpointCosts
 from alto.propertyresources import FilteredPropertyMapResource, PropertyMapResource
 from alto.types import CostType, VTag, is_pid_name
@@ -33,9 +33,9 @@ from alto.types import CostType, VTag, is_pid_name
 if TYPE_CHECKING:
     from alto.directory import Directory, Query
 
-MAX_PATHS = 50_000
+MAX_PATHS = 20_000
 """Paths that one request may ask for, intervals of calendars counted: unlike costs they are computed when they are
-asked for, which section 11 warns of."""
+asked for, which section 11 warns of. So many of 20 elements each are half a second's work and 10 MB to send."""
 MAX_RESOURCE_ID = 31
 """Characters of the resource ID: with an ID of a client and the ID of a part they are to stay below 64 (6.6)."""
 
@@ -47,6 +47,22 @@ Find: TypeAlias = Callable[["CostMatrix | EndpointCosts"], Grid]
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
 _PROPERTY_MAP = "propmap"
+
+
+@frozen
+class _Vectors:
+    """The paths that are asked for: one for each pair, or one for each interval of a calendar."""
+
+    intervals: tuple[Paths, ...]
+    is_calendared: bool
+
+    def named(self, names: EphemeralNames, row: int, column: int) -> list[Json] | None:
+        """The path vector of a pair, or an array of them; None where there is none."""
+        found = [paths[row][column] for paths in self.intervals]
+        vectors = [None if path is None else names.path(path) for path in found]
+        if not self.is_calendared:
+            return vectors[0]
+        return vectors if any(path is not None for path in found) else None
 
 
 @frozen
@@ -197,8 +213,7 @@ class PathVectors:
         vtags = [vtag]
         if PERSISTENT_ENTITY_ID in property_names:
             vtags += self.property_map_vtags(query.directory)
-        used = {name for row in rows.values() for value in row.values() for name in _names_in(value)}
-        data = {f".ane:{name}": properties for name, properties in names.properties.items() if name in used}
+        data = {f".ane:{name}": properties for name, properties in names.properties.items()}
         self._check_properties(data)
         tree = {"meta": {"dependent-vtags": [one.to_json() for one in vtags]}, "property-map": data}
         properties = Document(media.PROPERTY_MAP, tree, vtag=VTag(f"{self.id}.{_PROPERTY_MAP}", _tag(data)))
@@ -229,7 +244,9 @@ class PathVectors:
         """The value of each pair that has one and meets the tests."""
         costs = self._plain_costs(request, sources, destinations, find, directory)
         places = [index for index, name in enumerate(request.names) if name == COST_TYPE_NAME]
-        vectors = [self._vectors(names, sources, destinations, request.calendared[index]) for index in places]
+        vectors = [
+            self._vectors(names.property_names, sources, destinations, request.calendared[index]) for index in places
+        ]
         rows: dict[str, dict[str, Json]] = {}
         for at, source in enumerate(sources):
             known = costs.get(source, {})
@@ -240,7 +257,7 @@ class PathVectors:
                     continue
                 values = list(others or [None] * (len(request.names) - len(places)))
                 for place, one in zip(places, vectors, strict=True):
-                    values.insert(place, one[at][column])
+                    values.insert(place, one.named(names, at, column))
                 if any(value is not None for value in values):
                     row[destination] = values if request.is_multi_cost else values[0]
             if row:
@@ -276,23 +293,20 @@ class PathVectors:
         }
 
     def _vectors(
-        self, names: EphemeralNames, sources: Sequence[str], destinations: Sequence[str], is_calendared: bool
-    ) -> list[list[Json]]:
-        """A row of path vectors for each source, each an array of them where a calendar is asked for."""
+        self, property_names: Collection[str], sources: Sequence[str], destinations: Sequence[str], is_calendared: bool
+    ) -> _Vectors:
+        """The paths, for each interval where a calendar is asked for."""
 
-        def vectors(source: PathSource) -> list[list[Json]]:
-            found = source.paths(sources, destinations, names.property_names)
+        def paths(source: PathSource) -> Paths:
+            found = source.paths(sources, destinations, property_names)
             if [*map(len, found)] != [len(destinations)] * len(sources):
                 raise ConfigurationError(f"a path source that has not {len(sources)} rows of {len(destinations)} paths")
-            return [[None if path is None else names.path(path) for path in row] for row in found]
+            return found
 
         if not is_calendared or self.offer.calendar is None:
-            return vectors(self.offer.paths)
+            return _Vectors((paths(self.offer.paths),), False)
         intervals: Sequence[Any] = self.offer.calendar.intervals
-        return [
-            [list(cell) if any(path is not None for path in cell) else None for cell in zip(*rows, strict=True)]
-            for rows in zip(*map(vectors, intervals), strict=True)
-        ]
+        return _Vectors(tuple(map(paths, intervals)), True)
 
     def _check_properties(self, data: Mapping[str, Mapping[str, Json]]) -> None:
         """Raises ConfigurationError for values of the application that no client may be told."""
@@ -327,12 +341,3 @@ def _derived(seed: bytes, purpose: bytes) -> bytes:
 
 def _tag(value: Json) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()[:40]
-
-
-def _names_in(value: Json) -> Iterator[str]:
-    """The names in a cost, which may be an array of arrays where there are several types or intervals."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for element in value:
-            yield from _names_in(element)

@@ -16,6 +16,10 @@ from alto.patch import json_equal
 Properties: TypeAlias = Mapping[str, Json]
 """Values by property name; None is "no value", which is not inherited over."""
 
+MAX_WHOLE = 4
+"""Answers to everything that a table keeps, each for other properties: to ask for them takes a request of some octets,
+to make one of a large table the better part of a second."""
+
 
 class EntityTable:
     """The entities of one domain and the properties that are defined for each. It never changes.
@@ -24,12 +28,14 @@ class EntityTable:
     it (section 6.1.3); in any other there is no inheritance.
     """
 
-    __slots__ = ("_lengths", "_order", "domain_type", "entries")
+    __slots__ = ("_lengths", "_names", "_order", "_whole", "domain_type", "entries")
 
     def __init__(self, domain_type: str, entries: Mapping[Key, Properties]) -> None:
         self.domain_type = domain_type
         self.entries: Mapping[Key, Properties] = MappingProxyType(dict(entries))
         self._order: list[tuple[int, int]] | None = None
+        self._names: frozenset[str] | None = None
+        self._whole: dict[frozenset[str], Mapping[Key, Properties]] = {}
         # Longest first: the order in which a value is looked for.
         lengths = {key[1] for key in entries if not isinstance(key, str)}
         self._lengths: tuple[int, ...] = tuple(sorted(lengths, reverse=True))
@@ -92,15 +98,21 @@ class EntityTable:
             self._order = sorted(key for key in self.entries if not isinstance(key, str))
         return self._order
 
-    def everything(self, names: AbstractSet[str]) -> dict[Key, Properties]:
+    def everything(self, names: AbstractSet[str]) -> Mapping[Key, Properties]:
         """What is defined of these properties, for every entity that has one of them.
 
         As in `select`, an entity that others cover wholly is left out.
         """
-        kept = {key: _only(properties, names) for key, properties in self.entries.items()}
         if not self.bits:
-            return {key: properties for key, properties in kept.items() if properties}
-        return _compact([_Node(key, kept[key], True) for key in self._sorted()], self.bits)
+            kept = ((key, _only(properties, names)) for key, properties in self.entries.items())
+            return {key: properties for key, properties in kept if properties}
+        chosen = frozenset(names)
+        if chosen not in self._whole:
+            while len(self._whole) >= MAX_WHOLE:
+                del self._whole[next(iter(self._whole))]
+            entries = ((key, _only(self.entries[key], names), True) for key in self._sorted())
+            self._whole[chosen] = _compact(entries, self.bits)
+        return self._whole[chosen]
 
     def select(self, requested: Collection[Key], names: AbstractSet[str]) -> dict[Key, Properties]:
         """The answer of a filtered property map for these entities and properties (section 8.6).
@@ -111,16 +123,29 @@ class EntityTable:
         if not self.bits:
             found = {key: _only(self.entries.get(key, {}), names) for key in requested}
             return {key: properties for key, properties in found.items() if properties}
-        prefixes = [key for key in requested if not isinstance(key, str)]
-        nodes = [_Node(key, _only(self.effective(key), names), True) for key in prefixes]
-        asked = set(prefixes)
-        nodes += [
-            _Node(key, _only(self.entries[key], names), False)
-            for outer in _outermost(prefixes, self.bits)
-            for key in self.covered(outer)
-            if key not in asked
-        ]
-        return _compact(sorted(nodes, key=lambda node: node.key), self.bits)
+        asked = {key: _only(self.effective(key), names) for key in requested if not isinstance(key, str)}
+        keys = [*asked]
+        for outer in _outermost(asked, self.bits):
+            keys += [key for key in self.covered(outer) if key not in asked]
+        keys.sort()
+        return _compact(self._nodes(keys, names, asked), self.bits)
+
+    def _nodes(
+        self, keys: Iterable[tuple[int, int]], names: AbstractSet[str], asked: Mapping[tuple[int, int], Properties]
+    ) -> Iterator[_Node]:
+        """What is known of each; they are not held at a time, as there may be hundreds of thousands."""
+        entries = self.entries
+        has_only = self._all_names() <= names
+        for key in keys:
+            if key in asked:
+                yield key, asked[key], True
+            else:
+                yield key, entries[key] if has_only else _only(entries[key], names), False
+
+    def _all_names(self) -> frozenset[str]:
+        if self._names is None:
+            self._names = frozenset().union(*self.entries.values())
+        return self._names
 
 
 def _only(properties: Properties, names: AbstractSet[str]) -> Properties:
@@ -138,65 +163,67 @@ def _outermost(prefixes: Iterable[tuple[int, int]], bits: int) -> Iterator[tuple
             yield value, length
 
 
-class _Node:
-    """An entity of the answer, and those right below it."""
+_Node: TypeAlias = tuple[tuple[int, int], Properties, bool]
+"""An entity, its properties, and whether all of them are told, or only what differs from what it inherits."""
 
-    __slots__ = ("children", "is_covered", "is_requested", "key", "properties")
 
-    def __init__(self, key: tuple[int, int], properties: Properties, is_requested: bool) -> None:
-        self.key = key
+class _Around:
+    """An entity of the answer that others lie in."""
+
+    __slots__ = ("below", "end", "place", "properties", "room")
+
+    def __init__(self, place: int, properties: Properties, end: int, room: int) -> None:
+        self.place = place
         self.properties = properties
-        self.is_requested = is_requested
-        self.is_covered = False
-        self.children: list[_Node] | None = None
-
-    def close(self, bits: int) -> list[_Node]:
-        """What stands for this entity, now that all below it is known: itself, or what covers all of it."""
-        if self.children is None:
-            return [self]
-        if sum(1 << bits - child.key[1] for child in self.children) < 1 << bits - self.key[1]:
-            return [self]
-        self.is_covered = True
-        for child in self.children:
-            child.properties = {**self.properties, **child.properties}
-        return self.children
+        self.end = end
+        self.room = room
+        """How many of its addresses are in none of those right below it, whose places are in `below`."""
+        self.below: list[int] = []
 
 
-def _compact(nodes: list[_Node], bits: int) -> dict[Key, Properties]:
+def _compact(nodes: Iterable[_Node], bits: int) -> dict[Key, Properties]:
     """The answer, from its entities in the order of addresses, the shorter prefix first."""
-    kept: list[_Node] = []
-    around: list[_Node] = []
-    for node in nodes:
-        while around and not _contains(around[-1].key, node.key, bits):
-            _close_last(around, bits)
-        if not node.is_requested:
-            node.properties = _differing(node.properties, around)
-        if node.properties:
-            kept.append(node)
-            around.append(node)
-    while around:
-        _close_last(around, bits)
-    return {node.key: node.properties for node in kept if not node.is_covered}
+    keys: list[tuple[int, int]] = []
+    kept: list[Properties] = []
+    around: list[_Around] = []
+    with_some_below: list[_Around] = []
+    begin = end = 0  # of the entity that was kept last
+    for key, properties, is_whole in nodes:
+        value, length = key
+        if value < end:
+            around.append(_Around(len(keys) - 1, kept[-1], end, end - begin))
+            with_some_below.append(around[-1])
+        else:
+            while around and value >= around[-1].end:
+                around.pop()
+        if not is_whole:
+            properties = _differing(properties, around)
+        if properties:
+            begin, end = value, value + (1 << bits - length)
+            if around:
+                around[-1].room -= end - begin
+                around[-1].below.append(len(keys))
+            keys.append(key)
+            kept.append(properties)
+    covered = [one for one in with_some_below if not one.room]
+    for one in covered:  # those further out come first
+        for place in one.below:
+            kept[place] = {**kept[one.place], **kept[place]}
+    found: dict[Key, Properties] = dict(zip(keys, kept, strict=True))
+    for one in covered:
+        del found[keys[one.place]]
+    return found
 
 
-def _close_last(around: list[_Node], bits: int) -> None:
-    below = around.pop().close(bits)
-    if around:
-        outer = around[-1]
-        if outer.children is None:
-            outer.children = []
-        outer.children += below
-
-
-def _contains(outer: tuple[int, int], inner: tuple[int, int], bits: int) -> bool:
-    return outer[1] <= inner[1] and outer[0] == inner[0] >> bits - outer[1] << bits - outer[1]
-
-
-def _differing(properties: Properties, around: list[_Node]) -> Properties:
+def _differing(properties: Properties, around: list[_Around]) -> Properties:
     """Those of the values that are not the ones inherited from the entities around; None where nothing is inherited."""
-    same = [name for name, value in properties.items() if json_equal(value, _inherited(name, around))]
+    same: list[str] = []
+    for name, value in properties.items():
+        inherited: Json = None
+        for one in reversed(around):
+            if name in one.properties:
+                inherited = one.properties[name]
+                break
+        if value is inherited or json_equal(value, inherited):
+            same.append(name)
     return {name: value for name, value in properties.items() if name not in same} if same else properties
-
-
-def _inherited(name: str, around: list[_Node]) -> Json:
-    return next((node.properties[name] for node in reversed(around) if name in node.properties), None)

@@ -58,18 +58,25 @@ class EphemeralNames:
     def __init__(self, secret: bytes, property_names: Collection[str]) -> None:
         self._secret = secret[: hashlib.blake2b.MAX_KEY_SIZE]
         self.property_names = property_names
-        self._first: dict[str, dict[str, Json]] = {}
+        # By key: the properties of the element that was named first, what of them is shown, and its name. There may be
+        # a million elements on the paths of one answer, few of them different.
+        self._first: dict[str, tuple[Mapping[str, Json], dict[str, Json], str]] = {}
         self.properties: dict[str, dict[str, Json]] = {}
         """By name, the properties that were asked for and that the element has."""
 
     def name(self, element: AbstractNetworkElement) -> str:
         """The name of an element, noting its properties."""
+        first = self._first.get(element.key)
+        if first is not None and first[0] is element.properties:
+            return first[2]
         shown = {name: element.properties[name] for name in self.property_names if name in element.properties}
-        identity = [element.key]
-        if self._first.setdefault(element.key, shown) != shown:
-            identity.append(canonical(shown).decode("ascii"))
+        if first is not None and first[1] == shown:
+            return first[2]
+        identity = [element.key] if first is None else [element.key, canonical(shown).decode("ascii")]
         digest = hashlib.blake2b(canonical(identity), key=self._secret, digest_size=10)
         name = digest.hexdigest()
+        if first is None:
+            self._first[element.key] = (element.properties, shown, name)
         self.properties.setdefault(name, shown)
         return name
 

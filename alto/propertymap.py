@@ -10,7 +10,7 @@ from attrs import frozen
 
 from alto._json import Json
 from alto._propertyreader import PropertyReader
-from alto.entities import Entity, EntityDomains, format_key, guess_entity, parse_property_name
+from alto.entities import Entity, EntityDomains, Key, format_key, guess_entity, parse_property_name
 from alto.errors import ConfigurationError, DecodeError
 from alto.findings import Findings
 from alto.inheritance import EntityTable, Properties
@@ -28,12 +28,13 @@ class PropertyMap:
     What is found includes what is inherited (section 6.1.3); a value of null is no value.
     """
 
-    __slots__ = ("_domains", "tables")
+    __slots__ = ("_domains", "_texts", "tables")
 
     def __init__(self, tables: Mapping[str, EntityTable]) -> None:
         self.tables: Mapping[str, EntityTable] = MappingProxyType(dict(tables))
         """The entities by the name of their domain."""
         self._domains = EntityDomains(tables)
+        self._texts: dict[str, dict[Key, str]] = {domain: {} for domain in self.tables}
 
     @classmethod
     def from_values(cls, values: Values) -> PropertyMap:
@@ -66,7 +67,18 @@ class PropertyMap:
         """The identifiers of the entities for which something is defined."""
         for domain, table in self.tables.items():
             for key in table.entries:
-                yield f"{domain}:{format_key(table.domain_type, key)}"
+                yield self.identifier(domain, key)
+
+    def identifier(self, domain: str, key: Key) -> str:
+        """The identifier of an entity; made once where something is defined for it, as answers name it again."""
+        texts = self._texts[domain]
+        text = texts.get(key)
+        if text is None:
+            table = self.tables[domain]
+            text = f"{domain}:{format_key(table.domain_type, key)}"
+            if key in table.entries:
+                texts[key] = text
+        return text
 
     def lookup(self, entity: str, property_name: str) -> Json:
         """The value of a property of an entity; None where there is none. Raises ValueError for no identifier."""
@@ -84,7 +96,7 @@ class PropertyMap:
     def to_json(self) -> dict[str, Properties]:
         """The object `property-map`: what is defined, without what is inherited. It is shared: nobody may change it."""
         return {
-            f"{domain}:{format_key(table.domain_type, key)}": properties
+            self.identifier(domain, key): properties
             for domain, table in self.tables.items()
             for key, properties in table.entries.items()
         }

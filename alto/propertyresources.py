@@ -18,7 +18,6 @@ from alto.entities import (
     EntityDomains,
     Key,
     ScopedName,
-    format_key,
     parse_property_name,
 )
 from alto.errors import ConfigurationError
@@ -314,7 +313,7 @@ class FilteredPropertyMapResource:
             names = frozenset(self.source.mappings[domain]).intersection(properties or self.source.names)
             selected = table.select(asked, names) if entities else table.everything(names)
             for key, values in selected.items():
-                found[asked.get(key) or f"{domain}:{format_key(table.domain_type, key)}"] = values
+                found[asked.get(key) or whole.identifier(domain, key)] = values
         return found
 
     def _versions(self, asked: Iterable[str], properties: Collection[str] | None, directory: Directory) -> list[VTag]:

@@ -63,6 +63,8 @@ class Topology:
     default_pid: str | None = None
     """The PID of every address that is in no other."""
     _out: Mapping[str, tuple[Link, ...]] = field(init=False, repr=False, eq=False)
+    _inside: Mapping[str, tuple[AbstractNetworkElement, ...]] = field(init=False, repr=False, eq=False)
+    _on: Mapping[int, AbstractNetworkElement] = field(init=False, repr=False, eq=False)
     _trees: dict[str, dict[str, Link]] = field(init=False, repr=False, eq=False, factory=dict)
     _tag: str = field(init=False, repr=False, eq=False)
 
@@ -85,6 +87,11 @@ class Topology:
             if bandwidth is not None and not 0 <= bandwidth < math.inf:
                 raise ConfigurationError(f"a bandwidth of {bandwidth} bits a second")
         object.__setattr__(self, "_out", MappingProxyType({name: tuple(links) for name, links in out.items()}))
+        # Elements are made once: a path is many of them, an answer many paths.
+        object.__setattr__(
+            self, "_inside", MappingProxyType({name: _inside_of(node) for name, node in self.nodes.items()})
+        )
+        object.__setattr__(self, "_on", MappingProxyType({id(link): _on_link(link) for link in self.links}))
         content = [repr(sorted(self.nodes.items())), repr(self.links), repr(sorted(self.attachments.items()))]
         object.__setattr__(self, "_tag", hashlib.sha256(canonical(content)).hexdigest()[:40])
 
@@ -120,17 +127,10 @@ class Topology:
         links = self._links(source, destination)
         if links is None:
             return None
-        path = self._inside(source)
+        path = [*self._inside[source]]
         for link in links:
-            path += [_element(f"link {link.source}>{link.destination}", link.max_reservable_bandwidth, None)]
-            path += self._inside(link.destination)
+            path += [self._on[id(link)], *self._inside[link.destination]]
         return path
-
-    def _inside(self, name: str) -> list[AbstractNetworkElement]:
-        node = self.nodes[name]
-        if node.max_reservable_bandwidth is None and node.persistent_entity_id is None:
-            return []
-        return [_element(f"node {name}", node.max_reservable_bandwidth, node.persistent_entity_id)]
 
     def _links(self, source: str, destination: str) -> list[Link] | None:
         """The links of the shortest path; None where there is no path."""
@@ -198,6 +198,16 @@ class EndpointPaths:
             for endpoint, source in zip(sources, from_pids, strict=True)
         ]
         return _merged(raw, property_names)
+
+
+def _inside_of(node: Node) -> tuple[AbstractNetworkElement, ...]:
+    if node.max_reservable_bandwidth is None and node.persistent_entity_id is None:
+        return ()
+    return (_element(f"node {node.name}", node.max_reservable_bandwidth, node.persistent_entity_id),)
+
+
+def _on_link(link: Link) -> AbstractNetworkElement:
+    return _element(f"link {link.source}>{link.destination}", link.max_reservable_bandwidth, None)
 
 
 def _element(key: str, bandwidth: float | None, persistent_id: str | None) -> AbstractNetworkElement:

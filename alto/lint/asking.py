@@ -17,6 +17,15 @@ from alto.lint.document import note_error
 
 MAX_REQUESTS = 5000
 """Requests to one server: some thirty a resource, for more resources than most have."""
+_CLOSED = (401, 403, 407)
+"""What is not public is no fault: it is not looked at."""
+
+
+class ClosedError(Exception):
+    """The client is not let in."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"only for clients with other credentials (status {status})")
 
 
 class EnoughError(Exception):
@@ -72,6 +81,8 @@ class Inspection:
                 raise EnoughError
             self.requests += 1
             response = yield from authorized(self.session.credentials, request)
+            if response.status in _CLOSED:
+                raise ClosedError(response.status)
             location = response.header("location")
             if response.status not in REDIRECTS or location is None:
                 return response

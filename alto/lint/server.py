@@ -12,7 +12,7 @@ from alto.closure import Closure, check_offer, is_network_map
 from alto.errors import DecodeError
 from alto.findings import Findings, Level
 from alto.ird import ResourceEntry
-from alto.lint.asking import EnoughError, Inspection, ServerFinding
+from alto.lint.asking import ClosedError, EnoughError, Inspection, ServerFinding
 from alto.lint.cross import check_against_maps, check_full_against_filtered
 from alto.lint.examples import example_for
 from alto.lint.probes import probe_get, probe_post
@@ -102,6 +102,8 @@ def _guarded(inspection: Inspection, entry: ResourceEntry, plan: Plan[None]) -> 
     """A resource that does not answer, or leads nowhere, does not keep the others from being looked at."""
     try:
         yield from plan
+    except ClosedError as error:
+        inspection.unchecked.append(f"{entry.id}: {error}")
     except UnreachableError as error:
         inspection.must(f"{entry.id}", f"no answer: {error!s:.300}", 7285, "9.2.2")
     except DecodeError as error:

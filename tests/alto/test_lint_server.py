@@ -403,3 +403,12 @@ def test_whatever_a_server_answers_there_is_a_report(given_answers, every):
 
     report = inspect(answer)
     assert all(each.where and str(each) for each in report.findings)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_resource_that_is_not_public_is_not_at_fault_but_was_not_looked_at(status):
+    report = inspect(
+        Carrier(lambda request, response: Response(status) if request.target == BASE + "cost-map" else response)
+    )
+    assert not [each for each in report.findings if each.where.startswith("cost-map")]
+    assert f"cost-map: only for clients with other credentials (status {status})" in report.unchecked

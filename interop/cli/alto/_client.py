@@ -66,9 +66,10 @@ class Access:
             context = ssl.create_default_context(cafile=self.cacert)
             if self.cert is not None:
                 context.load_cert_chain(self.cert, self.key)
-        except ssl.SSLError as error:
+        except OSError as error:  # ssl.SSLError among them
             files = ", ".join(str(path) for path in (self.cacert, self.cert, self.key) if path is not None)
-            raise MistakeError(f"no certificates or keys that fit in {files}: {error.reason or error}") from error
+            why = error.reason if isinstance(error, ssl.SSLError) else reason(error)
+            raise MistakeError(f"no certificates and keys to use in {files}: {why}") from error
         return context
 
     def dns(self) -> DnsResolver:
@@ -135,8 +136,6 @@ def plainly(*, lenient: bool = True) -> Iterator[None]:
         raise FailureError(f"{clean(str(error))}{hint}") from error
     except AltoError as error:
         raise FailureError(clean(str(error))) from error
-    except OSError as error:
-        raise FailureError(reason(error)) from error
 
 
 @contextlib.asynccontextmanager

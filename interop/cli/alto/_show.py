@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Cell = str | tuple[str, str]
 """A text, perhaps with a colour or another style."""
 
+# The longest names that are never folded, whatever the terminal's width.
+_NAME = 32
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
@@ -60,14 +62,14 @@ def line(text: str, style: str = "") -> None:
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Sequence[int] = (), title: str = ""
 ) -> None:
-    """A table; `right` are the places of columns of numbers."""
+    """A table; `right` are the places of columns of numbers. Where a cell has several lines, elsewhere it has one."""
     listed = [list(row) for row in rows]
     if is_terminal():
         _rich_table(headers, listed, right, title)
         return
     if title:
         click.echo(clean(title))
-    texts = [list(headers), *([clean(_text(cell)) for cell in row] for row in listed)]
+    texts = [list(headers), *([clean(_text(cell).replace("\n", "; ")) for cell in row] for row in listed)]
     widths = [max(len(row[place]) for row in texts) for place in range(len(headers))]
     for row in texts:
         cells = [
@@ -82,14 +84,22 @@ def _rich_table(headers: Sequence[str], rows: list[list[Cell]], right: Sequence[
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(
-        box=box.SIMPLE_HEAD, title=clean(title) or None, title_justify="left", title_style="bold", pad_edge=False
-    )
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for place, header in enumerate(headers):
-        made.add_column(header, justify="right" if place in right else "left", overflow="fold")
+        # What comes first names the row, and is to be found as it is.
+        is_name = place == 0 and all(len(_text(row[0])) <= _NAME for row in rows)
+        made.add_column(header, justify="right" if place in right else "left", overflow="fold", no_wrap=is_name)
     for row in rows:
-        made.add_row(*(Text(clean(_text(cell)), style="" if isinstance(cell, str) else cell[1]) for cell in row))
-    console().print(made)
+        made.add_row(*(Text(_lines(_text(cell)), style="" if isinstance(cell, str) else cell[1]) for cell in row))
+    paper = console()
+    if title:
+        paper.print(clean(title), style="bold", soft_wrap=True)
+    paper.print(made)
+    paper.print()
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def _text(cell: Cell) -> str:
@@ -100,6 +110,7 @@ def number(value: float | None) -> str:
     """A number as people write it; a dash for none."""
     if value is None:
         return "-"
+    value = float(value)
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
 
 

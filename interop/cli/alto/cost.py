@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -15,7 +16,6 @@ from alto.costresult import ReceivedCosts
 from alto.errors import ConfigurationError
 from alto.metrics import NUMERICAL, ORDINAL
 from alto.types import CostType
-from interop.alto_client import AltoClient
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
 from interop.cli.alto import _show
@@ -23,11 +23,14 @@ from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._costs import costs_json, show_costs
 from interop.cli.alto._ends import Ends, ends
 
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
+
 _MODES = (NUMERICAL, ORDINAL)
 _COUNTED = """\b
 Examples:
-  ietf-p2p alto cost http://127.0.0.1:8080/ 192.0.2.1 203.0.113.9 198.51.100.7
-  ietf-p2p alto cost http://127.0.0.1:8080/ access-north,access-south internet --metric routingcost --metric hopcount
+  ietf-p2p alto cost http://127.0.0.1:7285/ 192.0.2.1 203.0.113.9 198.51.100.7
+  ietf-p2p alto cost http://127.0.0.1:7285/ access-north,access-south internet --metric routingcost --metric hopcount
 """
 
 

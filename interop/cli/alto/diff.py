@@ -19,7 +19,7 @@ from interop.cli.alto._documents import read_tree
 
 @click.command(
     epilog="Examples:\n\n\b\n  ietf-p2p alto diff monday.json tuesday.json\n"
-    "  ietf-p2p alto diff saved.json http://127.0.0.1:8080/network-map --json"
+    "  ietf-p2p alto diff saved.json http://127.0.0.1:7285/network-map --json"
 )
 @click.argument("old", metavar="A")
 @click.argument("new", metavar="B")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,14 +11,16 @@ from alto import media
 from alto._json import Json
 from alto.closure import Closure
 from alto.ird import ResourceEntry
-from interop.alto_client import AltoClient
 from interop.cli._options import JSON
 from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._names import kind_of
 
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
 
-@click.command(epilog="Example:\n\n\b\n  ietf-p2p alto ird http://127.0.0.1:8080/ --tree")
+
+@click.command(epilog="Example:\n\n\b\n  ietf-p2p alto ird http://127.0.0.1:7285/ --tree")
 @URL
 @click.option("--tree", "as_tree", is_flag=True, help="Show what depends on what.")
 @JSON
@@ -56,16 +59,20 @@ def _tables(closure: Closure) -> None:
         rows: list[list[_show.Cell]] = []
         for entry in directory.resources.values():
             name = (f"{entry.id} *", "bold") if default is not None and entry.id == default.id else entry.id
-            costs = ", ".join(":".join(each.key) for each in directory.cost_types_of(entry).values())
-            rows.append([name, kind_of(entry), costs, ", ".join(entry.uses), "\n".join(_capabilities(entry))])
-        rows = [[_flat(cell) for cell in row] for row in rows] if not _show.is_terminal() else rows
-        _show.table(["ID", "TYPE", "COSTS", "USES", "CAPABILITIES"], rows, title=uri)
+            offers = "\n".join([*_costs(closure, entry), *_capabilities(entry)])
+            rows.append([name, kind_of(entry), "\n".join(entry.uses), offers])
+        _show.table(["ID", "TYPE", "USES", "OFFERS"], rows, title=uri)
     if default is not None:
         _show.line("* the default network map", "dim")
 
 
-def _flat(cell: _show.Cell) -> _show.Cell:
-    return cell.replace("\n", "; ") if isinstance(cell, str) else cell
+def _costs(closure: Closure, entry: ResourceEntry) -> Iterator[str]:
+    """Its metrics, a line for each mode."""
+    modes: dict[str, list[str]] = {}
+    for cost_type in closure.cost_types[entry.id].values():
+        modes.setdefault(cost_type.cost_mode, []).append(cost_type.cost_metric)
+    for mode, metrics in modes.items():
+        yield f"{mode}: {', '.join(metrics)}"
 
 
 def _capabilities(entry: ResourceEntry) -> Iterator[str]:
@@ -112,7 +119,7 @@ def _tree(closure: Closure) -> Iterator[str]:
 
 
 def _tree_line(closure: Closure, entry: ResourceEntry) -> str:
-    costs = ", ".join(":".join(each.key) for each in closure.cost_types[entry.id].values())
+    costs = "; ".join(_costs(closure, entry))
     text = f"{entry.id} ({kind_of(entry)}{f'; {costs}' if costs else ''})"
     others = entry.uses[1:]
     text += f", uses {', '.join(others)} too" if others else ""

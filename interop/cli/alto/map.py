@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from alto._json import Json
 from alto.errors import ConfigurationError
 from alto.networkmap import ParsedFilteredNetworkMap, ParsedNetworkMap
-from interop.alto_client import AltoClient
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
 from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
+
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
 
 # Prefixes of a PID that the table names.
 _FIRST = 3
@@ -21,8 +24,8 @@ _Pids = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  ietf-p2p alto map http://127.0.0.1:8080/\n"
-    "  ietf-p2p alto map http://127.0.0.1:8080/ --pid access-north --all"
+    epilog="Examples:\n\n\b\n  ietf-p2p alto map http://127.0.0.1:7285/\n"
+    "  ietf-p2p alto map http://127.0.0.1:7285/ --pid access-north --all"
 )
 @URL
 @click.option("--id", "resource_id", metavar="ID", help="The network map. [default: the server's default one]")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from alto.address import BITS, FAMILIES, format_prefix, parse_endpoint
 from alto.networkmap import NetworkMap
-from interop.alto_client import AltoClient
 from interop.cli._options import JSON
 from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._ends import address, shown
 
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
 
-@click.command(epilog="Example:\n\n\b\n  ietf-p2p alto pid http://127.0.0.1:8080/ 192.0.2.1 2001:db8::1")
+
+@click.command(epilog="Example:\n\n\b\n  ietf-p2p alto pid http://127.0.0.1:7285/ 192.0.2.1 2001:db8::1")
 @URL
 @click.argument("addresses", metavar="IP...", nargs=-1, required=True)
 @click.option("--id", "resource_id", metavar="ID", help="The network map. [default: the server's default one]")

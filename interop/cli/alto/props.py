@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,18 +14,20 @@ from alto.client.costs import endpoint
 from alto.client.fetch import Plan
 from alto.errors import ConfigurationError
 from alto.propertymap import PropertyMap
-from interop.alto_client import AltoClient
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
 from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
+
 _Found = dict[str, dict[str, Json]]
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  ietf-p2p alto props http://127.0.0.1:8080/ 192.0.2.1\n"
-    "  ietf-p2p alto props http://127.0.0.1:8080/ ipv4:192.0.2.0/24 map.pid:access-north --property .asn"
+    epilog="Examples:\n\n\b\n  ietf-p2p alto props http://127.0.0.1:7285/ 192.0.2.1\n"
+    "  ietf-p2p alto props http://127.0.0.1:7285/ ipv4:192.0.2.0/24 map.pid:access-north --property .asn"
 )
 @URL
 @click.argument("entities", metavar="[ENTITY...]", nargs=-1)

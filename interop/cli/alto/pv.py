@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from alto._json import Json
 from alto.paths import MAX_RESERVABLE_BANDWIDTH
 from alto.pathvector import Flow, PathVector
-from interop.alto_client import AltoClient
 from interop.cli._options import JSON
 from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._ends import ends, shown
 
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
+
 # Characters of an element's name that people are shown, if they tell it from the others.
 _SHORT = 6
 
 
-@click.command(epilog="Example:\n\n\b\n  ietf-p2p alto pv http://127.0.0.1:8080/ PID1,PID2 PID3 PID4")
+@click.command(epilog="Example:\n\n\b\n  ietf-p2p alto pv http://127.0.0.1:7285/ PID1,PID2 PID3 PID4")
 @URL
 @click.argument("source", metavar="SRC")
 @click.argument("destinations", metavar="DST...", nargs=-1, required=True)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from alto.address import FAMILIES
 from alto.client.costs import RankedPeer, Ranking
-from alto.metrics import ORDINAL, metric_of, prefers_higher
-from interop.alto_client import AltoClient
+from alto.metrics import ORDINAL, prefers_higher
 from interop.cli._errors import FailureError, MistakeError
 from interop.cli._options import JSON, host_port
 from interop.cli._progress import note
 from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects, plainly
+from interop.cli.alto._costs import heading
 from interop.cli.alto._ends import address, shown
+
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
 
 _BAR = 24
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  ietf-p2p alto rank http://127.0.0.1:8080/ 192.0.2.1 203.0.113.9\n"
+    epilog="Examples:\n\n\b\n  ietf-p2p alto rank http://127.0.0.1:7285/ 192.0.2.1 203.0.113.9\n"
     "  ietf-p2p alto rank example.com 192.0.2.1 203.0.113.9 --stun stun.example.com:3478"
 )
 @URL
@@ -72,7 +77,6 @@ async def _own(server: tuple[str, int], destination: str, access: Access) -> str
 
 
 def _table(ranking: Ranking) -> None:
-    cost_type = ranking.cost_type
     costs = [peer.cost for peer in ranking.peers if peer.cost is not None]
     most = max(costs, default=0.0)
     is_terminal = _show.is_terminal()
@@ -82,10 +86,7 @@ def _table(ranking: Ranking) -> None:
         if is_terminal:
             row.append(_bar(peer, costs, most, is_best_high=_is_best_high(ranking)))
         rows.append(row)
-    metric = metric_of(cost_type.cost_metric)
-    unit = f" ({metric.unit})" if metric is not None and metric.unit and cost_type.cost_mode != ORDINAL else ""
-    name = "rank" if cost_type.cost_mode == ORDINAL else f"{cost_type.cost_metric}{unit}"
-    _show.table(["#", "ADDRESS", name.upper(), *([""] if is_terminal else [])], rows, right=(0, 2))
+    _show.table(["#", "ADDRESS", heading(ranking.cost_type), *([""] if is_terminal else [])], rows, right=(0, 2))
 
 
 def _is_best_high(ranking: Ranking) -> bool:

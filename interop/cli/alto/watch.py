@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +14,7 @@ from alto._json import Json, JsonError, loads
 from alto.closure import Closure
 from alto.errors import ConfigurationError
 from alto.patch import json_diff
-from alto.updates_client import ResourceInvalidated
-from interop.alto_client import AltoClient
+from alto.updates_client import ResourceInvalidated, ResourceUpdated
 from interop.alto_watch import Update, stream_for, watch_by_tips, watch_stream
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
@@ -22,6 +22,9 @@ from interop.cli._progress import emit
 from interop.cli.alto import _show
 from interop.cli.alto._changes import changes, summary
 from interop.cli.alto._client import URL, Access, asking, connects
+
+if TYPE_CHECKING:
+    from interop.alto_client import AltoClient
 
 _VERSIONS = ("meta/vtag", "meta/dependent-vtags")
 _Input = dict[str, Json]
@@ -39,8 +42,8 @@ def _inputs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  ietf-p2p alto watch http://127.0.0.1:8080/\n"
-    "  ietf-p2p alto watch http://127.0.0.1:8080/ network-map costs --tips"
+    epilog="Examples:\n\n\b\n  ietf-p2p alto watch http://127.0.0.1:7285/\n"
+    "  ietf-p2p alto watch http://127.0.0.1:7285/ network-map costs --tips"
 )
 @URL
 @click.argument("resources", metavar="[RESOURCE...]", nargs=-1)
@@ -73,7 +76,8 @@ def command(
         async with contextlib.aclosing(await _updates(alto, names, way, inputs)) as updates:
             async for update in updates:
                 teller.tell(update)
-                left = None if left is None else left - 1
+                if left is not None and isinstance(update, ResourceUpdated):
+                    left -= 1
                 if left == 0:
                     return
 

@@ -294,6 +294,7 @@ def test_paths_with_what_they_share_and_what_limits_them(ask: Ask) -> None:
         ["cost", "URL", "PID1", "PID2", "--constraint", "about 5"],
         ["cost", "URL", "PID1", "PID2", "--calendar"],
         ["cost", "URL", "PID1", "PID2", "--private", "--calendar"],
+        ["cost", "URL", "192.0.2.1", "192.0.2.2", "--map", "network-map"],
         ["rank", "URL", "nowhere"],
         ["rank", "URL", "192.0.2.1", "--from", "192.0.2.2", "--stun", "x:1"],
         ["rank", "URL", "192.0.2.1", "--private"],

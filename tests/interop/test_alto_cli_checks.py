@@ -334,6 +334,18 @@ def test_servers_are_discovered(capsys: pytest.CaptureFixture[str]) -> None:
             assert re.fullmatch(r"ietf-p2p: [^\n]+\n", capsys.readouterr().err)
 
 
+def test_without_a_subject_the_domains_of_this_host_are_looked_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interop.alto_discovery.search_domains", lambda: ("lan.example", "example.net"))
+    with name_server({"example.net.": naptr("https://a.example/")}) as resolver:
+        assert main(["alto", "discover", "--resolver", resolver]) == 0
+        assert "https://a.example/" in capsys.readouterr().out
+        monkeypatch.setattr("interop.alto_discovery.search_domains", lambda: ())
+        assert main(["alto", "discover", "--resolver", resolver]) == 2
+        assert "names no domain to look in" in capsys.readouterr().err
+
+
 def test_a_domain_stands_for_the_first_of_its_servers_that_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,8 +103,9 @@ RESOLVER = click.option(
 _LENIENT = click.option("--lenient", is_flag=True, help="Make the best of what breaks the RFCs, and list it on stderr.")
 
 
-def connects(*, lenient: bool = True) -> Callable[[_F], _F]:
-    """Give a command the options that make an `Access`, and the `access`; without --lenient where nothing is read."""
+def connects(*, lenient: bool = True, domains: bool = True) -> Callable[[_F], _F]:
+    """Give a command the options that make an `Access`, and the `access`: without --lenient where nothing is forgiven,
+    without --resolver where `domains` do not stand for servers."""
 
     def decorate(function: _F) -> _F:
         @functools.wraps(function)
@@ -113,7 +114,7 @@ def connects(*, lenient: bool = True) -> Callable[[_F], _F]:
             return function(*args, access=Access(**{**named, "lenient": bool(named["lenient"])}), **kwargs)
 
         made: Any = wrapper
-        for option in reversed((*_OPTIONS, RESOLVER, *([_LENIENT] if lenient else []))):
+        for option in reversed((*_OPTIONS, *([RESOLVER] if domains else []), *([_LENIENT] if lenient else []))):
             made = option(made)
         result: _F = made
         return result

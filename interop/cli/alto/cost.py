@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from interop.alto_client import AltoClient
 
 _MODES = (NUMERICAL, ORDINAL)
-_COUNTED = """\b
-Examples:
-  ietf-p2p alto cost http://127.0.0.1:7285/ 192.0.2.1 203.0.113.9 198.51.100.7
-  ietf-p2p alto cost http://127.0.0.1:7285/ access-north,access-south internet --metric routingcost --metric hopcount
-"""
+_EPILOG = (
+    "Examples:\n\n\b\n  ietf-p2p alto cost http://127.0.0.1:7285/ 192.0.2.1 203.0.113.9 198.51.100.7\n"
+    "  ietf-p2p alto cost http://127.0.0.1:7285/ access-north,access-south internet --metric hopcount --mode ordinal"
+)
 
 
 @attrs.frozen
@@ -67,7 +66,7 @@ def _or_constraints(ctx: click.Context, param: click.Parameter, value: tuple[str
     return tuple(tuple(part.strip() for part in text.split(",")) for text in value)
 
 
-@click.command(epilog=_COUNTED)
+@click.command(epilog=_EPILOG)
 @URL
 @click.argument("source", metavar="[SRC", required=False)
 @click.argument("destinations", metavar="DST...]", nargs=-1)
@@ -110,6 +109,8 @@ def command(
         modes=(mode,) if mode is not None else _MODES,
         **asked,  # type: ignore[arg-type]  # click has made them
     )
+    if what.network_map is not None and not what.ends.are_pids:
+        raise MistakeError("--map says whose PIDs are meant: not together with addresses")
     if what.private and not what.is_plain:
         raise MistakeError("whole maps have one metric, without constraints and calendars: not together with --private")
 

@@ -24,7 +24,7 @@ from interop.cli.alto._documents import read_tree
 @click.argument("old", metavar="A")
 @click.argument("new", metavar="B")
 @JSON
-@connects(lenient=False)
+@connects(lenient=False, domains=False)
 def command(old: str, new: str, as_json: bool, access: Access) -> int:
     """Show what differs between two ALTO documents, which are files or URLs; '-' is standard input.
 
@@ -32,7 +32,7 @@ def command(old: str, new: str, as_json: bool, access: Access) -> int:
     JSON patch (RFC 6902), and a merge patch (RFC 7396) where one can say it, null where none can.
     """
     with _trouble():
-        before, after = run_both(access, old, new)
+        before, after = _both(access, old, new)
     if as_json:
         patch = json_diff(before, after)
         _show.as_json({"equal": not patch, "json-patch": patch, "merge-patch": _merge_patch(before, after)})
@@ -46,7 +46,7 @@ def command(old: str, new: str, as_json: bool, access: Access) -> int:
     return 1 if found else 0
 
 
-def run_both(access: Access, old: str, new: str) -> tuple[Json, Json]:
+def _both(access: Access, old: str, new: str) -> tuple[Json, Json]:
     """Both documents. Raises click's exceptions."""
     trees: list[Json] = []
 

@@ -31,7 +31,7 @@ _BAR = 24
 @click.argument("peers", metavar="DST...", nargs=-1, required=True)
 @click.option("--from", "source", metavar="SRC", help="Whose peers. [default: this host, as the ALTO server sees it]")
 @click.option("--stun", type=host_port, metavar="HOST:PORT", help="This host as this STUN server sees it (RFC 5389).")
-@click.option("--metric", default="routingcost", show_default=True, help="What counts.")
+@click.option("--metric", default="routingcost", show_default=True, metavar="METRIC", help="What counts.")
 @click.option("--private", is_flag=True, help="Fetch whole maps and look up here, so that the server learns nothing.")
 @JSON
 @connects()

@@ -51,7 +51,7 @@ class Checked:
 @click.option("--strict", is_flag=True, help="Exit with status 1 for a broken SHOULD, too.")
 @click.option("--quiet", is_flag=True, help="Leave out the notes, which break nothing.")
 @JSON
-@connects(lenient=False)
+@connects(lenient=False, domains=False)
 def command(
     places: tuple[str, ...],
     media_type: str | None,

@@ -18,7 +18,7 @@ from alto.auth import DigestAuthenticator
 from alto.ird import ResourceEntry
 from interop.__main__ import main
 from interop.cli.alto import _COMMANDS
-from interop.cli.alto._show import bar, bits, clean, local_time, number
+from interop.cli.alto._show import bar, bits, clean, local_time, number, span
 
 Ask = Callable[..., str]
 
@@ -109,7 +109,9 @@ def test_the_directory_as_a_table_and_a_tree_and_json(ask: Ask, url: str) -> Non
     assert table[0] == [url]
     assert ["network-map *", "network map"] in table
     assert any(
-        row[:2] == ["some-costs", "filtered cost map"] and "calendar of 3 × 3600 s: num-delay" in row[3]
+        row[:2] == ["some-costs", "filtered cost map"]
+        and "routingcost, hopcount, delay-ow; ranks of routingcost; constraints; 4 at once; calendar of 3 × 1 h"
+        in row[3]
         for row in table
     )
     tree = ask("ird", "--tree").splitlines()
@@ -215,7 +217,7 @@ def test_a_calendar_in_local_time(ask: Ask) -> None:
     # Which of the three repeats is now nobody knows; the times are those of the first round.
     assert [row[2] for row in table[1:4]] == [local_time(START + 3600 * interval) for interval in range(3)]
     assert sum("← now" in row for row in table) == 1
-    assert table[4][0].startswith("intervals of 3600 s, 100000 times in a row, until")
+    assert table[4][0].startswith("intervals of 1 h, 100000 times in a row, until")
     found = json.loads(ask("cost", "192.0.2.1", "192.0.2.17", "--metric", "delay-ow", "--calendar", "--json"))
     assert found["calendars"][0]["start"] == START
 
@@ -332,6 +334,30 @@ def test_digest_with_a_password_that_is_given_or_asked(capsys: pytest.CaptureFix
         assert main(["alto", "map", found, "--user", "ann"]) == 0
 
 
+def test_the_sample_that_is_served_without_any_words_answers_every_command(
+    cli: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = cli.start("alto", "serve", "--listen", "127.0.0.1:0", "--json")
+    where = json.loads(cli.line(server))["url"]
+    answers = {
+        ("ird",): "network-endpoint-costs",
+        ("ird", "--tree"): "    countries-filtered (filtered network map)",
+        ("map",): "access-north",
+        ("pid", "198.51.100.7"): "datacentre",
+        ("cost", "access-north", "internet"): "30",
+        ("cost", "datacentre", "access-north", "--metric", "bw-available", "--calendar"): "intervals of 6 h",
+        ("rank", "203.0.113.4", "192.0.2.1", "--from", "192.0.2.7"): "203.0.113.4",
+        ("props", "198.51.100.7"): "64500",
+        ("watch", "--count", "1"): "network: 7 PIDs, 13 prefixes",
+    }
+    for words, shown in answers.items():
+        assert main(["alto", words[0], where, *words[1:]]) == 0
+        assert shown in capsys.readouterr().out
+    assert main(["alto", "pv", where, "access-north", "backbone"]) == 1
+    assert "HTTP status 401 (--user or --cert says who asks)" in capsys.readouterr().err
+    assert main(["alto", "validate", where, "--quiet"]) == 0
+
+
 def test_tls_with_authorities_and_a_certificate_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = Certificates(tmp_path)
     certificate, key = made.sign("server", "/CN=server", address="127.0.0.1")
@@ -375,5 +401,14 @@ def test_numbers_and_times_and_bars() -> None:
         "1.23457e+06",
     ]
     assert [bits(value) for value in (0, 999, 1e10, 2.5e13)] == ["0 bit/s", "999 bit/s", "10 Gbit/s", "25 Tbit/s"]
+    assert [span(value) for value in (0, 0.5, 90, 120, 21600, 90000, 172800)] == [
+        "0 s",
+        "0.5 s",
+        "90 s",
+        "2 min",
+        "6 h",
+        "25 h",
+        "2 d",
+    ]
     assert local_time(None) == local_time(1e300) == local_time(float("inf")) == "-"
     assert [bar(share, 4) for share in (0, 0.001, 0.5, 1, 7)] == ["", "▏", "██", "████", "████"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from alto.client.errors import UnreachableError
+from alto.client.errors import ServerError, UnreachableError
 from alto.errors import AltoError, ConfigurationError, DecodeError
 from interop.cli._errors import FailureError, MistakeError, reason, run
 from interop.cli._options import host_port
@@ -31,6 +31,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 TIMEOUT = 10.0
 # Deviations that are told one by one; `alto validate` tells them all.
 _DEVIATIONS = 20
+_UNAUTHORIZED = 401
 _HTTP = re.compile(r"https?://[^/\s]+\S*")
 _NAME = re.compile(r"[^\s:/?#@]+\.?|[0-9A-Fa-f.:]+(?:/[0-9]+)?")
 
@@ -134,6 +135,9 @@ def plainly(*, lenient: bool = True) -> Iterator[None]:
         raise MistakeError(clean(str(error))) from error
     except DecodeError as error:
         hint = "" if lenient else " (--lenient makes the best of it)"
+        raise FailureError(f"{clean(str(error))}{hint}") from error
+    except ServerError as error:
+        hint = " (--user or --cert says who asks)" if error.status == _UNAUTHORIZED else ""
         raise FailureError(f"{clean(str(error))}{hint}") from error
     except AltoError as error:
         raise FailureError(clean(str(error))) from error

@@ -101,7 +101,10 @@ def _show_calendar(costs: ReceivedCosts, place: int, pairs: list[tuple[str, str]
     now = calendar.interval_at(time.time())
     rows: list[list[_show.Cell]] = []
     for source, destination in pairs:
-        for interval, value in enumerate(costs.calendar(source, destination, place) or ()):
+        values = costs.calendar(source, destination, place)
+        if values is None:
+            rows.append([shown(source), shown(destination), "-", _cell(costs, source, destination, place), ""])
+        for interval, value in enumerate(values or ()):
             start = None if calendar.start is None else calendar.start + interval * size
             style = "bold green" if interval == now else ""
             words = [shown(source), shown(destination), _show.local_time(start), _show.value_text(value)]
@@ -110,4 +113,4 @@ def _show_calendar(costs: ReceivedCosts, place: int, pairs: list[tuple[str, str]
     _show.table(headers, rows, right=(3,))
     repeated = "" if calendar.repeated == 1 else f", {calendar.repeated} times in a row"
     ends = f", until {_show.local_time(calendar.end)}"
-    _show.line(f"intervals of {_show.number(size)} s{repeated}{ends}", "dim")
+    _show.line(f"intervals of {_show.span(size)}{repeated}{ends}", "dim")

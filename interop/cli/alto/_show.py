@@ -132,6 +132,14 @@ def bits(rate: float) -> str:
     return f"{number(round(rate, 3))} {unit}"
 
 
+def span(seconds: float) -> str:
+    """A length of time in the largest unit that fits: `6 h`, `90 s`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{number(seconds / size)} {unit}"
+    return f"{number(seconds)} s"
+
+
 def local_time(unix: float | None) -> str:
     """A time as the clock on this wall shows it: `Mon 2026-07-20 14:00:00`; a dash where no clock can."""
     try:

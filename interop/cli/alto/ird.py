@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +11,7 @@ from alto import media
 from alto._json import Json
 from alto.closure import Closure
 from alto.ird import ResourceEntry
+from alto.metrics import NUMERICAL, ORDINAL
 from interop.cli._options import JSON
 from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
@@ -18,6 +19,10 @@ from interop.cli.alto._names import kind_of
 
 if TYPE_CHECKING:
     from interop.alto_client import AltoClient
+
+# Names of one list that are shown: an update stream uses everything.
+_MOST = 3
+_FEATURES = {"cost-constraints": "constraints", "support-stream-control": "stream control"}
 
 
 @click.command(epilog="Example:\n\n\b\n  ietf-p2p alto ird http://127.0.0.1:7285/ --tree")
@@ -59,39 +64,55 @@ def _tables(closure: Closure) -> None:
         rows: list[list[_show.Cell]] = []
         for entry in directory.resources.values():
             name = (f"{entry.id} *", "bold") if default is not None and entry.id == default.id else entry.id
-            offers = "\n".join([*_costs(closure, entry), *_capabilities(entry)])
-            rows.append([name, kind_of(entry), "\n".join(entry.uses), offers])
+            offers = "; ".join([*_costs(closure, entry), *_capabilities(entry)])
+            rows.append([name, kind_of(entry), _first(entry.uses), offers])
         _show.table(["ID", "TYPE", "USES", "OFFERS"], rows, title=uri)
     if default is not None:
         _show.line("* the default network map", "dim")
 
 
 def _costs(closure: Closure, entry: ResourceEntry) -> Iterator[str]:
-    """Its metrics, a line for each mode."""
+    """Its metrics, a text for each cost mode."""
     modes: dict[str, list[str]] = {}
     for cost_type in closure.cost_types[entry.id].values():
         modes.setdefault(cost_type.cost_mode, []).append(cost_type.cost_metric)
+    ranks = modes.pop(ORDINAL, [])
+    numbers = modes.pop(NUMERICAL, [])
+    if numbers:
+        yield ", ".join(numbers) + (" (ranks too)" if ranks == numbers else "")
+    if ranks and ranks != numbers:
+        yield f"ranks of {', '.join(ranks)}"
     for mode, metrics in modes.items():
-        yield f"{mode}: {', '.join(metrics)}"
+        yield f"{mode} of {', '.join(metrics)}"
 
 
 def _capabilities(entry: ResourceEntry) -> Iterator[str]:
-    """What the entry says of itself beyond its cost types, an item a line."""
+    """What the entry says of itself beyond its cost types, a few words each; with --json it is all there."""
     for name, value in entry.capabilities.items():
-        if name == "cost-type-names" or value is False:
+        if name in ("cost-type-names", "incremental-change-media-types") or value is False:
             continue
         if name == "mappings":
-            yield from (f"{domain}: {', '.join(properties)}" for domain, properties in value.items())
+            yield from (f"{domain}: {_first(properties)}" for domain, properties in value.items())
         elif name == "calendar-attributes":
             for each in value:
-                size = _show.number(float(each["time-interval-size"]))
-                yield f"calendar of {each['number-of-intervals']} × {size} s: {', '.join(each['cost-type-names'])}"
-        elif value is True:
-            yield name
+                size = _show.span(float(each["time-interval-size"]))
+                yield f"calendar of {each['number-of-intervals']} × {size}"
+        elif name == "max-cost-types":
+            yield f"{_show.value_text(value)} at once"
+        elif name == "testable-cost-type-names":
+            yield f"constraints on {_first(value)}"
+        elif name in _FEATURES and value is True:
+            yield _FEATURES[name]
         elif isinstance(value, list) and all(isinstance(element, str) for element in value):
-            yield f"{name}: {', '.join(value)}"
-        elif name != "incremental-change-media-types":
+            yield _first(value)
+        else:
             yield f"{name}: {_show.value_text(value)}"
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first few of many names."""
+    more = f" … {len(names) - _MOST} more" if len(names) > _MOST + 1 else ""
+    return ", ".join(names[:_MOST] if more else names) + more
 
 
 def _tree(closure: Closure) -> Iterator[str]:
@@ -121,8 +142,7 @@ def _tree(closure: Closure) -> Iterator[str]:
 def _tree_line(closure: Closure, entry: ResourceEntry) -> str:
     costs = "; ".join(_costs(closure, entry))
     text = f"{entry.id} ({kind_of(entry)}{f'; {costs}' if costs else ''})"
-    others = entry.uses[1:]
-    text += f", uses {', '.join(others)} too" if others else ""
+    text += f", uses {_first(entry.uses[1:])} too" if len(entry.uses) > 1 else ""
     if entry.document_type == media.DIRECTORY:
         text += f" → {entry.uri}"
     default = closure.default_network_map

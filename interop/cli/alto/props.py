@@ -113,7 +113,11 @@ def _properties(client: Client, entities: Sequence[str], names: Sequence[str], r
             raise
         return found
     for entity in entities:
-        found[entity].update(_chosen(_of(result.value.property_map, entity), left))
+        for name, value in _chosen(_of(result.value.property_map, entity), left).items():
+            # `.asn` is what the map MAP calls the property that the service calls `MAP.asn` (RFC 9240 section 5.2.2).
+            is_known = any(other.endswith(name) and found[entity][other] == value for other in found[entity])
+            if not (name.startswith(".") and is_known):
+                found[entity][name] = value
     return found
 
 

@@ -25,6 +25,7 @@ _NO_COST_TYPES: Mapping[str, CostType] = MappingProxyType({})
 class CdniResource:
     """A CDNI advertisement (section 3). `network_map` is the ID of the map whose PIDs are footprints.
 
+    The upstream CDN has to be authenticated (section 8): `is_private` is False only where something else sees to that.
     Raises ConfigurationError for a value that does not go with its type, and for PIDs without a network map.
     """
 
@@ -38,7 +39,7 @@ class CdniResource:
         advertisements: Iterable[Advertisement],
         *,
         network_map: str | None = None,
-        is_private: bool = False,
+        is_private: bool = True,
     ) -> None:
         self.id = id
         self.advertisements = tuple(advertisements)
@@ -52,7 +53,10 @@ class CdniResource:
         self._parts = [advertisement.capability.parts for advertisement in self.advertisements]
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
-        """None (section 3.4)."""
+        """None (section 3.4). Raises ConfigurationError where the network map is none, or private and this is not."""
+        for used in self.uses:
+            if directory.find(used, NetworkMapResource).is_private and not self.is_private:
+                raise ConfigurationError(f"{self.id!r} would tell everybody what is in the private {used!r}")
         return {}
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:
@@ -92,7 +96,7 @@ class FilteredCdniResource:
         cdni: str,
         *,
         network_map: str | None = None,
-        is_private: bool = False,
+        is_private: bool = True,
     ) -> None:
         self.id = id
         self.cdni = cdni

@@ -180,7 +180,7 @@ def test_an_application_s_own_mistakes_are_told() -> None:
         CdniResource("x", WITH_PIDS.advertisements)
     secret = CdniResource("secret", PRINTED, is_private=True)
     for filtered, words in (
-        (FilteredCdniResource("f", "secret"), "private"),
+        (FilteredCdniResource("f", "secret", is_private=False), "private"),
         (FilteredCdniResource("f", "nowhere"), "no CdniResource"),
         (FilteredCdniResource("f", WITH_PIDS.id), "has to use the network map"),
     ):
@@ -189,6 +189,30 @@ def test_an_application_s_own_mistakes_are_told() -> None:
     good = FilteredCdniResource("f", WITH_PIDS.id, network_map="my-eu-netmap")
     tree = ask(Directory([EUROPE, WITH_PIDS, good]), "f", asked(HTTPS)).tree
     assert tree["meta"]["dependent-vtags"] == [EUROPE.vtag.to_json()]
+
+
+def test_an_advertisement_is_private_unless_the_operator_says_otherwise() -> None:
+    """Section 8: the upstream CDN MUST be authenticated."""
+    assert (WHOLE.is_private, FILTERED.is_private) == (True, True)
+    server = AltoServer(SERVER, epoch=1e9, base_uri="https://alto.example.com/")
+    for request in (
+        Request("GET", f"/{WHOLE.id}"),
+        Request("POST", f"/{FILTERED.id}", (("Content-Type", media.CDNI_FILTER),), b'{"cdni-capabilities":[]}'),
+    ):
+        refused = server.handle(request, ("192.0.2.7", 4711), 1.0)
+        assert isinstance(refused, Response)
+        assert (refused.status, b"capability" in refused.body) == (403, False)
+
+
+def test_an_advertisement_tells_nobody_the_pids_of_a_private_network_map() -> None:
+    europe = NetworkMapResource(EUROPE.id, EUROPE.network_map, is_private=True)
+    held = Directory([europe, WITH_PIDS])
+    assert WITH_PIDS.capabilities(held) == {}
+    public = CdniResource("public", WITH_PIDS.advertisements, network_map=EUROPE.id, is_private=False)
+    with pytest.raises(ConfigurationError, match="private 'my-eu-netmap'"):
+        public.capabilities(Directory([europe, public]))
+    with pytest.raises(ConfigurationError, match="is no NetworkMapResource"):
+        CdniResource("x", PRINTED, network_map=WHOLE.id).capabilities(SERVER)
 
 
 # Section 6.3.1 has other footprints than 3.7.2; these are what it shows.
@@ -216,7 +240,7 @@ ENTITIES = PropertySource(mappings={"ipv4": [NAME], "ipv6": [NAME], "countrycode
 
 def test_footprints_are_entities_with_their_capabilities() -> None:
     """Section 6.3.1, whose `meta` is inside the `property-map` (trap 21)."""
-    props = PropertyMapResource("cdnifci-property-map", ENTITIES)
+    props = PropertyMapResource("cdnifci-property-map", ENTITIES, is_private=True)
     directory = Directory([SHOWN, props])
     assert props.capabilities(directory) == {
         "mappings": {name: [NAME] for name in ("ipv4", "ipv6", "countrycode", "asn")}

@@ -54,8 +54,8 @@ def whole_server():
         EndpointPropertyResource("eps"),
         PropertyMapResource("props", properties),
         FilteredPropertyMapResource("ane-props", properties),
-        CdniResource("cdni", [Advertisement(capability)]),
-        FilteredCdniResource("some-cdni", "cdni"),
+        CdniResource("cdni", [Advertisement(capability)], is_private=False),
+        FilteredCdniResource("some-cdni", "cdni", is_private=False),
         cost_map_resource(topology),
         endpoint_cost_resource(topology),
     ]

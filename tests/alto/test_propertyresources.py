@@ -297,6 +297,7 @@ CDNI = CdniResource(
         )
     ],
     network_map="alt-network-map",
+    is_private=False,
 )
 
 

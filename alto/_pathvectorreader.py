@@ -212,7 +212,7 @@ class PathVectorReader:
         return [self._read_value(one, kind, path) for one, kind in zip(values, self.cost_types, strict=True)]
 
     def _read_value(self, value: Json, cost_type: CostType, path: str) -> Json:
-        if value is None:
+        if value is None and self._is_multi_cost:  # one of the costs of a pair may be missing (RFC 8189 section 4.1.3)
             return None
         if cost_type.key == PATH_VECTOR:
             return self._read_paths(value, path)
@@ -225,11 +225,13 @@ class PathVectorReader:
         """The path in each interval. "The client MUST also check that each element [...] is an ANEName": 6.5.1."""
         if not self._findings.is_a(value, list, path, 9275, "6.5.2"):
             return None
-        if not self.calendars or not all(one is None or isinstance(one, list) for one in value):
+        # An array without anything in it is a path without elements: a calendar has at least one interval.
+        if not self.calendars or not value or not all(one is None or isinstance(one, list) for one in value):
             return [self._read_path(value, path)]
-        due = self.calendars[0].attributes.number_of_intervals
-        if len(value) != due:
-            self._findings.must(path, f"{len(value)} path vectors for {due} intervals", 8896, "3.3")
+        due = {calendar.attributes.number_of_intervals for calendar in self.calendars}
+        if len(value) not in due:
+            text = " or ".join(map(str, sorted(due)))
+            self._findings.must(path, f"{len(value)} path vectors for {text} intervals", 8896, "3.3")
             return None
         return [None if one is None else self._read_path(one, path) for one in value]
 

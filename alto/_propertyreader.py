@@ -137,9 +137,10 @@ class PropertyReader:
         if name.is_specific and name.resource_id != own_id:
             self._defining.setdefault(name.resource_id)
             defining = bare_type(self._media_types.get(name.resource_id))
-        is_wrong = kind is not None and defining != kind.defining_media_type
-        if kind is not None and kind.defining_media_type is not None and defining is None:
-            is_wrong = False  # nobody said what the type of the defining resource is
+        # Where nobody said what the type of the resource is, it is wrong only for a domain that none may define.
+        is_wrong = kind is not None and (
+            kind.defining_media_type is None or defining not in (None, kind.defining_media_type)
+        )
         if is_wrong:
             self._left_out(path, f"{domain} is defined by a resource of the wrong type", "4.6.1")
         return is_wrong

@@ -202,6 +202,7 @@ def _set(path: str, value: Any, *, where: int = 0) -> Callable[[Any, Any], None]
         (_set("meta/dependent-vtags", []), "one is due, not 0"),
         (_set("meta/cost-type", {"cost-mode": "numerical", "cost-metric": "routingcost"}), "in no path vector"),
         (_set("cost-map/PID1/PID2", "ANE1"), "an array is due, not 'ANE1'"),
+        (_set("cost-map/PID1/PID2", None), "an array is due, not None"),
         (_set("cost-map/PID1/PID2", ["ANE1", 1]), "1 is no ANE name"),
         (_set("cost-map/PID1/PID2", ["ANE1", "a.b"]), "'a.b' is no ANE name"),
         (_set("cost-map/PID1/PID2", ["ANE1", "a" * 65]), "is no ANE name"),
@@ -364,6 +365,43 @@ def test_a_calendar_of_another_length_is_refused() -> None:
 
     with pytest.raises(DecodeError, match="1 path vectors for 2 intervals"):
         strictly(*broken(change))
+
+
+def test_several_calendars_may_have_different_numbers_of_intervals() -> None:
+    """RFC 8896 section 5.1.2: each calendar says which cost types it is of, by their names in the IRD."""
+
+    def change(root: Any, properties: Any) -> None:
+        del root["meta"]["cost-type"]
+        root["meta"]["multi-cost-types"] = [NUM_RC.to_json(), {"cost-mode": "array", "cost-metric": "ane-path"}]
+        root["meta"]["calendar-response-attributes"] = [
+            {**CALENDAR, "cost-type-names": ["num-rc"], "number-of-intervals": 3},
+            {**CALENDAR, "cost-type-names": ["path-vector"]},
+        ]
+        root["cost-map"]["PID1"] = {"PID2": [[1, 2, 3], [["ANE1"], []]], "PID3": [[1, 2, 3], []], "PID4": [[1], None]}
+
+    vector = strictly(*broken(change))
+    flow = ("PID1", "PID2")
+    assert [interval.get(flow) for interval in vector.intervals] == [("ANE1",), ()]
+    assert vector.paths["PID1", "PID3"] == ()
+    assert vector.costs[NUM_RC.key][flow] == [1, 2, 3]
+
+    def longer(root: Any, properties: Any) -> None:
+        change(root, properties)
+        root["cost-map"]["PID1"]["PID2"][1] = [["ANE1"]] * 4
+
+    with pytest.raises(DecodeError, match="4 path vectors for 2 or 3 intervals"):
+        strictly(*broken(longer))
+
+
+def test_null_is_no_cost_unless_there_are_several() -> None:
+    def change(root: Any, properties: Any) -> None:
+        root["meta"]["cost-type"] = NUM_RC.to_json()
+        root["cost-map"]["PID1"]["PID2"] = None
+        properties["property-map"] = {}
+
+    vector, found = leniently(*broken(change))
+    assert vector.costs == {NUM_RC.key: {}}
+    assert found == ["should cost-map/PID1/PID2: None is no cost (RFC 7285 section 11.2.3.6)"]
 
 
 def shares(paths: dict[tuple[str, str], tuple[str, ...]], limits: dict[str, float]) -> PathVector:

@@ -161,6 +161,37 @@ def test_the_defining_resource_may_be_in_any_ird_of_the_closure() -> None:
     assert [*parsed.property_map] == ["net.pid:A"]
 
 
+def test_nobody_may_define_a_domain_of_as_numbers_or_countries() -> None:
+    """RFC 9241 section 7.4: whatever the resource is, and so even where its media type is not known."""
+    data = {"net.asn:as1": {".P": "1"}, ".countrycode:us": {".P": "1"}, "asn:as1": {".P": "1"}}
+    parsed, noted = read(document(data))
+    assert [*parsed.property_map] == ["asn:as1"]
+    assert [text.rpartition(" ")[2] for text in noted] == ["4.6.1", "4.6.1"]
+
+
+def test_a_property_is_defined_by_a_resource_of_the_type_that_is_registered_for_it() -> None:
+    """Section 4.7."""
+    types = {"net": media.NETWORK_MAP, "costs": media.COST_MAP, "cdni": media.CDNI}
+    data = {"ipv4:192.0.2.1": {"net.pid": "A", "cdni.cdni-capabilities": [], "net.ISP": "x", "other.pid": "B"}}
+    assert read(document(data), media_types=types)[1] == []
+    for name, value in (("costs.pid", "A"), ("cdni.pid", "A"), ("net.cdni-capabilities", [])):
+        _, noted = read(document({"ipv4:192.0.2.1": {name: value}}), media_types=types)
+        assert noted == [f"must property-map/ipv4:192.0.2.1/{name} 9240 4.7"]
+
+
+def test_null_is_no_value_of_capabilities_either() -> None:
+    name = "c.cdni-capabilities"
+    parsed, noted = read(document({"ipv4:10.0.0.0/8": {name: []}, "ipv4:10.0.0.0/16": {name: None}}))
+    assert (parsed.lookup("ipv4:10.1.0.1", name), parsed.lookup("ipv4:10.0.0.1", name), noted) == ([], None, [])
+
+
+def test_a_meta_beside_and_inside_the_property_map_is_an_entity_of_no_domain() -> None:
+    tree = document({"meta": {"dependent-vtags": []}, "ipv4:192.0.2.1": {".P": "1"}}, "net")
+    parsed, noted = read(tree)
+    assert noted == ["must property-map/meta 9240 5.1.3"]
+    assert [vtag.resource_id for vtag in parsed.dependent_vtags] == ["net"]
+
+
 def test_properties_that_mappings_do_not_have_for_a_specific_domain_are_ignored() -> None:
     """Section 7.6: the client MUST ignore them."""
     of = entry({"net.pid": [".P"], "ipv4": [".P"]}, uses=("net",))
@@ -197,6 +228,10 @@ def test_properties_that_mappings_do_not_have_for_a_specific_domain_are_ignored(
         ({"cell:4711": {".P": "1"}}, "note property-map/cell:4711 9240 5.1.1"),
         (
             {"ipv4:192.0.2.1": {"c.cdni-capabilities": "x"}},
+            "must property-map/ipv4:192.0.2.1/c.cdni-capabilities 9241 6.2.2",
+        ),
+        (
+            {"ipv4:192.0.2.1": {"c.cdni-capabilities": [7]}},
             "must property-map/ipv4:192.0.2.1/c.cdni-capabilities 9241 6.2.2",
         ),
         (
@@ -358,3 +393,8 @@ def test_a_filter_that_a_server_has_to_refuse_is_not_built(
 def test_an_application_s_own_mistakes_are_told(values: Any) -> None:
     with pytest.raises(ConfigurationError):
         PropertyMap.from_values(values)
+
+
+def test_an_entity_without_properties_is_not_in_the_map() -> None:
+    found = PropertyMap.from_values({"ipv4": {"192.0.2.0": {}, "192.0.2.1": {"P": "1"}}})
+    assert ([*found], len(found)) == (["ipv4:192.0.2.1"], 1)

@@ -4,6 +4,7 @@ The procedures are plans: generators that yield DNS questions and are sent the a
 them; so does a loop over `plan.send` with answers from anywhere.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from alto.naptr import RETRY_AFTER, Found, Lookup, Plan, absolute_name, look_up
 SERVICE = "ALTO:https"
 """The service parameter of ALTO over TLS; `ALTO:https:http` takes servers without it as second choice."""
 
+_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 _LENGTHS = {4: (32, 24, 16, 8), 6: (128, 64, 56, 48, 40, 32)}
 
 
@@ -60,7 +62,7 @@ def reverse_names(subject: str) -> tuple[str, ...]:
         family, value = parse_address(text)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
-    if slash and not (digits.isascii() and digits.isdigit() and len(digits) <= 3 and int(digits) <= BITS[family]):
+    if slash and not (_LENGTH.fullmatch(digits) and int(digits) <= BITS[family]):
         raise ConfigurationError(f"{subject!r:.80}: the prefix length is to be 0 to {BITS[family]}")
     length = int(digits) if slash else BITS[family]
     if length < _LENGTHS[family][-1]:

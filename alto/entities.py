@@ -193,8 +193,8 @@ class EntityDomains:
 def guess_entity(text: str, *, is_lenient: bool = False) -> Entity:
     """The entity of that identifier where the domain names are not known. Raises ValueError.
 
-    That is the shortest domain name of a registered type in which the rest identifies something; without any, the
-    longest that is a domain name.
+    That is the shortest domain name of a registered type in which the rest identifies something. Without one of a
+    registered type, it is the longest that is a domain name.
     """
     other: Entity | None = None
     failure: ValueError | None = None

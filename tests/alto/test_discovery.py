@@ -91,7 +91,21 @@ def test_too_short_a_prefix_is_an_error_of_its_own(subject: str) -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["", "x", "198.51.100", "198.51.100.3/33", "198.51.100.3/", "::1/129", "::1/-1", "::1/²", "::%1", "1.2.3.4/024x"],
+    [
+        "",
+        "x",
+        "198.51.100",
+        "198.51.100.3/33",
+        "198.51.100.3/",
+        "::1/129",
+        "::1/-1",
+        "::1/²",
+        "::%1",
+        "1.2.3.4/024x",
+        "1.2.3.4/024",
+        "::/064",
+        "1.2.3.4/24 ",
+    ],
 )
 def test_what_is_no_address_or_prefix_is_refused(subject: str) -> None:
     with pytest.raises(ConfigurationError):

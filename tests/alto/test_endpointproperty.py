@@ -169,6 +169,14 @@ def test_properties_of_a_property_map_are_offered_under_its_id() -> None:
         assert tree["endpoint-properties"] == {"ipv4:192.0.2.1": {"props.isp": "a"}, "ipv6:::1": {}}
 
 
+def test_a_network_map_knows_its_pids_better_than_the_values_do() -> None:
+    values = {"ipv4:192.0.2.0/24": {PID: "mine", "priv:x": "1"}}
+    server = Directory([MAP, EndpointPropertyResource("eps", values)])
+    assert server.resources["eps"].capabilities(server) == {"prop-types": [PID, "priv:x"]}
+    tree = ask(server, "eps", {"properties": [PID], "endpoints": ["ipv4:192.0.2.1"]}).tree
+    assert tree["endpoint-properties"] == {"ipv4:192.0.2.1": {PID: "PID1"}}
+
+
 def test_the_answers_hang_on_all_that_is_looked_up() -> None:
     other = Directory([NetworkMapResource(MAP.id, NetworkMap({"all": {"ipv4": ["0.0.0.0/0"]}})), EPS])
     assert EPS.depends_on(SERVER) == EPS.depends_on(Directory([MAP, EPS]))

@@ -26,7 +26,8 @@ def test_a_domain_type_is_64_characters_of_the_allowed_ones(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ipv4.anycast", "pid.local", "priv:", "", "a" * 65, "priv:" + "a" * 60, "ä", "a b", "a:b", "x:priv:y"]
+    "text",
+    ["ipv4.anycast", "pid.local", "priv:", "", "a" * 65, "priv:" + "a" * 60, "ä", "a b", "a:b", "x:priv:y", "a\n"],
 )
 def test_what_section_5_1_1_excludes_is_no_domain_type(text: str) -> None:
     assert not is_domain_type(text)
@@ -66,7 +67,7 @@ def test_a_property_type_may_hold_colons_anywhere(text: str) -> None:
     assert str(parse_property_name(text)) == text
 
 
-@pytest.mark.parametrize("text", ["priv:", ".priv:", "a.priv:", "", ".", "a/b", "a.b.c", "é"])
+@pytest.mark.parametrize("text", ["priv:", ".priv:", "a.priv:", "", ".", "a/b", "a.b.c", "é", "a\n"])
 def test_what_section_5_2_1_excludes_is_no_property(text: str) -> None:
     with pytest.raises(ValueError, match="no entity property name"):
         parse_property_name(text)
@@ -150,13 +151,15 @@ def test_an_asn_is_as_and_a_decimal_number(text: str) -> None:
     assert parse_key("asn", text) == text
 
 
-@pytest.mark.parametrize("text", ["AS64496", "64496", "as", "as064496", "as00", "as4294967296", "as1.0", "as٣"])
+@pytest.mark.parametrize(
+    "text", ["AS64496", "64496", "as", "as064496", "as00", "as4294967296", "as1.0", "as٣", "as1\n"]
+)
 def test_an_asn_in_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="identifies nothing"):
         parse_key("asn", text)
 
 
-@pytest.mark.parametrize("text", ["US", "usa", "u", "u1", "", "µs"])
+@pytest.mark.parametrize("text", ["US", "usa", "u", "u1", "", "µs", "us\n"])
 def test_a_country_code_is_two_small_letters(text: str) -> None:
     assert parse_key("countrycode", "us") == "us"
     with pytest.raises(ValueError, match="identifies nothing"):
@@ -180,7 +183,9 @@ def test_a_domain_is_guessed_where_none_are_known(text: str, domain: str) -> Non
     assert guess_entity(text).domain == domain
 
 
-@pytest.mark.parametrize("text", ["", "ipv4", "ipv4:300.1.1.1", "asn:as01", "a b:c", ":x", "pid:", "ipv4:1.2.3.4/24"])
+@pytest.mark.parametrize(
+    "text", ["", "ipv4", "ipv4:300.1.1.1", "asn:as01", "a b:c", ":x", "pid:", "ipv4:1.2.3.4/24", "asn:b.cell:4711"]
+)
 def test_nothing_is_guessed_of_what_is_no_identifier(text: str) -> None:
     with pytest.raises(ValueError):
         guess_entity(text)
@@ -200,3 +205,9 @@ def test_a_long_text_of_colons_is_no_work() -> None:
     for read in (EntityDomains(["ipv4"]).parse, guess_entity):
         with pytest.raises(ValueError):
             read(":" * 1_000_000)
+
+
+def test_the_longest_domain_name_is_found() -> None:
+    domain = "r" * 64 + ".priv:" + "t" * 59
+    assert EntityDomains(["ipv4", domain]).parse(f"{domain}:x:y").key == "x:y"
+    assert guess_entity(f"{domain}:x").domain == domain

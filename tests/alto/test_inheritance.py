@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alto.entities import format_key, parse_key
-from alto.inheritance import EntityTable
+from alto.inheritance import MAX_WHOLE, EntityTable
 from alto.propertymap import PropertyMap
 
 TABLE_1 = {"192.0.2.0/26": "v1", "192.0.2.0/28": "v2", "192.0.2.0/30": "v3", "192.0.2.0": "v4"}
@@ -147,6 +147,30 @@ def test_in_the_answer_to_everything_too_what_is_covered_wholly_is_left_out() ->
     )
     everything = {format_key("ipv4", key): dict(properties) for key, properties in found.everything({"P", "Q"}).items()}
     assert everything == {"10.0.0.0/9": {"P": "1", "Q": "q"}, "10.128.0.0/9": {"P": "3", "Q": "q"}}
+
+
+def test_what_a_prefix_covers_is_all_within_it_without_itself() -> None:
+    found = table({"10.0.0.0/8": {"P": "1"}, "10.0.0.0/16": {"P": "2"}, "10.255.255.255": {"P": "3"}, "11.0.0.0": {}})
+    assert [format_key("ipv4", key) for key in found.covered((10 << 24, 8))] == ["10.0.0.0/16", "10.255.255.255"]
+    assert found.covered((10 << 24, 16)) == []
+
+
+def test_the_answer_to_everything_is_made_once_for_a_few_sets_of_properties() -> None:
+    found = table({"10.0.0.0/8": dict.fromkeys("PQRST", "1")})
+    first = found.everything({"P"})
+    assert found.everything({"P"}) is first
+    for name in "QRST"[:MAX_WHOLE]:
+        assert found.everything({name}) == {(10 << 24, 8): {name: "1"}}
+    assert found.everything({"P"}) == first
+    assert found.everything({"P"}) is not first
+
+
+def test_answers_leave_the_table_as_it_is() -> None:
+    entries = {"10.0.0.0/8": {"P": "1", "Q": "q"}, "10.0.0.0/9": {"P": "2"}, "10.128.0.0/9": {"P": "3"}}
+    found = table(entries)
+    found.everything({"P", "Q"})
+    select(found, ["10.0.0.0/8"], ["P", "Q"])
+    assert dict(found.entries) == dict(table(entries).entries)
 
 
 # A world of 16 addresses: each property of each of them can be checked.

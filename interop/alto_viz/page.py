@@ -54,9 +54,10 @@ class Live:
         return {"data": self.data_uri, "stream": self.stream_uri, "add": self.add}
 
 
-def data(snapshot: Snapshot) -> bytes:
+def data(snapshot: Snapshot, *, live: Live | None = None) -> bytes:
     """The data of a page: JSON that is safe within a script element."""
-    text = dumps(snapshot.to_json()).decode("utf-8")
+    tree = {**snapshot.to_json(), "live": None if live is None else live.to_json()}
+    text = dumps(tree).decode("utf-8")
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
     return text.encode("utf-8")
@@ -64,19 +65,17 @@ def data(snapshot: Snapshot) -> bytes:
 
 def page(snapshot: Snapshot, *, live: Live | None = None) -> bytes:
     """One HTML page with all that is in the snapshot, in UTF-8. It needs no network; with `live` its own server."""
-    return page_of(data(snapshot), live=live)
+    return page_of(data(snapshot, live=live), is_live=live is not None)
 
 
-def page_of(content: bytes, *, live: Live | None = None) -> bytes:
+def page_of(content: bytes, *, is_live: bool) -> bytes:
     """The page of data that are made already."""
     template, style, script = _parts()
-    live_text = dumps(None if live is None else live.to_json()).decode("utf-8").replace("<", "\\u003c")
     filled = {
-        "{{policy}}": policy(is_live=live is not None),
+        "{{policy}}": policy(is_live=is_live),
         "{{style}}": style,
         "{{script}}": script,
-        "{{live}}": live_text,
-        "{{footing}}": " but its own server" if live is not None else "",
+        "{{footing}}": " but its own server" if is_live else "",
     }
     head, _, tail = template.partition("{{data}}")
     for name, text in filled.items():

@@ -30,20 +30,18 @@ _COMMON = (
 class AltoUi:
     """An ASGI application that shows the page at `ui`, and leaves everything else to the server's `app`.
 
-    It takes the place of `app`: `serve(AltoUi(app))`. The page shows what the server shows everybody; where the server
-    has an update stream, the page follows it. Raises ConfigurationError for a server that is private as a whole, or has
-    a resource of that name.
+    It takes the place of `app` in an HTTP server. The page shows what the server shows everybody, and is not there
+    where that is nothing, as the server is private; where the server has an update stream, the page follows it. Raises
+    ConfigurationError for a server that has a resource of that name.
     """
 
     def __init__(self, app: AltoApp) -> None:
-        if app.server.is_private:
-            raise ConfigurationError("the server is private: a page for everybody would tell what it holds")
         directory = app.server.directory
         if NAME in directory.resources or NAME in directory.services:
             raise ConfigurationError(f"a resource has the ID {NAME!r}, where the page would be")
         self.app = app
         self._making = asyncio.Lock()
-        self._made: tuple[Directory, Snapshot, bytes] | None = None
+        self._made: tuple[Directory, bytes] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = self._name(scope) if scope["type"] == "http" else None
@@ -62,15 +60,16 @@ class AltoUi:
         prefix = urlsplit(base).path if base else str(scope.get("root_path", "")) + "/"
         path = str(scope["path"])
         name = path.removeprefix(prefix)
-        return name if path.startswith(prefix) and name in (NAME, _DATA) else None
+        is_ours = path.startswith(prefix) and name in (NAME, _DATA) and not self.app.server.is_private
+        return name if is_ours else None
 
     async def _answer(self, name: str, method: str, send: Send) -> None:
         if method not in ("GET", "HEAD"):
             await _respond(send, method, 405, b"text/plain", b"GET is what it takes\n", ((b"allow", b"GET, HEAD"),))
         else:
-            directory, snapshot, content = await self._current()
+            content = await self._current()
             if name == NAME:
-                body = page_of(content, live=_live(directory, snapshot))
+                body = page_of(content, is_live=True)
                 guard = f"{policy(is_live=True)}; frame-ancestors 'none'".encode("ascii")
                 await _respond(
                     send, method, 200, b"text/html; charset=utf-8", body, ((b"content-security-policy", guard),)
@@ -78,17 +77,17 @@ class AltoUi:
             else:
                 await _respond(send, method, 200, b"application/json", content)
 
-    async def _current(self) -> tuple[Directory, Snapshot, bytes]:
-        """What the server holds and the data of it, made once for all who ask until it changes."""
+    async def _current(self) -> bytes:
+        """The data of what the server holds, made once for all who ask until it changes."""
         async with self._making:
             if self._made is None or self._made[0] is not self.app.server.directory:
                 self._made = await asyncio.to_thread(_make, self.app.server.directory)
-            return self._made
+            return self._made[1]
 
 
-def _make(directory: Directory) -> tuple[Directory, Snapshot, bytes]:
+def _make(directory: Directory) -> tuple[Directory, bytes]:
     snapshot = snapshot_of_directory(directory)
-    return directory, snapshot, data(snapshot)
+    return directory, data(snapshot, live=_live(directory, snapshot))
 
 
 def _live(directory: Directory, snapshot: Snapshot) -> Live:

@@ -220,6 +220,12 @@ def _fill(cells: array[float], view: CostView, sources: list[str], destinations:
 
     for source in sources:
         row = view.costs.pairs[source]
+        if not is_multi_cost and not is_calendar:
+            try:
+                cells.extend(array("d", map(row.__getitem__, destinations)))
+                continue
+            except (KeyError, TypeError):  # some cost is missing
+                pass
         cells.extend([number(row.get(name)) for name in destinations])
 
 

@@ -121,7 +121,7 @@ class CostPart {
   drawScale() {
     const { costs } = this;
     const { minimum, maximum, values } = costs.summary();
-    byId("scale-part").hidden = values.length === 0;
+    byId("scale-part").hidden = byId("heat").hidden = values.length === 0;
     if (values.length === 0) return;
     const canvas = byId("scale-bar");
     canvas.width = STEPS;
@@ -170,9 +170,10 @@ class CostPart {
     const pair = () => [foreign(costs.sources[row]), " → ", foreign(costs.destinations[column])];
     const { values } = costs.summary();
     const rank = Number.isNaN(value) ? "" : `rank ${grouped.format(costs.rank(value))} of ${grouped.format(values.length)}`;
-    replace(readout, pair(), element("strong", { class: "cost" }, costs.text(value)), element("span", {}, rank));
+    const cost = () => [" ", element("strong", { class: "cost" }, costs.text(value))];
+    replace(readout, pair(), cost(), " ", element("span", {}, rank));
     if (costs.intervals > 1) readout.append(this.bars(row, column));
-    if (event !== null) this.showTip(event, [pair(), element("strong", { class: "cost" }, costs.text(value))]);
+    if (event !== null) this.showTip(event, [pair(), cost()].flat());
   }
 
   showTip(event, content) {

@@ -6,12 +6,11 @@ const SETTLE = 150; // milliseconds in which several events become one fetch
 const WAITS = { first: 1000, last: 30000 };
 
 class LiveUpdates {
-  /** `settings` is what page.py's Live says; `take` is called with the text of new data. */
-  constructor(settings, take) {
-    this.settings = settings;
-    this.take = take;
+  /** `page.live` is what page.py's Live says, which may change with the data; `page.load` takes the text of new data. */
+  constructor(page) {
+    this.page = page;
     this.due = null;
-    if (settings.stream !== null) this.follow();
+    this.follow();
   }
 
   state(text, isLive) {
@@ -22,16 +21,24 @@ class LiveUpdates {
   }
 
   async follow() {
-    for (let wait = WAITS.first; ; wait = Math.min(2 * wait, WAITS.last)) {
+    let wait = WAITS.first;
+    for (;;) {
       try {
-        await this.listen(() => {
-          wait = WAITS.first;
-        });
+        if (this.page.live.stream !== null) {
+          await this.listen(() => {
+            wait = WAITS.first;
+          });
+        }
       } catch {
         // The connection was lost, or there was none: another one is opened below.
       }
-      this.state("not live: trying again", false);
+      const text = this.page.live.stream === null ? "" : "not live: trying again";
+      this.state(text, false);
+      byId("live").hidden = text === "";
       await new Promise((resolve) => setTimeout(resolve, wait));
+      wait = Math.min(2 * wait, WAITS.last);
+      // The server may have other resources by now.
+      await this.fetch();
     }
   }
 
@@ -39,10 +46,10 @@ class LiveUpdates {
     const control = new AbortController();
     let timer = setTimeout(() => control.abort(), SILENCE);
     try {
-      const response = await fetch(this.settings.stream, {
+      const response = await fetch(this.page.live.stream, {
         method: "POST",
         headers: { "Content-Type": "application/alto-updatestreamparams+json", Accept: "text/event-stream,application/alto-error+json" },
-        body: JSON.stringify({ add: this.settings.add }),
+        body: JSON.stringify({ add: this.page.live.add }),
         signal: control.signal,
       });
       if (!response.ok) throw new Error(`status ${response.status}`);
@@ -71,12 +78,18 @@ class LiveUpdates {
   refresh(wait) {
     clearTimeout(this.due);
     this.due = setTimeout(async () => {
-      try {
-        const response = await fetch(this.settings.data, { cache: "no-store" });
-        if (response.ok) await this.take(await response.text());
-      } catch {
-        this.refresh(WAITS.first * 2);
-      }
+      if (!(await this.fetch())) this.refresh(2 * WAITS.first);
     }, wait);
+  }
+
+  /** Whether the data could be had. */
+  async fetch() {
+    try {
+      const response = await fetch(this.page.live.data, { cache: "no-store" });
+      if (response.ok) await this.page.load(await response.text());
+      return response.ok;
+    } catch {
+      return false;
+    }
   }
 }

@@ -18,6 +18,7 @@ class Page {
     const [maps, costs] = [await Promise.all(tree.maps.map(NetworkMap.read)), await Promise.all(tree.costs.map(Costs.read))];
     const isFirst = this.text === undefined;
     this.text = text;
+    this.live = tree.live;
     const chosen = this.map?.id;
     this.maps = maps;
     this.allCosts = costs;
@@ -96,8 +97,7 @@ async function start() {
   await page.load(byId("data").textContent);
   byId("loading").hidden = true;
   document.documentElement.dataset.ready = "";
-  const live = JSON.parse(byId("live-settings").textContent);
-  if (live !== null) new LiveUpdates(live, (text) => page.load(text));
+  if (page.live !== null) new LiveUpdates(page);
   // For the browser's console: alto.locate("192.0.2.1") is the PID and all prefixes around it.
   window.alto = {
     locate(text) {

@@ -48,6 +48,9 @@ def check(directory: Directory, delegated: Mapping[str, DelegatedDirectory]) -> 
     directory_of(directory, delegated, "/")
     for resource in directory.resources.values():
         resource.depends_on(directory)
+        for used in resource.uses:
+            if directory.resources[used].is_private and not resource.is_private:
+                raise ConfigurationError(f"{resource.id!r} would tell everybody of the private {used!r}")
 
 
 def directory_of(

@@ -112,7 +112,7 @@ class FilteredCostMapResource:
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
         """Cost types, constraints, multi-cost, calendars. Raises ConfigurationError for cost maps that do not fit."""
-        self._offers.check(directory, self.network_map)
+        self._offers.check(directory, self.network_map, is_private=self.is_private)
         return self._offers.capabilities_json()
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:

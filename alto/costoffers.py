@@ -99,13 +99,18 @@ class CostOffers:
             tree["calendar-attributes"] = calendar_attributes(self.calendars)
         return tree
 
-    def check(self, directory: Directory, network_map: str | None) -> None:
-        """Raises ConfigurationError where a cost map that costs are taken from is of another metric or network map."""
+    def check(self, directory: Directory, network_map: str | None, *, is_private: bool) -> None:
+        """Raises ConfigurationError where a cost map that costs are taken from is of another metric or network map.
+
+        Nor may it be private where the resource of these offers is not, which `is_private` says.
+        """
         for name, offer in self.offers.items():
             if not isinstance(offer.costs, str):
                 continue
             source = directory.find(offer.costs, CostMapResource)
             asked = offer.cost_type
+            if source.is_private and not is_private:
+                raise ConfigurationError(f"{name!r} would tell everybody what is in the private {source.id!r}")
             if source.network_map != network_map:
                 raise ConfigurationError(f"{name!r} is between PIDs of {network_map!r}; {source.id!r} is not")
             if source.cost_type.cost_metric != asked.cost_metric or (

@@ -38,6 +38,13 @@ def test_a_private_resource_is_asked_each_time_and_never_kept():
     assert "secret" not in server._representations._held
 
 
+def test_what_uses_a_private_resource_is_private_as_well():
+    secret = Data("secret", 1, is_private=True)
+    with pytest.raises(alto.ConfigurationError, match="'costs' would tell everybody of the private 'secret'"):
+        server_of(secret, Data("costs", uses=("secret",)))
+    server_of(secret, Data("costs", uses=("secret",), is_private=True))
+
+
 def test_who_has_a_certificate_needs_no_other_proof():
     server = server_of(Echo("mine", is_private=True))
     body = b'{"say": "x"}'

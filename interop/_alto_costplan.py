@@ -198,9 +198,8 @@ def _made_up(config: NetworkMapConfig, network_map: NetworkMap) -> _Metric:
     if config.ip_location == "systems":  # by the ten thousand
         names = [name for name in names if not name.startswith("AS")]
     if len(names) > MAX_MADE_UP:
-        raise ConfigurationError(
-            f"{config.where}: no costs are given, and {len(names)} PIDs are too many to make some up"
-        )
+        with part(config.where):
+            raise ConfigurationError(f"no costs are given, and {len(names)} PIDs are too many to make some up")
     rows = [[float(source != name) for name in names] for source in names]
     return _Metric(config.where, ROUTINGCOST, CostMatrix(names, names, rows), _MADE_UP)
 

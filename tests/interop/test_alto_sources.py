@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alto_ip_data import fake_package
 from alto_mmdb import write_database
 
 from alto.errors import ConfigurationError
@@ -339,14 +340,6 @@ def test_ranges_become_the_fewest_prefixes() -> None:
     assert [*_alto_ip_location.prefixes(0, 2**32 - 1, 32)] == [(0, 0)]
     assert [*_alto_ip_location.prefixes(2**32 - 1, 2**32 - 1, 32)] == [(2**32 - 1, 32)]
     assert [*_alto_ip_location.prefixes(256, 1023, 32)] == [(256, 24), (512, 23)]
-
-
-def fake_package(cache: Path, package: str, version4: str, version6: str) -> None:
-    name = f"ip-location-db-{package}-{_alto_ip_location._VERSION}"
-    folder = cache / name / "node_modules/@ip-location-db" / package
-    folder.mkdir(parents=True)
-    (folder / f"{package}-ipv4-num.csv").write_text(version4)
-    (folder / f"{package}-ipv6-num.csv").write_text(version6)
 
 
 def test_systems_lie_inside_countries_and_a_prefix_of_both_goes_to_the_system(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -279,7 +280,7 @@ class PathVectorReader:
             if self._asked and name not in self._asked.get("ane-property-names", ()):
                 findings.must(inner, "a property that was not asked for", 9275, self._section)
             if name == MAX_RESERVABLE_BANDWIDTH:
-                if not is_json(value, float) or value < 0:
+                if not is_json(value, float) or not 0 <= value <= sys.float_info.max:
                     findings.must(inner, f"{shown(value)} is no number of bits a second", 9275, "6.4.1")
                     continue
             elif name == PERSISTENT_ENTITY_ID:

@@ -66,7 +66,8 @@ def test_a_boundary_is_never_inside_a_part() -> None:
     ],
 )
 def test_trap_9_parameters_stand_with_and_without_quotes(parameters: str) -> None:
-    assert strictly(content_type="multipart/related;" + parameters).root == COST
+    related = strictly(content_type="multipart/related;" + parameters)
+    assert (related.root, related.type) == (COST, "application/alto-costmap+json")
 
 
 def test_start_names_the_root_wherever_it_stands() -> None:
@@ -207,6 +208,13 @@ def test_more_parts_than_the_limit_are_refused() -> None:
 def test_a_longer_header_than_the_limit_is_refused() -> None:
     with pytest.raises(DecodeError, match="header of more than"):
         leniently(b"--b\r\n" + b"X: y\r\n" * MAX_HEADER + b"\r\n{}\r\n--b--")
+
+
+def test_no_line_of_a_part_is_taken_for_a_delimiter() -> None:
+    stem = b"00" * 16
+    inside = Part(COST.headers, b"x\r\n--" + stem + b"\r\ny\r\n--" + stem + b".1--\r\nz")
+    content_type, body = encode([inside, PROPS], root_type="application/alto-costmap+json", random_bytes=bytes)
+    assert strictly(body, content_type).parts == (inside, PROPS)
 
 
 def test_the_standard_library_reads_what_is_written() -> None:

@@ -216,6 +216,7 @@ def _set(path: str, value: Any, *, where: int = 0) -> Callable[[Any, Any], None]
         (_set("property-map/.ane:ANE1", [], where=1), "an object is due"),
         (_set("property-map/.ane:ANE1/max-reservable-bandwidth", -1, where=1), "-1 is no number of bits a second"),
         (_set("property-map/.ane:ANE1/max-reservable-bandwidth", "1", where=1), "is no number of bits a second"),
+        (_set("property-map/.ane:ANE1/max-reservable-bandwidth", 10**400, where=1), "is no number of bits a second"),
         (_set("property-map/.ane:ANE1/max-reservable-bandwidth", True, where=1), "is no number of bits a second"),
         (_set("property-map/.ane:ANE1/cpu", "1", where=1), "a property that was not asked for"),
         (_set("meta/dependent-vtags", [], where=1), "the version of the path vectors is missing"),

@@ -24,6 +24,7 @@ from alto.entities import parse_property_name
 from alto.errors import ConfigurationError
 from alto.metrics import PATH_VECTOR
 from alto.multipart import Part, encode
+from alto.networkmap import NetworkMapResource
 from alto.params import bad_value, optional_elements
 from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, EphemeralNames, Paths, PathSource
 from alto.ports import EndpointCosts
@@ -146,7 +147,17 @@ class PathVectors:
         """`multipart/related` with the type of the part that has the path vectors."""
         return f"{media.MULTIPART_RELATED};type={self.root_type}"
 
-    def capabilities_json(self) -> dict[str, Json]:
+    def checked_capabilities(self, directory: Directory, network_map: NetworkMapResource | None) -> dict[str, Json]:
+        """The `capabilities` of the IRD entry. Raises ConfigurationError for maps that it cannot be made from.
+
+        Of a private one everybody would be told: what it has, or the names of its elements and when it changes.
+        """
+        if self.costs is not None:
+            self.costs.check(directory, network_map.id if network_map is not None else None, is_private=self.is_private)
+        self.property_map_vtags(directory)
+        for used in (network_map, *(directory.resources[name] for name in self.offer.property_maps)):
+            if used is not None and used.is_private and not self.is_private:
+                raise ConfigurationError(f"{self.id!r} would tell everybody what is in the private {used.id!r}")
         own = self._capabilities
         tree: dict[str, Json] = {"cost-type-names": list(own.cost_types)}
         if own.max_cost_types:

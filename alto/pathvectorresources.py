@@ -58,11 +58,8 @@ class PathVectorCostMapResource(PathVectors):
         self.uses = (network_map, *offer.property_maps)
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
-        """Section 7.2.4. Raises ConfigurationError for cost and property maps that do not fit."""
-        if self.costs is not None:
-            self.costs.check(directory, self.network_map)
-        self.property_map_vtags(directory)
-        return self.capabilities_json()
+        """Section 7.2.4. Raises ConfigurationError for maps that do not fit, or are private where this is not."""
+        return self.checked_capabilities(directory, self._whole(directory))
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:
         """The versions of the network map, of the paths and costs, and of the property maps."""
@@ -121,11 +118,8 @@ class PathVectorEndpointCostResource(PathVectors):
             raise ConfigurationError(f"{id!r}: costs between PIDs need a network map that has them")
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
-        """Section 7.3.4. Raises ConfigurationError for cost and property maps that do not fit."""
-        if self.costs is not None:
-            self.costs.check(directory, self.network_map)
-        self.property_map_vtags(directory)
-        return self.capabilities_json()
+        """Section 7.3.4. Raises ConfigurationError for maps that do not fit, or are private where this is not."""
+        return self.checked_capabilities(directory, self._whole(directory))
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:
         """The versions of the paths and costs, of the property maps, and of the network map if there is one."""

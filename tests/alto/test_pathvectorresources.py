@@ -22,9 +22,11 @@ from alto_pv import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alto import ConfigurationError, RequestError
+from alto import ConfigurationError, RequestError, paths
+from alto._json import canonical
 from alto.calendar import Calendar
 from alto.capabilities import read_capabilities
+from alto.costmap import CostMapResource
 from alto.costoffers import CostOffer
 from alto.costs import CostMatrix
 from alto.directory import Directory, Document
@@ -35,6 +37,7 @@ from alto.networkmap import NetworkMapResource
 from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, AbstractNetworkElement, EphemeralNames
 from alto.pathvector import PathVector, parse_path_vector
 from alto.pathvectorresources import PathOffer, PathVectorCostMapResource, PathVectorEndpointCostResource
+from alto.propertyresources import FilteredPropertyMapResource, PropertySource
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "alto_examples" / "rfc9275"
 
@@ -203,6 +206,36 @@ def test_an_element_with_other_properties_is_another_one() -> None:
     assert names.name(element) == names.name(same) != names.name(other)
     assert names.properties[names.name(other)] == {MAX_RESERVABLE_BANDWIDTH: 2}
     assert len(names.properties) == 2
+
+
+def test_an_element_is_named_once_however_many_paths_go_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million elements may be on the paths of one answer."""
+    made = 0
+
+    def counted(value: Any) -> bytes:
+        nonlocal made
+        made += 1
+        return canonical(value)
+
+    monkeypatch.setattr(paths, "canonical", counted)
+    names = EphemeralNames(b"secret", [MAX_RESERVABLE_BANDWIDTH])
+    one, other = AbstractNetworkElement("L1", {MAX_RESERVABLE_BANDWIDTH: 1}), AbstractNetworkElement("L2")
+    first = names.path([one, other] * 100)
+    assert first == names.path([AbstractNetworkElement("L1", {MAX_RESERVABLE_BANDWIDTH: 1}), other] * 100)
+    assert (len(set(first)), made) == (2, 2)
+
+
+def test_elements_of_pairs_that_meet_no_test_are_not_told() -> None:
+    held = directory(None, cost_map_resource(figure_10(), testable_cost_type_names=("num-rc",)))
+    asked = {
+        **example("8.3-01"),
+        "testable-cost-types": [ROUTING_COST],
+        "constraints": ["[0] le 1"],
+        "ane-property-names": [MAX_RESERVABLE_BANDWIDTH],
+    }
+    vector = read(held, "filtered-cost-map-pv", asked)
+    assert vector.properties.keys() == set(vector.paths["PID1", "PID3"])
+    assert [vector.bandwidth(name) for name in vector.properties] == [10e9]
 
 
 def test_only_the_properties_that_are_asked_for_are_there() -> None:
@@ -382,6 +415,32 @@ def test_a_property_map_that_is_none_is_refused() -> None:
     held = directory(None, resource)
     with pytest.raises(ConfigurationError, match="'cost-map' is no property map"):
         resource.capabilities(held)
+
+
+def test_nothing_private_is_told_to_everybody() -> None:
+    topology = figure_10()
+    private_map = NetworkMapResource("my-default-networkmap", topology.network_map(), is_private=True)
+    props = FilteredPropertyMapResource(
+        "ane-props", PropertySource({".ane": {"MEC1": {"cpu": "2"}, "MEC2": {"cpu": "4"}}}), is_private=True
+    )
+    costs = CostMapResource("cost-map", "my-default-networkmap", "num-rc", NUM_RC, topology.costs(), is_private=True)
+    settings: dict[str, Any] = {
+        "network_map": "my-default-networkmap",
+        "costs": {"num-rc": CostOffer(NUM_RC, "cost-map")},
+    }
+    for secret in (private_map, props, costs):
+        for private in (True, False):
+            resources: list[Any] = [
+                cost_map_resource(topology, is_private=private),
+                endpoint_cost_resource(topology, is_private=private, **settings),
+            ]
+            for resource in resources:
+                held = directory(topology, secret, resource)
+                if private:
+                    assert resource.capabilities(held)["cost-type-names"] == ["path-vector", "num-rc"]
+                    continue
+                with pytest.raises(ConfigurationError, match=f"would tell everybody .* private '{secret.id}'"):
+                    resource.capabilities(held)
 
 
 class Source:

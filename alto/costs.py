@@ -46,16 +46,18 @@ class Grid:
     """Every cost that is there is an integer of at most 53 bits."""
     pairs: int
     """How many costs it has, m times n."""
+    integers: Callable[[], Iterator[list[int]]] | None = None
+    """Like `rows` of integers only, where there is a faster way to them."""
 
-    def lists(self) -> Iterator[list[float | None]]:
+    def lists(self) -> Iterator[Sequence[float | None]]:
         """The rows with None where there is no cost, and integers where all are."""
-        for row in self.rows():
-            yield self.plain(row)
+        if self.integers is not None:
+            return self.integers()
+        return map(self._plain, self.rows())
 
-    def plain(self, row: Row) -> list[float | None]:
-        """A row of this grid as JSON has it."""
+    def _plain(self, row: Row) -> Sequence[float | None]:
         if self.is_complete:
-            return list(map(int, row)) if self.is_integral else list(row)
+            return list(map(int, row)) if self.is_integral else row
         if self.is_integral:
             return [int(cost) if cost == cost else None for cost in row]
         return [cost if cost == cost else None for cost in row]
@@ -225,17 +227,21 @@ class CostMatrix:
     def grid(self, sources: Sequence[str | None], destinations: Sequence[str | None]) -> Grid:
         """The costs between these; there is none from or to a PID that the matrix does not know, or None."""
         at = [self._row_of.get(name, -1) for name in sources]  # type: ignore[arg-type]
-        if tuple(destinations) == self.destinations:
-            is_known = True
-            take: Callable[[Any], Row] = _all_numpy if _numpy is not None else _all
-        else:
+        columns: list[int] | None = None
+        if tuple(destinations) != self.destinations:
             columns = [self._column_of.get(name, -1) for name in destinations]  # type: ignore[arg-type]
-            is_known = -1 not in columns
-            take = _taker(columns)
+        is_complete = self.is_complete and -1 not in at and (columns is None or -1 not in columns)
+        pairs = len(at) * len(destinations)
         rows = self._rows
-        is_complete = self.is_complete and is_known and -1 not in at
+        if _numpy is None:
+            take = _all if columns is None else _taker(columns)
+            return Grid(lambda: (take(rows[index]) for index in at), is_complete, self.is_integral, pairs)
+        pick = _all_numpy if columns is None else _picker(columns)
+        integers: Callable[[], Iterator[list[int]]] | None = None
+        if is_complete and self.is_integral:
+            integers = lambda: (pick(rows[index]).astype(_numpy.int64).tolist() for index in at)  # noqa: E731
         return Grid(
-            lambda: (take(rows[index]) for index in at), is_complete, self.is_integral, len(at) * len(destinations)
+            lambda: (pick(rows[index]).tolist() for index in at), is_complete, self.is_integral, pairs, integers
         )
 
     def ranks(self, *, prefers_higher: bool = False) -> CostMatrix:
@@ -275,19 +281,16 @@ def _all(row: Any) -> Row:
     return list(row[:-1])
 
 
-def _all_numpy(row: Any) -> Row:
-    found: Row = row[:-1].tolist()
-    return found
-
-
 def _taker(columns: Sequence[int]) -> Callable[[Any], Row]:
     """A function from a row of a matrix to its costs in these columns."""
-    if _numpy is None:
-        return lambda row: list(map(row.__getitem__, columns))
+    return lambda row: list(map(row.__getitem__, columns))
+
+
+def _all_numpy(row: Any) -> Any:
+    return row[:-1]
+
+
+def _picker(columns: Sequence[int]) -> Callable[[Any], Any]:
+    """Like `_taker`, of arrays."""
     indices = _numpy.array(columns, dtype=_numpy.intp)
-
-    def take(row: Any) -> Row:
-        found: Row = row.take(indices).tolist()
-        return found
-
-    return take
+    return lambda row: row.take(indices)

@@ -114,19 +114,22 @@ def plan(config: ServerConfig, files: FileCache, *, wall: float) -> Plan:
         with part(str(users.file)):
             credentials.authenticator()
     planner.plan()
+    with part(config.where):
+        directory = Directory(planner.resources, default_network_map=planner.default)
     found = Plan(
         config,
-        Directory(planner.resources, default_network_map=planner.default),
+        directory,
         planner.about,
         credentials,
         planner.next_change,
     )
     has_private = config.is_private or any(one.is_private for one in planner.resources)
     if has_private and credentials is None and (config.tls is None or config.tls.client_ca is None):
-        raise ConfigurationError(
-            f"{config.where}: something is private, and nobody can prove who it is; "
-            "[users] with a file of htdigest is due, or [tls] with a client-ca"
-        )
+        with part(config.where):
+            raise ConfigurationError(
+                "something is private, and nobody can prove who it is; "
+                "[users] with a file of htdigest is due, or [tls] with a client-ca"
+            )
     return found
 
 

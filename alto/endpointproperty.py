@@ -104,13 +104,18 @@ class EndpointPropertyResource:
                 raise params.bad_value("properties", name)
         found: dict[str, dict[str, Json]] = {text: {} for text in endpoints.values()}
         vtags: list[Json] = []
+        inherited: dict[int, list[tuple[str, _Inherited]]] = {}
         for name in names:
             source = tables[name]
-            if isinstance(source, NetworkMapResource):
-                vtags.append(source.vtag.to_json())
-            for text, value in zip(endpoints.values(), _look_up(source, name, [*endpoints]), strict=True):
-                if value is not None:
-                    found[text][name] = value
+            if isinstance(source, _Inherited):
+                inherited.setdefault(id(source.tables), []).append((name, source))
+                continue
+            vtags.append(source.vtag.to_json())
+            for text, pid in zip(endpoints.values(), _pids(source, [*endpoints]), strict=True):
+                if pid is not None:
+                    found[text][name] = pid
+        for wanted in inherited.values():
+            _add_inherited(found, endpoints, wanted)
         tree = {"meta": {"dependent-vtags": vtags}, "endpoint-properties": found}
         return Document(self.media_type, tree)
 
@@ -172,16 +177,25 @@ class _Inherited:
 _Source = NetworkMapResource | _Inherited
 
 
-def _look_up(source: _Source, name: str, addresses: list[_Address]) -> list[Json]:
-    """The value for each address; None where there is none."""
-    if isinstance(source, NetworkMapResource):
-        names = (*source.network_map.names, None)
-        return [names[-1 if at is None else at] for at in source.network_map.table.lookup_each(addresses)]
-    found: list[Json] = []
-    for family, value in addresses:
-        table = source.tables.get(ADDRESS_TYPES[family])
-        found.append(None if table is None else table.value((value, BITS[family]), source.name))
-    return found
+def _pids(source: NetworkMapResource, addresses: list[_Address]) -> list[str | None]:
+    """The PID of each address; None where there is none."""
+    names = (*source.network_map.names, None)
+    return [names[-1 if at is None else at] for at in source.network_map.table.lookup_each(addresses)]
+
+
+def _add_inherited(
+    found: dict[str, dict[str, Json]], endpoints: Mapping[_Address, str], wanted: list[tuple[str, _Inherited]]
+) -> None:
+    """Add properties that are all in the same tables: what is around an address is looked for once."""
+    tables = wanted[0][1].tables
+    for (family, value), text in endpoints.items():
+        table = tables.get(ADDRESS_TYPES[family])
+        if table is None:
+            continue
+        effective = table.effective((value, BITS[family]))
+        for name, source in wanted:
+            if effective.get(source.name) is not None:
+                found[text][name] = effective[source.name]
 
 
 @frozen

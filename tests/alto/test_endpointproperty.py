@@ -184,6 +184,22 @@ def test_the_answers_hang_on_all_that_is_looked_up() -> None:
     assert EPS.depends_on(SERVER) != EndpointPropertyResource("eps").depends_on(SERVER)
 
 
+def test_properties_from_everywhere_are_asked_together() -> None:
+    props = PropertyMapResource("props", PropertySource({"ipv4": {"192.0.2.0/24": {".isp": "a", ".as": "1"}}}))
+    more = FilteredPropertyMapResource("more", PropertySource({"ipv4": {"192.0.2.0/25": {".isp": "b"}}}))
+    values = {"ipv4:0.0.0.0/0": {"priv:x": "y", "priv:z": None}, "ipv6:::/0": {"priv:x": "w"}}
+    server = Directory([MAP, props, more, EndpointPropertyResource("eps", values, property_maps=["props", "more"])])
+    body = {
+        "properties": ["more.isp", "priv:z", "props.as", PID, "props.isp", "priv:x"],
+        "endpoints": ["ipv4:192.0.2.1", "ipv4:192.0.2.200", "ipv6:::1"],
+    }
+    assert ask(server, "eps", body).tree["endpoint-properties"] == {
+        "ipv4:192.0.2.1": {PID: "PID1", "more.isp": "b", "props.as": "1", "props.isp": "a", "priv:x": "y"},
+        "ipv4:192.0.2.200": {PID: "PID1", "props.as": "1", "props.isp": "a", "priv:x": "y"},
+        "ipv6:::1": {PID: "PID3", "priv:x": "w"},
+    }
+
+
 def test_an_address_in_no_pid_has_no_pid() -> None:
     server = Directory([NetworkMapResource("m", NetworkMap({"all": {"ipv4": ["0.0.0.0/0"]}})), EPS])
     tree = ask(server, "eps", {"properties": ["m.pid"], "endpoints": ["ipv6:::1"]}).tree

@@ -1,7 +1,7 @@
 """The page at /ui of a server: what it shows, to whom, and that it follows the server's updates."""
 
 import asyncio
-import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from alto_browser import Browser, browser
+from alto_serve import serving
 from alto_serving import running
 
 from alto.auth import DigestAuthenticator
@@ -25,6 +26,7 @@ from alto.types import CostType
 from alto.updates import UpdateStreamService
 from interop.alto_client import AltoClient
 from interop.alto_server import AltoApp
+from interop.alto_sources import SAMPLE
 from interop.alto_viz import AltoUi, snapshot_of_directory, snapshot_of_server
 from interop.alto_viz.sources import substreams
 
@@ -61,9 +63,7 @@ def application(*more: Any, private: bool = False, **settings: Any) -> AltoApp:
     ]
     services = [UpdateStreamService("updates", ["map", "costs", "some-costs"])]
     directory = Directory(resources, services=services, default_network_map="map")
-    users = (
-        DigestAuthenticator.from_passwords({"ann": "xyzzy"}) if hasattr(DigestAuthenticator, "from_passwords") else None
-    )
+    users = DigestAuthenticator("alto", {"ann": "xyzzy"})
     return AltoApp(
         AltoServer(directory, epoch=time.time() - time.monotonic(), authenticator=users, private=private, **settings)
     )
@@ -152,7 +152,7 @@ def test_the_page_may_not_be_framed_or_stored() -> None:
 
 
 def test_a_private_server_has_no_page() -> None:
-    assert ask(AltoUi(application(private=True)), "/ui").status_code in (401, 404)
+    assert ask(AltoUi(application(private=True)), "/ui").status_code == 404
 
 
 def test_the_data_are_made_once_for_each_directory() -> None:
@@ -206,4 +206,30 @@ def test_a_page_without_an_update_stream_is_not_live() -> None:
     with running(ui) as base, browser() as tab:
         tab.open(f"{base}/ui")
         assert tab.run("document.getElementById('live').hidden")
-        assert json.loads(json.dumps(tab.troubles)) == []
+        assert tab.troubles == []
+
+
+def test_the_command_serves_the_page_and_pushes_a_changed_file_into_it(tmp_path: Path) -> None:
+    for name in ("network-map.csv", "costs.csv"):
+        shutil.copy(SAMPLE / name, tmp_path)
+    costs = tmp_path / "costs.csv"
+    with serving("--ui", "--map", tmp_path / "network-map.csv", "--costs", costs) as served, browser() as tab:
+        url = served.said("A page shows it: ").rpartition(" ")[2]
+        assert url == f"{served.url}ui"
+        opened(tab, url)
+        tab.run("document.getElementById('heat').focus()")
+        before = tab.text("#readout").split()[3]
+        costs.write_text(costs.read_text().replace("access-north,access-north,1\n", "access-north,access-north,1.25\n"))
+        tab.until("document.getElementById('readout').textContent.includes('1.25')")
+        assert before == "1"
+        assert tab.troubles == []
+
+
+def test_a_private_server_is_not_given_a_page(cli: Any) -> None:
+    (cli.folder / "users").write_text("ann:alto:0123456789abcdef0123456789abcdef\n")
+    (cli.folder / "alto.toml").write_text(
+        f'private = true\nusers = "users"\n[network-map.map]\nfile = "{SAMPLE / "network-map.csv"}"\n'
+    )
+    status, out, err = cli.run("alto", "serve", "--ui", "--config", "alto.toml", "--listen", "127.0.0.1:0")
+    assert (status, out) == (2, "")
+    assert err == "ietf-p2p: --ui shows what everybody may see, and of a private server that is nothing\n"

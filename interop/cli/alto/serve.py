@@ -26,6 +26,7 @@ from interop.alto_config import (
 )
 from interop.alto_live import Followed, LiveServer
 from interop.alto_sources import ATTRIBUTION, SAMPLE
+from interop.alto_viz import AltoUi
 from interop.cli._errors import MistakeError
 from interop.cli._listening import http_config, listen_at, parse_listen_option
 from interop.cli._options import JSON
@@ -113,9 +114,10 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     return None
 
 
-def _announce(live: LiveServer, where: str, *, as_json: bool) -> None:
+def _announce(live: LiveServer, where: str, page: AltoUi | None, *, as_json: bool) -> None:
     """Say what is served."""
     plan = live.plan
+    ui = None if page is None else f"{live.app.server.base_uri or where}ui"
     services = list(live.app.server.directory.services)
     resources = plan.directory.resources
     credit = ATTRIBUTION if any(one.ip_location for one in plan.config.network_maps) else None
@@ -125,7 +127,7 @@ def _announce(live: LiveServer, where: str, *, as_json: bool) -> None:
             for one in resources.values()
         ]
         default = plan.directory.default_network_map
-        emit("serving", url=where, default=default, resources=listed, services=services, credit=credit)
+        emit("serving", url=where, default=default, resources=listed, services=services, credit=credit, ui=ui)
         return
     click.echo(f"ALTO server listening on {where}")
     width = max(map(len, resources))
@@ -134,6 +136,8 @@ def _announce(live: LiveServer, where: str, *, as_json: bool) -> None:
         about += ["the default network map"] if one.id == plan.directory.default_network_map else []
         about += ["private"] if one.is_private else []
         click.echo(f"  {one.id:{width}}  {', '.join(about)}")
+    if ui is not None:
+        click.echo(f"A page shows it: {ui}")
     if services:
         click.echo(f"Changes are pushed by {', '.join(services)}.")
     if credit is not None:
@@ -183,6 +187,7 @@ def _teller(as_json: bool) -> Callable[[Followed], None]:
 @click.option("--tls-certificate", type=_FILE, help="The certificate chain (PEM): speak HTTPS.")
 @click.option("--tls-key", type=_FILE, help="The certificate's private key (PEM).")
 @click.option("--client-ca", type=_FILE, help="Who signs the certificates of clients (PEM).")
+@click.option("--ui", is_flag=True, help="Show a page of what is public at ui, kept up to date: maps, costs, lookups.")
 @JSON
 def command(
     config: Path | None,
@@ -198,6 +203,7 @@ def command(
     tls_certificate: Path | None,
     tls_key: Path | None,
     client_ca: Path | None,
+    ui: bool,
     as_json: bool,
 ) -> None:
     """Publish network maps, costs and properties (ALTO, RFC 7285), and push their changes.
@@ -215,16 +221,19 @@ def command(
     configure = _configure(sources, config, listen, _tls(tls_certificate, tls_key, client_ca))
     try:
         live = LiveServer(configure, _teller(as_json), config_file=config)
+        page = AltoUi(live.app) if ui else None
     except ConfigurationError as error:
         raise MistakeError(str(error)) from error
-    _run(live, as_json=as_json)
+    if page is not None and live.app.server.is_private:
+        raise MistakeError("--ui shows what everybody may see, and of a private server that is nothing")
+    _run(live, page, as_json=as_json)
 
 
-def _run(live: LiveServer, *, as_json: bool) -> None:
+def _run(live: LiveServer, page: AltoUi | None, *, as_json: bool) -> None:
     config = live.plan.config
     tls = config.tls
     uvicorn_config = http_config(
-        live.app,
+        page or live.app,
         certificate=None if tls is None else tls.certificate,
         key=None if tls is None else tls.key,
         client_ca=None if tls is None else tls.client_ca,
@@ -236,7 +245,7 @@ def _run(live: LiveServer, *, as_json: bool) -> None:
         where = url(listener, "https" if uvicorn_config.is_ssl else "http")
         server = Server(
             uvicorn_config,
-            started=lambda: _announce(live, where, as_json=as_json),
+            started=lambda: _announce(live, where, page, as_json=as_json),
             before_end=live.app.close,
         )
         with live:

@@ -229,7 +229,7 @@ class CostMatrix:
         at = [self._row_of.get(name, -1) for name in sources]  # type: ignore[arg-type]
         columns: list[int] | None = None
         if tuple(destinations) != self.destinations:
-            columns = [self._column_of.get(name, -1) for name in destinations]  # type: ignore[arg-type]
+            columns = list(map(self._column_of.get, destinations, repeat(-1)))  # type: ignore[arg-type]
         is_complete = self.is_complete and -1 not in at and (columns is None or -1 not in columns)
         pairs = len(at) * len(destinations)
         rows = self._rows

@@ -18,6 +18,9 @@ from interop._http_limits import LimitedHttpProtocol
 
 GRACE = 3
 """Seconds that an exchange under way gets when the server is stopped."""
+MAX_DESCRIPTORS = 2**16
+"""Descriptors that a server lets itself have, where the hard limit allows as many: a connection takes one, and update
+streams are connections that stay. The usual soft limit of 1,024 is for programs that use select()."""
 
 
 _LISTEN = re.compile(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})")
@@ -35,6 +38,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._when_started = started
         self._before_end = before_end
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        raise_descriptor_limit()
+        super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -54,6 +61,18 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many descriptors as it may, up to MAX_DESCRIPTORS."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if resource.RLIM_INFINITY != soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Listener(socket.socket):

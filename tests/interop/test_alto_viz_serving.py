@@ -228,7 +228,7 @@ def test_the_command_serves_the_page_and_pushes_a_changed_file_into_it(tmp_path:
 def test_a_private_server_is_not_given_a_page(cli: Any) -> None:
     (cli.folder / "users").write_text("ann:alto:0123456789abcdef0123456789abcdef\n")
     (cli.folder / "alto.toml").write_text(
-        f'private = true\nusers = "users"\n[network-map.map]\nfile = "{SAMPLE / "network-map.csv"}"\n'
+        f'private = true\n[users]\nfile = "users"\n[network-map.map]\nfile = "{SAMPLE / "network-map.csv"}"\n'
     )
     status, out, err = cli.run("alto", "serve", "--ui", "--config", "alto.toml", "--listen", "127.0.0.1:0")
     assert (status, out) == (2, "")

@@ -206,7 +206,7 @@ def read_path_vector(
         dependent,
         property_vtags,
         reader.cost_types,
-        tuple(_paths(cells, reader.cost_types, described)),
+        tuple(_paths(cells, reader.cost_types)),
         {
             cost_type.key: {flow: values[index] for flow, values in cells.items() if values[index] is not None}
             for index, cost_type in enumerate(reader.cost_types)
@@ -217,10 +217,8 @@ def read_path_vector(
     )
 
 
-def _paths(
-    cells: Cells, cost_types: Sequence[CostType], described: Mapping[str, Mapping[str, Json]]
-) -> Iterator[Mapping[Flow, tuple[str, ...]]]:
-    """The paths in each interval, an empty mapping where none were asked for; every name has its properties."""
+def _paths(cells: Cells, cost_types: Sequence[CostType]) -> Iterator[Mapping[Flow, tuple[str, ...]]]:
+    """The paths in each interval, an empty mapping where none were asked for."""
     index = next((index for index, cost_type in enumerate(cost_types) if cost_type.key == PATH_VECTOR), None)
     found = (
         {flow: values[index] for flow, values in cells.items() if values[index] is not None}
@@ -231,7 +229,7 @@ def _paths(
         yield {
             flow: paths[interval]
             for flow, paths in found.items()
-            if interval < len(paths) and paths[interval] is not None and described.keys() >= set(paths[interval])
+            if interval < len(paths) and paths[interval] is not None
         }
 
 

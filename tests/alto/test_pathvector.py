@@ -287,6 +287,19 @@ def test_a_third_part_is_refused_and_ignored() -> None:
     assert leniently(content_type, more)[0].paths
 
 
+def test_the_root_has_the_type_that_the_message_says() -> None:
+    content_type, body = message(example("7.2.6-01"), example("7.2.6-02"))
+    with pytest.raises(DecodeError, match="the root is no part of the type application/alto-endpointcost"):
+        strictly(content_type.replace(COST_MAP, ENDPOINT_COST), body)
+
+
+@pytest.mark.parametrize("text", ["<prop.map@alto.example.com>", "<@alto.example.com>", "<prop map@alto.example.com>"])
+def test_a_content_id_begins_with_the_id_of_the_part(text: str) -> None:
+    content_type, body = message(example("7.2.6-01"), example("7.2.6-02"))
+    with pytest.raises(DecodeError, match="is not <PART@DOMAIN>"):
+        strictly(content_type, body.replace(b"<propmap@alto.example.com>", text.encode()))
+
+
 def test_a_content_id_is_due() -> None:
     content_type, body = message(example("7.2.6-01"), example("7.2.6-02"))
     with pytest.raises(DecodeError, match="the Content-ID is missing"):
@@ -426,6 +439,12 @@ def test_a_flow_that_nothing_limits_has_infinity() -> None:
     vector = shares({a: ("L1",), b: ("N",)}, {"L1": 8.0})
     assert vector.fair_rates() == {a: 8.0, b: math.inf}
     assert vector.bottleneck("s", "b") is None
+
+
+def test_a_flow_that_goes_through_an_element_twice_does_not_share_it() -> None:
+    vector = shares({("s", "a"): ("L1", "L2", "L1"), ("s", "b"): ("L2",)}, {"L1": 8.0, "L2": 8.0})
+    assert vector.shared() == {"L2": (("s", "a"), ("s", "b"))}
+    assert vector.fair_rates([("s", "a")]) == {("s", "a"): 8.0}
 
 
 def test_the_flows_of_figure_10_share_their_links() -> None:

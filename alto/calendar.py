@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ MAX_INTERVALS = 10_000
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FIXDATE = re.compile(r"([A-Z][a-z]{2}), ([0-9]{1,2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT")
+_YEAR_10000 = 253_402_300_800
+"""The Unix time from which on no date of four digits is."""
 _HUGE = 10**15
 """Seconds, intervals, repetitions: more of them than this many mean as much, and are safe to reckon with."""
 
@@ -45,9 +48,10 @@ def parse_imf_fixdate(text: str) -> tuple[float, bool] | None:
         at = datetime(year, _MONTHS.index(month) + 1, int(day), hour, minute, min(second, 59), tzinfo=UTC)
     except ValueError:
         return None
-    if second > 60:
+    start = at.timestamp() + (second == 60)
+    if second > 60 or start >= _YEAR_10000:
         return None
-    return at.timestamp() + (second == 60), len(day) == 2 and _DAYS[at.weekday()] == weekday
+    return start, len(day) == 2 and _DAYS[at.weekday()] == weekday
 
 
 @frozen
@@ -70,7 +74,8 @@ def _as_tuple(intervals: Iterable[CostMatrix | EndpointCosts]) -> tuple[CostMatr
 class Calendar:
     """The costs of one cost type in each of several intervals. It never changes: make another one when it is over.
 
-    Raises ConfigurationError for a size below 0, no or too many intervals, and a `repeated` below 1.
+    Raises ConfigurationError for a size below 0, no or too many intervals, a start beyond the years 1 to 9999, and a
+    `repeated` that is no integer from 1 on.
     """
 
     intervals: tuple[CostMatrix | EndpointCosts, ...] = field(converter=_as_tuple)
@@ -87,10 +92,14 @@ class Calendar:
             raise ConfigurationError(
                 f"a calendar of {len(self.intervals)} intervals, where 1 to {MAX_INTERVALS} are due"
             )
-        if not self.time_interval_size >= 0:
+        if not 0 <= self.time_interval_size < math.inf:
             raise ConfigurationError(f"a time interval of {self.time_interval_size} s")
-        if self.repeated is not None and self.repeated < 1:
+        if self.repeated is not None and (self.repeated < 1 or self.repeated % 1):
             raise ConfigurationError(f"a calendar that is repeated {self.repeated} times, itself included")
+        try:
+            format_imf_fixdate(self.start)
+        except (ValueError, OverflowError, OSError) as error:
+            raise ConfigurationError(f"a calendar that starts at {self.start}: {error}") from error
 
     @property
     def attributes(self) -> CalendarAttributes:
@@ -147,8 +156,9 @@ class CalendarResponse:
         size, number = self.attributes.time_interval_size, self.attributes.number_of_intervals
         if self.start is None or wall < self.start or size <= 0:
             return None
-        place = int((wall - self.start) // size)
-        return place % number if place < number * self.repeated else None
+        place = (wall - self.start) // size
+        # A size may be so small that the place is infinite.
+        return int(place) % number if place < number * self.repeated else None
 
     @property
     def end(self) -> float | None:

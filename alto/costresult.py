@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from alto._costvalues import is_number
 from alto._json import Json
 from alto.address import canonical_endpoint
 from alto.calendar import CalendarResponse
@@ -20,7 +21,8 @@ from alto.types import CostType, VTag
 class ReceivedCosts:
     """A cost map or the answer of an endpoint cost service.
 
-    `place` in the methods is that of a cost type in `cost_types`, 0 where only one was asked for.
+    `place` in the methods is that of a cost type in `cost_types`, 0 where only one was asked for. Those methods raise
+    ConfigurationError where there is none.
     """
 
     cost_types: tuple[CostType, ...]
@@ -36,6 +38,7 @@ class ReceivedCosts:
 
     def value(self, source: str, destination: str, place: int = 0) -> Json:
         """What the response has for this pair and cost type; None for nothing."""
+        self._check(place)
         row = self._row(source)
         value = row.get(destination) if row is not None else None
         if value is None and row is not None:
@@ -47,21 +50,22 @@ class ReceivedCosts:
     def cost(self, source: str, destination: str, place: int = 0) -> float | None:
         """The cost; None where there is none, or a calendar."""
         value = self.value(source, destination, place)
-        return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+        return float(value) if is_number(value) else None
 
     def calendar(self, source: str, destination: str, place: int = 0) -> tuple[Json, ...] | None:
         """A cost for each interval of the calendar, None in it where there is none; None for no calendar."""
+        value = self.value(source, destination, place)
         if not self.calendars or self.calendars[place] is None:
             return None
-        value = self.value(source, destination, place)
         return tuple(value) if isinstance(value, list) else None
 
     def costs(self, place: int = 0) -> Iterator[tuple[str, str, float]]:
         """Each pair that has a single cost, with it."""
+        self._check(place)
         for source, row in self.pairs.items():
             for destination, value in row.items():
                 cost = value[place] if self.is_multi_cost else value
-                if isinstance(cost, int | float):
+                if is_number(cost):
                     yield source, destination, float(cost)
 
     def matrix(self, place: int = 0) -> CostMatrix:
@@ -83,21 +87,25 @@ class ReceivedCosts:
 
     def ranked(self, source: str, place: int = 0) -> list[tuple[str, float]]:
         """The destinations that have a cost from `source`, the best first, in the response's order where they tie."""
+        is_higher_better = self._prefers_higher(place)
         row = self._row(source) or {}
         found: list[tuple[str, Any]] = [
             (name, value[place] if self.is_multi_cost else value) for name, value in row.items()
         ]
-        known = [(name, float(cost)) for name, cost in found if isinstance(cost, int | float)]
-        sign = -1 if self._prefers_higher(place) else 1
+        known = [(name, float(cost)) for name, cost in found if is_number(cost)]
+        sign = -1 if is_higher_better else 1
         return sorted(known, key=lambda pair: sign * pair[1])
 
     def _row(self, source: str) -> Mapping[str, Json] | None:
         row = self.pairs.get(source)
         return self.pairs.get(_canonical(source)) if row is None else row
 
-    def _prefers_higher(self, place: int) -> bool:
+    def _check(self, place: int) -> None:
         if not 0 <= place < len(self.cost_types):
             raise ConfigurationError(f"there are {len(self.cost_types)} cost types, and none at {place}")
+
+    def _prefers_higher(self, place: int) -> bool:
+        self._check(place)
         cost_type = self.cost_types[place]
         return cost_type.cost_mode != ORDINAL and prefers_higher(cost_type.cost_metric)
 

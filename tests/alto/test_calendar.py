@@ -1,5 +1,6 @@
 import datetime
 import email.utils
+import math
 
 import pytest
 from alto_updates import Server
@@ -62,6 +63,7 @@ def test_a_fraction_of_a_second_is_left_out():
 def test_any_text_is_a_date_or_none(text):
     parsed = parse_imf_fixdate(text)
     assert parsed is None or isinstance(parsed[0], float)
+    assert parsed is None or format_imf_fixdate(parsed[0])
 
 
 def test_the_start_is_no_iso_8601_date():
@@ -84,6 +86,13 @@ def test_a_leap_second_is_a_date():
     assert parse_imf_fixdate("Sat, 31 Dec 2016 23:59:61 GMT") is None
 
 
+def test_after_the_last_second_of_the_year_9999_there_is_no_date():
+    assert parse_imf_fixdate("Fri, 31 Dec 9999 23:59:59 GMT") == (253402300799, True)
+    assert parse_imf_fixdate("Fri, 31 Dec 9999 23:59:60 GMT") is None
+    with pytest.raises(DecodeError, match="no IMF-fixdate"):
+        read({**ATTRIBUTES, "calendar-start-time": "Mon, 31 Dec 9999 23:59:60 GMT"})
+
+
 def test_a_calendar_says_when_its_intervals_are():
     [calendar], _ = read({**ATTRIBUTES, "time-interval-size": 0.5, "number-of-intervals": 4, "repeated": 2})
     assert calendar.interval_at(START - 0.1) is None
@@ -95,6 +104,14 @@ def test_a_calendar_says_when_its_intervals_are():
 def test_without_a_length_there_is_no_interval_to_be_in():
     [calendar], _ = read({**ATTRIBUTES, "time-interval-size": 0})
     assert calendar.interval_at(START) is None
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e308, 10**400])
+def test_intervals_of_any_length_are_safe_to_reckon_with(size):
+    [calendar], _ = read({**ATTRIBUTES, "time-interval-size": size, "repeated": 10**400})
+    assert calendar.interval_at(START) == 0
+    assert calendar.interval_at(START + 1e9) in (0, None)
+    assert calendar.end >= START
 
 
 @pytest.mark.parametrize(
@@ -130,11 +147,23 @@ def test_any_json_is_calendars_or_findings(value):
 
 
 def test_a_calendar_has_intervals_of_some_length():
-    for arguments in (([], 1, 0), ([ONE], -1, 0), ([ONE], float("nan"), 0), ([ONE], 1, 0, 0)):
+    for arguments in (([], 1, 0), ([ONE], -1, 0), ([ONE], math.nan, 0), ([ONE], math.inf, 0)):
         with pytest.raises(ConfigurationError):
             Calendar(*arguments)
     with pytest.raises(ConfigurationError, match=str(MAX_INTERVALS)):
         Calendar([ONE] * (MAX_INTERVALS + 1), 1, 0)
+
+
+@pytest.mark.parametrize("repeated", [0, -1, 1.5, math.nan, math.inf])
+def test_a_calendar_is_repeated_a_whole_number_of_times(repeated):
+    with pytest.raises(ConfigurationError, match="repeated"):
+        Calendar([ONE], 1, 0, repeated)
+
+
+@pytest.mark.parametrize("start", [math.nan, math.inf, -math.inf, 1e15, -1e12])
+def test_a_calendar_starts_at_a_date_that_can_be_written(start):
+    with pytest.raises(ConfigurationError, match="starts at"):
+        Calendar([ONE], 1, start)
 
 
 def test_cost_types_with_the_same_intervals_stand_together():

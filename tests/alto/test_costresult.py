@@ -41,6 +41,30 @@ def test_pairs_between_endpoints_are_no_matrix():
         between.matrix()
 
 
-def test_a_cost_type_that_is_not_there_cannot_be_ranked():
-    with pytest.raises(ConfigurationError, match="none at 1"):
-        SINGLE.ranks(1)
+@pytest.mark.parametrize("place", [-1, 1])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda place: SINGLE.value("a", "b", place),
+        lambda place: SINGLE.cost("a", "b", place),
+        lambda place: SINGLE.calendar("a", "b", place),
+        lambda place: list(SINGLE.costs(place)),
+        lambda place: SINGLE.matrix(place),
+        lambda place: SINGLE.ranks(place),
+        lambda place: SINGLE.ranked("z", place),
+    ],
+)
+def test_a_cost_type_that_is_not_there_is_a_mistake_of_who_asks(look, place):
+    with pytest.raises(ConfigurationError, match=f"none at {place}"):
+        look(place)
+
+
+def test_what_no_double_holds_is_no_cost_whatever_its_mode_makes_of_it():
+    odd = {"a": 10**400, "b": True, "c": "red", "d": [1], "e": 2}
+    private = ReceivedCosts((CostType("priv:colour", "priv:x"),), {"a": odd})
+    assert [private.cost("a", name) for name in odd] == [None, None, None, None, 2.0]
+    assert list(private.costs()) == [("a", "e", 2.0)]
+    assert private.ranked("a") == [("e", 2.0)]
+    assert private.ranks() == {"a": {"e": 1}}
+    assert private.matrix().to_mapping() == {"a": {"e": 2}}
+    assert private.value("a", "c") == "red"

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 SAMPLE = Path(alto.__file__).parent / "sample"
-"""A small provider's network-map.csv, the same as network-map.json, costs.csv and properties.csv."""
+"""A small provider's files, of every kind that is read here, and alto.toml, the configuration of a server of them."""
 
 Properties = dict[str, dict[str, Json]]
 """By entity identifier and property name: the value."""

@@ -18,6 +18,7 @@ from alto_serving import curl
 from alto import media
 from alto.findings import Findings
 from alto.multipart import parse
+from interop.__main__ import main
 from interop.alto_client import AltoClient
 from interop.alto_sources import SAMPLE
 
@@ -205,6 +206,10 @@ def test_our_client_ranks_by_it(sample):
     assert asyncio.run(ranked()) == ["ipv4:192.0.2.2", "ipv4:198.51.100.130", "ipv4:203.0.113.1"]
 
 
+def test_the_linter_finds_nothing_wrong_with_it(sample):
+    assert main(["alto", "validate", sample.url]) == 0
+
+
 # Short forms
 
 
@@ -274,6 +279,41 @@ def test_public_ip_data_with_its_credit(tmp_path, monkeypatch):
         assert got(f"{served.url}network")["network-map"]["AS64500"] == {"ipv4": ["192.0.2.0/25"]}
         assert "AS64500" not in got(f"{served.url}network-routingcost")["cost-map"]
         assert "DB-IP" in json.loads(served.lines[0])["credit"]
+
+
+def test_what_else_an_operator_sets(tmp_path):
+    """RFC 7285 sections 8.5.3, 9.2.4 and 11.5.1.3, and who asks behind a proxy, trap 3"""
+    folder = tmp_path / "sample"
+    shutil.copytree(SAMPLE, folder)
+    text = (folder / "alto.toml").read_text()
+    for name in ("base-uri", "max-age", "client-header", "posts-per-second", "updates", "tips"):
+        assert f"\n# {name} = " in text
+        text = text.replace(f"\n# {name} = ", f"\n{name} = ")
+    for line in ("[redirects]", "old-costs = ", "[delegated]", "branch = "):
+        assert f"\n# {line}" in text
+        text = text.replace(f"\n# {line}", f"\n{line}")
+    (folder / "alto.toml").write_text(text)
+    with serving("--config", folder / "alto.toml") as served, httpx.Client(base_url=served.url) as client:
+        root = client.get("/")
+        assert root.headers["cache-control"] == "public, max-age=60, must-revalidate"
+        resources = root.json()["resources"]
+        assert resources["network"]["uri"] == "https://alto.example.com/network"
+        assert resources["branch"] == {
+            "uri": "https://branch.example.com/directory",
+            "media-type": media.DIRECTORY,
+        }
+        assert not {"updates", "tips", "private-updates"} & {*resources}
+        moved = client.get("old-costs")
+        assert (moved.status_code, moved.headers["location"]) == (307, "https://alto.example.com/network-costs")
+        asked = {
+            "cost-type": {"cost-mode": "numerical", "cost-metric": "routingcost"},
+            "endpoints": {"dsts": ["ipv4:203.0.113.1"]},
+        }
+        headers = {"Content-Type": media.ENDPOINT_COST_PARAMS, "X-Forwarded-For": "198.51.100.7, 192.0.2.1"}
+        answers = [client.post("network-endpoint-costs", json=asked, headers=headers) for _ in range(60)]
+        assert answers[0].json()["endpoint-cost-map"] == {"ipv4:192.0.2.1": {"ipv4:203.0.113.1": 12}}
+        assert answers[-1].status_code == 503
+        assert int(answers[-1].headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

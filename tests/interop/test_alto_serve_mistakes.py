@@ -1,4 +1,4 @@
-"""Each mistake of who calls `ietf-p2p alto serve`: one sentence with the file and its line or key, and exit status 2."""
+"""Each mistake in calling `ietf-p2p alto serve`: one sentence with the file and its line or key, and exit status 2."""
 
 import shutil
 import socket

@@ -18,7 +18,7 @@ from alto.entities import (
     parse_property_name,
 )
 from alto.errors import DecodeError
-from alto.findings import Finding, Findings, Level, join, shown
+from alto.findings import Findings, join, shown
 from alto.inheritance import EntityTable
 from alto.ird import ResourceEntry
 from alto.types import VTag
@@ -142,7 +142,7 @@ class PropertyReader:
             kind.defining_media_type is None or defining not in (None, kind.defining_media_type)
         )
         if is_wrong:
-            self._left_out(path, f"{domain} is defined by a resource of the wrong type", "4.6.1")
+            self._findings.ignored(path, f"{domain} is defined by a resource of the wrong type", 9240, "4.6.1")
         return is_wrong
 
     def _is_taken(self, name: str, domain: str, path: str) -> bool:
@@ -162,7 +162,8 @@ class PropertyReader:
         is_own = self._entry is not None and parsed.resource_id == self._entry.id
         if self._mappings is not None and name not in self._mappings.get(domain, ()):
             if parsed.is_specific and not is_own and "." in domain:
-                self._left_out(path, "not among the properties that `mappings` has for this domain", "7.6")
+                text = "not among the properties that `mappings` has for this domain"
+                self._findings.ignored(path, text, 9240, "7.6")
                 return False
             self._findings.note(path, "not among the properties of this domain in `mappings`", 9240, "7.4")
         if is_own:
@@ -189,7 +190,3 @@ class PropertyReader:
             self._findings.should(path, f"a string or null is due, not {shown(value)}", 9240, "7.6")
             if self._findings.strict:
                 raise DecodeError(str(self._findings.items[-1]))
-
-    def _left_out(self, path: str, text: str, section: str) -> None:
-        """Note a broken MUST of the server that the client MUST ignore, so that even a strict one goes on."""
-        self._findings.items.append(Finding(Level.MUST, path, text, 9240, section))

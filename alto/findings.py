@@ -56,6 +56,10 @@ class Findings:
             raise DecodeError(str(finding))
         self._keep(finding)
 
+    def ignored(self, path: str, text: str, rfc: int, section: str) -> None:
+        """A MUST is broken, and another tells the reader to ignore what is at fault: even a strict one goes on."""
+        self._keep(Finding(Level.MUST, path, text, rfc, section))
+
     def should(self, path: str, text: str, rfc: int, section: str) -> None:
         """A SHOULD is broken."""
         self._keep(Finding(Level.SHOULD, path, text, rfc, section))

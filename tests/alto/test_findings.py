@@ -52,3 +52,10 @@ def test_a_member_is_there_and_of_its_type_or_it_is_a_finding() -> None:
     assert findings.member({}, "a", int, "x/y", 7285, "1") is None
     assert findings.optional({"a": "1"}, "a", int, "x", 7285, "1") is None
     assert [item.path for item in findings.items] == ["x/y/a", "x/a"]
+
+
+def test_what_a_reader_has_to_ignore_stops_not_even_a_strict_one() -> None:
+    findings = Findings()
+    findings.ignored("a/b", "of the wrong type", 9240, "4.6.1")
+    assert [str(item) for item in findings.items] == ["a/b: of the wrong type (RFC 9240 section 4.6.1)"]
+    assert findings.items[0].level == Level.MUST

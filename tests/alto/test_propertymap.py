@@ -9,6 +9,7 @@ from alto_properties import example
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alto import findings as findings_module
 from alto import media
 from alto.errors import ConfigurationError, DecodeError
 from alto.findings import Findings, Level
@@ -167,6 +168,14 @@ def test_nobody_may_define_a_domain_of_as_numbers_or_countries() -> None:
     parsed, noted = read(document(data))
     assert [*parsed.property_map] == ["asn:as1"]
     assert [text.rpartition(" ")[2] for text in noted] == ["4.6.1", "4.6.1"]
+
+
+def test_what_is_ignored_does_not_fill_the_findings_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings_module, "MAX_FINDINGS", 3)
+    data = {f"n{number}.asn:as1": {".P": "1"} for number in range(9)}
+    for findings in (Findings(), Findings(strict=False)):
+        assert len(parse_property_map(document(data), findings).property_map) == 0
+        assert len(findings.items) == 3
 
 
 def test_a_property_is_defined_by_a_resource_of_the_type_that_is_registered_for_it() -> None:

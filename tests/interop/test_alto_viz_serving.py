@@ -152,7 +152,10 @@ def test_the_page_may_not_be_framed_or_stored() -> None:
 
 
 def test_a_private_server_has_no_page() -> None:
-    assert ask(AltoUi(application(private=True)), "/ui").status_code == 404
+    ui = AltoUi(application(private=True))
+    # The server itself answers, as it does for whatever it does not know.
+    assert [ask(ui, path).status_code for path in ("/ui", "/ui/data")] == [ask(ui, "/other").status_code] * 2
+    assert ask(ui, "/ui").is_client_error
 
 
 def test_the_data_are_made_once_for_each_directory() -> None:

@@ -213,6 +213,7 @@ def _set(path: str, value: Any, *, where: int = 0) -> Callable[[Any, Any], None]
         (_set("property-map/.ane:OTHER", {}, where=1), "an element that is in no path vector"),
         (_set("property-map/ane:ANE1", {}, where=1), "is no ephemeral element, .ane:NAME"),
         (_set("property-map/x.ane:ANE1", {}, where=1), "is no ephemeral element"),
+        (_set("property-map/.ane:a.b", {}, where=1), "'.ane:a.b' is no ephemeral element"),
         (_set("property-map/.ane:ANE1", [], where=1), "an object is due"),
         (_set("property-map/.ane:ANE1/max-reservable-bandwidth", -1, where=1), "-1 is no number of bits a second"),
         (_set("property-map/.ane:ANE1/max-reservable-bandwidth", "1", where=1), "is no number of bits a second"),
@@ -405,6 +406,27 @@ def test_several_calendars_may_have_different_numbers_of_intervals() -> None:
 
     with pytest.raises(DecodeError, match="4 path vectors for 2 or 3 intervals"):
         strictly(*broken(longer))
+
+
+def test_a_pair_is_there_once_whatever_its_spelling() -> None:
+    def change(root: Any, properties: Any) -> None:
+        costs = root["endpoint-cost-map"]
+        costs["ipv6:2001:db8:0::3:1"] = dict(costs["ipv6:2001:db8::3:1"])
+
+    with pytest.raises(DecodeError, match="the pair was there before, in another spelling"):
+        strictly(*broken(change, kind=ENDPOINT_COST))
+
+
+@pytest.mark.parametrize("values", [[], [["ANE1"]], [["ANE1"], 7, 8]])
+def test_there_is_a_value_for_each_cost_type(values: Any) -> None:
+    def change(root: Any, properties: Any) -> None:
+        root["meta"]["multi-cost-types"] = [root["meta"].pop("cost-type"), NUM_RC.to_json()]
+        root["cost-map"]["PID1"] = {"PID2": values, "PID3": [["ANE1"], 7]}
+
+    with pytest.raises(DecodeError, match=f"{len(values)} values for 2 cost types"):
+        strictly(*broken(change))
+    vector, _ = leniently(*broken(change))
+    assert vector.costs == {NUM_RC.key: {("PID1", "PID3"): 7}}
 
 
 def test_null_is_no_cost_unless_there_are_several() -> None:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from alto import media
 from alto._json import Json, dumps
-from alto._serving_headers import combined, http_date, names_tag, read_http_date, takes_gzip
+from alto._serving_headers import codings, combined, http_date, names_tag, read_http_date
 from alto.directory import Document
 from alto.errors import ErrorCode, RequestError
 from alto.http import Headers, Request, Response
@@ -35,8 +35,7 @@ class Encoded:
     version: tuple[object, ...]
     media_type: str
     body: bytes
-    gzip: bytes | None
-    """None where it is not worth it."""
+    gzip: bytes
     digest: str
 
 
@@ -44,14 +43,13 @@ def encode(document: Document, version: tuple[object, ...]) -> Encoded:
     """Everything about a representation that takes time; it may be done in another thread."""
     body = document.body
     digest = hashlib.sha256(document.media_type.encode() + b"\n" + body).hexdigest()[:32]
-    small = gzip.compress(body, GZIP_LEVEL, mtime=0) if len(body) >= MIN_GZIP else None
-    return Encoded(version, document.media_type, body, small, digest)
+    return Encoded(version, document.media_type, body, gzip.compress(body, GZIP_LEVEL, mtime=0), digest)
 
 
 class Representation:
     """What GET and HEAD of a resource are answered with while its `version` holds, whoever asks; made once."""
 
-    __slots__ = ("_gzip", "_identity", "digest", "last_modified", "version")
+    __slots__ = ("_gzip", "_identity", "_is_large", "digest", "last_modified", "version")
 
     def __init__(self, encoded: Encoded, wall: float, keeping: Headers) -> None:
         """`keeping` are the fields that tell caches what they may keep, and for whom."""
@@ -60,18 +58,16 @@ class Representation:
         self.last_modified = int(wall)
         common = (*keeping, ("Last-Modified", http_date(wall)))
         self._identity = _Coded(encoded.media_type, encoded.body, f'"{encoded.digest}"', common)
-        self._gzip: _Coded | None = None
-        if encoded.gzip is not None:
-            # Another representation, hence another strong tag (RFC 9110 section 8.8.3.3).
-            self._gzip = _Coded(encoded.media_type, encoded.gzip, f'"{encoded.digest}-gzip"', common, coding="gzip")
+        # Another representation, hence another strong tag (RFC 9110 section 8.8.3.3).
+        self._gzip = _Coded(encoded.media_type, encoded.gzip, f'"{encoded.digest}-gzip"', common, coding="gzip")
+        self._is_large = len(encoded.body) >= MIN_GZIP
 
     def answer(self, request: Request, wall: float) -> Response:
         """The representation in the coding that is asked for, or what became of the conditions (section 13.2.2)."""
-        wants_gzip = takes_gzip(combined(request.headers, "accept-encoding"))
-        if wants_gzip is None:
-            return refusal(406, "neither gzip nor identity is acceptable to you")
-        coded = self._gzip if wants_gzip and self._gzip is not None else self._identity
-        return coded.answer(request, self.last_modified, wall)
+        wants_gzip, takes_identity = codings(combined(request.headers, "accept-encoding"))
+        if wants_gzip and (self._is_large or not takes_identity):
+            return self._gzip.answer(request, self.last_modified, wall)
+        return self._identity.answer(request, self.last_modified, wall) if takes_identity else _unacceptable()
 
 
 class _Coded:
@@ -126,10 +122,12 @@ def once(document: Document, request: Request, *, is_private: bool) -> Response:
 
 
 def packed(response: Response, request: Request) -> Response:
-    """The same with gzip, if the client wants that and it is worth it."""
-    if not MIN_GZIP <= len(response.body) <= MAX_GZIP_AT_ONCE:
+    """The same with gzip, if the client wants that and it is worth it, or it takes nothing else."""
+    length = len(response.body)
+    if not length or length > MAX_GZIP_AT_ONCE:
         return response
-    if not takes_gzip(combined(request.headers, "accept-encoding")):
+    wants_gzip, takes_identity = codings(combined(request.headers, "accept-encoding"))
+    if not wants_gzip or (length < MIN_GZIP and takes_identity):
         return response
     body = gzip.compress(response.body, GZIP_LEVEL_AT_ONCE, mtime=0)
     return Response(response.status, (*response.headers, ("Content-Encoding", "gzip")), body)
@@ -142,10 +140,16 @@ def finished(response: Response, request: Request, *, is_private: bool) -> Respo
         response = attrs.evolve(response, headers=(*kept, *PRIVATE))
     elif response.header("Cache-Control") is None:
         response = attrs.evolve(response, headers=(*response.headers, NO_STORE))
+    if response.header("Vary") is None:
+        response = attrs.evolve(response, headers=(*response.headers, ("Vary", "Accept-Encoding")))
     # Another coding would need another entity tag, and has its own already where one is named.
     if response.header("ETag") is not None or response.header("Content-Encoding") is not None:
         return response
     return packed(response, request)
+
+
+def _unacceptable() -> Response:
+    return refusal(406, "neither gzip nor identity is acceptable to you")
 
 
 def refusal(status: int, why: str, *headers: tuple[str, str]) -> Response:

@@ -24,15 +24,15 @@ def combined(headers: Headers, name: str) -> str | None:
     return ", ".join(lines) if lines else None
 
 
-def takes_gzip(accept_encoding: str | None) -> bool | None:
-    """Whether gzip is what the client prefers; None where it takes neither gzip nor no coding (section 12.5.3)."""
+def codings(accept_encoding: str | None) -> tuple[bool, bool]:
+    """Whether gzip is what the client prefers, and whether it takes a body without coding (section 12.5.3)."""
     if accept_encoding is None:
-        return False
+        return False, True
     return (_read_codings if len(accept_encoding) <= _SHORT else _read_codings.__wrapped__)(accept_encoding)
 
 
 @lru_cache(maxsize=64)
-def _read_codings(field: str) -> bool | None:
+def _read_codings(field: str) -> tuple[bool, bool]:
     weights: dict[str, float] = {}
     for part in field.split(","):
         match = _CODING.fullmatch(part)
@@ -43,9 +43,7 @@ def _read_codings(field: str) -> bool | None:
     gzip = weights.get("gzip", rest if rest is not None else 0.0)
     # Whoever names gzip wants it, unless identity is named with more weight; without a word identity will do.
     identity = weights.get("identity", 0.001 if rest != 0 else 0.0)
-    if gzip == 0 and identity == 0:
-        return None
-    return gzip > 0 and gzip >= identity
+    return 0 < gzip >= identity, identity > 0
 
 
 def names_tag(field: str, etag: str, *, weak: bool) -> bool:

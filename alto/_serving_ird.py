@@ -1,6 +1,6 @@
 """The information resource directory of a server (RFC 7285 section 9.2), made from what it holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -43,9 +43,16 @@ def cost_types_of(resources: Iterable[Resource]) -> dict[str, CostType]:
     return found
 
 
-def check(directory: Directory, delegated: Mapping[str, DelegatedDirectory]) -> None:
+def check(directory: Directory, delegated: Mapping[str, DelegatedDirectory], elsewhere: frozenset[str] | None) -> None:
     """Find out whether everything fits together, before anybody asks. Raises ConfigurationError."""
-    directory_of(directory, delegated, "/")
+    unknown = (elsewhere or frozenset()) - directory.resources.keys()
+    if unknown:
+        raise ConfigurationError(f"{min(unknown)!r}, which is to be listed elsewhere, is not among the resources")
+    made = directory_of(directory, delegated, elsewhere or (), "/")
+    if elsewhere is None and made.default_network_map is None:
+        raise ConfigurationError(
+            "a server needs a network map, be it one PID with 0.0.0.0/0 and ::/0 (RFC 7285 sections 11.2.1, 16.1.1)"
+        )
     for resource in directory.resources.values():
         resource.depends_on(directory)
         for used in resource.uses:
@@ -54,17 +61,18 @@ def check(directory: Directory, delegated: Mapping[str, DelegatedDirectory]) -> 
 
 
 def directory_of(
-    directory: Directory, delegated: Mapping[str, DelegatedDirectory], base: str
+    directory: Directory, delegated: Mapping[str, DelegatedDirectory], elsewhere: Collection[str], base: str
 ) -> InformationResourceDirectory:
-    """The whole directory; `base` ends with a slash and stands before each resource ID.
+    """The whole directory but what is listed `elsewhere`; `base` ends with a slash and stands before each resource ID.
 
     A root IRD MUST name a default network map: the first one, where the server was not told another.
     """
-    entries: list[Entry] = [*directory.resources.values(), *directory.services.values(), *delegated.values()]
-    maps = (one.id for one in directory.resources.values() if one.media_type == media.NETWORK_MAP and not one.accepts)
+    resources = [one for one in directory.resources.values() if one.id not in elsewhere]
+    entries: list[Entry] = [*resources, *directory.services.values(), *delegated.values()]
+    maps = (one.id for one in resources if not one.accepts and media.is_media_type(one.media_type, media.NETWORK_MAP))
     return InformationResourceDirectory(
         {entry.id: entry_of(entry, directory, base) for entry in entries},
-        cost_types_of(directory.resources.values()),
+        cost_types_of(resources),
         directory.default_network_map or next(maps, None),
     )
 

@@ -25,9 +25,11 @@ def is_cacheable(resource: Resource) -> bool:
 class Representations:
     """What is served by GET, and since when it has been like that."""
 
-    def __init__(self, answer: Answer, keeping: Headers) -> None:
+    def __init__(self, answer: Answer, keeping: Headers, hidden: frozenset[str]) -> None:
+        """`keeping` are the fields that tell caches what they may keep; resources with `hidden` IDs are not served."""
         self._answer = answer
         self._keeping = keeping
+        self._hidden = hidden
         self._held: dict[str, Representation] = {}
         self._since: dict[str, tuple[tuple[object, ...], float]] = {}
         self._directories: dict[str, Representation] = {}
@@ -60,7 +62,7 @@ class Representations:
         """Every representation that `directory` needs and that is not held; changes nothing."""
         made = {}
         for resource in directory.resources.values():
-            if is_cacheable(resource):
+            if is_cacheable(resource) and resource.id not in self._hidden:
                 version = resource.depends_on(directory)
                 held = self._held.get(resource.id)
                 if held is None or held.version != version:

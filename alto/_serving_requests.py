@@ -69,7 +69,7 @@ def refused(request: Request, methods: tuple[str, ...], accepts: str | None, off
             return None
         return refusal(405, f"{method:.20} is no method of this resource", ("Allow", ", ".join((*methods, "OPTIONS"))))
     if accepts is not None:
-        coding = request.header("Content-Encoding")
+        coding = combined(request.headers, "content-encoding")
         if coding is not None and coding.strip().lower() not in ("", "identity"):
             return refusal(415, "a body without content coding is due", ("Accept-Encoding", "identity"))
         if not _is_posted(request.header("Content-Type"), accepts):

@@ -46,7 +46,10 @@ class AltoServer:
     is empty each request has to say it. What is served by GET may be kept by caches for `max_age` seconds before they
     ask again. A `private` server tells nobody anything before `authenticator` knows who asks; otherwise that holds for
     the resources that say so. `redirects` sends those who ask for a resource ID to another URI (section 8.5.3).
-    Raises ConfigurationError.
+
+    A server that another one's directory leads to (section 9.2.4) is told so by `elsewhere`: the IDs of the resources
+    that are listed and served there, where an ID is listed once, and are here only what others are made from; there may
+    be none. Any other server needs a network map. Raises ConfigurationError.
     """
 
     Request: ClassVar = HttpRequest
@@ -60,6 +63,7 @@ class AltoServer:
         authenticator: Authenticator | None = None,
         private: bool = False,
         delegated: Iterable[DelegatedDirectory] = (),
+        elsewhere: Iterable[str] | None = None,
         redirects: Mapping[str, str] | None = None,
         max_age: int = 0,
         limits: Limits | None = None,
@@ -75,13 +79,15 @@ class AltoServer:
         self._authenticator = authenticator
         self._private = private
         self._delegated = _by_id(delegated, directory)
+        self._elsewhere = None if elsewhere is None else frozenset(elsewhere)
         self._redirects = {name: requests.checked_absolute(uri) for name, uri in (redirects or {}).items()}
         self._budgets = Budgets(limits.posts_per_second, limits.burst) if limits.posts_per_second else None
         self._random_bytes = random_bytes
-        check(directory, self._delegated)
+        check(directory, self._delegated, self._elsewhere)
+        self._hidden = self._elsewhere or frozenset()
         freshness = f"public, max-age={max_age}, must-revalidate" if max_age else "public, no-cache"
         keeping = PRIVATE if private else (("Cache-Control", freshness), ("Vary", "Accept-Encoding"))
-        self._representations = Representations(self._for_everybody, keeping)
+        self._representations = Representations(self._for_everybody, keeping, self._hidden)
 
     @property
     def directory(self) -> Directory:
@@ -119,7 +125,7 @@ class AltoServer:
 
     def _replacing(self, resources: tuple[Resource, ...]) -> Directory:
         after = self._directory.replacing(*resources)
-        check(after, self._delegated)
+        check(after, self._delegated, self._elsewhere)
         return after
 
     def get_timer(self) -> float | None:
@@ -177,12 +183,10 @@ class AltoServer:
         if route is None:
             return refusal(404, "nothing of this server is there")
         resource_id, tail = route
-        if resource_id in self._redirects:
-            return self._redirect(request, self._redirects[resource_id] + tail)
         service = self._directory.services.get(resource_id)
         resource = self._directory.resources.get(resource_id) if not tail else None
-        if resource is None and service is None and resource_id:
-            return refusal(404, "no resource has this URI")
+        if resource_id in self._hidden:
+            resource = None
         entry = resource if resource is not None else service
         auth: Headers = ()
         is_private = self._private or (entry is not None and entry.is_private)
@@ -191,6 +195,11 @@ class AltoServer:
             if isinstance(verdict, Response):
                 return verdict
             user, auth = verdict.user, verdict.headers
+        # Only now, as those whom a private server does not know are not to learn what it has.
+        if resource_id in self._redirects:
+            return self._redirect(request, self._redirects[resource_id] + tail)
+        if entry is None and resource_id:
+            return refusal(404, "no resource has this URI")
         client = client_endpoint(peer[0]) if peer is not None else None
         if request.method == "POST" and (wait := self._budgets.wait(client, now) if self._budgets else 0):
             return _unavailable(wait)
@@ -260,7 +269,9 @@ class AltoServer:
         prefix = self._prefix(base)
 
         def make() -> Document:
-            return Document(media.DIRECTORY, directory_of(self._directory, self._delegated, prefix).to_json())
+            return Document(
+                media.DIRECTORY, directory_of(self._directory, self._delegated, self._hidden, prefix).to_json()
+            )
 
         return self._representations.of_directory(prefix, self._directory, make, wall).answer(request, wall)
 

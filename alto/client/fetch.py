@@ -28,6 +28,10 @@ MAX_BODY = 128 * 1024 * 1024
 MAX_CHALLENGES = 2
 """Challenges that are answered: the first one, and another for a nonce that has expired in between."""
 
+_NO_ANSWER = (201, 202, 204, 205, 206)
+"""Statuses of success without the resource, or without all of it. One that is not known is as good as 200, says RFC
+9110 section 15, and so is 203, which a proxy makes of it."""
+
 _SEE_OTHER = 303
 REDIRECTS = (301, 302, _SEE_OTHER, 307, 308)
 _UNAUTHORIZED = 401
@@ -76,13 +80,18 @@ def fetch(session: Session, request: Request) -> Plan[Fetched]:
         response = fetched.response
         location = response.header("location")
         if response.status not in REDIRECTS or location is None:
-            if response.status != 200:
+            if not is_answer(response):
                 raise server_error(response, request.target)
             return fetched
         request = redirected(request, response.status, location)
         if (request.method, request.target) in seen:
             raise DecodeError(f"{request.target:.200}: a loop of redirects")
     raise DecodeError(f"{request.target:.200}: more than {MAX_REDIRECTS} redirects")
+
+
+def is_answer(response: Response) -> bool:
+    """Whether the body is what was asked for."""
+    return 200 <= response.status < 300 and response.status not in _NO_ANSWER
 
 
 def redirected(request: Request, status: int, location: str) -> Request:
@@ -108,7 +117,7 @@ def _send(session: Session, request: Request) -> Plan[Fetched]:
         if kept is None:
             raise ServerError(response.status, uri=request.target)
         return Fetched(request.target, kept.response, kept, is_unchanged=True)
-    if response.status != 200:
+    if not is_answer(response):
         return Fetched(request.target, response, CachedAnswer(request, response))
     return Fetched(request.target, response, session.cache.keep(request, response))
 

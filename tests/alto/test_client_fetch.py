@@ -96,6 +96,12 @@ def test_a_status_that_is_no_success_is_a_server_error(status: int) -> None:
     assert GET.target in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [200, 203, 207, 299])
+def test_a_status_of_success_that_is_not_known_is_as_good_as_200(status: int) -> None:
+    """RFC 9110 section 15; and 203 is what a proxy makes of 200"""
+    assert Carrier(lambda _: Response(status, OK.headers, OK.body)).run(fetch(Session(), GET)).response.body == b"fine"
+
+
 def test_a_body_beyond_the_limit_is_refused() -> None:
     with pytest.raises(DecodeError, match="more than 3 octets"):
         Carrier({GET.target: OK}).run(fetch(Session(max_body=3), GET))

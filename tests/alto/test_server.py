@@ -8,7 +8,9 @@ from alto_asking import JSON, ask, error_of, server_of
 from alto_resources import COST, MAP, PARAMS, Data, Echo, Feed, Streams
 
 import alto
+from alto._serving_answers import error_response
 from alto.directory import Directory
+from alto.errors import ErrorCode, RequestError
 from alto.server import AltoServer, DelegatedDirectory, Limits
 from alto.types import CostType
 
@@ -72,6 +74,12 @@ def test_what_is_elsewhere_is_not_found(target):
 @pytest.mark.parametrize("target", ["/alto/a:b@c", "/alto/a%3Ab%40c", "/alto/a%3ab@c"])
 def test_a_resource_id_may_be_percent_encoded(target):
     assert ask(server_of(Data("a:b@c")), "GET", target).status == 200
+
+
+def test_a_server_that_knows_its_uri_does_not_listen_to_the_request():
+    response = ask(server_of(), "GET", "/alto/", base_uri="http://evil.example/other/")
+    assert json.loads(response.body)["resources"]["map"]["uri"] == "https://alto.example.com/alto/map"
+    assert ask(server_of(), "GET", "/other/", base_uri="http://evil.example/other/").status == 404
 
 
 def test_without_a_base_uri_each_request_says_it_and_the_directory_has_paths():
@@ -174,6 +182,10 @@ def test_what_is_posted_has_its_media_type_whatever_its_parameters(content_type,
 
 
 def test_a_body_with_a_content_coding_is_refused():
+    for codings in (("", "gzip"), ("identity", "gzip"), ("br",)):
+        fields = [("Content-Encoding", coding) for coding in codings]
+        assert ask(server_of(), "POST", "/alto/echo", *JSON, *fields, body=b'{"say": "x"}').status == 415
+    assert ask(server_of(), "POST", "/alto/echo", *JSON, ("Content-Encoding", "Identity"), body=b'{"say": "x"}')
     response = ask(server_of(), "POST", "/alto/echo", *JSON, ("Content-Encoding", "gzip"), body=b"\x1f\x8b")
     assert (response.status, response.header("Accept-Encoding")) == (415, "identity")
 
@@ -227,6 +239,19 @@ def test_an_error_names_one_field_and_its_value_as_the_code_asks():
     assert meta(b"{}") == {"code": "E_MISSING_FIELD", "field": "say"}
     assert meta(b'{"say": 5}') == {"code": "E_INVALID_FIELD_TYPE", "field": "say"}
     assert meta(b'{"say": "refuse"}') == {"code": "E_INVALID_FIELD_VALUE", "field": "say", "value": "refuse"}
+
+
+def test_an_error_has_only_the_members_that_go_with_its_code():
+    """RFC 7285 section 8.5.2"""
+    for code, members in [
+        (ErrorCode.SYNTAX, {"field", "syntax-error"}),
+        (ErrorCode.MISSING_FIELD, {"field"}),
+        (ErrorCode.INVALID_FIELD_TYPE, {"field"}),
+        (ErrorCode.INVALID_FIELD_VALUE, {"field", "value"}),
+    ]:
+        response = error_response(RequestError(code, field="a/b", value="5", syntax_error="here"))
+        assert error_of(response).keys() == {"code", *members}
+    assert "value" not in error_of(error_response(RequestError(ErrorCode.INVALID_FIELD_VALUE, value="5")))
 
 
 def test_unknown_fields_are_ignored():
@@ -291,7 +316,8 @@ def test_a_service_gets_whatever_is_at_or_below_its_uri():
 
 def test_a_service_says_itself_whether_an_answer_may_be_kept_unless_it_is_private():
     public, private = server_of(services=[Streams()]), server_of(services=[Streams(is_private=True)])
-    assert ask(public, "GET", "/alto/updates/big").header("Cache-Control") == "public, max-age=9"
+    kept = ask(public, "GET", "/alto/updates/big")
+    assert (kept.header("Cache-Control"), kept.header("Vary")) == ("public, max-age=9", "Accept-Encoding")
     assert ask(public, "POST", "/alto/updates/tick").header("Cache-Control") == "no-store"
     response = ask(private, "GET", "/alto/updates/big", user="ann")
     assert [value for name, value in response.headers if name == "Cache-Control"] == ["private, no-store"]
@@ -322,10 +348,38 @@ def test_the_timer_is_that_of_the_service_that_is_due_first():
 
 def test_a_root_directory_names_a_default_network_map_even_if_nobody_chose_one():
     """RFC 7285 section 9.2.2"""
-    server = AltoServer(Directory([Echo(), Data("one"), Data("two")]), epoch=0.0)
+    filtered = Data("filtered", accepts="application/alto-networkmapfilter+json")
+    server = AltoServer(Directory([Echo(), filtered, Data("one"), Data("two")]), epoch=0.0)
     assert json.loads(ask(server, "GET", "/").body)["meta"] == {"default-alto-network-map": "one"}
-    other = AltoServer(Directory([Echo()]), epoch=0.0)
-    assert json.loads(ask(other, "GET", "/").body)["meta"] == {}
+
+
+def test_a_server_without_a_network_map_is_refused_unless_it_is_a_part_of_another():
+    """RFC 7285 sections 9.2.2 and 11.2.1"""
+    filtered = Data("filtered", accepts="application/alto-networkmapfilter+json")
+    for resources in ([Echo()], [Echo(), filtered], []):
+        with pytest.raises(alto.ConfigurationError, match="needs a network map"):
+            AltoServer(Directory(resources), epoch=0.0)
+    part = AltoServer(Directory([Echo()]), epoch=0.0, elsewhere=())
+    assert json.loads(ask(part, "GET", "/").body)["meta"] == {}
+    with pytest.raises(alto.ConfigurationError, match="'nope', which is to be listed elsewhere, is not"):
+        AltoServer(Directory([Echo()]), epoch=0.0, elsewhere=["nope"])
+
+
+def test_what_is_listed_elsewhere_is_neither_listed_nor_served_and_others_are_made_from_it():
+    """RFC 7285 sections 9.1.1 and 9.2.4: in the closure an ID is there once"""
+    hidden = Data("whole", 7, cost_types={"c": ROUTING})
+    server = AltoServer(Directory([hidden, Data("part", 1, COST, uses=("whole",))]), epoch=0.0, elsewhere=["whole"])
+    server.apply(server.prepare(), 1.0)
+    assert json.loads(ask(server, "GET", "/").body) == {
+        "meta": {},
+        "resources": {"part": {"uri": "/part", "media-type": COST, "uses": ["whole"]}},
+    }
+    assert json.loads(ask(server, "GET", "/part").body)["whole"] == 7
+    for method in ("GET", "HEAD", "OPTIONS", "POST"):
+        assert ask(server, method, "/whole").status == 404
+    assert not hidden.asked
+    server.update(Data("whole", 8), now=2.0)
+    assert json.loads(ask(server, "GET", "/part").body)["whole"] == 8
 
 
 def test_an_entry_is_for_get_or_for_post_and_its_uri_takes_that_method_alone():

@@ -54,9 +54,14 @@ def test_who_has_a_certificate_needs_no_other_proof():
 
 
 def test_a_private_server_tells_nobody_anything():
-    server = server_of(private=True, authenticator=Names(), services=[Streams()])
+    server = server_of(private=True, authenticator=Names(), services=[Streams()], redirects={"moved": "http://x/y"})
     for method, target in [("GET", "/alto"), ("GET", "/alto/map"), ("OPTIONS", "/alto/map"), ("POST", "/alto/updates")]:
         assert ask(server, method, target).status == 401
+    # Not even which resources there are, and which are at another server.
+    for target in ("/alto/nope", "/alto/map/below", "/alto/moved"):
+        assert ask(server, "GET", target).status == 401
+    known = ("Authorization", "ann")
+    assert [ask(server, "GET", f"/alto/{name}", known).status for name in ("nope", "moved")] == [404, 307]
     listed = ask(server, "GET", "/alto", ("Authorization", "ann"))
     assert (listed.status, listed.header("Cache-Control")) == (200, "private, no-store")
     for name in ("ann", "bob"):
@@ -70,7 +75,7 @@ def test_a_private_server_tells_nobody_anything():
 def test_the_client_is_the_far_end_of_the_connection():
     """Trap 3"""
     echo = Echo()
-    server = AltoServer(Directory([echo]), epoch=1e9)
+    server = AltoServer(Directory([Data("map"), echo]), epoch=1e9)
     for host in ("192.0.2.1", "::ffff:192.0.2.1", "2001:DB8::1", "fe80::1%eth0", "/run/socket"):
         ask(server, "POST", "/echo", *JSON, body=b'{"say": "x"}', peer=(host, 1))
     ask(server, "POST", "/echo", *JSON, body=b'{"say": "x"}', peer=None)
@@ -95,6 +100,8 @@ def test_who_asks_too_often_is_told_when_to_come_back():
     assert status(1.0) == (503, "1")
     assert status(2.0) == (200, None)
     assert ask(server, "GET", "/alto/map", now=2.0).status == 200
+    # Whoever was silent for long has no more than its burst to spend.
+    assert [status(1e6)[0] for _ in range(3)] == [200, 200, 503]
 
 
 def test_the_addresses_of_one_ipv6_subscriber_are_one_client():

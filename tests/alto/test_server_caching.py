@@ -185,6 +185,21 @@ def test_what_is_small_is_not_compressed():
     assert get(server_of(Data("map", 1)), GZIP).header("Content-Encoding") is None
 
 
+@pytest.mark.parametrize(("method", "target"), [("GET", "/map"), ("POST", "/echo")])
+def test_even_what_is_small_is_compressed_for_who_takes_nothing_else(method, target):
+    """RFC 9110 section 12.5.3: the identity coding is "indicated as unacceptable" """
+    headers = (("Accept-Encoding", "gzip"), ("Accept-Encoding", "identity;q=0"), ("Content-Type", PARAMS))
+    server = server_of(Data("map", 1), Echo())
+    response = server.handle(Request(method, target, headers, b'{"say": "x"}'), PEER, 1.0)
+    assert isinstance(response, Response)
+    assert (response.status, response.header("Content-Encoding")) == (200, "gzip")
+    assert json.loads(gzip.decompress(response.body))["meta"] == {}
+    if method == "GET":
+        assert response.header("ETag") != get(server).header("ETag")
+        again = get(server, *headers, ("If-None-Match", response.header("ETag") or ""))
+        assert (again.status, again.header("ETag")) == (304, response.header("ETag"))
+
+
 def test_an_answer_to_a_post_is_compressed_if_it_is_worth_it_and_not_too_long_to_do_at_once():
     server = server_of()
 
@@ -195,6 +210,7 @@ def test_an_answer_to_a_post_is_compressed_if_it_is_worth_it_and_not_too_long_to
         return response
 
     assert [post(length).header("Content-Encoding") for length in (10, 5000, 300_000)] == [None, "gzip", None]
+    assert [post(length).header("Vary") for length in (10, 5000)] == ["Accept-Encoding"] * 2
     assert json.loads(gzip.decompress(post(5000).body))["said"] == "x" * 5000
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from alto import media
 from alto._costtable import CostDocument, Costs, CostTable
-from alto._json import Json, canonical
+from alto._json import Json
 from alto.costs import CostMatrix
 from alto.errors import ConfigurationError
 from alto.metrics import NUMERICAL, ORDINAL, check_cost_type, metric_of
 from alto.networkmap import NetworkMapResource
 from alto.types import CostType, VTag
+from alto.vtags import content_tag
 
 if TYPE_CHECKING:
     from alto.directory import Directory, Document, Query
@@ -60,7 +61,7 @@ class CostMapResource:
         self.costs = costs
         self.is_private = is_private
         self._name = cost_type_name
-        self._type_tag = canonical(cost_type.to_json())
+        self._document: tuple[VTag, Document] | None = None  # as it was last answered
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
         """The one cost type (section 11.2.3.4). Raises ConfigurationError where another cost map has it as well."""
@@ -73,14 +74,16 @@ class CostMapResource:
         return {"cost-type-names": [self._name]}
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:
-        """The tags of the costs and of the network map."""
-        return self._type_tag, self.costs.tag, directory.find(self.network_map, NetworkMapResource).vtag
+        """Its tag, which is made of everything that its answer is."""
+        return (self._vtag(directory),)
 
     def answer(self, query: Query) -> Document:
-        """Every cost."""
+        """Every cost. The document is the same while nothing changes: a large one is encoded once for all who ask."""
         whole = query.directory.find(self.network_map, NetworkMapResource)
+        vtag = self._vtag(query.directory)
+        if self._document is not None and self._document[0] == vtag:
+            return self._document[1]
         costs = self.costs.restricted(whole.network_map.pids)
-        vtag = VTag(self.id, costs.tag)
         meta: dict[str, Json] = {
             "vtag": vtag.to_json(),
             "dependent-vtags": [whole.vtag.to_json()],
@@ -88,4 +91,11 @@ class CostMapResource:
         }
         grid = costs.grid(costs.sources, costs.destinations)
         table = CostTable(costs.sources, costs.destinations, [Costs(grid)])
-        return CostDocument(self.media_type, meta, "cost-map", table, vtag=vtag)
+        document = CostDocument(self.media_type, meta, "cost-map", table, vtag=vtag)
+        self._document = (vtag, document)
+        return document
+
+    def _vtag(self, directory: Directory) -> VTag:
+        """The version. The same costs between the PIDs of another network map are other costs."""
+        whole = directory.find(self.network_map, NetworkMapResource)
+        return VTag(self.id, content_tag(self.costs.tag, self.cost_type.to_json(), whole.vtag.to_json()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -15,6 +14,7 @@ from alto.entities import DOMAIN_TYPES, Key, parse_key
 from alto.errors import ConfigurationError, ErrorCode, RequestError
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.types import CostType, VTag
+from alto.vtags import content_tag
 
 MAX_CAPABILITIES = 256
 """Capabilities of one request: the registry of RFC 8008 has a dozen types, and each is compared with all there are."""
@@ -49,7 +49,7 @@ class CdniResource:
         for advertisement in self.advertisements:
             _check(advertisement, network_map)
         listed = [advertisement.to_json() for advertisement in self.advertisements]
-        self.vtag = VTag(id, hashlib.sha256(canonical(listed)).hexdigest()[:40])
+        self._tag = content_tag(listed)
         self._parts = [advertisement.capability.parts for advertisement in self.advertisements]
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
@@ -60,8 +60,14 @@ class CdniResource:
         return {}
 
     def depends_on(self, directory: Directory) -> tuple[object, ...]:
-        """Its own tag, and that of the network map."""
-        return (self.vtag, *_network_maps(self, directory))
+        """Its version."""
+        return (self.version(directory),)
+
+    def version(self, directory: Directory) -> VTag:
+        """The version. The same advertisement is another one where its PIDs are those of another network map."""
+        if not self.uses:
+            return VTag(self.id, self._tag)
+        return VTag(self.id, content_tag(self._tag, *(vtag.to_json() for vtag in _network_maps(self, directory))))
 
     def answer(self, query: Query) -> Document:
         """The whole advertisement (section 3.6)."""
@@ -69,12 +75,13 @@ class CdniResource:
 
     def document(self, directory: Directory, advertisements: Iterable[Advertisement]) -> Document:
         """The answer with these of its advertisements."""
-        meta: dict[str, Json] = {"vtag": self.vtag.to_json()}
+        vtag = self.version(directory)
+        meta: dict[str, Json] = {"vtag": vtag.to_json()}
         if self.network_map is not None:
             meta["dependent-vtags"] = [vtag.to_json() for vtag in _network_maps(self, directory)]
         listed = [advertisement.to_json() for advertisement in advertisements]
         tree = {"meta": meta, "cdni-advertisement": {"capabilities-with-footprints": listed}}
-        return Document(self.media_type, tree, vtag=self.vtag)
+        return Document(self.media_type, tree, vtag=vtag)
 
     def matching(self, asked: Iterable[CdniCapability]) -> list[Advertisement]:
         """Those of the advertisements that have one of these capabilities (section 5.6)."""

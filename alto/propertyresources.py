@@ -197,7 +197,7 @@ def _check_type(scope: ScopedName, due: str | None, directory: Directory) -> Non
 
 def _vtag_of(resource_id: str, directory: Directory) -> VTag:
     resource = directory.resources[resource_id]
-    if isinstance(resource, PropertyMapResource | FilteredPropertyMapResource):
+    if isinstance(resource, PropertyMapResource | FilteredPropertyMapResource | CdniResource):
         return resource.version(directory)
     if not isinstance(resource, _Versioned):
         raise ConfigurationError(f"{resource_id!r} has no version that a property map could name")

@@ -1,6 +1,8 @@
 """Reading version tags in what a server sends (RFC 7285 sections 10.3 and 11.1)."""
 
-from alto._json import Json
+import hashlib
+
+from alto._json import Json, canonical
 from alto.errors import DecodeError
 from alto.findings import Findings, join, shown
 from alto.types import VTag, is_resource_id, is_tag
@@ -49,3 +51,8 @@ def parse_dependent_vtags(
         return None
     parsed = (parse_vtag(tree, findings, "meta/dependent-vtags") for tree in found)
     return tuple(vtag for vtag in parsed if vtag is not None)
+
+
+def content_tag(*content: Json) -> str:
+    """A tag made of content: 40 hexadecimal digits that differ when any of it does (RFC 7285 section 6.3)."""
+    return hashlib.sha256(canonical(content)).hexdigest()[:40]

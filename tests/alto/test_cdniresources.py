@@ -75,28 +75,29 @@ def test_the_whole_advertisement_is_answered_as_printed() -> None:
     document = ask(SERVER, WHOLE.id)
     assert document.media_type == media.CDNI
     assert document.tree["cdni-advertisement"] == example("rfc9241-s3.7.2-01")["cdni-advertisement"]
-    assert document.tree["meta"] == {"vtag": WHOLE.vtag.to_json()}
-    assert document.vtag == WHOLE.vtag
+    assert document.tree["meta"] == {"vtag": WHOLE.version(SERVER).to_json()}
+    assert document.vtag == WHOLE.version(SERVER)
 
 
 def test_pids_as_footprints_bring_the_version_of_their_network_map() -> None:
     """Section 4.1; the example of section 4.2.2 forgets its own `vtag` (trap 21), which section 3.6 asks for."""
     tree = ask(SERVER, WITH_PIDS.id).tree
-    assert tree["meta"] == {"vtag": WITH_PIDS.vtag.to_json(), "dependent-vtags": [EUROPE.vtag.to_json()]}
+    assert tree["meta"] == {"vtag": WITH_PIDS.version(SERVER).to_json(), "dependent-vtags": [EUROPE.vtag.to_json()]}
     of = ResourceEntry(WITH_PIDS.id, "http://a/", media.CDNI, uses=WITH_PIDS.uses)
     findings = Findings()
     assert parse_cdni(tree, findings, of).advertisements == WITH_PIDS.advertisements
     assert findings.items == []
     changed = SERVER.replacing(NetworkMapResource(EUROPE.id, NetworkMap({"all": {"ipv4": ["0.0.0.0/0"]}})))
     assert WITH_PIDS.depends_on(SERVER) != WITH_PIDS.depends_on(changed)
+    assert ask(changed, WITH_PIDS.id).vtag != WITH_PIDS.version(SERVER)
 
 
 def test_the_filter_of_the_example_finds_the_second_object() -> None:
     """Section 5.7.1; its version is that of the whole (section 5.6), whose resource ID we send with it."""
     document = ask(SERVER, FILTERED.id, example("rfc9241-s5.7.1-01"))
     assert document.tree["cdni-advertisement"] == example("rfc9241-s5.7.1-02")["cdni-advertisement"]
-    assert document.vtag == WHOLE.vtag
-    assert document.tree["meta"] == {"vtag": WHOLE.vtag.to_json()}
+    assert document.vtag == WHOLE.version(SERVER)
+    assert document.tree["meta"] == {"vtag": WHOLE.version(SERVER).to_json()}
     assert FILTERED.depends_on(SERVER) == WHOLE.depends_on(SERVER)
 
 

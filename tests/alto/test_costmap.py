@@ -29,7 +29,7 @@ from alto.calendar import Calendar
 from alto.costmap import CostMapResource, FilteredCostMapResource, parse_cost_map
 from alto.costoffers import CostOffer
 from alto.costs import CostMatrix
-from alto.directory import Directory
+from alto.directory import Directory, Query, RequestContext
 from alto.findings import Findings, Level
 from alto.ird import ResourceEntry
 from alto.networkmap import NetworkMap, NetworkMapResource
@@ -51,12 +51,31 @@ def read(tree, *, strict=True, **more):
 def test_a_cost_map_has_its_vtag_the_network_maps_and_its_cost_type():
     document = ask(COST_MAP)
     assert document.tree["meta"] == {
-        "vtag": {"resource-id": "routing", "tag": MATRIX.tag},
+        "vtag": document.vtag.to_json(),
         "dependent-vtags": [WHOLE.vtag.to_json()],
         "cost-type": TREE,
     }
-    assert document.vtag.tag == MATRIX.tag
+    assert document.vtag.resource_id == "routing"
     assert loads(document.body) == document.tree
+
+
+def test_a_cost_map_has_another_version_when_anything_in_it_changes():
+    """RFC 7285 section 10.3: who has the version has the content, and the network map's version is a part of it."""
+    other_map = NetworkMapResource("map", NetworkMap({"PID1": {"ipv4": ["0.0.0.0/0"]}, "PID2": {"ipv6": ["::/0"]}}))
+    others = {**COSTS, "PID1": {**COSTS["PID1"], "PID2": 6}}
+    other_costs = CostMapResource("routing", "map", "num-routing", ROUTING, CostMatrix.from_mapping(others))
+    other_type = CostMapResource("routing", "map", "num-hops", HOPS, MATRIX)
+    context = RequestContext(Directory([other_map, COST_MAP]))
+    tags = {
+        ask(COST_MAP).vtag.tag,
+        COST_MAP.answer(Query(context, random_bytes=bytes)).vtag.tag,
+        *(
+            resource.answer(Query(RequestContext(Directory([WHOLE, resource])), random_bytes=bytes)).vtag.tag
+            for resource in (other_costs, other_type)
+        ),
+    }
+    assert len(tags) == 4
+    assert ask(COST_MAP).vtag == ask(COST_MAP).vtag
 
 
 def test_a_cost_map_has_one_cost_type_and_uses_its_network_map():
@@ -348,7 +367,7 @@ def test_every_cost_can_be_had_by_its_pair():
     assert costs.cost("PID1", "PID3") == 10.0
     assert costs.cost("PID3", "PID3") is None
     assert costs.cost("nope", "PID3") is None
-    assert costs.vtag.tag == MATRIX.tag
+    assert costs.vtag == ask(COST_MAP).vtag
     assert [vtag.resource_id for vtag in costs.dependent_vtags] == ["map"]
     assert costs.matrix().tag == CostMatrix.from_mapping(costs.pairs).tag
 

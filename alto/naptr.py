@@ -43,6 +43,10 @@ RETRY_AFTER = {Status.TIMEOUT: 2.0, Status.SERVFAIL: 5.0, Status.NXDOMAIN: 900.0
 keeps a failure for a while (RFC 9520), and what is not there was put there by nobody, unless the zone has a negative
 time to live (RFC 2308)."""
 
+MIN_ABSENCE, MAX_ABSENCE = 5.0, 10_800.0
+"""Bounds of what a zone may say of that: 0 would have clients ask without a pause, a day or a century never again.
+RFC 2308 section 5 has up to three hours."""
+
 
 @frozen
 class Naptr:
@@ -113,7 +117,7 @@ class Lookup:
             return None
         if self.status.is_temporary or self.negative_ttl is None:
             return RETRY_AFTER[self.status]
-        return self.negative_ttl
+        return min(max(self.negative_ttl, MIN_ABSENCE), MAX_ABSENCE)
 
 
 def parse_service(text: str) -> tuple[str, tuple[str, ...]]:

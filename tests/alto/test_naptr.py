@@ -225,6 +225,9 @@ def test_how_long_to_wait_depends_on_the_failure() -> None:
     assert wait(DnsAnswer(Status.SERVFAIL)) == 5.0
     assert wait(DnsAnswer(Status.NXDOMAIN)) == 900.0
     assert wait(DnsAnswer(Status.NXDOMAIN, negative_ttl=60.0)) == 60.0
+    assert wait(DnsAnswer(Status.TIMEOUT, negative_ttl=60.0)) == 2.0
+    assert wait(DnsAnswer(Status.ANSWERED, negative_ttl=0.0)) == 5.0
+    assert wait(DnsAnswer(Status.NXDOMAIN, negative_ttl=2.0**31)) == 10_800.0
     assert wait(DnsAnswer(Status.ANSWERED, (record(),))) is None
 
 

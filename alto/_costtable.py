@@ -12,9 +12,10 @@ from alto._json import Json, dumps
 from alto.calendar import Calendar, calendar_response_attributes
 from alto.constraints import Tests, mask
 from alto.costrequest import CostRequest
-from alto.costs import Grid, ranked
+from alto.costs import CostMatrix, Grid, ranked
 from alto.directory import Document
 from alto.metrics import ORDINAL, prefers_higher
+from alto.patch import merge_diff
 from alto.types import CostType, VTag
 
 try:
@@ -168,6 +169,18 @@ class CostDocument(Document):
         if self._tree is None:
             self._tree = {"meta": self._meta, self._member: dict(self._table.rows())}
         return self._tree
+
+    def merge_patch_from(self, old: Document) -> dict[str, Json] | None:
+        """Where both are whole cost maps: their trees would be many times larger than they are."""
+        if not isinstance(old, CostDocument) or self._matrix is None or old._matrix is None:
+            return None
+        patch: dict[str, Json] = merge_diff({"meta": old._meta}, {"meta": self._meta})
+        costs = self._matrix.merge_patch_from(old._matrix)
+        return patch | {self._member: costs} if costs else patch
+
+    @property
+    def _matrix(self) -> CostMatrix | None:
+        return self._table.costs[0].grid.matrix if self._table.is_plain else None
 
     def _encoded(self) -> bytes:
         if self._table.is_small:

@@ -16,7 +16,7 @@ import attrs
 from attrs import frozen
 
 from alto import media
-from alto._json import Json, canonical, dumps
+from alto._json import canonical, dumps
 from alto._questions import Question
 from alto.directory import Directory, Document
 from alto.errors import AltoError, ConfigurationError
@@ -129,12 +129,14 @@ class Feed:
 
     def _changes(self, after: Document) -> tuple[Event, ...] | None:
         """The incremental changes that lead to `after`: none if it is the same, None if the whole is to be sent."""
-        old, new = _trees(self.document), _trees(after)
-        if {name: kind for name, (kind, _) in old.items()} != {name: kind for name, (kind, _) in new.items()}:
+        old, new = _parts(self.document), _parts(after)
+        if {name: part.media_type for name, part in old.items()} != {
+            name: part.media_type for name, part in new.items()
+        }:
             return None
         events: list[Event] = []
-        for name, (_, tree) in new.items():
-            found = _patch(old[name][1], tree, name, self._patch_types)
+        for name, part in new.items():
+            found = _patch(old[name], part, name, self._patch_types)
             if found is None:
                 return None
             events += found
@@ -142,11 +144,9 @@ class Feed:
         return tuple(events) if sum(len(event.lines) for event in events) < len(after.body) else None
 
 
-def _trees(document: Document) -> dict[str, tuple[str, Json]]:
-    """The JSON values of an answer with their media types, by what a change of them has behind the substream-id."""
-    if not document.parts:
-        return {"": (document.media_type, document.tree)}
-    return {f".{name}": (part.media_type, part.tree) for name, part in document.parts.items()}
+def _parts(document: Document) -> dict[str, Document]:
+    """What of an answer is JSON, by what a change of it has behind the substream-id."""
+    return {f".{name}": part for name, part in document.parts.items()} or {"": document}
 
 
 def ask(question: Question, seed: bytes, resource: Resource, directory: Directory, now: float) -> tuple[Document, bool]:
@@ -169,20 +169,22 @@ def _repeated(seed: bytes) -> Callable[[int], bytes]:
     return random_bytes
 
 
-def _patch(old: Json, new: Json, suffix: str, types: Sequence[str]) -> list[Event] | None:
-    """The shortest change from one JSON value to another; empty where they are the same, None where there is none.
+def _patch(old: Document, new: Document, suffix: str, types: Sequence[str]) -> list[Event] | None:
+    """The shortest change from one document to another; empty where they are the same, None where there is none.
 
     A member that becomes null is nothing that a merge patch could say: a JSON patch does where clients were told to
     expect it, else the whole has to be sent (RFC 8895 section 6.3).
     """
-    if json_equal(old, new):
+    merge_patch = new.merge_patch_from(old)
+    if merge_patch == {} or (merge_patch is None and json_equal(old.tree, new.tree)):
         return []
     texts: list[tuple[bytes, str]] = []
     if media.MERGE_PATCH in types:
         with contextlib.suppress(InexpressibleError):
-            texts.append((dumps(merge_diff(old, new)), media.MERGE_PATCH))
+            merge_patch = merge_diff(old.tree, new.tree) if merge_patch is None else merge_patch
+            texts.append((dumps(merge_patch), media.MERGE_PATCH))
     if media.JSON_PATCH in types:
-        texts.append((dumps(json_diff(old, new)), media.JSON_PATCH))
+        texts.append((dumps(json_diff(old.tree, new.tree)), media.JSON_PATCH))
     if not texts:
         return None
     text, media_type = min(texts, key=lambda pair: len(pair[0]))

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from alto._json import canonical
+from alto._json import Json, canonical
 from alto.errors import ConfigurationError
 from alto.types import is_pid_name
 
@@ -48,6 +48,8 @@ class Grid:
     """How many costs it has, m times n."""
     integers: Callable[[], Iterator[list[int]]] | None = None
     """Like `rows` of integers only, where there is a faster way to them."""
+    matrix: CostMatrix | None = None
+    """Of which these are all the costs."""
 
     def lists(self) -> Iterator[Sequence[float | None]]:
         """The rows with None where there is no cost, and integers where all are."""
@@ -232,17 +234,39 @@ class CostMatrix:
             columns = list(map(self._column_of.get, destinations, repeat(-1)))  # type: ignore[arg-type]
         is_complete = self.is_complete and -1 not in at and (columns is None or -1 not in columns)
         pairs = len(at) * len(destinations)
+        whole = self if columns is None and tuple(sources) == self.sources else None
         rows = self._rows
         if _numpy is None:
             take = _all if columns is None else _taker(columns)
-            return Grid(lambda: (take(rows[index]) for index in at), is_complete, self.is_integral, pairs)
+            return Grid(lambda: (take(rows[index]) for index in at), is_complete, self.is_integral, pairs, None, whole)
         pick = _all_numpy if columns is None else _picker(columns)
         integers: Callable[[], Iterator[list[int]]] | None = None
         if is_complete and self.is_integral:
             integers = lambda: (pick(rows[index]).astype(_numpy.int64).tolist() for index in at)  # noqa: E731
         return Grid(
-            lambda: (pick(rows[index]).tolist() for index in at), is_complete, self.is_integral, pairs, integers
+            lambda: (pick(rows[index]).tolist() for index in at), is_complete, self.is_integral, pairs, integers, whole
         )
+
+    def merge_patch_from(self, old: CostMatrix) -> dict[str, Json]:
+        """The merge patch (RFC 7396) from one `cost-map` to another, empty where they are the same."""
+        if old is self:
+            return {}
+        sources = tuple(dict.fromkeys((*old.sources, *self.sources)))
+        destinations = tuple(dict.fromkeys((*self.destinations, *old.destinations)))
+        if old.destinations == self.destinations:
+            sources = tuple(name for name in sources if self._octets(name) != old._octets(name))
+        before, after = old.grid(sources, destinations), self.grid(sources, destinations)
+        found: dict[str, Json] = {}
+        for source, was, costs in zip(sources, before.lists(), after.lists(), strict=True):
+            changed = {name: cost for name, one, cost in zip(destinations, was, costs, strict=True) if one != cost}
+            if changed:
+                # A source without any cost is not shown.
+                found[source] = changed if any(cost is not None for cost in costs) else None
+        return found
+
+    def _octets(self, source: str) -> bytes:
+        octets: bytes = self._rows[self._row_of.get(source, -1)].tobytes()
+        return octets
 
     def ranks(self, *, prefers_higher: bool = False) -> CostMatrix:
         """The ordinal costs of the whole map: each cost by its rank, 1 for the most preferred."""

@@ -20,7 +20,7 @@ from alto.address import FAMILIES, is_address_type, parse_address, parse_endpoin
 from alto.directory import Document
 from alto.errors import ConfigurationError, DecodeError
 from alto.findings import Findings
-from alto.params import elements, fields, optional_elements
+from alto.params import bad_value, elements, fields, optional_elements
 from alto.types import CostType, VTag, is_pid_name
 from alto.vtags import parse_meta, parse_own_vtag
 
@@ -270,6 +270,10 @@ class FilteredNetworkMapResource:
         asked = fields(query.input)
         pids = elements(asked, "pids", str)
         address_types = optional_elements(asked, "address-types", str) or []
+        for field, names, is_name in (("pids", pids, is_pid_name), ("address-types", address_types, is_address_type)):
+            for name in names:
+                if not is_name(name):
+                    raise bad_value(field, name)
         groups = whole.network_map.select(pids, address_types)
         tree = {"meta": {"vtag": whole.vtag.to_json()}, "network-map": groups}
         return Document(self.media_type, tree, vtag=whole.vtag)

@@ -372,7 +372,7 @@ def test_what_the_ird_says_of_the_maps() -> None:
         ({"pids": ["PID2", "PID0", "PID2"]}, ["PID0", "PID2"]),
         ({"pids": ["PID2", "nope"]}, ["PID2"]),
         ({"pids": ["nope"]}, []),
-        ({"pids": ["no.pid", "x" * 65, ""]}, []),
+        ({"pids": ["x" * 64]}, []),
         ({"pids": ["PID2"], "ignored": 1}, ["PID2"]),
     ],
 )
@@ -399,6 +399,10 @@ def test_address_types_filter_the_map_and_an_empty_list_is_all_of_them(kinds: li
 @pytest.mark.parametrize(
     ("body", "code", "field", "value"),
     [
+        ({"pids": ["PID1", "no.pid"]}, ErrorCode.INVALID_FIELD_VALUE, "pids", "no.pid"),
+        ({"pids": ["x" * 65]}, ErrorCode.INVALID_FIELD_VALUE, "pids", "x" * 65),
+        ({"pids": [""]}, ErrorCode.INVALID_FIELD_VALUE, "pids", ""),
+        ({"pids": [], "address-types": ["ipv4", "ip-6"]}, ErrorCode.INVALID_FIELD_VALUE, "address-types", "ip-6"),
         ([], ErrorCode.INVALID_FIELD_TYPE, None, None),
         ({}, ErrorCode.MISSING_FIELD, "pids", None),
         ({"address-types": []}, ErrorCode.MISSING_FIELD, "pids", None),

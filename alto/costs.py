@@ -11,6 +11,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
+from numbers import Real
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -109,10 +110,12 @@ def _are_whole(costs: Row) -> bool:
 def _row(row: Sequence[float | None], width: int) -> Row:
     if len(row) != width:
         raise ConfigurationError(f"a row of {len(row)} costs, where {width} are due")
-    if not set(map(type, row)) <= _NUMBERS:
+    kinds = set(map(type, row))
+    if not kinds <= _NUMBERS and not all(map(_is_number, kinds)):
         raise ConfigurationError("a cost is a number, or None where there is none")
     try:
-        made = [_NAN if cost is None else float(cost) for cost in row]
+        # With 0.0 added, -0.0 is 0.0.
+        made = [_NAN if cost is None else float(cost) + 0.0 for cost in row]
     except OverflowError as error:
         raise ConfigurationError("a cost beyond what a double holds") from error
     if any(map(math.isinf, made)):
@@ -120,12 +123,17 @@ def _row(row: Sequence[float | None], width: int) -> Row:
     return made
 
 
+def _is_number(kind: type) -> bool:
+    """Whether it is a kind of number, those of numpy too, or of none."""
+    return kind in _NUMBERS or (issubclass(kind, Real) and not issubclass(kind, bool))
+
+
 class CostMatrix:
     """The cost from each source PID to each destination PID. It never changes.
 
-    `rows` has a row for each source with a cost for each destination, None or NaN where there is none; it may be a
-    numpy array. Raises ConfigurationError for names that break the syntax of PIDs or stand there twice, a row of the
-    wrong length, and what is no finite number.
+    `rows` has a row for each source with a cost for each destination, None or NaN where there is none; rows, or all of
+    them together, may be numpy arrays. Raises ConfigurationError for names that break the syntax of PIDs or stand there
+    twice, a row of the wrong length, and what is no finite number.
     """
 
     __slots__ = (
@@ -195,13 +203,15 @@ class CostMatrix:
                 raise ConfigurationError(
                     f"a {rows.dtype} array of {rows.shape}, where numbers of {(height, width)} are due"
                 )
-            values[:height, :width] = rows
+            with _numpy.errstate(over="ignore"):  # what a double does not hold becomes an infinity, and is refused
+                values[:height, :width] = rows
         else:
             for index, row in enumerate(rows):
                 values[index, :width] = _row(row, width)
         known = values[:height, :width]
         missing = _numpy.isnan(known)
         known[missing] = _NAN
+        known += 0.0  # -0.0 becomes 0.0
         if _numpy.isinf(known).any():
             raise ConfigurationError("an infinite cost, which JSON cannot say")
         self.is_complete = not bool(missing.any())

@@ -126,6 +126,26 @@ class TestMatrix:
 
     def test_integers_beyond_53_bits_are_doubles(self):
         assert not matrix([[2**60]]).is_integral
+        assert not matrix([[2**53 + 2]]).is_integral
+        assert matrix([[2**53]]).is_integral
+
+    def test_there_is_no_zero_but_0(self):
+        costs = matrix([[-0.0, 1.5]])
+        assert [repr(cost) for row in costs.grid(["s0"], ["d0", "d1"]).rows() for cost in row] == ["0.0", "1.5"]
+        assert matrix([[-0.0]]).tag == matrix([[0.0]]).tag
+        assert not costs.is_negative
+
+    def test_a_grid_with_a_pid_that_is_not_there_has_gaps(self):
+        costs = matrix([[1, 2], [3, 4]])
+        for sources, destinations, expected in (
+            (["s0", "x"], ["d0"], [[1], [None]]),
+            (["s0", None], ["d0", "d1"], [[1, 2], [None, None]]),
+            (["s0"], ["d1", "x"], [[2, None]]),
+            (["s1", "s0"], ["d1", "d0"], [[4, 3], [2, 1]]),
+        ):
+            grid = costs.grid(sources, destinations)
+            assert [[*row] for row in grid.lists()] == expected
+            assert grid.is_complete == all(None not in row for row in expected)
 
     def test_the_tag_changes_with_each_cost_and_name(self):
         tags = {
@@ -165,6 +185,21 @@ def test_a_numpy_array_is_taken_as_it_is():
     kept = CostMatrix(["a"], ["b", "c"], given)
     given[0, 0] = 9
     assert kept.get("a", "b") == 1
+    with pytest.raises(ConfigurationError, match="infinite"):
+        CostMatrix(["a"], ["b"], numpy.array([[numpy.longdouble("1e400")]]))
+
+
+@pytest.mark.usefixtures("either")
+def test_rows_and_costs_of_numpy_are_numbers():
+    numpy = pytest.importorskip("numpy")
+    rows = [numpy.array([1.5, numpy.nan]), [numpy.int64(7), numpy.float32(0.5)]]
+    assert matrix(rows).to_mapping() == {"s0": {"d0": 1.5}, "s1": {"d0": 7, "d1": 0.5}}
+    assert [*grid_of(numpy.array(rows), 2).lists()] == [[1.5, None], [7, 0.5]]
+    for wrong in ([numpy.array([True, False])], [[numpy.bool_(True), 1]], [[1, "2"]]):
+        with pytest.raises(ConfigurationError):
+            matrix(wrong)
+        with pytest.raises(ConfigurationError):
+            grid_of(wrong, 2)
 
 
 def test_the_rows_of_an_application_are_checked():

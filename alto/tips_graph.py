@@ -194,8 +194,11 @@ def _tree_of(item: UpdateItem) -> Json | None:
 
 
 def _tag_of(document: Document) -> str:
-    """The tag of a version: that of its own version tag, so that a client knows it, else one made of its content."""
-    if document.vtag is not None:
+    """The tag of a version: that of its own version tag, so that a client knows it, else one made of its content.
+
+    The version tag of an answer in parts may be that of one of them.
+    """
+    if document.vtag is not None and not document.parts:
         return document.vtag.tag
     tree = _tree_of(UpdateItem(document.media_type, document.body))
     octets = document.body if tree is None else canonical(tree)

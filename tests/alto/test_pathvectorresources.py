@@ -395,6 +395,7 @@ def test_what_no_resource_may_offer_is_refused() -> None:
         endpoint_cost_resource(figure_10(), costs={"num-rc": CostOffer(NUM_RC, "cost-map")})
     for names, maps, text in [
         (("x.max-reservable-bandwidth",), (), "depends on no resource"),
+        ((".max-reservable-bandwidth",), (), "depends on no resource"),
         (("a b",), (), "no entity property name"),
         ((PERSISTENT_ENTITY_ID,), (), "needs the property maps"),
         ((), ("ane-props",), "they need it"),

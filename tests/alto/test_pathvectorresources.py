@@ -22,7 +22,7 @@ from alto_pv import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alto import ConfigurationError, RequestError, paths
+from alto import ConfigurationError, RequestError, _pathvectors, paths
 from alto._json import canonical
 from alto.calendar import Calendar
 from alto.capabilities import read_capabilities
@@ -365,6 +365,27 @@ def test_more_paths_than_the_limit_are_refused() -> None:
     dsts = [f"ipv4:10.0.{number >> 8}.{number & 255}" for number in range(1001)]
     asked = {"cost-type": PATH_VECTOR, "endpoints": {"srcs": dsts[:100], "dsts": dsts}}
     assert refused(directory(), "endpoint-cost-pv", asked)[:2] == ("E_INVALID_FIELD_VALUE", "endpoints")
+
+
+def test_the_intervals_of_calendars_and_other_costs_are_paths_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pathvectors, "MAX_PATHS", 6)
+    offer = PathOffer(figure_10(), calendar=_calendar(*[FIGURE_10] * 3))
+    resource = PathVectorCostMapResource(
+        "pv",
+        "my-default-networkmap",
+        offer,
+        is_private=False,
+        costs={"num-rc": CostOffer(NUM_RC, "cost-map")},
+        max_cost_types=2,
+    )
+    held = directory(None, resource)
+    two, three = ({"srcs": ["PID1"], "dsts": ["PID3", "PID4", "PID2"][:count]} for count in (2, 3))
+    asked = {"cost-type": PATH_VECTOR, "calendared": [True]}
+    assert len(read(held, "pv", {**asked, "pids": two}).intervals) == 3
+    assert refused(held, "pv", {**asked, "pids": three})[:2] == ("E_INVALID_FIELD_VALUE", "pids")
+    assert len(read(held, "pv", {**asked, "pids": three, "calendared": [False]}).paths) == 3
+    several = {"multi-cost-types": [PATH_VECTOR, ROUTING_COST], "calendared": [True, False], "pids": two}
+    assert refused(held, "pv", several)[:2] == ("E_INVALID_FIELD_VALUE", "pids")
 
 
 def test_the_capabilities_are_those_of_section_7_2_4() -> None:

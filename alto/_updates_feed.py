@@ -175,14 +175,17 @@ def _patch(old: Document, new: Document, suffix: str, types: Sequence[str]) -> l
     A member that becomes null is nothing that a merge patch could say: a JSON patch does where clients were told to
     expect it, else the whole has to be sent (RFC 8895 section 6.3).
     """
-    merge_patch = new.merge_patch_from(old)
-    if merge_patch == {} or (merge_patch is None and json_equal(old.tree, new.tree)):
+    known = new.merge_patch_from(old)
+    if known == {}:
+        return []
+    if known is not None and media.MERGE_PATCH in types:
+        return [Event(media.MERGE_PATCH, suffix, encode_json(dumps(known)))]
+    if known is None and json_equal(old.tree, new.tree):
         return []
     texts: list[tuple[bytes, str]] = []
     if media.MERGE_PATCH in types:
         with contextlib.suppress(InexpressibleError):
-            merge_patch = merge_diff(old.tree, new.tree) if merge_patch is None else merge_patch
-            texts.append((dumps(merge_patch), media.MERGE_PATCH))
+            texts.append((dumps(merge_diff(old.tree, new.tree)), media.MERGE_PATCH))
     if media.JSON_PATCH in types:
         texts.append((dumps(json_diff(old.tree, new.tree)), media.JSON_PATCH))
     if not texts:

@@ -77,6 +77,7 @@ class UpdatesGraph:
         self._max_octets = max_octets
         self._spacing = max(1, self._max_versions // _MILESTONES)
         self.start_seq = self.end_seq = 1
+        self._latest = document
         self._snapshots = {1: UpdateItem(document.media_type, document.body)}
         self._steps: dict[int, UpdateItem] = {}
         self._tags = {1: _tag_of(document)}
@@ -91,6 +92,7 @@ class UpdatesGraph:
         step = self._step(self._snapshots[self.end_seq], document)
         if step is None:
             return False
+        self._latest = document
         self._steps[self.end_seq] = step
         self.end_seq += 1
         self._snapshots[self.end_seq] = UpdateItem(document.media_type, document.body)
@@ -144,6 +146,10 @@ class UpdatesGraph:
         whole = UpdateItem(document.media_type, document.body)
         if whole == latest:
             return None
+        merge_patch = document.merge_patch_from(self._latest)
+        if merge_patch is not None and media.MERGE_PATCH in self._patch_types:
+            found = UpdateItem(media.MERGE_PATCH, dumps(merge_patch))
+            return min(found, whole, key=lambda item: len(item.body)) if merge_patch else None
         old, new = _tree_of(latest), None if document.parts else _tree_of(whole)
         if old is None or new is None:
             return whole

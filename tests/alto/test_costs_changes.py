@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alto import costs as module
+from alto import media
+from alto._json import loads
 from alto.costmap import CostMapResource
 from alto.costs import CostMatrix
 from alto.directory import Directory, Document, Query, RequestContext
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.patch import merge_diff, merge_patch
+from alto.tips_graph import UpdatesGraph
 from alto.types import CostType
 
 ROUTING = CostType("numerical", "routingcost")
@@ -68,3 +71,18 @@ def test_nothing_has_changed_in_the_same_costs() -> None:
 def test_of_another_kind_of_document_nothing_is_known() -> None:
     assert answer(CostMatrix(["PID1"], ["PID2"], [[1]])).merge_patch_from(Document("application/json", {})) is None
     assert Document("application/json", {}).merge_patch_from(Document("application/json", {})) is None
+
+
+def test_a_view_of_a_large_map_steps_by_what_has_changed() -> None:
+    names = [f"PID{number}" for number in range(1, 5)]
+    rows = [[float(place * 10 + at) for at in range(4)] for place in range(4)]
+    graph = UpdatesGraph(answer(CostMatrix(names, names, rows)), patch_types=(media.JSON_PATCH, media.MERGE_PATCH))
+    assert not graph.add(answer(CostMatrix(names, names, rows)))
+    rows[1][2] = 99
+    before, after = answer(CostMatrix(names, names, [[*row] for row in rows])), answer(CostMatrix(names, names, rows))
+    assert graph.add(after)
+    step = graph.item(1, 2)
+    assert step is not None
+    assert step.media_type == media.MERGE_PATCH
+    assert loads(step.body)["cost-map"] == {"PID2": {"PID3": 99}}
+    assert not graph.add(before)

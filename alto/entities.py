@@ -181,12 +181,10 @@ class EntityDomains:
 
     def parse(self, text: str, *, is_lenient: bool = False) -> Entity:
         """The entity of that identifier, in the longest domain name that fits. Raises ValueError."""
-        at = text.rfind(":", 0, MAX_DOMAIN_NAME + 1)
-        while at >= 0:
+        for at in reversed(_ends(text)):
             domain = self.names.get(text[:at])
             if domain is not None:
                 return Entity(text[:at], domain.type, parse_key(domain.type, text[at + 1 :], is_lenient=is_lenient))
-            at = text.rfind(":", 0, at)
         raise ValueError(f"{text!r:.80} is in none of the domains")
 
 
@@ -198,22 +196,36 @@ def guess_entity(text: str, *, is_lenient: bool = False) -> Entity:
     """
     other: Entity | None = None
     failure: ValueError | None = None
-    at = text.find(":", 0, MAX_DOMAIN_NAME + 1)
-    while at >= 0:
+    for at in _ends(text):
         try:
             domain = parse_domain_name(text[:at])
         except ValueError:
-            pass
-        else:
-            try:
-                entity = Entity(text[:at], domain.type, parse_key(domain.type, text[at + 1 :], is_lenient=is_lenient))
-            except ValueError as error:
-                failure = failure or error
-            else:
-                if domain.type in DOMAIN_TYPES:
-                    return entity
-                other = entity
-        at = text.find(":", at + 1, MAX_DOMAIN_NAME + 1)
+            continue
+        try:
+            entity = Entity(text[:at], domain.type, parse_key(domain.type, text[at + 1 :], is_lenient=is_lenient))
+        except ValueError as error:
+            failure = failure or error
+            continue
+        if domain.type in DOMAIN_TYPES:
+            return entity
+        other = entity
     if other is None or failure is not None:
         raise failure or ValueError(f"{text!r:.80} starts with no domain name")
     return other
+
+
+def _ends(text: str) -> list[int]:
+    """Where the domain name of an identifier may end, of all the colons that there may be.
+
+    No resource ID has a dot in it, so a name has the first one or none; a type has a colon only behind `priv`.
+    """
+    dot = text.find(".", 0, MAX_DOMAIN_NAME)
+    ends: set[int] = set()
+    for start in {0, dot + 1}:
+        at = text.find(":", start, MAX_DOMAIN_NAME + 1)
+        if at >= 0:
+            ends.add(at)
+            at = text.find(":", at + 1, MAX_DOMAIN_NAME + 1) if text[start:at] == "priv" else -1
+        if at >= 0:
+            ends.add(at)
+    return sorted(ends)

@@ -211,3 +211,28 @@ def test_the_longest_domain_name_is_found() -> None:
     domain = "r" * 64 + ".priv:" + "t" * 59
     assert EntityDomains(["ipv4", domain]).parse(f"{domain}:x:y").key == "x:y"
     assert guess_entity(f"{domain}:x").domain == domain
+
+
+_TYPE = st.from_regex(r"(priv:)?[A-Za-z0-9_-]{1,8}", fullmatch=True)
+_DOMAIN = st.builds(
+    lambda resource_id, dot, kind: f"{resource_id if dot else ''}{dot}{kind}",
+    st.from_regex(r"(priv:|ipv6:|[A-Za-z0-9:@_-]){0,6}", fullmatch=True),
+    st.sampled_from(["", "."]),
+    _TYPE,
+)
+
+
+@given(_DOMAIN, st.text(alphabet="ab:.priv@/", min_size=1, max_size=12))
+def test_wherever_the_colons_are_an_identifier_is_found_in_its_domain(domain: str, identifier: str) -> None:
+    assert EntityDomains([domain, "zz"]).parse(f"{domain}:{identifier}").domain == domain
+
+
+def test_a_map_of_colons_is_no_work_either() -> None:
+    """Two places at most are where a domain name may end, whatever colons there are."""
+    assert guess_entity("a@b:c:d.cell:4:7:1:1").domain == "a@b:c:d.cell"
+    assert guess_entity("priv:x.y:z").domain == "priv:x.y"
+    assert guess_entity("priv:a.priv:b:c").domain == "priv:a.priv:b"
+    for read in (EntityDomains(["ipv4", "priv:x"]).parse, guess_entity):
+        for text in (":" * 128 + ".x", "priv:" * 30, ("a:" * 20 + ".") * 3, "." * 200, "priv:"):
+            with pytest.raises(ValueError):
+                read(text)

@@ -233,6 +233,12 @@ def test_a_request_may_not_ask_for_more_costs_than_there_is_time_for(monkeypatch
     assert refusal(filtered(cost_constraints=True, max_cost_types=1), tested)[1] == "pids"
 
 
+def test_what_is_named_twice_counts_once_towards_that(monkeypatch):
+    monkeypatch.setattr(module, "MAX_COSTS", 2)
+    asked = {"cost-type": TREE, "pids": {"srcs": ["PID1"] * 50, "dsts": ["PID1", "PID2"] * 50}}
+    assert ask(filtered(), asked).tree["cost-map"] == {"PID1": {"PID1": 1, "PID2": 5}}
+
+
 def test_predicates_count_towards_that(monkeypatch):
     monkeypatch.setattr(module, "MAX_COSTS", 20)
     resource = filtered(cost_constraints=True)

@@ -265,3 +265,22 @@ def test_testable_names_count_only_with_multi_cost():
     capabilities = CostCapabilities({"a": ROUTING}, testable_cost_type_names=("a",))
     with pytest.raises(RequestError):
         read_cost_request({"cost-type": TREE, "constraints": ["le 1"]}, capabilities)
+
+
+def test_without_multi_cost_there_are_no_testable_types_to_choose():
+    asked = {"cost-type": TREE, "testable-cost-types": [TREE], "constraints": ["le 1"]}
+    assert refusal(filtered(cost_constraints=True), asked) == (
+        "E_INVALID_FIELD_VALUE",
+        "testable-cost-types",
+        dumps(TREE).decode(),
+    )
+    assert ask(filtered(cost_constraints=True, max_cost_types=1), asked).tree["cost-map"]
+
+
+def test_where_an_entry_says_both_only_the_testable_types_are_tested():
+    """RFC 8189 section 4.1.1: never both. Asking less is what either of them allows."""
+    tree = {"cost-type-names": ["a", "b"], "cost-constraints": True, "testable-cost-type-names": ["b"]}
+    found = CostCapabilities.of_entry({**tree, "max-cost-types": 1}, {"a": ROUTING, "b": HOPS})
+    assert (found.is_testable("a"), found.is_testable("b")) == (False, True)
+    del tree["testable-cost-type-names"]
+    assert CostCapabilities.of_entry(tree, {"a": ROUTING, "b": HOPS}).is_testable("a")

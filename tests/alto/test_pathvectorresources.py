@@ -29,11 +29,11 @@ from alto.capabilities import read_capabilities
 from alto.costmap import CostMapResource
 from alto.costoffers import CostOffer
 from alto.costs import CostMatrix
-from alto.directory import Directory, Document
+from alto.directory import Directory, Document, Query, RequestContext
 from alto.findings import Findings
 from alto.ird import ResourceEntry
 from alto.metrics import PATH_VECTOR as PATH_VECTOR_KEY
-from alto.networkmap import NetworkMapResource
+from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, AbstractNetworkElement, EphemeralNames
 from alto.pathvector import PathVector, parse_path_vector
 from alto.pathvectorresources import PathOffer, PathVectorCostMapResource, PathVectorEndpointCostResource
@@ -178,6 +178,15 @@ def test_names_differ_from_client_to_client_even_with_the_same_chance() -> None:
     assert not one & other
 
 
+def test_names_differ_from_user_to_user_behind_one_address() -> None:
+    held = directory()
+    contexts = [RequestContext(held, client="ipv4:192.0.2.1", user=user) for user in ("one", "other", None)]
+    resource = held.resources["filtered-cost-map-pv"]
+    found = [resource.answer(Query(context, example("8.3-01"), random_bytes=bytes)) for context in contexts]
+    named = [set(list(document.parts.values())[1].tree["property-map"]) for document in found]
+    assert not named[0] & named[1] | named[1] & named[2] | named[0] & named[2]
+
+
 def test_names_say_nothing_of_what_they_name() -> None:
     text = ask(directory(), "filtered-cost-map-pv", example("8.3-01")).body.decode()
     assert not any(word in text for word in ("NET1", "NET3", "link", "node"))
@@ -269,6 +278,15 @@ def test_several_cost_types_are_an_array_for_each_pair() -> None:
     assert ("PID1", "PID4") in vector.paths
 
 
+def test_of_one_cost_type_in_an_array_the_costs_are_arrays_too() -> None:
+    """RFC 8189 section 4.1.3."""
+    asked = {"multi-cost-types": [PATH_VECTOR], "pids": {"srcs": ["PID1"], "dsts": ["PID4", "elsewhere"]}}
+    document = ask(directory(), "filtered-cost-map-pv", asked)
+    [[[path]]] = [row.values() for row in next(iter(document.parts.values())).tree["cost-map"].values()]
+    assert [type(name) for name in path] == [str]
+    assert list(read(directory(), "filtered-cost-map-pv", asked).paths) == [("PID1", "PID4")]
+
+
 def test_paths_can_be_chosen_by_the_costs_that_can_be_tested() -> None:
     held = directory(None, cost_map_resource(figure_10(), testable_cost_type_names=("num-rc",)))
     asked = {**example("8.3-01"), "testable-cost-types": [ROUTING_COST], "constraints": ["[0] le 1"]}
@@ -330,6 +348,26 @@ def test_a_calendar_has_a_path_vector_for_each_interval() -> None:
     assert vector.calendars[0].attributes.number_of_intervals == 3
     assert resource.capabilities(held)["calendar-attributes"][0]["cost-type-names"] == ["path-vector"]
     assert len(read(held, "pv", {**asked, "calendared": [False]}).intervals) == 1
+
+
+def test_a_pair_without_a_path_in_any_interval_is_left_out_of_a_calendar() -> None:
+    cut = "\n".join(line for line in FIGURE_10.splitlines() if "15G" not in line)
+    assert cut != FIGURE_10.strip()
+    offer = PathOffer(figure_10(), calendar=_calendar(FIGURE_10, cut))
+    resource = PathVectorCostMapResource("pv", "my-default-networkmap", offer, is_private=False)
+    asked = {
+        "cost-type": PATH_VECTOR,
+        "pids": {"srcs": ["PID1"], "dsts": ["PID3", "PID4", "elsewhere"]},
+        "calendared": [True],
+    }
+    document = ask(directory(None, resource), "pv", asked)
+    costs = next(iter(document.parts.values())).tree["cost-map"]["PID1"]
+    assert {pid: [path is not None for path in paths] for pid, paths in costs.items()} == {
+        "PID3": [True, True],
+        "PID4": [True, False],
+    }
+    vector = read(directory(None, resource), "pv", asked)
+    assert [sorted(flow[1] for flow in interval) for interval in vector.intervals] == [["PID3", "PID4"], ["PID3"]]
 
 
 @pytest.mark.parametrize(
@@ -505,6 +543,10 @@ def test_what_an_answer_depends_on_differs_when_the_paths_or_costs_do() -> None:
         assert before == held.resources[resource_id].depends_on(directory())
         changed = directory(figure_10(FIGURE_10.replace("15G", "5G")))
         assert changed.resources[resource_id].depends_on(changed) != before
+    moved = NetworkMap({"PID1": {"ipv4": ["0.0.0.0/0"]}})
+    other = held.replacing(NetworkMapResource("my-default-networkmap", moved))
+    resource = held.resources["filtered-cost-map-pv"]
+    assert resource.depends_on(other) != resource.depends_on(held)
     matrix = CostMatrix(["PID1"], ["PID2"], [[9.0]])
     other = held.replacing(
         type(held.resources["cost-map"])("cost-map", "my-default-networkmap", "num-rc", NUM_RC, matrix)

@@ -14,7 +14,6 @@ from alto_costs import (
     TREE,
     WHOLE,
     ask,
-    endpoint_costs,
     filtered,
     refusal,
 )
@@ -492,12 +491,3 @@ def test_a_filtered_map_is_a_resource_that_one_posts_to():
         "application/alto-costmapfilter+json",
     )
     assert dict(resource.cost_types) == {name: offer.cost_type for name, offer in OFFERS.items()}
-
-
-def test_what_is_private_is_not_told_by_a_public_resource():
-    secret = CostMapResource("secret", "map", "num-hops", HOPS, MATRIX, is_private=True)
-    offers = {"num-hops": CostOffer(HOPS, "secret")}
-    for resource in (filtered(offers=offers), endpoint_costs(offers=offers)):
-        with pytest.raises(ConfigurationError, match="'num-hops' would tell everybody what is in the private 'secret'"):
-            ask(resource, {"cost-type": HOPS.to_json()}, also=[secret])
-    assert ask(filtered(offers=offers, is_private=True), {"cost-type": HOPS.to_json()}, also=[secret])

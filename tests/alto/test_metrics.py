@@ -49,6 +49,13 @@ def test_a_metric_of_33_characters_fails_and_one_of_32_does_not():
         read({"cost-mode": "numerical", "cost-metric": "priv:" + "x" * 28})
 
 
+@pytest.mark.parametrize("name", ["priv:a@b", "priv:a b", "priv:", "", "a/b", "h\u00f6ps", "priv:a\n"])
+def test_a_metric_of_other_characters_fails(name):
+    """RFC 7285 section 10.6"""
+    with pytest.raises(DecodeError, match=r"cost-type/cost-metric: .* is no cost metric"):
+        read({"cost-mode": "numerical", "cost-metric": name})
+
+
 def test_bandwidth_is_in_bytes_and_better_when_there_is_more():
     for name in ("tput", "bw-residual", "bw-available"):
         assert METRICS[name].unit == "B/s"

@@ -165,8 +165,10 @@ def test_the_tag_changes_with_the_content_and_only_with_it() -> None:
     # RFC 7285 asks for 1 to 64 of U+0021 to U+007E.
     assert len(network_map.tag) == 40
     other = {**COMPLETE, "PID3": {"ipv4": ["192.0.2.0/25"]}}
-    moved = {**COMPLETE, "PID4": {}}
-    assert len({network_map.tag, NetworkMap(other).tag, NetworkMap(moved).tag}) == 3
+    more = {**COMPLETE, "PID4": {}}
+    replaced = {**COMPLETE, "PID3": {"ipv4": ["192.0.2.0/25", "203.0.113.0/24"]}}
+    tags = {network_map.tag, *(NetworkMap(pids).tag for pids in (other, more, replaced))}
+    assert len(tags) == 4
 
 
 def test_the_tag_does_not_depend_on_the_order() -> None:
@@ -182,6 +184,14 @@ def test_what_is_no_address_has_no_pid(address: str) -> None:
     for ask in (network_map.pid_of, network_map.locate, lambda text: network_map.pids_of(["8.8.8.8"] * 70 + [text])):
         with pytest.raises(ValueError, match="is no"):
             ask(address)
+
+
+def test_version_tags_are_equal_octet_by_octet() -> None:
+    """Section 10.3"""
+    spelled = [{"resource-id": name, "tag": tag} for name in ("m", "M") for tag in ("a1", "A1", "a1.")]
+    vtags = [parse_network_map(response(COMPLETE, vtag), Findings()).vtag for vtag in spelled]
+    assert len(set(vtags)) == 6
+    assert [vtag.to_json() for vtag in vtags if vtag is not None] == spelled
 
 
 def test_the_rfcs_response_is_read() -> None:

@@ -157,14 +157,25 @@ def _texts(sources: Sequence[str], destinations: Sequence[str], grid: Grid) -> I
 
 
 class CostDocument(Document):
-    """An answer of costs. Octets and tree are each made from the costs when they are asked for, and kept."""
+    """An answer of costs. Octets and tree are each made from the costs when they are asked for, and kept.
 
-    __slots__ = ("_member", "_meta", "_table")
+    `members` are the octets of the costs, if they are known from another document that has the same.
+    """
+
+    __slots__ = ("_member", "_members", "_meta", "_table")
 
     def __init__(
-        self, media_type: str, meta: dict[str, Json], member: str, table: CostTable, *, vtag: VTag | None = None
+        self,
+        media_type: str,
+        meta: dict[str, Json],
+        member: str,
+        table: CostTable,
+        *,
+        vtag: VTag | None = None,
+        members: memoryview | None = None,
     ) -> None:
         super().__init__(media_type, encode=self._encoded, vtag=vtag)
+        self._members = members
         self._meta = meta
         self._member = member
         self._table = table
@@ -175,6 +186,14 @@ class CostDocument(Document):
         if self._tree is None:
             self._tree = {"meta": self._meta, self._member: dict(self._table.rows())}
         return self._tree
+
+    @property
+    def members(self) -> memoryview:
+        """The octets of the costs: the members of the object that they are in. They are made once."""
+        return memoryview(self.body)[len(self._start()) : -2]
+
+    def _start(self) -> bytes:
+        return b'{"meta":%b,%b:{' % (dumps(self._meta), dumps(self._member))
 
     def merge_patch_from(self, old: Document) -> dict[str, Json] | None:
         """Where both are whole cost maps: their trees would be many times larger than they are."""
@@ -189,10 +208,11 @@ class CostDocument(Document):
         return self._table.costs[0].grid.matrix if self._table.is_plain else None
 
     def _encoded(self) -> bytes:
+        if self._members is not None:
+            return b"".join((self._start(), self._members, b"}}"))
         if self._table.is_small:
             return dumps(self.tree)
-        body = b",".join(self._table.encoded_rows())
-        return b'{"meta":%b,%b:{%b}}' % (dumps(self._meta), dumps(self._member), body)
+        return b"%b%b}}" % (self._start(), b",".join(self._table.encoded_rows()))
 
 
 def costs_meta(request: CostRequest, calendars: Mapping[str, Calendar]) -> dict[str, Json]:

@@ -16,7 +16,7 @@ from alto.types import CostType, VTag
 from alto.vtags import content_tag
 
 if TYPE_CHECKING:
-    from alto.directory import Directory, Document, Query
+    from alto.directory import Directory, Query
 
 
 def check_costs(costs: CostMatrix, cost_type: CostType) -> None:
@@ -61,7 +61,7 @@ class CostMapResource:
         self.costs = costs
         self.is_private = is_private
         self._name = cost_type_name
-        self._document: tuple[VTag, Document] | None = None  # as it was last answered
+        self._document: tuple[VTag, CostDocument] | None = None  # as it was last answered
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
         """The one cost type (section 11.2.3.4). Raises ConfigurationError where another cost map has it as well."""
@@ -77,7 +77,7 @@ class CostMapResource:
         """Its tag, which is made of everything that its answer is."""
         return (self._vtag(directory),)
 
-    def answer(self, query: Query) -> Document:
+    def answer(self, query: Query) -> CostDocument:
         """Every cost. The document is the same while nothing changes: a large one is encoded once for all who ask."""
         whole = query.directory.find(self.network_map, NetworkMapResource)
         vtag = self._vtag(query.directory)

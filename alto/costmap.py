@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_COSTS", "CostMapResource", "FilteredCostMapResource", "parse_cost_map", "read_pid_filter"]
 
-MAX_COSTS = 20_000_000
-"""Costs that one request may ask for or test: five types for each pair of 2,000 PIDs, some seconds of work. Calendars
-multiply them."""
+MAX_COSTS = 2_000_000
+"""Costs that are looked up and written for one request: 50 MB, and less than half a second in which nobody else is
+served. Each interval of a calendar counts as one, tests and ranks as the time that they take. All costs of one type of
+a cost map that one may GET are not written for a request, and may be any number."""
 
 _NO_COST_TYPES: Mapping[str, CostType] = MappingProxyType({})
 _KIND = Kind("cost-map", "11.2.3.6", True, "pids", lambda text: text if is_pid_name(text) else None, "10.1")
@@ -121,11 +122,16 @@ class FilteredCostMapResource:
 
     def answer(self, query: Query) -> Document:
         """The costs that are asked for. Raises RequestError."""
+        members: memoryview | None = None
         whole = self._whole(query.directory)
         asked = fields(query.input)
         request = read_cost_request(asked, self._offers.capabilities)
         sources, destinations = read_pid_filter(asked, whole.network_map)
-        self._offers.check_size(request, len(sources) * len(destinations), MAX_COSTS, "pids")
+        source = self._offers.whole(request, query.directory)
+        if source is not None and len(sources) == len(destinations) == len(whole.network_map.names):
+            members = source.answer(query).members
+        else:
+            self._offers.check_size(request, len(sources) * len(destinations), MAX_COSTS, "pids")
 
         def find(costs: CostMatrix | EndpointCosts) -> Grid:
             assert isinstance(costs, CostMatrix)
@@ -133,7 +139,7 @@ class FilteredCostMapResource:
 
         table = self._offers.table(request, sources, destinations, find, query.directory)
         meta = {"dependent-vtags": [whole.vtag.to_json()], **costs_meta(request, self._offers.calendars)}
-        return CostDocument(self.media_type, meta, "cost-map", table)
+        return CostDocument(self.media_type, meta, "cost-map", table, members=members)
 
     def _whole(self, directory: Directory) -> NetworkMapResource:
         return directory.find(self.network_map, NetworkMapResource)

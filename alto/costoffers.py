@@ -22,7 +22,10 @@ from alto.types import CostType
 if TYPE_CHECKING:
     from alto.directory import Directory
 
-_PREDICATES_PER_COST = 4
+_PREDICATES_PER_COST = 3
+"""Predicates that take the time in which one cost is looked up and written."""
+_RANKING = 4
+"""Costs that could be written in the time in which one is ranked."""
 
 CostSource: TypeAlias = "str | CostMatrix | EndpointCosts"
 
@@ -124,6 +127,18 @@ class CostOffers:
         """Differs whenever any of the costs do."""
         return tuple(offer.version(directory) for offer in self.offers.values())
 
+    def _work(self, name: str) -> int:
+        return _RANKING if self.offers[name].cost_type.cost_mode == ORDINAL else 1
+
+    def whole(self, request: CostRequest, directory: Directory) -> CostMapResource | None:
+        """The cost map that has the answer, if every pair is asked for; None where only a table of its own has it."""
+        if request.is_multi_cost or request.is_calendared or request.tests:
+            return None
+        offer = self.offers[request.names[0]]
+        if not isinstance(offer.costs, str) or offer.cost_type.cost_mode != NUMERICAL:
+            return None
+        return directory.find(offer.costs, CostMapResource)
+
     def table(
         self,
         request: CostRequest,
@@ -159,14 +174,11 @@ class CostOffers:
         )
 
     def check_size(self, request: CostRequest, pairs: int, most: int, member: str) -> None:
-        """Raises RequestError where more than `most` costs would have to be looked at.
-
-        A predicate takes a fraction of the time that a cost takes.
-        """
-        lengths = [
-            len(self.calendars[name].intervals) if wanted else 1
-            for name, wanted in zip(request.names, request.calendared, strict=True)
-        ]
+        """Raises RequestError where the work is that of more than `most` costs which are looked up and written."""
+        work = 0
+        for name, wanted in zip(request.names, request.calendared, strict=True):
+            work += self._work(name) * (len(self.calendars[name].intervals) if wanted else 1)
         tested = [predicate.index for predicate in all_of(request.tests)]
-        if pairs * (sum(lengths) + len(set(tested)) + len(tested) // _PREDICATES_PER_COST) > most:
+        work += sum(self._work(request.tested[index]) for index in set(tested)) + len(tested) // _PREDICATES_PER_COST
+        if pairs * work > most:
             raise RequestError(ErrorCode.INVALID_FIELD_VALUE, field=member)

@@ -15,13 +15,11 @@ from alto_costs import (
     WHOLE,
     ask,
     filtered,
-    refusal,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alto import ConfigurationError, DecodeError, _costtable
-from alto import costmap as module
+from alto import ConfigurationError, DecodeError
 from alto._costvalues import MAX_NOTED
 from alto._json import loads
 from alto.calendar import Calendar
@@ -223,122 +221,12 @@ def test_costs_between_endpoints_are_no_cost_map():
         filtered(offers={"num": CostOffer(ROUTING, Application())})
 
 
-def test_a_request_may_not_ask_for_more_costs_than_there_is_time_for(monkeypatch):
-    monkeypatch.setattr(module, "MAX_COSTS", 8)
-    assert refusal(filtered(), {"cost-type": TREE}) == ("E_INVALID_FIELD_VALUE", "pids", None)
-    fewer = {"cost-type": TREE, "pids": {"srcs": ["PID1"], "dsts": []}}
-    assert ask(filtered(), fewer).body
-    tested = {**fewer, "testable-cost-types": [ORDINAL.to_json(), TREE], "constraints": ["[0] ge 1", "[1] ge 1"]}
-    assert refusal(filtered(cost_constraints=True, max_cost_types=1), tested)[1] == "pids"
-
-
-def test_what_is_named_twice_counts_once_towards_that(monkeypatch):
-    monkeypatch.setattr(module, "MAX_COSTS", 2)
-    asked = {"cost-type": TREE, "pids": {"srcs": ["PID1"] * 50, "dsts": ["PID1", "PID2"] * 50}}
-    assert ask(filtered(), asked).tree["cost-map"] == {"PID1": {"PID1": 1, "PID2": 5}}
-
-
-def test_predicates_count_towards_that(monkeypatch):
-    monkeypatch.setattr(module, "MAX_COSTS", 20)
-    resource = filtered(cost_constraints=True)
-    assert ask(resource, {"cost-type": TREE, "constraints": ["ge 0"] * 3}).body
-    assert refusal(resource, {"cost-type": TREE, "constraints": ["ge 0"] * 4})[1] == "pids"
-
-
-def test_repeated_calendars_count_towards_that(monkeypatch):
-    monkeypatch.setattr(module, "MAX_COSTS", 20)
-    offers = {"num": CostOffer(ROUTING, MATRIX, Calendar([MATRIX] * 3, 60, 0))}
-    assert refusal(filtered(offers=offers), {"cost-type": TREE, "calendared": [True]})[1] == "pids"
-    assert ask(filtered(offers=offers), {"cost-type": TREE, "calendared": [False]}).body
-
-
 def test_the_costs_context_is_told_and_the_description_is_not():
     agreed = CostType("numerical", "delay-ow", "words", {"cost-source": "sla", "parameters": {"link": "x:y"}})
     resource = filtered(offers={"delay": CostOffer(agreed, CostMatrix(["PID1"], ["PID1"], [[5]]))})
     asked = {"cost-type": {"cost-mode": "numerical", "cost-metric": "delay-ow", "cost-context": {}}}
     cost_type = ask(resource, asked).tree["meta"]["cost-type"]
     assert cost_type == {"cost-mode": "numerical", "cost-metric": "delay-ow", "cost-context": agreed.cost_context}
-
-
-def test_an_ordinal_calendar_ranks_each_interval_by_itself():
-    calendar = Calendar(
-        [CostMatrix(["PID1"], ["PID1", "PID2"], [row]) for row in ([5, 9], [9, 5], [7, None], [None, None])], 60, 0
-    )
-    resource = filtered(offers={"ord": CostOffer(ORDINAL, MATRIX, calendar)})
-    found = ask(resource, {"cost-type": ORDINAL.to_json(), "calendared": [True]}).tree["cost-map"]
-    assert found == {"PID1": {"PID1": [1, 2, 1, None], "PID2": [2, 1, None, None]}}
-
-
-@pytest.mark.parametrize("has_orjson", [True, False])
-@pytest.mark.parametrize("cost", [1, 2.5, None, 1e300, -0.0])
-def test_octets_and_tree_say_the_same_however_they_are_made(monkeypatch, has_orjson, cost):
-    monkeypatch.setattr(_costtable, "_HAS_ORJSON", has_orjson)
-    monkeypatch.setattr(_costtable, "_SMALL", 0)
-    costs = CostMatrix(["PID1", "PID2"], ["PID3", "PID1"], [[cost, 7], [None, None]])
-    document = ask(CostMapResource("c", "map", "n", CostType("numerical", "priv:x"), costs))
-    assert loads(document.body) == document.tree
-    asked = {"multi-cost-types": [TREE, HOPS.to_json()], "constraints": ["[0] le 5"]}
-    document = ask(filtered(cost_constraints=True, max_cost_types=2), asked)
-    assert loads(document.body) == document.tree
-
-
-def test_costs_without_end_are_not_kept_as_text(monkeypatch):
-    monkeypatch.setattr(_costtable, "_HAS_ORJSON", False)
-    monkeypatch.setattr(_costtable, "_SMALL", 0)
-    monkeypatch.setattr(_costtable, "MAX_TEXTS", 1)
-    document = ask(COST_MAP)
-    assert loads(document.body) == document.tree
-
-
-def test_a_percent_sign_is_no_part_of_a_pid_so_nothing_is_formatted_twice():
-    with pytest.raises(ConfigurationError):
-        CostMatrix(["a%s"], ["b"], [[1]])
-
-
-NAMES = ["PID1", "PID2", "PID3"]
-MODES = [ROUTING, HOPS, ORDINAL]
-tables = st.lists(st.lists(st.none() | st.integers(0, 4), min_size=3, max_size=3), min_size=3, max_size=3)
-predicates = st.tuples(st.integers(0, 2), st.sampled_from(["gt", "lt", "ge", "le", "eq"]), st.integers(0, 4))
-compared = {"gt": "__gt__", "lt": "__lt__", "ge": "__ge__", "le": "__le__", "eq": "__eq__"}
-
-
-@given(
-    tables,
-    tables,
-    st.lists(st.sampled_from(range(3)), min_size=1, max_size=3),
-    st.lists(st.lists(predicates, min_size=1, max_size=2), max_size=3),
-    st.lists(st.sampled_from([*NAMES, "nope"]), max_size=4),
-    st.lists(st.sampled_from(NAMES), max_size=4),
-)
-def test_the_answer_is_what_comes_out_when_one_goes_pair_by_pair(routing, hops, wanted, groups, srcs, dsts):
-    offers = {
-        "num": CostOffer(ROUTING, CostMatrix(NAMES, NAMES, routing)),
-        "hops": CostOffer(HOPS, CostMatrix(NAMES, NAMES, hops)),
-        "ord": CostOffer(ORDINAL, CostMatrix(NAMES, NAMES, routing)),
-    }
-    asked = {
-        "multi-cost-types": [MODES[place].to_json() for place in wanted],
-        "testable-cost-types": [one.to_json() for one in MODES],
-        "pids": {"srcs": srcs, "dsts": dsts},
-    }
-    if groups:
-        asked["or-constraints"] = [[f"[{i}] {op} {target}" for i, op, target in group] for group in groups]
-    found = ask(filtered(offers=offers, cost_constraints=True, max_cost_types=3), asked).tree["cost-map"]
-
-    pairs = [(a, b) for a in srcs or NAMES if a in NAMES for b in dsts or NAMES]
-    at = {pair: [table[NAMES.index(pair[0])][NAMES.index(pair[1])] for table in (routing, hops)] for pair in pairs}
-    order = sorted({costs[0] for costs in at.values() if costs[0] is not None})
-    expected = {}
-    for (source, destination), costs in at.items():
-        every = [*costs, None if costs[0] is None else order.index(costs[0]) + 1]
-        holds = not groups or any(
-            all(every[i] is not None and getattr(every[i], compared[op])(target) for i, op, target in group)
-            for group in groups
-        )
-        shown = [every[place] for place in wanted]
-        if holds and any(cost is not None for cost in shown):
-            expected.setdefault(source, {})[destination] = shown
-    assert found == expected
 
 
 # Reading

@@ -1,135 +1,130 @@
-"""Costs: a 2,000 x 2,000 cost map encoded for the first time, and endpoint cost requests from octets to octets.
+"""A cost map of 2,000 x 2,000: loading, encoding it for the first time, serving it again, and finding its changes.
 
-    python tests/benchmarks/alto_costs.py [--json] [--without-extras]
+    python tests/benchmarks/alto_costs.py [--size 2000] [--rounds 3] [--json]
 
-`--without-extras` runs as if numpy and orjson were not installed. Processor time, the least of several runs; what is
-measured is the resource itself, without HTTP. Each ratio is to the standard library's `json` over the same dicts in
-the same run. "new" endpoints are asked for the first time, "known" ones again, as peers of one swarm are.
+Costs of four kinds, of which encoding takes differently long: hop counts, integers below 1,000, numbers with two
+decimals, and any doubles, which no real map has. Seconds of processor time, medians, with and without the extra
+`alto-fast`; the last column is how long orjson, or the standard library without it, takes for the same tree.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
-import random
+import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-PIDS = 2_000
-PREFIXES = 100_000
+from alto_setup import load
+from alto_setup.serve import hide_extras
+
+KINDS = ("hops", "integers", "decimals", "doubles")
+FIRST = 0.8
+"""Seconds in which a map is to be encoded the first time, whatever real costs it has."""
 
 
-def least(work: Callable[[], object], rounds: int) -> float:
-    """Seconds of processor time of the quickest run."""
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+def spent(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.process_time()
+    result = work()
+    return time.process_time() - start, result
 
 
-def cost_maps() -> dict[str, float]:
-    """Seconds: the octets of a whole map, by what its costs are like."""
+def measure(kind: str, size: int) -> dict[str, float]:
+    """One round for one kind of costs."""
+    from alto_setup import data
+
+    from alto._json import dumps
+    from alto._serving_answers import encode
     from alto.costmap import CostMapResource
     from alto.costs import CostMatrix
     from alto.directory import Directory, Query, RequestContext
+    from alto.http import Request
     from alto.networkmap import NetworkMap, NetworkMapResource
+    from alto.server import AltoServer
     from alto.types import CostType
 
-    names = [f"PID{place}" for place in range(PIDS)]
-    pids = {name: {"ipv4": [f"10.{place >> 8}.{place & 255}.0/24"]} for place, name in enumerate(names)}
-    whole = NetworkMapResource("map", NetworkMap(pids, default_pid="PID0"))
-    generator = random.Random(1)
-    kinds: dict[str, Callable[[], float | None]] = {
-        "integers to 1,000": lambda: generator.randrange(1_000),
-        "two decimals": lambda: round(generator.random() * 100, 2),
-        "a tenth missing": lambda: generator.randrange(1_000) if generator.random() > 0.1 else None,
-        "17 digits": generator.random,
-    }
-    found: dict[str, float] = {}
-    for name, cost in kinds.items():
-        rows = [[cost() for _ in names] for _ in names]
-        costs = CostMapResource(
-            "costs", "map", "num", CostType("numerical", "routingcost"), CostMatrix(names, names, rows)
-        )
-        query = Query(RequestContext(Directory([whole, costs])), random_bytes=bytes)
-        found[name] = least(lambda costs=costs, query=query: costs.answer(query).body, 3)
-        if name == "integers to 1,000":
-            tree = costs.answer(query).tree
-            found["the same by the standard library"] = least(lambda tree=tree: json.dumps(tree).encode(), 3)
-    return found
-
-
-def endpoint_costs() -> dict[str, float]:
-    """Seconds a request, by how many endpoints it has."""
-    from alto._json import loads
-    from alto.costmap import CostMapResource
-    from alto.costoffers import CostOffer
-    from alto.costs import CostMatrix
-    from alto.directory import Directory, Query, RequestContext
-    from alto.endpointcost import EndpointCostResource
-    from alto.networkmap import NetworkMap, NetworkMapResource
-    from alto.types import CostType
-
-    generator = random.Random(1)
-    names = [f"CC-{place}" for place in range(230)]
-    groups: dict[str, dict[str, list[str]]] = {name: {"ipv4": []} for name in names}
-    for value, length in {
-        (generator.getrandbits(24) >> 24 - bits, bits) for bits in (16, 20, 22, 24) * (PREFIXES // 4)
-    }:
-        first = value << 32 - length
-        text = ".".join(str(first >> shift & 255) for shift in (24, 16, 8, 0))
-        groups[generator.choice(names)]["ipv4"].append(f"{text}/{length}")
-    whole = NetworkMapResource("map", NetworkMap(groups, default_pid=names[0]))
-    matrix = CostMatrix(names, names, [[generator.randrange(1_000) for _ in names] for _ in names])
+    rows = data.rows(size, kind)
+    names = [f"PID{index}" for index in range(size)]
     routing = CostType("numerical", "routingcost")
-    costs = CostMapResource("costs", "map", "num", routing, matrix)
-    offers = {"num": CostOffer(routing, "costs"), "ord": CostOffer(CostType("ordinal", "routingcost"), "costs")}
+    whole = NetworkMapResource("map", NetworkMap({name: {} for name in names}, default_pid="elsewhere"))
 
-    def body(number: int, mode: str) -> bytes:
-        peers = [".".join(str(generator.randrange(256)) for _ in range(4)) for _ in range(number)]
-        endpoints = {"srcs": ["ipv4:10.1.2.3"], "dsts": [f"ipv4:{peer}" for peer in peers]}
-        return json.dumps(
-            {"cost-type": {"cost-mode": mode, "cost-metric": "routingcost"}, "endpoints": endpoints}
-        ).encode()
+    def directory(costs: CostMatrix) -> Directory:
+        return Directory([whole, CostMapResource("costs", "map", "routing", routing, costs)], default_network_map="map")
+
+    def answer(costs: CostMatrix) -> Any:
+        held = directory(costs)
+        return held.resources["costs"].answer(Query(RequestContext(held), random_bytes=bytes))
 
     found: dict[str, float] = {}
-    for number, mode in ((10, "numerical"), (10, "ordinal"), (100, "numerical"), (1_000, "numerical")):
-        bodies = [body(number, mode) for _ in range(40)]
-
-        def answer(resource: Any, bodies: list[bytes]) -> None:
-            context = RequestContext(Directory([whole, costs, resource]), "ipv4:10.0.0.1")
-            for octets in bodies:
-                assert resource.answer(Query(context, loads(octets), random_bytes=bytes)).body
-
-        resource = EndpointCostResource("ecs", offers, network_map="map")
-        answer(resource, bodies[:1])
-        new = least(lambda: answer(EndpointCostResource("ecs", offers, network_map="map"), bodies), 5)  # noqa: B023
-        known = least(lambda: answer(resource, bodies), 5)  # noqa: B023
-        found[f"1 x {number:,}, {mode}, new"] = new / len(bodies)
-        found[f"1 x {number:,}, {mode}, known"] = known / len(bodies)
+    found["matrix"], costs = spent(lambda: CostMatrix(names, names, rows))
+    document = answer(costs)
+    found["encode"], body = spent(lambda: document.body)
+    found["MB"] = len(body) / 1e6
+    found["gzip and tag"], encoded = spent(lambda: encode(document, ()))
+    found["MB gzip"] = len(encoded.gzip) / 1e6
+    server = AltoServer(directory(costs), epoch=0)
+    server.apply(server.prepare(), 0)
+    request = Request("GET", "/costs")
+    count = 2000
+    took, _ = spent(lambda: [server.handle(request, None, 0) for _ in range(count)])
+    found["GET again, us"] = took / count * 1e6
+    rows[size // 2][size // 3] += 1
+    changed = answer(CostMatrix(names, names, rows))
+    found["changes"], patch = spent(lambda: changed.merge_patch_from(document))
+    assert len(patch["cost-map"]) == 1
+    tree = {
+        "meta": {},
+        "cost-map": {name: dict(zip(names, row, strict=True)) for name, row in zip(names, rows, strict=True)},
+    }
+    found["JSON library"], _ = spent(lambda: dumps(tree))
     return found
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+
+
+def elsewhere(pure: bool, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """The figures of another process, with or without the extra."""
+    command = [sys.executable, Path(__file__), "--one", f"--size={arguments.size}", f"--rounds={arguments.rounds}"]
+    done = subprocess.run([*command, *(["--pure"] if pure else [])], stdout=subprocess.PIPE, check=True)
+    found: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return found
+
+
+def show(name: str, figures: dict[str, dict[str, float]]) -> None:
+    columns = list(next(iter(figures.values())))
+    print(f"\n{name:12}" + "".join(f"{column:>14}" for column in columns))
+    for kind, row in figures.items():
+        mark = "" if kind == "doubles" else f"  {'met' if row['encode'] <= FIRST else 'NOT met'}: {FIRST} s"
+        print(f"{kind:12}" + "".join(f"{row[column]:14.3f}" for column in columns) + mark)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="seconds, as one JSON object")
-    parser.add_argument("--without-extras", action="store_true", help="as if numpy and orjson were not installed")
-    options = parser.parse_args()
-    if options.without_extras:
-        sys.modules["numpy"] = sys.modules["orjson"] = None  # type: ignore[assignment]
-    maps, requests = cost_maps(), endpoint_costs()
-    if options.json:
-        print(json.dumps({"cost map 2,000 x 2,000": maps, "endpoint cost": requests}))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--size", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--one", action="store_true", help="measure here and not in other processes")
+    parser.add_argument("--pure", action="store_true", help="without numpy and orjson; with --one")
+    arguments = parser.parse_args()
+    if arguments.one:
+        if arguments.pure:
+            hide_extras()
+        rounds = [{kind: measure(kind, arguments.size) for kind in KINDS} for _ in range(arguments.rounds)]
+        print(json.dumps({kind: medians([each[kind] for each in rounds]) for kind in KINDS}))
         return
-    standard = maps["the same by the standard library"]
-    print(f"cost map of {PIDS:,} x {PIDS:,}, first encoding")
-    for name, seconds in maps.items():
-        print(f"  {name:36} {seconds * 1e3:8.0f} ms   {standard / seconds:5.1f} x the standard library")
-    print("endpoint cost, octets to octets")
-    for name, seconds in requests.items():
-        print(f"  {name:36} {seconds * 1e6:8.0f} us")
+    figures = {name: elsewhere(pure, arguments) for name, pure in (("alto-fast", False), ("pure Python", True))}
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    print(f"{load.machine()}; {arguments.size} x {arguments.size} costs, medians of {arguments.rounds} rounds")
+    for name, rows in figures.items():
+        show(name, rows)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ experiments: $(VENV)/.dev  ## run every experiment with LEDBAT and write the tab
 	$(BIN)/python -m interop.experiments
 
 fuzz: $(VENV)/.dev  ## property tests with the soak profile
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/fuzz
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout 0 tests/fuzz tests/interop/test_alto_fuzzed.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache demo-out bench-out simulate-out build dist

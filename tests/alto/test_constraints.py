@@ -32,6 +32,13 @@ def test_a_predicate_compares_doubles_and_nothing_is_true_of_no_cost(operator, t
     assert predicate.holds_for(costs) == [OPERATORS[operator](cost, target) for cost in costs]
 
 
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_next_double_is_another_one(operator):
+    """RFC 7285 section 11.3.2.3: IEEE 754 double precision"""
+    costs = [math.nextafter(0.3, 0), 0.3, 0.1 + 0.2]
+    assert parse_predicate(f"{operator} 0.3").holds_for(costs) == [OPERATORS[operator](cost, 0.3) for cost in costs]
+
+
 @given(st.text(max_size=20) | st.from_regex(r"\[?[0-9]*\]? ?(gt|le|eq) ?[-+0-9.eE]*", fullmatch=True))
 def test_any_text_is_a_predicate_or_none(text):
     predicate = parse_predicate(text)

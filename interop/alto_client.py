@@ -77,7 +77,7 @@ class AltoClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         credentials = DigestClient(url, *auth) if auth is not None else None
-        self.client = Client(url, strict=strict, credentials=credentials, max_body=max_body)
+        self.client = Client(url, strict=strict, credentials=credentials, max_body=max_body, wall=time.time)
         self.can_stream = True
         """Whether answers come in pieces as they are sent; httpx's ASGI transport waits for the end of them."""
         self._max_body = max_body

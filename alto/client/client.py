@@ -43,7 +43,8 @@ class Client:
     Each method is a plan (see `alto.client.fetch`): a generator that yields requests, is sent their responses, and
     returns a value. Every plan raises ServerError, DecodeError (a strict client at the first broken MUST) and
     UnreachableError if its carrier throws it, and ConfigurationError for what the server does not offer or cannot be
-    asked. Raises ConfigurationError for a `root_uri` that is no http(s) URI.
+    asked. `wall` says the Unix time, where it is known: a calendar that begins after it was asked for is a finding.
+    Raises ConfigurationError for a `root_uri` that is no http(s) URI.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Client:
         strict: bool = True,
         credentials: Credentials | None = None,
         max_body: int = MAX_BODY,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         absolute = resolve(root_uri, "")
         if absolute is None:
@@ -60,8 +62,13 @@ class Client:
         self.root_uri = absolute
         self.strict = strict
         self.session = Session(credentials, max_body)
+        self._wall = wall
         self._closure: Closure | None = None
         self._findings: dict[Finding, None] = {}
+
+    def now(self) -> float | None:
+        """The Unix time; None where it is not known."""
+        return None if self._wall is None else self._wall()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -107,7 +107,7 @@ def whole_cost_map(client: Client, cost_type: CostType, network_map: ResourceEnt
     entries = closure.of_type(media.COST_MAP, accepts=None)
     for entry in entries:
         if network_map.id in entry.uses and closure.offers(entry, cost_type.key):
-            return (yield from client.obtain(entry, json_of(_cost_map_parser(closure, entry, None))))
+            return (yield from client.obtain(entry, json_of(_cost_map_parser(client, closure, entry, None))))
     entry, params = choose(
         closure,
         (
@@ -117,7 +117,7 @@ def whole_cost_map(client: Client, cost_type: CostType, network_map: ResourceEnt
         ),
         lambda capabilities: _whole(capabilities, cost_type),
     )
-    return (yield from client.obtain(entry, json_of(_cost_map_parser(closure, entry, params)), params))
+    return (yield from client.obtain(entry, json_of(_cost_map_parser(client, closure, entry, params)), params))
 
 
 def _whole(capabilities: CostCapabilities, cost_type: CostType) -> Json:
@@ -134,7 +134,7 @@ def posted_costs(
     entries = (entry for entry in closure.of_type(document_type, accepts=accepts) if suits(entry))
     entry, params = choose(closure, entries, build)
     parser = _cost_map_parser if document_type == media.COST_MAP else _endpoint_cost_parser
-    return (yield from client.obtain(entry, json_of(parser(closure, entry, params)), params))
+    return (yield from client.obtain(entry, json_of(parser(client, closure, entry, params)), params))
 
 
 def choose(closure: Closure, entries: Iterable[ResourceEntry], build: Build) -> tuple[ResourceEntry, Json]:
@@ -153,16 +153,23 @@ def choose(closure: Closure, entries: Iterable[ResourceEntry], build: Build) -> 
     raise reason
 
 
-def _cost_map_parser(closure: Closure, entry: ResourceEntry, params: Json) -> Callable[[Json, Findings], ReceivedCosts]:
-    cost_types = closure.cost_types[entry.id]
-    return lambda tree, findings: parse_cost_map(tree, findings, params=params, entry=entry, cost_types=cost_types)
+def _cost_map_parser(
+    client: Client, closure: Closure, entry: ResourceEntry, params: Json
+) -> Callable[[Json, Findings], ReceivedCosts]:
+    """What reads the answer to a request that is about to be sent."""
+    cost_types, wall = closure.cost_types[entry.id], client.now()
+    return lambda tree, findings: parse_cost_map(
+        tree, findings, params=params, entry=entry, cost_types=cost_types, wall=wall
+    )
 
 
 def _endpoint_cost_parser(
-    closure: Closure, entry: ResourceEntry, params: Json
+    client: Client, closure: Closure, entry: ResourceEntry, params: Json
 ) -> Callable[[Json, Findings], ReceivedCosts]:
-    cost_types = closure.cost_types[entry.id]
-    return lambda tree, findings: parse_endpoint_cost(tree, findings, params=params, entry=entry, cost_types=cost_types)
+    cost_types, wall = closure.cost_types[entry.id], client.now()
+    return lambda tree, findings: parse_endpoint_cost(
+        tree, findings, params=params, entry=entry, cost_types=cost_types, wall=wall
+    )
 
 
 def endpoint(text: str) -> str:

@@ -51,6 +51,12 @@ ENTRIES: dict[str, Json] = {
     "tested": costs("tested", "num-rc", "num-bw", accepts=media.COST_MAP_FILTER, cost_constraints=True),
     "multi": costs("multi", "num-rc", "num-bw", accepts=media.COST_MAP_FILTER, max_cost_types=2),
     "ecs": costs("ecs", "num-rc", accepts=media.ENDPOINT_COST_PARAMS),
+    "ecs-calendar": costs(
+        "ecs-calendar",
+        "num-rc",
+        accepts=media.ENDPOINT_COST_PARAMS,
+        calendar_attributes=[{"cost-type-names": ["num-rc"], "time-interval-size": 60, "number-of-intervals": 1}],
+    ),
     "ecs-ranks": costs("ecs-ranks", "ord-rc", accepts=media.ENDPOINT_COST_PARAMS),
     "ecs-bandwidths": costs("ecs-bandwidths", "num-bw", accepts=media.ENDPOINT_COST_PARAMS),
 }
@@ -367,3 +373,23 @@ def test_the_foreign_servers_errors_are_errors(name: str, status: int, code: str
         carrier.run(client.endpoint_costs(["ipv4:10.0.0.250"], ["ipv4:10.0.0.251"]))
     assert (caught.value.status, caught.value.code) == (status, code)
     assert deviations(client) == ([] if code is None else ["must meta/code 7285 8.5.2"])
+
+
+@pytest.mark.parametrize(("early", "is_late"), [(None, False), (0, False), (1, True)])
+def test_a_calendar_that_starts_later_than_it_was_asked_for_is_a_finding(early: float | None, is_late: bool) -> None:
+    """RFC 8896 section 5.1.2: it SHOULD NOT."""
+    start = 1561986000
+    calendar = {
+        "calendar-start-time": "Mon, 01 Jul 2019 13:00:00 GMT",
+        "time-interval-size": 60,
+        "number-of-intervals": 1,
+    }
+    meta = {"cost-type": RC, "calendar-response-attributes": [calendar]}
+    rows = {"ipv4:192.0.2.1": {"ipv4:192.0.2.2": [5]}}
+    body = answer({"meta": meta, "endpoint-cost-map": rows}, media.ENDPOINT_COST)
+    _, carrier = serving({"ecs-calendar": body}, "ecs-calendar")
+    client = Client(ROOT, wall=None if early is None else lambda: start - early)
+    query = CostQuery(calendared=True)
+    result = carrier.run(client.endpoint_costs(["ipv4:192.0.2.1"], ["ipv4:192.0.2.2"], query))
+    assert result.value.calendar("ipv4:192.0.2.1", "ipv4:192.0.2.2") == (5,)
+    assert [finding.text for finding in result.findings] == ["later than the request"] * is_late

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gzip
 import json
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -224,3 +225,12 @@ async def test_an_application_in_this_process_is_a_server_too() -> None:
         assert list(some.value.network_map.pids) == ["PID1"]
         assert some.value.vtag == first.value.vtag
         assert alto.findings == ()
+
+
+@in_loop
+async def test_the_client_knows_what_time_it_is() -> None:
+    async with AltoClient(ROOT) as alto:
+        before = time.time()
+        now = alto.client.now()
+        assert now is not None
+        assert before <= now <= time.time()

@@ -185,7 +185,8 @@ class AltoClient:
                 request.method, request.target, headers=headers, content=request.body or None, timeout=timeout
             ) as stream:
                 yield stream
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        # UnicodeError: a host that begins like an international name and is none, such as `xn--a`.
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             raise UnreachableError(f"{request.target:.200}: {str(error) or type(error).__name__:.200}") from error
 
     async def _send(self, request: Request, silence: float) -> Response:

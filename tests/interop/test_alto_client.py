@@ -234,3 +234,15 @@ async def test_the_client_knows_what_time_it_is() -> None:
         now = alto.client.now()
         assert now is not None
         assert before <= now <= time.time()
+
+
+@pytest.mark.parametrize("host", ["xn--a", "xn--zzzzzzzzz999", "a" * 70, "a..b", "%zz", "[v1.x]"])
+@in_loop
+async def test_a_server_that_leads_to_what_is_no_host_leads_nowhere(host: str) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(307, headers={"Location": f"https://{host}/"})
+
+    alto = client(handler)
+    with pytest.raises((UnreachableError, DecodeError)):
+        await alto.directory()
+    await alto.aclose()

@@ -166,6 +166,19 @@ async def test_https_is_spoken_with_certificates_on_both_sides(tmp_path: Path) -
                 await alto.directory()
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@in_loop
+async def test_https_is_spoken_in_either_version_of_tls(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    """RFC 8896 section 7"""
+    ours = Certificates(tmp_path)
+    certificate, key = ours.sign("server", "/CN=127.0.0.1", address="127.0.0.1")
+    trust = ssl.create_default_context(cafile=str(ours.authority))
+    trust.minimum_version = trust.maximum_version = version
+    with running(application(), certificate=certificate, key=key) as url:
+        async with AltoClient(f"{url}/", verify=trust) as alto:
+            assert await alto.pid("192.0.2.1") == "near"
+
+
 @in_loop
 async def test_documents_are_watched_together_and_stay_consistent(served: tuple[AltoApp, str]) -> None:
     app, url = served

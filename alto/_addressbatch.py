@@ -68,10 +68,6 @@ def ipv6_halves(texts: Sequence[str]) -> NDArray[uint64] | None:
     sizes = numpy.diff(ends, prepend=-1) - 1
     if (digits == _OTHER).any() or is_last.sum() != len(texts) or sizes.max() > 4:
         return None
-    groups = numpy.zeros(len(ends), numpy.uint64)
-    for place in range(1, 5):
-        digit = numpy.where(sizes >= place, digits[numpy.maximum(ends - place, 0)], 0)
-        groups |= digit.astype(numpy.uint64) << numpy.uint64(4 * (place - 1))
     # A "::" at either end leaves two empty groups there, where one stands for it in the middle.
     is_empty = sizes == 0
     is_first = numpy.roll(is_last, 1)
@@ -81,20 +77,25 @@ def ipv6_halves(texts: Sequence[str]) -> NDArray[uint64] | None:
         return None
     kept = numpy.flatnonzero(~is_spare)
     owner = (numpy.cumsum(is_first) - 1)[kept]
-    groups, is_empty = groups[kept], is_empty[kept]
+    is_empty = is_empty[kept]
     counts = numpy.bincount(owner, minlength=len(texts))
-    gaps = numpy.bincount(owner, weights=is_empty, minlength=len(texts))
-    if (gaps > 1).any() or (counts > 8).any() or (counts[gaps == 0] != 8).any():
+    gaps = numpy.bincount(owner[is_empty], minlength=len(texts))
+    if gaps.max() > 1 or counts.max() > 8 or (counts[gaps == 0] != 8).any():
         return None
     # Where each group belongs: behind the "::" they are counted from the end.
-    begins = numpy.cumsum(counts) - counts
-    places = numpy.arange(len(owner)) - begins[owner]
+    places = numpy.arange(len(owner)) - (numpy.cumsum(counts) - counts)[owner]
     gap_at = numpy.full(len(texts), 8)
     gap_at[owner[is_empty]] = places[is_empty]
     places += numpy.where(places > gap_at[owner], (8 - counts)[owner], 0)
-    table = numpy.zeros((len(texts), 8), numpy.uint64)
-    table[owner, places] = groups
-    a, b, c, d = table.T[:4]
+    wanted = numpy.flatnonzero(places < 4)
+    ends, sizes = ends[kept[wanted]], sizes[kept[wanted]]
+    groups = numpy.zeros(len(wanted), numpy.uint64)
+    for place in range(1, 5):
+        digit = numpy.where(sizes >= place, digits[numpy.maximum(ends - place, 0)], 0)
+        groups |= digit.astype(numpy.uint64) << numpy.uint64(4 * (place - 1))
+    table = numpy.zeros((len(texts), 4), numpy.uint64)
+    table[owner[wanted], places[wanted]] = groups
+    a, b, c, d = table.T
     halves: NDArray[uint64] = a << numpy.uint64(48) | b << numpy.uint64(32) | c << numpy.uint64(16) | d
     return halves
 

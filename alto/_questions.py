@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
+from alto._changes import MIN_AHEAD
 from alto._json import Json, canonical
 from alto.directory import Directory, Document, Query, RequestContext
+from alto.errors import AltoError
 from alto.ports import Resource
 
 
@@ -45,6 +48,19 @@ class Question:
         document = resource.answer(Query(watched, self.input, random_bytes=self.random_bytes))
         document.body  # noqa: B018 - it may be made only now
         return document, watched.is_personal
+
+    def ask_ahead(self, resource: Resource, directory: Directory, held: Document) -> Document | None:
+        """What is to take the place of a large document that everybody may GET; None for others, and where nothing is.
+
+        It is of use where the resource gives the same document whenever it is asked.
+        """
+        if self.input is not None or self.is_private or resource.is_private or len(held.body) < MIN_AHEAD:
+            return None
+        with contextlib.suppress(AltoError):
+            document, is_personal = self.ask(resource, directory, self.asked_at)
+            if document is not held and not is_personal:
+                return document
+        return None
 
 
 def depths(directory: Directory, names: Iterable[str]) -> dict[str, int]:

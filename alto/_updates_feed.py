@@ -6,7 +6,6 @@ many streams send them (RFC 8895 section 6.7.2).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,14 +14,13 @@ from typing import TypeAlias
 import attrs
 from attrs import frozen
 
-from alto import media
-from alto._json import canonical, dumps
+from alto._changes import NOTHING, Changes
+from alto._json import canonical
 from alto._questions import Question
 from alto.directory import Directory, Document
 from alto.errors import AltoError, ConfigurationError
-from alto.patch import InexpressibleError, json_diff, json_equal, merge_diff
 from alto.ports import Resource
-from alto.sse import encode_json
+from alto.sse import JsonLines
 
 MAX_STEPS = 8
 """Changes that a feed remembers. A stream that was left behind by more is sent the whole."""
@@ -39,7 +37,7 @@ class Event:
 
     media_type: str
     suffix: str
-    lines: bytes
+    lines: JsonLines
 
 
 @frozen
@@ -52,7 +50,7 @@ class Step:
     @property
     def octets(self) -> int:
         """How long it is."""
-        return sum(len(event.lines) for event in self.events)
+        return sum(event.lines.octets for event in self.events)
 
 
 class Feed:
@@ -72,7 +70,7 @@ class Feed:
         """Why the question cannot be asked any more."""
         self._question = question
         self._seed = seed
-        self._patch_types = patch_types
+        self._differences = Changes(patch_types)
         self._whole: Event | None = None
         self._steps: deque[Step] = deque(maxlen=MAX_STEPS)  # the last leads to the version now
 
@@ -85,6 +83,12 @@ class Feed:
     def octets(self) -> int:
         """What it holds, roughly."""
         return len(self.document.body)
+
+    def find_ahead(self, resource: Resource, directory: Directory) -> None:
+        """Find out what a large document will have to be followed by when `directory` holds, in whatever thread."""
+        after = self._question.ask_ahead(resource, directory, self.document)
+        if after is not None:
+            self._differences.find_ahead(self.document, after)
 
     def refresh(self, resource: Resource | None, directory: Directory, generation: int, now: float) -> None:
         """Ask again if the answer may be another; what goes wrong with that is the `error`."""
@@ -124,7 +128,7 @@ class Feed:
         """The full replacement."""
         if self._whole is None:
             document = self.document
-            self._whole = Event(document.media_type, "", encode_json(document.body))
+            self._whole = Event(document.media_type, "", JsonLines(document.body))
         return self._whole
 
     def _changes(self, after: Document) -> tuple[Event, ...] | None:
@@ -136,12 +140,13 @@ class Feed:
             return None
         events: list[Event] = []
         for name, part in new.items():
-            found = _patch(old[name], part, name, self._patch_types)
+            found = self._differences.between(old[name], part)
             if found is None:
                 return None
-            events += found
+            if found is not NOTHING:
+                events.append(Event(found.media_type, name, JsonLines(found.text)))
         # A full replacement may be about as long as the changes, and asks less of the client.
-        return tuple(events) if sum(len(event.lines) for event in events) < len(after.body) else None
+        return tuple(events) if sum(event.lines.octets for event in events) < len(after.body) else None
 
 
 def _parts(document: Document) -> dict[str, Document]:
@@ -167,28 +172,3 @@ def _repeated(seed: bytes) -> Callable[[int], bytes]:
         return hashlib.shake_256(seed + count.to_bytes(8, "big")).digest(length)
 
     return random_bytes
-
-
-def _patch(old: Document, new: Document, suffix: str, types: Sequence[str]) -> list[Event] | None:
-    """The shortest change from one document to another; empty where they are the same, None where there is none.
-
-    A member that becomes null is nothing that a merge patch could say: a JSON patch does where clients were told to
-    expect it, else the whole has to be sent (RFC 8895 section 6.3).
-    """
-    known = new.merge_patch_from(old)
-    if known == {}:
-        return []
-    if known is not None and media.MERGE_PATCH in types:
-        return [Event(media.MERGE_PATCH, suffix, encode_json(dumps(known)))]
-    if known is None and json_equal(old.tree, new.tree):
-        return []
-    texts: list[tuple[bytes, str]] = []
-    if media.MERGE_PATCH in types:
-        with contextlib.suppress(InexpressibleError):
-            texts.append((dumps(merge_diff(old.tree, new.tree)), media.MERGE_PATCH))
-    if media.JSON_PATCH in types:
-        texts.append((dumps(json_diff(old.tree, new.tree)), media.JSON_PATCH))
-    if not texts:
-        return None
-    text, media_type = min(texts, key=lambda pair: len(pair[0]))
-    return [Event(media_type, suffix, encode_json(text))]

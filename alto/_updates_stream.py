@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from attrs import define
@@ -13,13 +12,15 @@ from alto._json import Json, dumps
 from alto._serving_answers import NO_STORE
 from alto._updates_feed import Event, Feed
 from alto.http import Headers
-from alto.sse import COMMENT, encode_event, encode_name
+from alto.sse import COMMENT, JsonLines, encode_event, encode_name
 
 MAX_PIECE = 2**18
 """Octets handed over at a time. A client that takes this many between two timers is slow, and not gone."""
 MAX_BATCH = 2**20
 """Octets beyond which no further event is decided on before these are sent: a slow client must not keep old versions of
 many large maps in memory. Up to there what is sent is of one moment, however often resources change meanwhile."""
+MAX_REFRESHED = 4 * 2**20
+"""Octets of the answers that are asked for anew at a time: others are served in between."""
 
 
 @define(eq=False)
@@ -41,6 +42,9 @@ class Keeper(Protocol):
 
     def refresh(self, feed: Feed, now: float) -> bool:
         """Bring a feed up to date; False where its question cannot be asked any more."""
+
+    def put_off(self, stream: UpdateStream) -> None:
+        """Let the stream go on when others have had their turn."""
 
     def stop(self, stream: UpdateStream, substream_ids: Sequence[str], description: str) -> None:
         """End substreams from the server's side."""
@@ -75,12 +79,13 @@ class UpdateStream:
         """It has been silent for long."""
         self._keeper = keeper
         self._controls: list[bytes] = []
-        self._pieces: deque[memoryview] = deque()
+        self._pieces: Iterator[bytes] = iter(())
+        self._ahead = b""  # the piece that is sent next; empty where none has been decided on
 
     @property
     def is_empty(self) -> bool:
         """Nothing that has been decided on is left to send."""
-        return not self._controls and not self._pieces
+        return not self._controls and not self._ahead
 
     def control(self, message: dict[str, Json]) -> None:
         """Send a control update message (section 5.3)."""
@@ -105,7 +110,7 @@ class UpdateStream:
         self.is_finished = True
         self.wants_comment = False
         self._controls.clear()
-        self._pieces.clear()
+        self._pieces, self._ahead = iter(()), b""
 
     def disconnect(self, now: float) -> None:
         """The client is gone; harmless when repeated."""
@@ -113,42 +118,44 @@ class UpdateStream:
 
     def data_to_send(self, now: float) -> bytes:
         """What is to be written next, at most some MAX_PIECE octets; empty when there is nothing yet."""
-        if not self._pieces:
+        if not self._ahead:
             self._fill(now)
-        if not self._pieces:
-            return b""
-        whole = self._pieces.popleft()
-        if len(whole) > MAX_PIECE:
-            self._pieces.appendleft(whole[MAX_PIECE:])
-        self.wants_comment = False
-        self._keeper.was_sent(self, now)
-        return bytes(whole[:MAX_PIECE])
+        data, self._ahead = self._ahead, next(self._pieces, b"")
+        if data:
+            self.wants_comment = False
+            self._keeper.was_sent(self, now)
+        return data
 
     def _fill(self, now: float) -> None:
-        pieces: list[bytes] = []
+        parts: list[bytes | JsonLines] = []
         if not self._controls:
-            self._update(pieces, now)
+            self._update(parts, now)
         if self._controls:  # perhaps since just now: what was stopped
-            pieces += self._controls
+            parts += self._controls
             self._controls.clear()
-        if not pieces and self.wants_comment:
-            pieces.append(COMMENT)
-        if sum(map(len, pieces)) <= MAX_PIECE and pieces:
-            pieces = [b"".join(pieces)]
-        self._pieces.extend(map(memoryview, pieces))
+        if not parts and self.wants_comment:
+            parts.append(COMMENT)
+        self._pieces = _pieces(parts)
+        self._ahead = next(self._pieces, b"")
 
-    def _update(self, pieces: list[bytes], now: float) -> None:
+    def _update(self, parts: list[bytes | JsonLines], now: float) -> None:
         """The next events of data."""
+        octets = 0
         for substream in list(self.active.values()):
+            if substream.feed.is_stale:
+                if octets > MAX_REFRESHED:
+                    self._keeper.put_off(self)
+                    return
+                octets += substream.feed.octets
             if not self._keeper.refresh(substream.feed, now):
                 text = f"this cannot be asked any more: {substream.feed.error}"
                 self._keeper.stop(self, [substream.id], text)
         octets = 0
         for substream, events, version in self._plan():
             for event in events:
-                pieces.append(encode_name(f"{event.media_type},{substream.id}{event.suffix}"))
-                pieces.append(event.lines)
-                octets += len(event.lines)
+                parts.append(encode_name(f"{event.media_type},{substream.id}{event.suffix}"))
+                parts.append(event.lines)
+                octets += event.lines.octets
             substream.version = version
             if octets > MAX_BATCH:
                 break
@@ -175,3 +182,19 @@ class UpdateStream:
             for at, step in enumerate(found or (), 1)
         ]
         return [(each, events, version) for _, each, events, version in sorted(plan, key=lambda entry: entry[0])]
+
+
+def _pieces(parts: Iterable[bytes | JsonLines]) -> Iterator[bytes]:
+    """All of them in pieces of at most MAX_PIECE octets, as few as there can be."""
+    held: list[bytes] = []
+    room = MAX_PIECE
+    for piece in (piece for part in parts for piece in ((part,) if isinstance(part, bytes) else part)):
+        for at in range(0, len(piece), MAX_PIECE):
+            cut = piece[at : at + MAX_PIECE]
+            if len(cut) > room:
+                yield b"".join(held)
+                held, room = [], MAX_PIECE
+            held.append(cut)
+            room -= len(cut)
+    if held:
+        yield b"".join(held)

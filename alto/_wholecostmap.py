@@ -61,7 +61,7 @@ class CostMapResource:
         self.costs = costs
         self.is_private = is_private
         self._name = cost_type_name
-        self._document: tuple[VTag, CostDocument] | None = None  # as it was last answered
+        self._document: CostDocument | None = None  # as it was last answered
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
         """The one cost type (section 11.2.3.4). Raises ConfigurationError where another cost map has it as well."""
@@ -78,11 +78,12 @@ class CostMapResource:
         return (self._vtag(directory),)
 
     def answer(self, query: Query) -> CostDocument:
-        """Every cost. The document is the same while nothing changes: a large one is encoded once for all who ask."""
+        """Every cost. The same document while nothing changes: a large one is encoded once for all who ask."""
         whole = query.directory.find(self.network_map, NetworkMapResource)
         vtag = self._vtag(query.directory)
-        if self._document is not None and self._document[0] == vtag:
-            return self._document[1]
+        held = self._document
+        if held is not None and held.vtag == vtag:
+            return held
         costs = self.costs.restricted(whole.network_map.pids)
         meta: dict[str, Json] = {
             "vtag": vtag.to_json(),
@@ -92,7 +93,7 @@ class CostMapResource:
         grid = costs.grid(costs.sources, costs.destinations)
         table = CostTable(costs.sources, costs.destinations, [Costs(grid)])
         document = CostDocument(self.media_type, meta, "cost-map", table, vtag=vtag)
-        self._document = (vtag, document)
+        self._document = document
         return document
 
     def _vtag(self, directory: Directory) -> VTag:

@@ -19,6 +19,7 @@ from attrs import frozen
 
 from alto._json import Json, canonical
 from alto.errors import ConfigurationError
+from alto.patch import InexpressibleError
 from alto.types import is_pid_name
 
 _numpy: Any
@@ -31,6 +32,8 @@ _NAN = math.nan
 _MAX_WHOLE = 2**53
 _MANY = 100_000
 """Pairs from which on numpy ranks them faster than a dictionary."""
+_FEW = 1_000
+"""Costs that are told one by one even if they are most of the map."""
 _NUMBERS = {int, float, NoneType}
 
 Row: TypeAlias = list[float]
@@ -258,7 +261,10 @@ class CostMatrix:
         )
 
     def merge_patch_from(self, old: CostMatrix) -> dict[str, Json]:
-        """The merge patch (RFC 7396) from one `cost-map` to another, empty where they are the same."""
+        """The merge patch (RFC 7396) from one `cost-map` to another, empty where they are the same.
+
+        Raises InexpressibleError where so much has changed that the whole says it in fewer words.
+        """
         if old is self:
             return {}
         sources = tuple(dict.fromkeys((*old.sources, *self.sources)))
@@ -267,11 +273,15 @@ class CostMatrix:
             sources = tuple(name for name in sources if self._octets(name) != old._octets(name))
         before, after = old.grid(sources, destinations), self.grid(sources, destinations)
         found: dict[str, Json] = {}
+        left = _FEW + len(self.sources) * len(self.destinations) // 2
         for source, was, costs in zip(sources, before.lists(), after.lists(), strict=True):
             changed = {name: cost for name, one, cost in zip(destinations, was, costs, strict=True) if one != cost}
             if changed:
                 # A source without any cost is not shown.
                 found[source] = changed if any(cost is not None for cost in costs) else None
+                left -= len(changed)
+                if left < 0:
+                    raise InexpressibleError("most of the costs have changed")
         return found
 
     def _octets(self, source: str) -> bytes:

@@ -231,6 +231,7 @@ class PropertyMapResource:
         self.source = source
         self.is_private = is_private
         self.uses = source.uses
+        self._document: Document | None = None  # as it was last answered
 
     def capabilities(self, directory: Directory) -> dict[str, Json]:
         """The `mappings` (section 7.4). Raises ConfigurationError as `PropertySource.check` does."""
@@ -245,9 +246,13 @@ class PropertyMapResource:
         return (self.version(directory),)
 
     def answer(self, query: Query) -> Document:
-        """All that is defined, without what is inherited (section 7.6)."""
-        data = self.source.property_map(query.directory).to_json()
-        return _document(self.version(query.directory), self.source.vtags(query.directory), data)
+        """All that is defined, without what is inherited (section 7.6). The same document while nothing changes."""
+        version = self.version(query.directory)
+        document = self._document
+        if document is None or document.vtag != version:
+            data = self.source.property_map(query.directory).to_json()
+            document = self._document = _document(version, self.source.vtags(query.directory), data)
+        return document
 
 
 class FilteredPropertyMapResource:

@@ -100,12 +100,15 @@ class AltoServer:
         return self._private
 
     def prepare(self, *resources: Resource) -> Prepared:
-        """Encode and compress what would otherwise be encoded when it is first asked for. Changes nothing.
+        """Encode, compress and compare what would otherwise be when it is first asked for. Changes nothing.
 
         It may run in another thread. Without arguments: for what the server holds. Raises ConfigurationError.
         """
         after = self._replacing(resources)
-        return Prepared(resources, self._representations.encoded(after))
+        encoded = self._representations.encoded(after)
+        for service in after.services.values():
+            service.find_ahead(after)
+        return Prepared(resources, encoded)
 
     def update(self, *resources: Resource, now: float) -> None:
         """Replace resources by those with the same IDs; services hear of it.

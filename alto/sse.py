@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Iterator
 
 from attrs import frozen
 
@@ -9,6 +10,8 @@ from alto.errors import ConfigurationError
 
 MAX_LINE = 4096
 """Octets of a line of JSON that is written, where its strings allow that: readers often hold a line at a time."""
+PIECE = 2**17
+"""Octets of an event that are made at a time: a millisecond or two in which nobody else is served."""
 MAX_EVENT = 64 * 2**20
 """Octets of an event that is read. RFC 8895 section 9.5 speaks of tens of megabytes for a full cost map."""
 MAX_NAME = 4096
@@ -142,21 +145,60 @@ def encode_data(data: bytes) -> bytes:
     return b"data: " + _LINE_END.sub(b"\ndata: ", data) + b"\n\n"
 
 
-def encode_json(text: bytes, *, width: int = MAX_LINE) -> bytes:
-    """Like `encode_data` for a JSON text, or a message of several, in lines of about `width` octets.
+class JsonLines:
+    """The lines that complete an event of a JSON text, or of a message of several, in lines of about `width` octets.
 
     A reader joins them by LF, which means nothing between two tokens and would change a string (RFC 8895 section 9.5):
     lines end behind a comma that is in no string, also where that makes one longer than `width`.
+
+    Iterating gives pieces of some PIECE octets. They are made when they are first asked for, as all of a large map at
+    once would take long, and kept for whoever asks next.
     """
-    lines: list[bytes] = []
-    for line in _LINE_END.split(text):
+
+    def __init__(self, text: bytes, *, width: int = MAX_LINE) -> None:
+        self.octets = len(text)
+        """Of the text; the lines have a few more."""
+        self._pieces: list[bytes] = []
+        self._lines: Iterator[bytes] | None = _lines(text, width)
+
+    def __iter__(self) -> Iterator[bytes]:
+        at = 0
+        while at < len(self._pieces) or self._make():
+            yield self._pieces[at]
+            at += 1
+
+    def _make(self) -> bool:
+        """Make the next piece; False where there is none."""
+        if self._lines is None:
+            return False
+        made: list[bytes] = []
+        octets = 0
+        for line in self._lines:
+            made += (b"data: ", line, b"\n")
+            octets += len(line)
+            if octets >= PIECE:
+                break
+        else:
+            self._lines = None
+            made.append(b"\n")
+        self._pieces.append(b"".join(made))
+        return True
+
+
+def encode_json(text: bytes, *, width: int = MAX_LINE) -> bytes:
+    """All of JsonLines."""
+    return b"".join(JsonLines(text, width=width))
+
+
+def _lines(text: bytes, width: int) -> Iterator[bytes]:
+    # Most texts are one line, which is found out fast.
+    for line in _LINE_END.split(text) if b"\n" in text or b"\r" in text else (text,):
         start = 0
         while len(line) - start > width:
             end = _break(line, start, width)
-            lines.append(line[start:end])
+            yield line[start:end]
             start = end
-        lines.append(line[start:])
-    return b"data: " + b"\ndata: ".join(lines) + b"\n\n"
+        yield line[start:]
 
 
 def _break(text: bytes, start: int, width: int) -> int:

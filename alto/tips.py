@@ -29,7 +29,8 @@ from alto.tips_messages import TipsView, UpdatesGraphSummary, ascii_uri, read_ti
 PATCH_TYPES = (media.MERGE_PATCH, media.JSON_PATCH)
 """The media types of incremental changes (section 5.2)."""
 REFRESHED_AT_ONCE = 8
-"""Views brought up to date at a time after a change, so that others are served in between."""
+REFRESHED_OCTETS = 4 * 2**20
+"""Views brought up to date at a time after a change, and octets of their documents: others are served in between."""
 RETRY_SOON = 5
 RETRY_LATER = 60
 """Seconds that a client is told to wait for a place to wait at, or for a view."""
@@ -112,6 +113,15 @@ class TipsService:
         waited_at = [view for view in self._views.values() if view.polls]
         self._to_refresh = deque(sorted(waited_at, key=lambda view: order[view.question.resource_id]))
         self._refresh_some(now)
+
+    def find_ahead(self, directory: Directory) -> None:
+        """Find out what views of large documents will step to when `directory` holds. Another thread may do it."""
+        for view in list(self._views.values()):
+            resource = directory.resources.get(view.question.resource_id)
+            held = view.graph.latest
+            after = None if resource is None else view.question.ask_ahead(resource, directory, held)
+            if after is not None:
+                view.graph.find_ahead(after)
 
     def next_ready(self) -> Poll | None:
         """A long poll that is answered, each once."""
@@ -267,15 +277,21 @@ class TipsService:
             return False
         view.depends = depends
         if view.graph.add(document):
+            if self._octets + view.graph.octets - before > self.limits.octets:
+                view.graph.shrink()
             self._octets += view.graph.octets - before
             self._settle(view, now)
         return True
 
     def _refresh_some(self, now: float) -> None:
+        octets = 0
         for _ in range(min(REFRESHED_AT_ONCE, len(self._to_refresh))):
             view = self._to_refresh.popleft()
             if view.secret in self._views:
                 self._refresh(view, now)
+                octets += len(view.graph.latest.body)
+            if octets > REFRESHED_OCTETS:
+                break
 
     def _settle(self, view: View, now: float) -> None:
         for poll in list(view.polls):

@@ -6,14 +6,12 @@ numbers are the draft's.
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 
 from attrs import frozen
 
 from alto import media
-from alto._json import Json, JsonError, canonical, dumps, loads
+from alto._changes import NOTHING, Changes
 from alto.directory import Document
-from alto.patch import InexpressibleError, json_diff, json_equal, merge_diff
 
 MAX_VERSIONS = 64
 """Versions that one graph keeps. A client that has missed more than these gets a snapshot; the paths stay short."""
@@ -72,7 +70,7 @@ class UpdatesGraph:
         max_versions: int = MAX_VERSIONS,
         max_octets: int = MAX_GRAPH_OCTETS,
     ) -> None:
-        self._patch_types = patch_types
+        self._differences = Changes(patch_types)
         self._max_versions = max(2, max_versions)
         self._max_octets = max_octets
         self._spacing = max(1, self._max_versions // _MILESTONES)
@@ -89,7 +87,7 @@ class UpdatesGraph:
 
         The step to it is the shortest of the announced patches and the full replacement.
         """
-        step = self._step(self._snapshots[self.end_seq], document)
+        step = self._step(document)
         if step is None:
             return False
         self._latest = document
@@ -98,8 +96,21 @@ class UpdatesGraph:
         self._snapshots[self.end_seq] = UpdateItem(document.media_type, document.body)
         self._tags[self.end_seq] = _tag_of(document)
         self.octets += len(step.body) + len(document.body)
-        self._compact()
+        self._compact(self._max_octets)
         return True
+
+    def find_ahead(self, document: Document) -> None:
+        """Find out what will lead to a document that is to be added. Another thread may do it, and take its time."""
+        self._differences.find_ahead(self._latest, document)
+
+    def shrink(self) -> None:
+        """Keep no more versions than the invariants ask for."""
+        self._compact(0)
+
+    @property
+    def latest(self) -> Document:
+        """The content of the last version."""
+        return self._latest
 
     def item(self, i: int, j: int) -> UpdateItem | None:
         """What lies on the edge from `i` to `j`; None where there is no such edge."""
@@ -142,27 +153,20 @@ class UpdatesGraph:
             return None
         return next((seq for seq in range(self.end_seq, self.start_seq - 1, -1) if self._tags[seq] == tag), None)
 
-    def _step(self, latest: UpdateItem, document: Document) -> UpdateItem | None:
-        whole = UpdateItem(document.media_type, document.body)
-        if whole == latest:
+    def _step(self, document: Document) -> UpdateItem | None:
+        latest, whole = self._latest, UpdateItem(document.media_type, document.body)
+        if document.media_type != latest.media_type or document.parts or not _is_json(whole.media_type):
+            return None if whole == self._snapshots[self.end_seq] else whole
+        found = self._differences.between(latest, document)
+        if found is NOTHING:
             return None
-        merge_patch = document.merge_patch_from(self._latest)
-        if merge_patch is not None and media.MERGE_PATCH in self._patch_types:
-            found = UpdateItem(media.MERGE_PATCH, dumps(merge_patch))
-            return min(found, whole, key=lambda item: len(item.body)) if merge_patch else None
-        old, new = _tree_of(latest), None if document.parts else _tree_of(whole)
-        if old is None or new is None:
-            return whole
-        if json_equal(old, new):
-            return None
-        candidates = [*_patches(old, new, self._patch_types), whole]
-        return min(candidates, key=lambda item: len(item.body))
+        return whole if found is None else UpdateItem(found.media_type, found.text)
 
-    def _compact(self) -> None:
+    def _compact(self, max_octets: int) -> None:
         thinned = self.end_seq - 2
         if thinned > self.start_seq and thinned % self._spacing:
             self._drop(self._snapshots, thinned)
-        while self.end_seq - self.start_seq >= self._max_versions or self.octets > self._max_octets:
+        while self.end_seq - self.start_seq >= self._max_versions or self.octets > max_octets:
             # The window may begin only where there is a snapshot, and what was the latest yesterday is still asked for.
             start = min((seq for seq in self._snapshots if seq > self.start_seq), default=self.end_seq)
             if start >= self.end_seq:
@@ -179,24 +183,10 @@ class UpdatesGraph:
             self.octets -= len(item.body)
 
 
-def _patches(old: Json, new: Json, patch_types: Sequence[str]) -> Iterator[UpdateItem]:
-    if media.MERGE_PATCH in patch_types:
-        # What it cannot say takes a JSON patch, if that is announced, or a full replacement (section 5.2).
-        with suppress(InexpressibleError):
-            yield UpdateItem(media.MERGE_PATCH, dumps(merge_diff(old, new)))
-    if media.JSON_PATCH in patch_types:
-        yield UpdateItem(media.JSON_PATCH, dumps(json_diff(old, new)))
-
-
-def _tree_of(item: UpdateItem) -> Json | None:
-    """What is patched; None for what is no JSON value, as a multipart answer is none."""
-    kind = media.parse_media_type(item.media_type)
-    if kind is None or not kind.type.endswith("json"):
-        return None
-    try:
-        return loads(item.body)
-    except JsonError:
-        return None
+def _is_json(media_type: str) -> bool:
+    """Whether it can be patched; a multipart answer cannot."""
+    kind = media.parse_media_type(media_type)
+    return kind is not None and kind.type.endswith("json")
 
 
 def _tag_of(document: Document) -> str:
@@ -206,6 +196,4 @@ def _tag_of(document: Document) -> str:
     """
     if document.vtag is not None and not document.parts:
         return document.vtag.tag
-    tree = _tree_of(UpdateItem(document.media_type, document.body))
-    octets = document.body if tree is None else canonical(tree)
-    return hashlib.sha256(octets).hexdigest()[:40]
+    return hashlib.sha256(document.body).hexdigest()[:40]

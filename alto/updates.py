@@ -28,6 +28,8 @@ KEEP_ALIVE = 15.0
 """Seconds after which a stream that has nothing to say sends a comment (section 6.8)."""
 STALL = 120.0
 """Seconds after which a stream is cut off from which nobody has taken what there was to send."""
+MAX_ASKED = 32 * 2**20
+"""Octets of the answers to what one request adds, beyond which nothing more is asked for it: others wait meanwhile."""
 RETRY_AFTER = 60
 """Seconds that a client is told to wait for a place."""
 
@@ -89,11 +91,13 @@ class UpdateStreamService:
         self._feeds: dict[FeedKey, Feed] = {}
         self._octets = 0
         self._ready: dict[UpdateStream, None] = {}
+        self._put_off: dict[UpdateStream, None] = {}
         # Every stream with the time at which it last sent something, in that order: silent for short, and for long.
         self._quiet: dict[UpdateStream, float] = {}
         self._silent: dict[UpdateStream, float] = {}
         self._directory: Directory | None = None
         self._generation = 0
+        self._changed_at = 0.0
         self._depends: dict[str, object] = {}
         self._depths: dict[str, int] = {}
 
@@ -132,6 +136,7 @@ class UpdateStreamService:
         """Resources were replaced: streams that listen to one whose answers may have changed are ready."""
         self._directory = directory
         self._generation += 1
+        self._changed_at = now
         self._depths = depths(directory, self.uses)
         before, self._depends = self._depends, {}
         for name in self.uses:
@@ -147,6 +152,13 @@ class UpdateStreamService:
             if any(substream.feed.is_stale for substream in stream.active.values()):
                 self._ready[stream] = None
 
+    def find_ahead(self, directory: Directory) -> None:
+        """Find out what of large documents will be sent when `directory` holds. Another thread may do it."""
+        for feed in list(self._feeds.values()):
+            resource = directory.resources.get(feed.key[0])
+            if resource is not None:
+                feed.find_ahead(resource, directory)
+
     def next_ready(self) -> UpdateStream | None:
         """A stream that may have octets to send, or has come to its end, each once a change; None at the end."""
         if not self._ready:
@@ -156,12 +168,16 @@ class UpdateStreamService:
         return stream
 
     def get_timer(self) -> float | None:
-        """When a comment is due, or a stream is to be cut off."""
+        """When a comment is due, a stream is to be cut off, or others have had their turn."""
+        if self._put_off:
+            return self._changed_at
         first = [next(iter(times.values())) + wait for times, wait in self._timers() if times]
         return min(first, default=None)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
+        self._ready.update(self._put_off)
+        self._put_off.clear()
         while self._quiet and (oldest := next(iter(self._quiet.items())))[1] + KEEP_ALIVE <= now:
             stream, since = oldest
             del self._quiet[stream]
@@ -197,6 +213,10 @@ class UpdateStreamService:
                     self.refresh(used, now)
         return feed.error is None
 
+    def put_off(self, stream: UpdateStream) -> None:
+        """Let a stream go on when others have had their turn."""
+        self._put_off[stream] = None
+
     def stop(self, stream: UpdateStream, substream_ids: Sequence[str], description: str) -> None:
         """End substreams, and the stream with the last of them (section 7.6). Each is named in an event."""
         stopped = [name for name in substream_ids if name in stream.active]
@@ -221,7 +241,7 @@ class UpdateStreamService:
         self._release(stream.remove(list(stream.active)))
         stream.cut()
         self._streams.pop(stream.secret, None)
-        for known in (self._ready, self._quiet, self._silent):
+        for known in (self._ready, self._put_off, self._quiet, self._silent):
             known.pop(stream, None)
 
     def _check_patch_types(self) -> None:
@@ -291,6 +311,8 @@ class UpdateStreamService:
         found: list[tuple[AddUpdateReq, Feed]] = []
         fresh: dict[FeedKey, Feed] = {}
         for request in add:
+            if sum(feed.octets for feed in fresh.values() if feed.has_input) > MAX_ASKED:
+                return _busy()
             resource = context.directory.resources.get(request.resource_id)
             if resource is None or request.resource_id not in self.uses:
                 raise bad_value(f"add/{request.substream_id}/resource-id", request.resource_id)

@@ -59,9 +59,13 @@ class _Exchange:
 
 
 class Exchanges:
-    """Every answer of one server that goes on. `wake` is called whenever the server has been given anything."""
+    """Every answer of one server that goes on. `wake` is called whenever the server has been given anything.
 
-    def __init__(self, server: object, clock: Callable[[], float]) -> None:
+    `arm` looks after the server's timer, which is another one after a stream was asked for what it has.
+    """
+
+    def __init__(self, server: object, clock: Callable[[], float], arm: Callable[[], None]) -> None:
+        self._arm = arm
         self._next_ready: Callable[[], object] | None = getattr(server, "next_ready", None)
         self._clock = clock
         # By identity: the answer lives as long as its exchange.
@@ -104,6 +108,7 @@ class Exchanges:
                     await _write(send, {"type": "http.response.body", "body": b""})
                     return
                 else:
+                    self._arm()
                     await exchange.event.wait()
 
     async def pending(self, pending: HttpPending, receive: Receive) -> HttpResponse | None:

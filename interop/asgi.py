@@ -84,7 +84,7 @@ class Adapter:
         self._get_timer: Callable[[], float | None] | None = getattr(server, "get_timer", None)
         self._wake_up: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._exchanges = Exchanges(server, clock)
+        self._exchanges = Exchanges(server, clock, self._arm)
         self._buffered = 0
 
     @property

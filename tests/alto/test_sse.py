@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alto import sse
 from alto.errors import ConfigurationError
-from alto.sse import EventStreamReader, EventTooLong, ServerSentEvent, encode_data, encode_event, encode_json
+from alto.sse import EventStreamReader, EventTooLong, JsonLines, ServerSentEvent, encode_data, encode_event, encode_json
 
 lines = st.sampled_from(
     [b"data: a", b"data:b", b"data", b"data:", b"data:  c", b"event: e", b"event", b"id: 7", b"id: \0", b":x", b"", b"",
@@ -146,6 +146,34 @@ def test_a_large_map_is_sent_in_lines_of_bounded_length() -> None:
     assert max(map(len, encoded.split(b"\n"))) <= sse.MAX_LINE + len(b"data: ")
     assert len(encoded.split(b"\n")) < 1.1 * len(text) / sse.MAX_LINE + 5
     assert json.loads(read(encoded)[0].data) == tree
+
+
+def test_the_lines_of_a_large_map_are_made_a_piece_at_a_time_and_once_for_all_who_send_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = json.dumps({f"PID{at}": at for at in range(60_000)}).encode()
+    breaks: list[int] = []
+    real = sse._break
+    monkeypatch.setattr(sse, "_break", lambda text, start, width: breaks.append(start) or real(text, start, width))  # type: ignore[func-returns-value]
+    lines = JsonLines(text)
+    one, other = iter(lines), iter(lines)
+    first = next(one)
+    assert 0 < len(breaks) < 40
+    assert next(other) is first
+    whole = first + b"".join(one)
+    made = len(breaks)
+    assert first + b"".join(other) == whole == b"".join(lines)
+    assert len(breaks) == made
+    assert lines.octets == len(text)
+    (event,) = read(b"event: a\n" + whole)
+    assert json.loads(event.data) == json.loads(text)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_white_space_that_ends_a_line_in_json_ends_one_of_the_stream(end: bytes) -> None:
+    """RFC 8895 section 11: else what is behind it would be taken for a field."""
+    encoded = encode_json(b'{"a":' + end + b"data: 1," + end + b"event: x}")
+    assert encoded == b'data: {"a":\ndata: data: 1,\ndata: event: x}\n\n'
 
 
 def test_a_string_longer_than_a_line_stays_whole() -> None:

@@ -191,8 +191,8 @@ def test_a_tag_that_two_versions_have_means_the_later_one():
 
 def test_a_version_without_a_version_tag_has_one_made_of_its_content():
     graph = UpdatesGraph(cost_map({"a": {"a": 1, "b": 2}}), patch_types=BOTH)
-    other = UpdatesGraph(cost_map({"a": {"b": 2, "a": 1}}), patch_types=BOTH)
-    assert graph.tag(1) == other.tag(1)
+    assert graph.tag(1) == UpdatesGraph(cost_map({"a": {"a": 1, "b": 2}})).tag(1)
+    assert graph.tag(1) != UpdatesGraph(cost_map({"a": {"a": 1, "b": 3}})).tag(1)
     assert len(graph.tag(1)) == 40
 
 

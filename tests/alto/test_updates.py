@@ -4,32 +4,19 @@ import json
 from typing import Any
 
 import pytest
-from alto_updates import Map, Parts, Picked, Server, control_path, counting, read_events
+from alto_updates import WIDE, Map, Parts, Picked, Server, control_path, cost, counting, net, read_events
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alto import media
-from alto._updates_feed import MAX_STEPS
-from alto._updates_stream import MAX_PIECE
 from alto.directory import Directory
 from alto.errors import ConfigurationError, RequestError
 from alto.http import Request, Response
 from alto.patch import json_patch, merge_patch
 from alto.server import AltoServer
-from alto.sse import COMMENT
-from alto.updates import KEEP_ALIVE, STALL, UpdateLimits, UpdateStreamService
+from alto.updates import UpdateStreamService
 
 CONTROL = media.UPDATE_STREAM_CONTROL
-WIDE = {str(at): at for at in range(60)}
-"""So much that a change of one member is shorter than the whole."""
-
-
-def net(**changes: Any) -> Map:
-    return Map("net", {**WIDE, **changes})
-
-
-def cost(**changes: Any) -> Map:
-    return Map("cost", {**WIDE, **changes}, media.COST_MAP, ("net",))
 
 
 def refused(server: Server, body: Any, tail: str = "") -> tuple[str, str | None, str | None, int]:
@@ -331,151 +318,6 @@ def test_other_parts_than_before_are_sent_as_a_whole() -> None:
     server.sent(stream)
     server.replace(Parts("pv", {"a@x": WIDE, "c@x": 1}))
     assert server.events(stream)[0][0].startswith("multipart/related;")
-
-
-def test_long_maps_are_sent_in_short_lines_and_pieces() -> None:
-    """Section 9.5."""
-    server = Server(Map("net", {f"PID{at}": [f"10.{at}.{n}.0/24" for n in range(200)] for at in range(200)}))
-    stream = server.open(n="net")
-    pieces = []
-    while piece := stream.data_to_send(0.0):
-        pieces.append(piece)
-    assert len(pieces) > 2
-    assert max(map(len, pieces)) <= MAX_PIECE
-    assert max(map(len, b"".join(pieces).split(b"\n"))) < 5000
-
-
-def test_a_slow_client_is_sent_the_steps_it_missed_and_after_many_the_whole() -> None:
-    server = Server(net())
-    slow, slower = server.open(n="net"), server.open(n="net")
-    tree = server.events(slow)[1][1]
-    server.sent(slower)
-    for at in range(MAX_STEPS + 1):
-        server.replace(net(a=at))
-        if at:
-            server.sent(server.open(n="net"))  # somebody has to look for there to be a version
-        else:
-            for name, change in server.events(slow):
-                assert name == "application/merge-patch+json,n"
-                tree = merge_patch(tree, change)
-    assert [name for name, _ in server.events(slower)] == [f"{media.NETWORK_MAP},n"]
-    found = server.events(slow)
-    assert len(found) == MAX_STEPS
-    for _, change in found:
-        tree = merge_patch(tree, change)
-    assert tree["data"] == net(a=MAX_STEPS).data
-
-
-def test_changes_that_nobody_has_taken_yet_become_one() -> None:
-    server = Server(net())
-    stream = server.open(n="net")
-    server.sent(stream)
-    for at in range(100):
-        server.replace(net(a=at))
-    assert server.ready() == [stream]
-    ((_, change),) = server.events(stream)
-    assert change["data"] == {"a": 99}
-
-
-def test_a_silent_stream_sends_a_comment_every_fifteen_seconds() -> None:
-    """Section 6.8."""
-    server = Server(net())
-    stream = server.open(n="net")
-    server.sent(stream)
-    for _ in range(3):
-        server.now += KEEP_ALIVE
-        assert server.service.get_timer() == server.now
-        server.service.handle_timer(server.now - 0.1)
-        assert server.ready() == []
-        server.service.handle_timer(server.now)
-        assert server.ready() == [stream]
-        assert server.sent(stream) == COMMENT
-    server.now += KEEP_ALIVE - 1
-    server.replace(net(a=1))
-    server.sent(stream)
-    server.service.handle_timer(server.now + 2)
-    assert server.sent(stream) == b""
-
-
-def test_a_stream_that_nobody_reads_is_cut_off() -> None:
-    server = Server(net())
-    stream = server.open(n="net")
-    path = control_path(server.events(stream))
-    server.now = STALL
-    server.service.handle_timer(server.now)
-    assert stream in server.ready()
-    assert stream.is_finished
-    assert server.sent(stream) == b""
-    assert server.post(path, {"remove": []}).status == 404
-    assert server.service.get_timer() is None
-
-
-def test_a_client_that_has_gone_leaves_nothing_behind() -> None:
-    """Trap 28."""
-    server = Server(net(), Picked("props", {"a": "1"}))
-    stream = server.open(n="net", p={"resource-id": "props", "input": {"names": ["a"]}})
-    stream.disconnect(0.0)
-    stream.disconnect(1.0)
-    service = server.service
-    assert (service._feeds, service._streams, service._octets, service.get_timer()) == ({}, {}, 0, None)
-    assert stream.is_finished
-    assert stream.data_to_send(2.0) == b""
-
-
-def test_too_many_streams_substreams_and_octets_are_refused_for_a_while() -> None:
-    """Section 10.1."""
-    limits = UpdateLimits(streams=2, substreams=2, octets=300)
-    server = Server(Picked("props", {"a": "x" * 100, "b": "x" * 150, "c": "x" * 400}), limits=limits)
-
-    def ask(*names: str) -> Any:
-        add = {f"s{at}": {"resource-id": "props", "input": {"names": [name]}} for at, name in enumerate(names)}
-        answer = server.post("", {"add": add})
-        if isinstance(answer, Response):
-            assert answer.status == 503
-            assert int(answer.header("Retry-After") or "") > 0
-            return None
-        return answer
-
-    assert ask("a", "b", "c") is None
-    assert ask("c") is None
-    assert ask("a", "b") is None
-    assert server.service._feeds == {}
-    first = ask("a", "a")
-    assert first is not None
-    assert ask("b") is None
-    assert ask("a") is not None
-    assert ask("a") is None
-    first.disconnect(0.0)
-    assert ask("a") is not None
-
-
-def test_a_resource_that_can_no_longer_be_asked_stops_its_substreams() -> None:
-    """Section 5.3: `stopped`, with a description."""
-    server = Server(net(), Map("other", WIDE))
-    both, one = server.open(n="net", o="other"), server.open(n="net")
-    server.sent(both)
-    path = control_path(server.events(one))
-    server.replace(Map("net", WIDE, is_gone=True))
-    assert set(server.ready()) >= {both, one}
-    for stream in (both, one):
-        ((name, value),) = server.events(stream)
-        assert (name, value["stopped"]) == (CONTROL, ["n"])
-        assert "gone" in value["description"]
-    assert (both.is_finished, one.is_finished) == (False, True)
-    assert server.post(path, {"remove": []}).status == 404
-    server.replace(Map("other", {**WIDE, "a": 1}))
-    assert len(server.events(both)) == 1
-
-
-def test_a_server_that_goes_down_tells_its_clients() -> None:
-    server = Server(net(), cost())
-    streams = [server.open(n="net", c="cost"), server.open(n="net")]
-    for stream in streams:
-        server.sent(stream)
-    server.service.close("maintenance")
-    assert server.ready() == streams
-    assert server.events(streams[0]) == [(CONTROL, {"stopped": ["n", "c"], "description": "maintenance"})]
-    assert streams[0].is_finished
 
 
 def test_private_resources_are_for_clients_that_are_known() -> None:

@@ -148,6 +148,9 @@ class Streams:
                 return Response(202)
         raise RequestError(ErrorCode.INVALID_FIELD_VALUE, field="tail", value=tail, status=404)
 
+    def find_ahead(self, directory: Directory) -> None:
+        pass
+
     def changed(self, directory: Directory, now: float) -> None:
         text = str(directory.find("map", Data).data)
         for feed in self.feeds:

@@ -66,6 +66,20 @@ class Map:
         return Document(self.media_type, {"meta": {**meta, "vtag": vtag.to_json()}, "data": self.data}, vtag=vtag)
 
 
+WIDE = {str(at): at for at in range(60)}
+"""So much that a change of one member is shorter than the whole."""
+
+
+def net(**changes: Any) -> Map:
+    """A network map of sorts."""
+    return Map("net", {**WIDE, **changes})
+
+
+def cost(**changes: Any) -> Map:
+    """A cost map of sorts, that uses it."""
+    return Map("cost", {**WIDE, **changes}, media.COST_MAP, ("net",))
+
+
 @frozen
 class Picked:
     """A POST-mode resource: `{"names": [...]}` picks members of its data; without `names` the client's address."""

@@ -175,6 +175,27 @@ def test_a_client_that_hangs_up_frees_its_stream_at_once():
     run(work)
 
 
+def test_a_timer_that_a_stream_sets_when_it_is_asked_for_what_it_has_is_looked_after():
+    async def work(server: Server, app: Adapter) -> None:
+        client = Client(app, "/stream")
+        await client.until(lambda client: client.body)
+        stream = server.streams[0]
+
+        def put_off(now: float) -> bytes:
+            server.deadline = now
+            return b""
+
+        stream.data_to_send = put_off  # type: ignore[method-assign]
+        await ask(app, "/write")
+        async with asyncio.timeout(10):
+            while not server.timers:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.001)
+        client.hang_up()
+        await client.end()
+
+    run(work)
+
+
 def test_a_stream_is_written_no_faster_than_it_is_read():
     async def work(server: Server, app: Adapter) -> None:
         client = Client(app, "/stream")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import field, frozen
@@ -15,7 +16,7 @@ from alto.constraints import all_of
 from alto.costrequest import CostCapabilities, CostRequest
 from alto.costs import CostMatrix, Grid
 from alto.errors import ConfigurationError, ErrorCode, RequestError
-from alto.metrics import NUMERICAL, ORDINAL, check_cost_type
+from alto.metrics import NUMERICAL, ORDINAL, check_cost_type, metric_of
 from alto.ports import EndpointCosts
 from alto.types import CostType
 
@@ -147,20 +148,29 @@ class CostOffers:
         find: Callable[[CostMatrix | EndpointCosts], Grid],
         directory: Directory,
     ) -> CostTable:
-        """What a request is answered with; `find` gives the costs of the pairs asked for."""
+        """What a request is answered with; `find` gives the costs of the pairs asked for.
 
+        Raises ConfigurationError where an application has costs that their metric cannot have.
+        """
+
+        def made(costs: CostMatrix | EndpointCosts, name: str) -> Grid:
+            grid = find(costs)
+            if not isinstance(costs, CostMatrix):
+                _check_numbers(grid, name, self.offers[name].cost_type.cost_metric)
+            return ordered(grid, self.offers[name].cost_type)
+
+        @cache
         def current(name: str) -> Grid:
             offer = self.offers[name]
             if isinstance(offer.costs, str):
                 source = directory.find(offer.costs, CostMapResource)
                 return ordered(find(source.costs), offer.cost_type, is_rank=source.cost_type.cost_mode == ORDINAL)
-            return ordered(find(offer.costs), offer.cost_type)
+            return made(offer.costs, name)
 
         def costs(name: str, is_calendared: bool) -> Costs:
             if not is_calendared:
                 return Costs(current(name))
-            cost_type = self.offers[name].cost_type
-            grids = tuple(ordered(find(one), cost_type) for one in self.calendars[name].intervals)
+            grids = tuple(made(one, name) for one in self.calendars[name].intervals)
             return Costs(grids[0], grids)
 
         indices = sorted({predicate.index for predicate in all_of(request.tests)})
@@ -182,3 +192,14 @@ class CostOffers:
         work += sum(self._work(request.tested[index]) for index in set(tested)) + len(tested) // _PREDICATES_PER_COST
         if pairs * work > most:
             raise RequestError(ErrorCode.INVALID_FIELD_VALUE, field=member)
+
+
+def _check_numbers(grid: Grid, name: str, cost_metric: str) -> None:
+    """Raises ConfigurationError for numbers that the metric cannot have (RFC 9439 sections 4 and 5)."""
+    metric = metric_of(cost_metric)
+    if metric is None or metric.rfc != 9439:
+        return
+    if any(cost < 0 for row in grid.rows() for cost in row):
+        raise ConfigurationError(f"{name!r}: a cost of {cost_metric!r} that is negative")
+    if metric.is_integer and not grid.is_integral:
+        raise ConfigurationError(f"{name!r}: a cost of {cost_metric!r} that is no integer")

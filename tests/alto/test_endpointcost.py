@@ -18,6 +18,7 @@ from alto.endpointcost import EndpointCostResource, parse_endpoint_cost
 from alto.findings import Findings, Level
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.ports import EndpointCosts
+from alto.types import CostType
 
 DATA = Path(__file__).parents[1] / "data"
 META = {"cost-type": TREE}
@@ -236,6 +237,49 @@ def test_an_application_can_have_a_calendar_of_its_own():
     assert found["meta"]["calendar-response-attributes"] == [
         {"calendar-start-time": "Thu, 01 Jan 1970 00:00:00 GMT", "time-interval-size": 60, "number-of-intervals": 3}
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "cost", "is_fine"),
+    [
+        ("delay-ow:p99", -1, False),
+        ("delay-ow:p99", 0.5, True),
+        ("hopcount", 1.5, False),
+        ("hopcount", 2.0, True),
+        ("hopcount", None, True),
+        ("routingcost", -1.5, True),
+        ("priv:x", -1.5, True),
+    ],
+)
+@pytest.mark.parametrize("mode", ["numerical", "ordinal"])
+def test_an_application_has_no_costs_that_their_metric_cannot_have(metric, cost, is_fine, mode):
+    application = Application([[cost, 1]])
+    calendar = Calendar([Application([[1, 1]]), application], 60, 0)
+    for offer in (
+        CostOffer(CostType(mode, metric), application),
+        CostOffer(CostType(mode, metric), Application([[1, 1]]), calendar),
+    ):
+        resource = endpoint_costs(network_map=None, offers={"n": offer})
+        asked = {
+            "cost-type": offer.cost_type.to_json(),
+            "calendared": [True],
+            "endpoints": {"srcs": ["ipv4:192.0.2.1"], "dsts": ["ipv4:192.0.2.7", "ipv4:192.0.2.8"]},
+        }
+        if is_fine:
+            assert ask(resource, asked).body
+        else:
+            with pytest.raises(ConfigurationError, match=metric):
+                ask(resource, asked)
+
+
+def test_an_application_is_asked_once_for_what_is_shown_and_tested():
+    application = Application([[5]])
+    offers = {"n": CostOffer(ROUTING, application)}
+    resource = endpoint_costs(network_map=None, offers=offers, cost_constraints=True, max_cost_types=2)
+    asked = {"multi-cost-types": [TREE, TREE], "constraints": ["[0] le 5", "[1] ge 5"]}
+    asked["endpoints"] = {"srcs": ["ipv4:192.0.2.1"], "dsts": ["ipv4:192.0.2.7"]}
+    assert ask(resource, asked).tree["endpoint-cost-map"] == {"ipv4:192.0.2.1": {"ipv4:192.0.2.7": [5, 5]}}
+    assert len(application.asked) == 1
 
 
 # Reading

@@ -32,6 +32,8 @@ def cost_map_filter(
     them, of which one has to; they count the cost types in `testable`, or else in `wanted`. Raises ConfigurationError
     for what the resource cannot be asked.
     """
+    _check_list(sources)
+    _check_list(destinations)
     tree = _cost_params(capabilities, wanted, testable, constraints, or_constraints, calendared)
     for name in (*(sources or ()), *(destinations or ())):
         if not is_pid_name(name):
@@ -57,6 +59,8 @@ def endpoint_cost_params(
     An empty list, of which there may be one, stands for the client itself. The rest is as in `cost_map_filter`. Raises
     ConfigurationError.
     """
+    _check_list(sources)
+    _check_list(destinations)
     tree = _cost_params(capabilities, wanted, testable, constraints, or_constraints, calendared)
     if not sources and not destinations:
         raise ConfigurationError("sources, destinations or both have to be given (RFC 7285 section 11.5.1.3)")
@@ -78,6 +82,8 @@ def _cost_params(
     or_constraints: Sequence[Sequence[str]],
     calendared: bool | Sequence[bool],
 ) -> dict[str, Json]:
+    for text in (testable, constraints, or_constraints, *or_constraints):
+        _check_list(text)
     tree: dict[str, Json] = {}
     if isinstance(wanted, str | CostType):
         tree["cost-type"] = _tree(wanted, capabilities)
@@ -103,6 +109,12 @@ def _cost_params(
     if any(flags) and (constraints or or_constraints):
         raise ConfigurationError("there are no constraints on calendars (RFC 8896 section 5.2.1)")
     return tree
+
+
+def _check_list(names: object) -> None:
+    """One text is a sequence of texts, too, each of a letter: nothing that anybody means."""
+    if isinstance(names, str):
+        raise ConfigurationError(f"a list is due, not the one text {names!r:.80}")
 
 
 def _tree(one: str | CostType, capabilities: CostCapabilities) -> Json:

@@ -90,6 +90,14 @@ def test_two_cost_maps_of_one_cost_type_and_network_map_are_refused():
         COST_MAP.capabilities(directory)
 
 
+def test_two_network_maps_may_each_have_a_cost_map_of_one_cost_type():
+    elsewhere = NetworkMapResource("elsewhere", NetworkMap({"PID1": {"ipv4": ["0.0.0.0/0"]}}))
+    other = CostMapResource("other", "elsewhere", "again", ROUTING, MATRIX)
+    directory = Directory([WHOLE, elsewhere, COST_MAP, other])
+    assert COST_MAP.capabilities(directory) == {"cost-type-names": ["num-routing"]}
+    assert other.capabilities(directory) == {"cost-type-names": ["again"]}
+
+
 @pytest.mark.parametrize(
     ("cost_type", "cost"),
     [

@@ -98,3 +98,12 @@ def test_names_that_are_none_are_not_sent():
             endpoint_cost_params(PLAIN, "num-routing", sources=[wrong])
     with pytest.raises(ConfigurationError, match=r"11\.5\.1\.3"):
         endpoint_cost_params(PLAIN, "num-routing")
+
+
+@pytest.mark.parametrize("member", ["sources", "destinations", "testable", "constraints", "or_constraints"])
+def test_one_text_is_no_list_of_texts(member):
+    for build in (cost_map_filter, endpoint_cost_params):
+        with pytest.raises(ConfigurationError, match="a list is due, not the one text 'PID1'"):
+            build(FULL, "num-routing", **{member: "PID1"})
+    with pytest.raises(ConfigurationError, match="a list is due, not the one text 'le 10'"):
+        cost_map_filter(FULL, "num-routing", or_constraints=["le 10"])

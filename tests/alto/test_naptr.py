@@ -118,6 +118,13 @@ def test_a_record_for_https_that_leads_to_http_does_not_count() -> None:
     assert "is not of the protocol https" in lookup.ignored[0]
 
 
+def test_a_uri_is_of_the_protocol_that_was_asked_for_whatever_others_the_record_has() -> None:
+    both = [record("http://a/", service="ALTO:http:https"), record("https://b/", service="ALTO:http:https")]
+    assert uris(*both) == ["https://b/"]
+    assert uris(*both, service="ALTO:http") == ["http://a/"]
+    assert uris(*both, service="ALTO") == ["http://a/", "https://b/"]
+
+
 def test_a_record_with_a_replacement_and_a_regular_expression_does_not_count() -> None:
     assert uris(Naptr(1, 1, "u", "ALTO:https", f"!.*!{URI}!", "a.example.")) == []
     assert uris(Naptr(1, 1, "", "ALTO:https", f"!.*!{URI}!", "a.example.")) == []

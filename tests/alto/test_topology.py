@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alto import ConfigurationError
+from alto import topology as topology_module
 from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, Path
 from alto.pathvector import PathVector
 from alto.topology import EndpointPaths, Link, Node, Topology
@@ -91,8 +92,17 @@ def test_more_sources_than_are_kept_have_their_paths() -> None:
         assert topology.costs(hops=True).get("n0", "n299") == 299
 
 
+def test_only_so_many_trees_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology_module, "MAX_TREES", 2)
+    topology = figure_10()
+    topology.costs()
+    assert len(topology._trees) == 2
+
+
 def test_the_version_differs_when_the_topology_does() -> None:
     assert figure_10().version == figure_10().version
+    assert figure_10().version != parse_topology(FIGURE_10.replace("pid,PID2,NET1", "pid,PID2,NET2")).version
+    assert figure_10().version != parse_topology(FIGURE_10.replace("MEC1", "MEC3")).version
     assert figure_10().version != parse_topology(FIGURE_10.replace("10G", "11G")).version
 
 

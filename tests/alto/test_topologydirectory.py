@@ -53,6 +53,12 @@ def test_persistent_elements_can_be_asked_for_by_themselves() -> None:
     assert parsed.lookup(".ane:MEC1", "max-reservable-bandwidth") == 50e9
 
 
+def test_what_tells_of_the_inside_of_the_network_is_private_together() -> None:
+    for is_private in (True, False):
+        private = {resource.id for resource in held(is_private=is_private).resources.values() if resource.is_private}
+        assert private == ({"ane-props", "path-vector", "endpoint-path-vector"} if is_private else set())
+
+
 def test_the_directory_of_a_topology_is_whole() -> None:
     server = AltoServer(held(is_private=True), epoch=0.0, base_uri="https://alto.example.com/")
     answer = server.handle(Request("GET", "/", (("Host", "alto.example.com"),)), ("192.0.2.34", 1), 0.0)

@@ -5,12 +5,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.flags
+import dns.message
 import pytest
 from alto_dns import are_there, dns_servers
 
 from alto import ConfigurationError
 from alto.discovery import Discovery
-from alto.naptr import Status
+from alto.naptr import Question, Status
 from interop import alto_discovery
 from interop.alto_discovery import DnsResolver, discover, search_domains
 
@@ -118,12 +120,59 @@ def test_silence_is_a_timeout() -> None:
     assert discovery.has_temporary_failure
 
 
+def test_a_question_waits_its_time_and_asks_for_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bits AD and DO, without which no resolver says what DNSSEC has proven."""
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(delay: float) -> None:
+        waits.append(delay)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        resolver = DnsResolver(["127.0.0.1"], port=silent.getsockname()[1], timeout=0.1)
+        answer = asyncio.run(resolver.ask(Question("example.net.", delay=3.0)))
+        query = dns.message.from_wire(silent.recv(4096))
+    assert (answer.status, waits[0]) == (Status.TIMEOUT, 3.0)
+    assert query.question[0].to_text() == "example.net. IN NAPTR"
+    assert query.flags & dns.flags.AD
+    assert query.ednsflags & dns.flags.DO
+
+
+@pytest.mark.parametrize(("ttl", "minimum"), [(300, 60), (60, 300)])
+def test_the_shorter_of_two_times_is_that_of_an_absence(ttl: int, minimum: int) -> None:
+    """RFC 2308 section 5."""
+    text = f"id 1\nrcode NXDOMAIN\nflags QR\n;AUTHORITY\nexample. {ttl} IN SOA a. b. 1 2 3 4 {minimum}\n"
+    answer = DnsResolver(["127.0.0.1"])._negative(Status.NXDOMAIN, dns.message.from_text(text))
+    assert answer.negative_ttl == 60.0
+
+
+@pytest.mark.parametrize(
+    ("servers", "is_trusted"),
+    [
+        (["127.0.0.1"], True),
+        (["::1", "127.0.0.53"], True),
+        (["192.0.2.1"], False),
+        (["127.0.0.1", "2001:db8::1"], False),
+    ],
+)
+def test_only_resolvers_of_this_host_are_trusted_unasked(servers: list[str], is_trusted: bool) -> None:
+    proven = dns.message.from_text("id 1\nflags QR AD\n")
+    assert DnsResolver(servers)._ad(proven) is is_trusted
+    assert DnsResolver(servers, trust_ad=True)._ad(proven)
+    assert not DnsResolver(servers, trust_ad=True)._ad(dns.message.from_text("id 1\nflags QR\n"))
+
+
 def test_the_domains_of_this_host_are_those_of_resolv_conf(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
     path.write_text(
         "# a comment\nnameserver 192.0.2.1\ndomain old.example\nsearch a.example. b.example\noptions trust-ad\n"
     )
     assert search_domains(path) == ("a.example", "b.example")
+    path.write_text("search a.example\nsearch b.example\n")
+    assert search_domains(path) == ("b.example",)
     path.write_text("domain example.net\n")
     assert search_domains(path) == ("example.net",)
     path.write_text("search .\n")

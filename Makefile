@@ -21,6 +21,10 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.bench: pyproject.toml $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
 demo: $(VENV)/.demo  ## stream a real file through a swarm: a tracker, a source, four peers (FILE=path takes yours)
 	$(BIN)/python -m interop demo $(if $(FILE),--file "$(FILE)")
 
@@ -40,7 +44,7 @@ conformance: $(VENV)/.dev  ## run the conformance vectors
 conformance-md: $(VENV)/.dev  ## write each package's CONFORMANCE.md anew
 	$(BIN)/python -m interop.conformance.report
 
-bench: $(VENV)/.dev  ## benchmarks: ratios against the ceiling in one run
+bench: $(VENV)/.bench  ## benchmarks: ratios against the ceiling in one run
 	$(BIN)/python tests/benchmarks/run.py
 
 experiments: $(VENV)/.dev  ## run every experiment with LEDBAT and write the table into ledbat/README.md

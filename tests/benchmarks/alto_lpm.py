@@ -3,9 +3,9 @@
     python tests/benchmarks/alto_lpm.py [--systems] [--made-up] [--json]
 
 The map is that of the address registries, fetched by npm into .cache/ (`--systems`: 812,000 prefixes, nested), or with
-`--made-up` 250,000 prefixes by chance, for which no network is needed. Next to it runs pytricia, a C extension, where it is
-installed (`pip install pytricia`), with a tree for each family; the ratios are of one run. Processor time, the best of
-five, interleaved; with the extra `alto-fast` and without it.
+`--made-up` 250,000 prefixes by chance, for which no network is needed. Next to it runs pytricia, a C extension, where
+it is installed (`pip install pytricia`), with a tree for each family; the ratios are of one run. Processor time, the
+best of five, interleaved; with the extra `alto-fast` and without it.
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ EVENT = (
 )
 
 
-def on_lines(update: Callable[[], None]) -> None:
-    """Make an update for each line, and say when its work began and ended."""
+def on_lines(update: Callable[[str], None]) -> None:
+    """Make an update for each line, which may say of what, and print when its work began and ended."""
 
     def read() -> None:
-        for _ in sys.stdin:
+        for line in sys.stdin:
             began = time.monotonic()
-            update()
+            update(line.strip())
             print(json.dumps({"began": began, "made": time.monotonic()}), flush=True)
 
     threading.Thread(target=read, daemon=True).start()
@@ -57,7 +57,7 @@ def ours() -> None:
     )
     app = AltoApp(AltoServer(directory, epoch=time.time() - time.monotonic()))
 
-    def update() -> None:
+    def update(_: str) -> None:
         maps.append(maps.pop(0))
         app.submit(NetworkMapResource("map", maps[-1])).result()
 
@@ -78,7 +78,7 @@ class Broadcast:
             self._changed = self._loop.create_future()
         await asyncio.shield(self._changed)
 
-    def send(self) -> None:
+    def send(self, _: str) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._send)
 

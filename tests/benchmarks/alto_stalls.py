@@ -3,9 +3,10 @@
     python tests/benchmarks/alto_stalls.py [--rounds 3] [--no-memory] [--json]
 
 One client asks for the network map with If-None-Match every 5 ms and notes how long each answer takes; meanwhile
-nothing happens, somebody posts 10 MB, asks for 1,000,000 costs, gets the whole cost map of 2,000 x 2,000, or the application
-replaces the network map or the cost map, of which an update stream is open. Then, in processes of their own, the memory
-of a server and of a client that hold the map of autonomous systems (812,000 prefixes, fetched by npm into .cache/).
+nothing happens, somebody posts 10 MB, asks for 1,000,000 costs, gets the whole cost map of 2,000 x 2,000, or the
+application replaces the network map or the cost map, of which an update stream is open. Then, in processes of their
+own, the memory of a server and of a client that hold the map of autonomous systems (812,000 prefixes, fetched by npm
+into .cache/).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from alto._costvalues import Noter, Rule, are_fine, checked, tests_of, unmet
 from alto._json import Json
@@ -205,19 +205,20 @@ def _look(data: dict[str, Json], number: int) -> list[bool]:
 
 
 def _check_attributes(
-    found: Sequence[CalendarResponse | None],
+    found: list[CalendarResponse | None],
     cost_types: Sequence[CostType],
     findings: Findings,
     asked: Asked,
     path: str,
 ) -> None:
-    """Whether the calendars are those that the IRD announces."""
+    """Whether the calendars are those that the IRD announces: the number of costs is the one that it says (3.3)."""
     if asked.entry is None:
         return
     offered = {
         asked.cost_types[name].key: tree for name, tree in _offered(asked.entry).items() if name in asked.cost_types
     }
-    for calendar, cost_type in zip(found, cost_types, strict=True):
+    for place, cost_type in enumerate(cost_types):
+        calendar = found[place]
         if calendar is None:
             continue
         tree = offered.get(cost_type.key)
@@ -229,6 +230,8 @@ def _check_attributes(
             attributes.number_of_intervals,
         ):
             findings.must(path, f"other intervals of {cost_type.key} than in the IRD", 8896, "5.1.2")
+            expected = evolve(attributes, number_of_intervals=int(tree["number-of-intervals"]))
+            found[place] = evolve(calendar, attributes=expected)
 
 
 class _Reader:

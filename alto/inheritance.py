@@ -17,8 +17,8 @@ Properties: TypeAlias = Mapping[str, Json]
 """Values by property name; None is "no value", which is not inherited over."""
 
 MAX_WHOLE = 4
-"""Answers to everything that a table keeps, each for other properties: to ask for them takes a request of some octets,
-to make one of a large table the better part of a second."""
+"""Answers to everything that a table keeps, each for other properties: to ask for one takes a few octets, to make it of
+a large table some tenths of a second."""
 
 
 class EntityTable:
@@ -99,7 +99,7 @@ class EntityTable:
         return self._order
 
     def everything(self, names: AbstractSet[str]) -> Mapping[Key, Properties]:
-        """What is defined of these properties, for every entity that has one of them.
+        """What is defined of these properties, for every entity that has one of them. It is kept: nobody may change it.
 
         As in `select`, an entity that others cover wholly is left out.
         """

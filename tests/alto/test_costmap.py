@@ -14,7 +14,9 @@ from alto_costs import (
     TREE,
     WHOLE,
     ask,
+    endpoint_costs,
     filtered,
+    refusal,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,6 +163,18 @@ def test_a_filtered_map_sees_the_new_data_of_the_map_it_is_made_of():
     assert resource.depends_on(after) != version
     asked = {"cost-type": TREE, "pids": {"srcs": ["PID1"], "dsts": ["PID1"]}}
     assert ask(resource, asked).tree["cost-map"] == {"PID1": {"PID1": 1}}
+
+
+def test_its_version_is_another_one_where_the_network_map_is():
+    other = NetworkMapResource("map", NetworkMap({"PID1": {"ipv4": ["0.0.0.0/0"]}}))
+    own = CostOffer(ROUTING, MATRIX)
+    for resource in (filtered(), filtered(offers={"own": own}), endpoint_costs(), endpoint_costs(offers={"own": own})):
+        directory = Directory([WHOLE, COST_MAP, resource])
+        assert resource.depends_on(directory) != resource.depends_on(directory.replacing(other))
+
+
+def test_pids_without_lists_are_a_mistake():
+    assert refusal(filtered(), {"cost-type": TREE, "pids": {}}) == ("E_MISSING_FIELD", "pids/srcs", None)
 
 
 def test_an_empty_list_is_everything_and_a_list_of_unknown_pids_nothing():

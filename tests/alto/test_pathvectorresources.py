@@ -556,6 +556,17 @@ def test_what_an_answer_depends_on_differs_when_the_paths_or_costs_do() -> None:
     ].depends_on(held)
 
 
+def test_the_version_of_the_path_vectors_is_that_of_what_is_returned() -> None:
+    def tag(dsts: list[str], random_bytes: Any = bytes) -> str:
+        tree = {**example("8.3-01"), "pids": {"srcs": ["PID1"], "dsts": dsts}}
+        vtag = ask(directory(), "filtered-cost-map-pv", tree, random_bytes=random_bytes).vtag
+        assert vtag is not None
+        return vtag.tag
+
+    assert tag(["PID3"]) == tag(["PID3"])
+    assert len({tag(["PID3"]), tag(["PID4"]), tag(["PID3", "PID4"]), tag(["PID3"], lambda length: b"x" * length)}) == 4
+
+
 def test_parts_can_be_read_by_themselves() -> None:
     document: Document = ask(directory(), "filtered-cost-map-pv", example("8.3-01"))
     assert document.vtag is not None

@@ -244,6 +244,20 @@ def test_operations_that_rfc_6902_does_not_allow_are_refused(operation: Any) -> 
         json_patch({"list": [1, 2], "text": "x"}, [operation])
 
 
+def test_an_index_is_in_ascii_digits() -> None:
+    with pytest.raises(DecodeError):
+        json_patch(list(range(20)), [{"op": "remove", "path": "/1١"}])
+
+
+def test_many_operations_at_the_beginning_of_a_long_array_are_refused_before_they_take_long() -> None:
+    """Each moves all that is behind it: a patch of a megabyte could keep a reader busy for minutes."""
+    long = [0] * 1_000_000
+    for operation in ({"op": "add", "path": "/0", "value": 1}, {"op": "remove", "path": "/0"}):
+        assert len(json_patch(long, [operation] * 100)) in (1_000_100, 999_900)
+        with pytest.raises(DecodeError, match="moved"):
+            json_patch(long, [operation] * 700)
+
+
 def test_the_whole_document_can_be_replaced_copied_to_and_moved_to() -> None:
     document = {"a": [1, 2]}
     assert json_patch(document, [{"op": "add", "path": "", "value": 5}]) == 5

@@ -60,7 +60,12 @@ def names_tag(field: str, etag: str, *, weak: bool) -> bool:
 
 def http_date(wall: float) -> str:
     """A Unix time as an IMF-fixdate (section 5.6.7)."""
-    at = datetime.fromtimestamp(int(wall), UTC)
+    return _date(int(wall))
+
+
+@lru_cache(maxsize=64)
+def _date(second: int) -> str:
+    at = datetime.fromtimestamp(second, UTC)
     return f"{_DAYS[at.weekday()]}, {at:%d} {_MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT"
 
 

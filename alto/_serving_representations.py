@@ -23,7 +23,7 @@ def is_cacheable(resource: Resource) -> bool:
 
 
 class Representations:
-    """What is served by GET, and since when it has been like that."""
+    """What is served by GET, and since when each resource has been like it is."""
 
     def __init__(self, answer: Answer, keeping: Headers, hidden: frozenset[str]) -> None:
         """`keeping` are the fields that tell caches what they may keep; resources with `hidden` IDs are not served."""
@@ -72,18 +72,23 @@ class Representations:
     def replaced(self, directory: Directory, encoded: Mapping[str, Encoded], wall: float) -> None:
         """`directory` holds from now on, for which `encoded` was made."""
         for resource in directory.resources.values():
-            if not is_cacheable(resource):
-                continue
             version = resource.depends_on(directory)
-            if self._since.get(resource.id, (None,))[0] != version:
-                self._since[resource.id] = (version, wall)
+            self._kept_since(resource.id, version, wall)
             ready = encoded.get(resource.id)
             if ready is not None and ready.version == version:
                 self._put(resource.id, ready, wall)
 
-    def _put(self, resource_id: str, encoded: Encoded, wall: float) -> Representation:
+    def since(self, resource: Resource, directory: Directory, wall: float) -> float:
+        """Since when a resource is made of what it is made of now, as far as that is known."""
+        return self._kept_since(resource.id, resource.depends_on(directory), wall)
+
+    def _kept_since(self, resource_id: str, version: tuple[object, ...], wall: float) -> float:
         since = self._since.get(resource_id)
-        if since is None or since[0] != encoded.version:
-            since = self._since[resource_id] = (encoded.version, wall)
-        made = self._held[resource_id] = Representation(encoded, since[1], self._keeping)
+        if since is None or since[0] != version:
+            since = self._since[resource_id] = (version, wall)
+        return since[1]
+
+    def _put(self, resource_id: str, encoded: Encoded, wall: float) -> Representation:
+        since = self._kept_since(resource_id, encoded.version, wall)
+        made = self._held[resource_id] = Representation(encoded, since, self._keeping)
         return made

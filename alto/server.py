@@ -248,7 +248,9 @@ class AltoServer:
             return self._representations.of(resource, self._directory, context.wall).answer(request, context.wall)
         value = requests.posted(request) if resource.accepts is not None else None
         query = Query(context, value, random_bytes=self._random_bytes)
-        return once(resource.answer(query), request, is_private=is_private)
+        document = resource.answer(query)
+        since = self._representations.since(resource, self._directory, context.wall)
+        return once(document, request, since, is_private=is_private)
 
     def _for_everybody(self, resource: Resource, directory: Directory) -> Document:
         """The answer of a resource that is not to depend on who asks for it first."""

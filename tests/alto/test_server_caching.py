@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from alto_resources import PARAMS, Data, Echo
+from alto_resources import COST, PARAMS, Data, Echo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -115,6 +115,33 @@ def test_last_modified_is_when_the_data_changed():
     server.update(Data("map", 9), Data("other", 3), now=100.9)
     after = [get(server, target=target, now=500.0).header("Last-Modified") for target in targets]
     assert after == ["Sun, 09 Sep 2001 01:48:20 GMT"] * 2 + before[2:]
+
+
+def test_so_it_is_of_what_one_posts_to():
+    """RFC 9439 section 6.2: metrics are as fresh as the data that they are made from."""
+    posted = Data("posted", 2, media_type=COST, uses=("map",), accepts=PARAMS)
+    server = server_of(Data("map", 1), posted, Data("other", 3))
+    request = Request("POST", "/posted", (("Content-Type", PARAMS),), b"{}")
+
+    def date(now):
+        return server.handle(request, PEER, now).header("Last-Modified")
+
+    assert [date(5.0), date(50.0)] == ["Sun, 09 Sep 2001 01:46:45 GMT"] * 2
+    server.update(Data("other", 4), now=60.0)
+    assert date(70.0) == "Sun, 09 Sep 2001 01:46:45 GMT"
+    server.update(Data("map", 9), now=100.9)
+    assert date(500.0) == "Sun, 09 Sep 2001 01:48:20 GMT"
+
+
+def test_data_that_changes_without_an_update_is_as_old_as_its_version():
+    class Live(Data):
+        def depends_on(self, directory):
+            return (len(self.asked) // 2,)
+
+    server = server_of(Data("map", 1), Live("live", media_type=COST, accepts=PARAMS))
+    request = Request("POST", "/live", (("Content-Type", PARAMS),), b"{}")
+    dates = [server.handle(request, PEER, now).header("Last-Modified")[-6:-4] for now in (1.0, 2.0, 3.0, 4.0)]
+    assert dates == ["41", "42", "42", "44"]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ class NetworkMapConfig:
     is_private: bool = False
     costs: tuple[CostConfig, ...] = ()
     paths: PathsConfig | None = None
+    is_elsewhere: bool = False
+    """The map itself is listed and served by another server, whose directory leads to this one's."""
 
 
 @frozen
@@ -217,6 +219,7 @@ def _network_map(name: str, table: Table) -> NetworkMapConfig:
         bool(table.flag("private")),
         tuple(_costs(metric, costs) for metric, costs in table.tables("costs").items()),
         None if paths is None else _paths(paths),
+        bool(table.flag("elsewhere")),
     )
     table.finish()
     if (found.file is not None) + (found.ip_location is not None) > 1:

@@ -65,8 +65,13 @@ class Plan:
         ]
         config = self.config
         settings = (config.base_uri, config.max_age, config.posts_per_second, config.is_private, config.users is None)
-        others = (config.has_updates, config.has_tips, dict(config.redirects), dict(config.delegated))
+        others = (config.has_updates, config.has_tips, dict(config.redirects), dict(config.delegated), self.elsewhere)
         return resources, self.directory.default_network_map, settings, others
+
+    @property
+    def elsewhere(self) -> tuple[str, ...] | None:
+        """The network maps that another server has listed; None where this server stands for itself."""
+        return tuple(one.id for one in self.config.network_maps if one.is_elsewhere) or None
 
     def server(self, authenticator: Authenticator | None) -> AltoServer:
         """A server of it, whose `now` is `time.monotonic()`. Raises ConfigurationError for what does not fit."""
@@ -83,6 +88,7 @@ class Plan:
                 authenticator=authenticator,
                 private=config.is_private,
                 delegated=[DelegatedDirectory(name, uri) for name, uri in config.delegated.items()],
+                elsewhere=self.elsewhere,
                 redirects=config.redirects,
                 max_age=config.max_age,
                 limits=Limits(posts_per_second=config.posts_per_second),
@@ -159,7 +165,8 @@ class _Planner:
             topology = self._topology(one)
             network_map = self._network_map(one, topology)
             with part(one.where):
-                self._add(NetworkMapResource(one.id, network_map, is_private=one.is_private), _size(network_map))
+                about = _size(network_map) + (", listed by another server" if one.is_elsewhere else "")
+                self._add(NetworkMapResource(one.id, network_map, is_private=one.is_private), about)
                 self._add(
                     FilteredNetworkMapResource(f"{one.id}-filtered", one.id, is_private=one.is_private), _FILTERED
                 )

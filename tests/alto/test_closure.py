@@ -171,6 +171,16 @@ def test_the_directories_of_the_rfcs_have_these_faults_and_no_others(name: str, 
     assert load(example(name))[1] == expected
 
 
+def test_the_default_map_is_the_one_that_the_root_names_and_else_the_first() -> None:
+    for default in ("first", "second", "third"):
+        entries = [ResourceEntry(name, f"http://x/{name}", media.NETWORK_MAP) for name in ("first", "second", "third")]
+        found = of(*entries, default=default)[0].default_network_map
+        assert found is not None
+        assert found.id == default
+    found = of(ResourceEntry("first", "http://x/", media.NETWORK_MAP))[0].default_network_map
+    assert found is not None
+
+
 def test_a_resource_id_is_there_once_in_the_closure() -> None:
     first = {"meta": {"default-alto-network-map": "map"}, "resources": {"map": MAP.to_json()}}
     second = {"meta": {}, "resources": {"map": cost_map().to_json() | {"capabilities": {}}}}

@@ -1,5 +1,6 @@
 """From a configuration to the resources of a server."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -10,11 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alto.auth import DigestAuthenticator
 from alto.cdniresources import CdniResource
+from alto.closure import check_offer, join_directories
 from alto.costmap import CostMapResource
 from alto.directory import Query, RequestContext
 from alto.endpointproperty import EndpointPropertyResource
 from alto.errors import ConfigurationError
+from alto.findings import Findings
+from alto.http import Request, Response
+from alto.ird import parse_directory
 from alto.propertyresources import PropertyMapResource
 from interop import alto_live
 from interop._alto_filecache import FileCache
@@ -146,6 +152,34 @@ def test_costs_are_made_up_only_where_there_are_none():
     assert "made up" in planned(COUNTRIES).about["countries-routingcost"]
     hops = CostConfig("", "hopcount", SAMPLE / "metrics.csv")
     assert "made up" in planned(attrs.evolve(NETWORK, costs=(hops,))).about["network-routingcost"]
+
+
+def test_whatever_is_configured_is_a_whole_server():
+    """RFC 7285 sections 6.1.1.1, 7.1.1, 9.2.2, 11.2.1, 11.2.3 and 11.4.1.4"""
+    secret = attrs.evolve(COUNTRIES, is_private=True)
+    for maps in [(NETWORK,), (COUNTRIES,), (NETWORK, COUNTRIES), (NETWORK, secret), (secret,)]:
+        made = planned(*maps, users=USERS)
+        server = made.server(DigestAuthenticator("alto", {}))
+        response = server.handle(Request("GET", "/"), None, 0.0)
+        assert isinstance(response, Response)
+        findings = Findings(strict=True)
+        root = parse_directory(json.loads(response.body), findings, "http://alto.example.com/")
+        check_offer(join_directories({"http://alto.example.com/": root}, findings), findings)
+        assert root.default_network_map == maps[0].id
+
+
+def test_a_map_may_be_listed_by_another_server():
+    """RFC 7285 section 9.2.4"""
+    made = planned(attrs.evolve(NETWORK, is_elsewhere=True))
+    server = made.server(None)
+    listed = [server.handle(Request("GET", path), None, 0.0) for path in ("/", "/network", "/network-routingcost")]
+    assert [answer.status for answer in listed if isinstance(answer, Response)] == [200, 404, 200]
+    assert isinstance(listed[0], Response)
+    entries = json.loads(listed[0].body)["resources"]
+    assert "network" not in entries
+    assert entries["network-filtered"]["uses"] == ["network"]
+    assert made.about["network"].endswith("listed by another server")
+    assert made.shape != planned(NETWORK).shape
 
 
 def test_more_pids_than_costs_can_be_made_up_for_are_a_mistake(tmp_path):

@@ -60,7 +60,7 @@ def loads(body: bytes) -> Json:
 
 
 def dumps(value: Json) -> bytes:
-    """The shortest JSON text of a value, in UTF-8. Raises ValueError for NaN and infinities."""
+    """The shortest JSON text of a value, in UTF-8. NaN and infinities, which JSON has not, are null or a ValueError."""
     if _orjson_dumps is not None:
         try:
             return _orjson_dumps(value)

@@ -20,7 +20,8 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {"gt": operator.gt, "lt": operator.lt, "ge": operator.ge, "le": operator.le, "eq": operator.eq}
 )
 _PREDICATE = re.compile(
-    r"\s*(?:\[([0-9]{1,4})\]\s+)?(gt|lt|ge|le|eq)\s+(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*",
+    # Nothing is given back: of a million spaces each is looked at once.
+    r"\s*+(?:\[([0-9]{1,4})\]\s++)?(gt|lt|ge|le|eq)\s++(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)\s*+",
     re.ASCII,
 )
 

@@ -79,6 +79,8 @@ class CostOffers:
     def __attrs_post_init__(self) -> None:
         for name, offer in self.offers.items():
             offer.check(name)
+        if self.testable_cost_type_names and not self.max_cost_types:
+            raise ConfigurationError("testable-cost-type-names counts only with multi-cost: max_cost_types is 0")
         calendars = {name: offer.calendar for name, offer in self.offers.items() if offer.calendar is not None}
         object.__setattr__(self, "calendars", calendars)
         capabilities = CostCapabilities(

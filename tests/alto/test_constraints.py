@@ -67,6 +67,13 @@ def test_a_long_number_is_read_as_a_double():
     assert parse_predicate("le " + "9" * 5000) is None
 
 
+def test_white_space_may_be_long():
+    blank = " " * 100_000
+    assert parse_predicate(f"{blank}[1]{blank}le{blank}5{blank}") == Predicate(1, "le", 5.0)
+    for text in (blank, f"[0]{blank}", f"le{blank}x", f"le 5{blank}x"):
+        assert parse_predicate(text) is None
+
+
 def test_there_may_be_only_so_many_predicates():
     assert len(read_constraints(["le 1"] * MAX_PREDICATES, has_index=False)[0]) == MAX_PREDICATES
     with pytest.raises(RequestError) as caught:

@@ -1,9 +1,22 @@
 """How much a request may ask for, and what all may ask for at no price."""
 
 import pytest
-from alto_costs import COST_MAP, COSTS, HOPS, MATRIX, ORDINAL, ROUTING, TREE, WHOLE, ask, filtered, refusal
+from alto_costs import (
+    COST_MAP,
+    COSTS,
+    HOPS,
+    MATRIX,
+    ORDINAL,
+    ROUTING,
+    TREE,
+    WHOLE,
+    ask,
+    endpoint_costs,
+    filtered,
+    refusal,
+)
 
-from alto import _costtable
+from alto import ConfigurationError, _costtable
 from alto import costmap as module
 from alto._json import loads
 from alto.calendar import Calendar
@@ -76,3 +89,11 @@ def test_what_is_named_twice_counts_once_towards_that(monkeypatch):
     monkeypatch.setattr(module, "MAX_COSTS", 2)
     asked = {"cost-type": TREE, "pids": {"srcs": ["PID1"] * 50, "dsts": ["PID1", "PID2"] * 50}}
     assert ask(filtered(), asked).tree["cost-map"] == {"PID1": {"PID1": 1, "PID2": 5}}
+
+
+def test_names_that_can_be_tested_are_for_clients_that_know_multi_cost():
+    """RFC 8189 section 4.1.2: with max-cost-types 0 there are constraints with cost-constraints only."""
+    for make in (filtered, endpoint_costs):
+        with pytest.raises(ConfigurationError, match="only with multi-cost"):
+            make(testable_cost_type_names=("num-hops",))
+        assert make(testable_cost_type_names=("num-hops",), max_cost_types=1)

@@ -14,6 +14,8 @@ from alto.lint.kinds import kind_of, kind_of_octets
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "alto_examples"
 VERDICTS = json.loads((EXAMPLES / "verdicts.json").read_text())
+JSON = [name for name in VERDICTS if name.endswith(".json")]
+"""The others are text with something left out, which nobody can put right."""
 
 
 def brief(findings):
@@ -23,14 +25,17 @@ def brief(findings):
 @pytest.mark.parametrize("name", VERDICTS)
 def test_an_rfc_example_gets_the_verdict_that_is_written_down(name):
     verdict = VERDICTS[name]
-    tree = json.loads((EXAMPLES / name).read_text())
-    found = lint_document(tree, verdict.get("media-type"), is_whole=verdict.get("is-whole"))
+    octets = (EXAMPLES / name).read_bytes()
+    document = json.loads(octets) if name in JSON else octets
+    found = lint_document(document, verdict.get("media-type"), is_whole=verdict.get("is-whole"))
     assert brief(found) == verdict["findings"]
 
 
-def test_every_example_that_is_json_has_a_verdict():
+def test_each_of_the_185_examples_has_a_verdict():
     listed = json.loads((EXAMPLES / "index.json").read_text())
-    assert list(VERDICTS) == [entry["file"] for entry in listed if entry["file"].endswith(".json")]
+    assert list(VERDICTS) == [entry["file"] for entry in listed]
+    assert (len(VERDICTS), len(JSON)) == (185, 179)
+    assert all(VERDICTS[name].get("why") for name in VERDICTS if name not in JSON)
 
 
 @pytest.mark.parametrize("name", [name for name in VERDICTS if VERDICTS[name].get("media-type")])
@@ -333,7 +338,7 @@ def test_any_octets_get_findings_and_raise_nothing(octets, kind):
 
 @given(st.data())
 def test_an_example_with_anything_in_it_raises_nothing(data):
-    name = data.draw(st.sampled_from(sorted(VERDICTS)))
+    name = data.draw(st.sampled_from(JSON))
     tree = json.loads((EXAMPLES / name).read_text())
     holder, key = tree, None
     while isinstance(holder, dict | list) and holder:

@@ -10,7 +10,7 @@ import hashlib
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import count, repeat
 from numbers import Real
 from types import NoneType
 from typing import Any, TypeAlias
@@ -79,7 +79,7 @@ def ranked(grid: Grid, *, prefers_higher: bool) -> Grid:
     distinct: set[float] = set()
     for row in grid.rows():
         distinct.update(row if grid.is_complete else [cost for cost in row if cost == cost])
-    ranks = {cost: float(rank) for rank, cost in enumerate(sorted(distinct, reverse=prefers_higher), 1)}
+    ranks: dict[float, float] = dict(zip(sorted(distinct, reverse=prefers_higher), count(1)))
 
     def rows() -> Iterator[Row]:
         return (list(map(ranks.get, row, repeat(_NAN))) for row in grid.rows())
@@ -91,9 +91,16 @@ def _ranked_many(grid: Grid, prefers_higher: bool) -> Grid:
     """Like `ranked`: sorting millions of distinct costs is what numpy is for."""
     costs = _numpy.array(list(grid.rows()))
     places = _numpy.unique(-costs if prefers_higher else costs, return_inverse=True)[1]
-    ranks = places.reshape(costs.shape) + 1.0
+    ranks = places.reshape(costs.shape) + 1
+
+    def rows() -> Iterator[Any]:
+        return (row.tolist() for row in ranks)
+
+    if grid.is_complete:
+        return Grid(rows, True, True, grid.pairs, rows)
+    ranks = ranks.astype(float)
     ranks[_numpy.isnan(costs)] = _NAN
-    return Grid(lambda: (row.tolist() for row in ranks), grid.is_complete, True, grid.pairs)
+    return Grid(rows, False, True, grid.pairs)
 
 
 def grid_of(rows: Sequence[Sequence[float | None]], width: int) -> Grid:

@@ -83,7 +83,8 @@ class FilteredCostMapResource:
 
     `network_map` is the ID of the map whose PIDs the costs are between; `offers` are the cost types by their names in
     the IRD. Constraints are allowed on all of them, or on `testable_cost_type_names`; several can be asked for at once
-    where `max_cost_types` is above 0 (RFC 8189). Raises ConfigurationError.
+    where `max_cost_types` is above 0 (RFC 8189). Who asks for more than MAX_COSTS costs is refused and has to ask for
+    fewer PIDs at a time. Raises ConfigurationError.
     """
 
     media_type = media.COST_MAP

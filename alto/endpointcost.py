@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 MAX_ENDPOINTS = 10_000
 """Sources, or destinations, of one request: each is parsed and looked up."""
 MAX_COSTS = 1_000_000
-"""Costs that one request may ask for or test: an answer of some 25 MB. Cost types and calendars multiply the pairs."""
+"""Costs that are looked up and written for one request: an answer of some 25 MB, and a quarter of a second in which
+nobody else is served. Each interval of a calendar counts as one, tests and ranks as the time that they take."""
 
 _NO_COST_TYPES: Mapping[str, CostType] = MappingProxyType({})
 

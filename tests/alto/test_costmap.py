@@ -216,6 +216,8 @@ def test_ranks_made_of_an_ordinal_map_keep_its_order_whatever_the_metric():
         {"a": CostOffer(ROUTING, "routing"), "b": CostOffer(ROUTING, "routing")},
         {"pv": CostOffer(CostType("array", "ane-path"), MATRIX)},
         {"hops": CostOffer(HOPS, CostMatrix(["PID1"], ["PID1"], [[0.5]]))},
+        {"delay": CostOffer(CostType("numerical", "delay-ow:worst"), MATRIX)},
+        {"num": CostOffer(CostType("numerical", "routingcost", cost_context={"cost-source": "sla"}), MATRIX)},
         {"hops": CostOffer(HOPS, MATRIX, Calendar([CostMatrix(["PID1"], ["PID1"], [[-1]])], 1, 0))},
         {},
     ],
@@ -331,6 +333,14 @@ def test_a_cost_that_is_no_number_is_left_out_or_refused(value):
     with pytest.raises(DecodeError, match="cost-map/a/b: a number is due"):
         read(tree)
     assert read(tree, strict=False)[0].pairs == {"a": {"c": 2}}
+
+
+@pytest.mark.parametrize("name", ["a.b", "", "x" * 65])
+def test_what_is_no_pid_is_left_out_or_refused(name):
+    for data in ({"a": {name: 1, "b": 2}}, {name: {"b": 1}, "a": {"b": 2}}):
+        with pytest.raises(DecodeError, match=r"by its syntax \(RFC 7285 section 10\.1\)"):
+            read({"meta": META, "cost-map": data})
+        assert read({"meta": META, "cost-map": data}, strict=False)[0].pairs == {"a": {"b": 2}}
 
 
 def test_not_every_bad_cost_of_a_large_map_is_listed():

@@ -118,6 +118,21 @@ def test_covered_entities_that_repeat_what_they_inherit_are_left_out() -> None:
     assert select(found, ["10.0.0.0/8"], ["P", "Q"]) == {"10.0.0.0/8": {"P": "1"}, "10.0.0.0/24": {"P": "2"}}
 
 
+def test_what_differs_differs_from_the_nearest_around() -> None:
+    found = table({"10.0.0.0/8": {"P": "1"}, "10.0.0.0/16": {"P": "2"}, "10.0.0.0/24": {"P": "1"}, "10.0.1.0/24": {}})
+    assert select(found, ["10.0.0.0/8"], ["P"]) == {
+        "10.0.0.0/8": {"P": "1"},
+        "10.0.0.0/16": {"P": "2"},
+        "10.0.0.0/24": {"P": "1"},
+    }
+
+
+def test_of_covered_entities_only_the_properties_asked_are_there() -> None:
+    found = table({"10.0.0.0/8": {"P": "1"}, "10.0.0.0/16": {"P": "2", "Q": "q"}, "10.1.0.0/16": {"Q": "q"}})
+    assert select(found, ["10.0.0.0/8"], ["P"]) == {"10.0.0.0/8": {"P": "1"}, "10.0.0.0/16": {"P": "2"}}
+    assert select(found, ["10.0.0.0/8"], ["Q"]) == {"10.0.0.0/16": {"Q": "q"}, "10.1.0.0/16": {"Q": "q"}}
+
+
 def test_properties_of_a_part_of_a_prefix_are_there_though_the_whole_has_none() -> None:
     found = table({"192.0.2.64/26": {"P": "1"}})
     assert select(found, ["192.0.2.0/24"], ["P"]) == {"192.0.2.64/26": {"P": "1"}}

@@ -217,6 +217,12 @@ def test_an_element_with_other_properties_is_another_one() -> None:
     assert len(names.properties) == 2
 
 
+def test_every_octet_of_the_secret_counts() -> None:
+    element = AbstractNetworkElement("L1")
+    secrets = [b"x" * at + b"y" + b"x" * (63 - at) for at in range(64)]
+    assert len({EphemeralNames(secret, []).name(element) for secret in secrets}) == 64
+
+
 def test_an_element_is_named_once_however_many_paths_go_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A million elements may be on the paths of one answer."""
     made = 0
@@ -543,6 +549,14 @@ def test_what_an_answer_depends_on_differs_when_the_paths_or_costs_do() -> None:
         assert before == held.resources[resource_id].depends_on(directory())
         changed = directory(figure_10(FIGURE_10.replace("15G", "5G")))
         assert changed.resources[resource_id].depends_on(changed) != before
+    source = PropertySource({".ane": {"MEC1": {"cpu": "9"}, "MEC2": {"cpu": "4"}}})
+    grown = held.replacing(FilteredPropertyMapResource("ane-props", source))
+    for resource_id in ("filtered-cost-map-pv", "endpoint-cost-pv"):
+        resource = held.resources[resource_id]
+        assert resource.depends_on(grown) != resource.depends_on(held)
+    calendars = [_calendar(FIGURE_10), _calendar(FIGURE_10.replace("15G", "5G")), None]
+    offers = [PathOffer(figure_10(), calendar=calendar) for calendar in calendars]
+    assert len({offer.version for offer in offers}) == 3
     moved = NetworkMap({"PID1": {"ipv4": ["0.0.0.0/0"]}})
     other = held.replacing(NetworkMapResource("my-default-networkmap", moved))
     resource = held.resources["filtered-cost-map-pv"]

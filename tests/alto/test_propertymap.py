@@ -407,3 +407,12 @@ def test_an_application_s_own_mistakes_are_told(values: Any) -> None:
 def test_an_entity_without_properties_is_not_in_the_map() -> None:
     found = PropertyMap.from_values({"ipv4": {"192.0.2.0": {}, "192.0.2.1": {"P": "1"}}})
     assert ([*found], len(found)) == (["ipv4:192.0.2.1"], 1)
+
+
+def test_identifiers_are_kept_only_of_what_is_defined() -> None:
+    """A client can ask for 2**128 others."""
+    found = PropertyMap.from_values({"ipv4": {"192.0.2.0": {"P": "1"}}, "ipv6": {"::1": {"P": "1"}}})
+    for value in range(9):
+        assert found.identifier("ipv4", (value, 32)) == f"ipv4:0.0.0.{value}"
+    assert [*found] == ["ipv4:192.0.2.0", "ipv6:::1"]
+    assert {domain: len(texts) for domain, texts in found._texts.items()} == {"ipv4": 1, "ipv6": 1}

@@ -149,7 +149,7 @@ class PathVectorReader:
         if self._is_multi_cost:
             listed = findings.member(meta, "multi-cost-types", list, "meta", 8189, "4.1.3") or []
             if meta.get("cost-type") != {}:
-                findings.note("meta/cost-type", "empty beside multi-cost-types", 8189, "4.1.3")
+                findings.must("meta/cost-type", "{} is due beside multi-cost-types", 8189, "4.1.3")
         else:
             listed = [findings.member(meta, "cost-type", dict, "meta", 9275, self._section)]
         path = "meta/multi-cost-types" if self._is_multi_cost else "meta/cost-type"

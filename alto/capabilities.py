@@ -150,6 +150,8 @@ def _read_costs(
     section = "11.3.2.4" if is_filtered else "11.2.3.4"
     is_named = cost_types.__contains__
     why = "is not among the cost-types of this IRD"
+    listed = found.get("cost-type-names")
+    listed = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     names = _read_strings(found, "cost-type-names", True, path, findings, 7285, section, is_named, why)
     inner = join(path, "cost-type-names")
     if not is_filtered and len(names) > 1:
@@ -167,9 +169,11 @@ def _read_costs(
         findings.must(join(path, "max-cost-types"), f"{most} is no number of cost types", 8189, "4.1.1")
         del found["max-cost-types"]
     if "testable-cost-type-names" in found:
-        is_offered = set(names).__contains__
+        is_listed = set(listed).__contains__  # what is not defined has been said
         why = "is not in cost-type-names"
-        _read_strings(found, "testable-cost-type-names", False, path, findings, 8189, "4.1.1", is_offered, why)
+        tested = _read_strings(found, "testable-cost-type-names", False, path, findings, 8189, "4.1.1", is_listed, why)
+        if "testable-cost-type-names" in found:
+            found["testable-cost-type-names"] = [name for name in tested if name in names]
         if constraints is True:
             findings.must(join(path, "testable-cost-type-names"), "never with cost-constraints: true", 8189, "4.1.1")
     if "calendar-attributes" in found:

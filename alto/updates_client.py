@@ -358,7 +358,7 @@ class UpdateStreamClient:
             self._events.append(SubstreamsStarted(started))
         if stopped:
             if description is None:
-                findings.note("description", "missing, though something is stopped", 8895, "5.3")
+                findings.should("description", "missing, though something is stopped", 8895, "5.3")
             self._documents.remove(stopped)
             self._events.append(SubstreamsStopped(stopped, description))
             self._expose(None, now)

@@ -215,6 +215,15 @@ COSTS = {
 }
 
 
+PARTS = (
+    b"--b\r\nContent-ID: <costmap@alto.example.com>\r\nContent-Type: application/alto-costmap+json\r\n\r\n"
+    b'{"meta":{"vtag":{"resource-id":"pv.costmap","tag":"1"},"dependent-vtags":[{"resource-id":"m","tag":"1"}],'
+    b'"cost-type":{"cost-mode":"array","cost-metric":"ane-path"}},"cost-map":{"PID1":{"PID2":["A"]}}}\r\n'
+    b"--b\r\nContent-ID: <propmap@alto.example.com>\r\nContent-Type: application/alto-propmap+json\r\n\r\n"
+    b'{"meta":{"dependent-vtags":[{"resource-id":"pv.costmap","tag":"1"}]},"property-map":{".ane:A":{}}}\r\n--b--\r\n'
+)
+
+
 class TestStreams:
     def test_one_that_is_in_order_has_no_findings(self):
         stream = CONTROL + event(f"{media.COST_MAP},c", COSTS)
@@ -235,6 +244,10 @@ class TestStreams:
             (CONTROL + f"event: {media.COST_MAP},c\ndata: {{\n\n".encode(), "must event 2 8895 5.2"),
             (event(media.UPDATE_STREAM_CONTROL, {"control-uri": 7}), "must event 1: control-uri 8895 5.3"),
             (CONTROL + event(media.UPDATE_STREAM_CONTROL, {"started": ["a b"]}), "must event 2: started 8895 5.3"),
+            (CONTROL + event(media.UPDATE_STREAM_CONTROL, {"started": []}), "must event 2: started 8895 5.3"),
+            (CONTROL + event(media.UPDATE_STREAM_CONTROL, {"stopped": ["c"]}), "should event 2: description 8895 5.3"),
+            (CONTROL + CONTROL, "must event 2 8895 5.3"),
+            (event(media.UPDATE_STREAM_CONTROL, {"started": ["c"]}), "must event 1 8895 6.7.1"),
         ],
     )
     def test_what_is_wrong_with_an_event_is_said_with_its_number(self, stream, expected):
@@ -245,19 +258,24 @@ class TestStreams:
         stream = CONTROL + event(f"{media.COST_MAP},c", COSTS) + event(f"{media.JSON_PATCH},c", patch)
         assert brief(lint_document(stream)) == ["must event 3 6902 5"]
 
+    @pytest.mark.parametrize("part", ["propmap@alto.example.com", "propmap", "<propmap@alto.example.com>"])
+    def test_the_parts_of_a_path_vector_are_changed_one_by_one(self, part):
+        kind = 'multipart/related;boundary="b";type=application/alto-costmap+json'
+        lines = b"".join(b"data: %b\n" % line for line in PARTS.split(b"\r\n"))
+        stream = CONTROL + f"event: {kind},s\n".encode() + lines + b"\n"
+        change = {"property-map": {".ane:A": {"max-reservable-bandwidth": 5}}}
+        assert lint_document(stream + event(f"{media.MERGE_PATCH},s.{part}", change)) == []
+        wrong = event(f"{media.MERGE_PATCH},s.{part}", {"property-map": {"A": {}}})
+        assert brief(lint_document(stream + wrong)) == ["must event 3: property-map/A 9240 5.1.3"]
+        other = event(f"{media.MERGE_PATCH},s.other", change)
+        assert brief(lint_document(stream + other)) == ["must event 3 8895 6.7.1"]
+        unnamed = stream.replace(b"data: Content-ID: <propmap@alto.example.com>\n", b"")
+        assert "must event 2:  8895 5.2" in brief(lint_document(unnamed))
+
     def test_what_a_patch_leaves_is_looked_at(self):
         stream = CONTROL + event(f"{media.COST_MAP},c", COSTS)
         stream += event(f"{media.MERGE_PATCH},c", {"meta": {"dependent-vtags": None}})
         assert brief(lint_document(stream)) == ["must event 3: meta/dependent-vtags 7285 11.2.3.6"]
-
-
-PARTS = (
-    b"--b\r\nContent-ID: <costmap@alto.example.com>\r\nContent-Type: application/alto-costmap+json\r\n\r\n"
-    b'{"meta":{"vtag":{"resource-id":"pv.costmap","tag":"1"},"dependent-vtags":[{"resource-id":"m","tag":"1"}],'
-    b'"cost-type":{"cost-mode":"array","cost-metric":"ane-path"}},"cost-map":{"PID1":{"PID2":["A"]}}}\r\n'
-    b"--b\r\nContent-ID: <propmap@alto.example.com>\r\nContent-Type: application/alto-propmap+json\r\n\r\n"
-    b'{"meta":{"dependent-vtags":[{"resource-id":"pv.costmap","tag":"1"}]},"property-map":{".ane:A":{}}}\r\n--b--\r\n'
-)
 
 
 @pytest.mark.parametrize("media_type", [None, "multipart/related; boundary=b; type=application/alto-costmap+json"])

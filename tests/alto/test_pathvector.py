@@ -122,7 +122,8 @@ def test_the_example_of_section_8_6_has_two_costs_for_each_pair() -> None:
         ("ipv6:2001:db8::3:1", "ipv6:2001:db8::4:1"): 2,
     }
     assert [text for text in found if text.startswith("must")] == [
-        "must meta/vtags: the member is called vtag (RFC 9275 section 7.3.6)"
+        "must meta/vtags: the member is called vtag (RFC 9275 section 7.3.6)",
+        "must meta/cost-type: {} is due beside multi-cost-types (RFC 8189 section 4.1.3)",
     ]
 
 
@@ -386,7 +387,7 @@ def test_several_calendars_may_have_different_numbers_of_intervals() -> None:
     """RFC 8896 section 5.1.2: each calendar says which cost types it is of, by their names in the IRD."""
 
     def change(root: Any, properties: Any) -> None:
-        del root["meta"]["cost-type"]
+        root["meta"]["cost-type"] = {}
         root["meta"]["multi-cost-types"] = [NUM_RC.to_json(), {"cost-mode": "array", "cost-metric": "ane-path"}]
         root["meta"]["calendar-response-attributes"] = [
             {**CALENDAR, "cost-type-names": ["num-rc"], "number-of-intervals": 3},
@@ -421,6 +422,7 @@ def test_a_pair_is_there_once_whatever_its_spelling() -> None:
 def test_there_is_a_value_for_each_cost_type(values: Any) -> None:
     def change(root: Any, properties: Any) -> None:
         root["meta"]["multi-cost-types"] = [root["meta"].pop("cost-type"), NUM_RC.to_json()]
+        root["meta"]["cost-type"] = {}
         root["cost-map"]["PID1"] = {"PID2": values, "PID3": [["ANE1"], 7]}
 
     with pytest.raises(DecodeError, match=f"{len(values)} values for 2 cost types"):

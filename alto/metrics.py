@@ -169,6 +169,8 @@ def _check(cost_type: CostType, findings: Findings, path: str) -> bool:
 def _check_metric(metric: str, findings: Findings, path: str) -> None:
     base, operator = split_metric(metric)
     if is_private(metric):
+        if "." in base:  # no document gives it a meaning there, as one may for a metric that is registered
+            findings.must(path, f"{base!r} has a '.', which is reserved", 7285, "10.6")
         return
     if base not in METRICS:
         # The registry may have grown since: a name that is not known here is no reason to refuse the costs.

@@ -41,6 +41,13 @@ def test_the_dot_is_for_percentiles_in_metrics():
     assert is_statistic("p99.9")
     assert not is_statistic("p99.")
     assert not is_statistic("p.9")
+    for good in ("priv:x:p99.9", "delay-ow:p99.9", "priv:x"):
+        assert read({"cost-mode": "numerical", "cost-metric": good})[0] is not None
+    for bad in ("priv:a.b", "priv:a.b:p99.9", "delay-ow:x.y", "routingcost:p99.9"):
+        with pytest.raises(DecodeError, match="cost-type/cost-metric"):
+            read({"cost-mode": "numerical", "cost-metric": bad})
+        with pytest.raises(ConfigurationError, match="cost-metric"):
+            check_cost_type(CostType("numerical", bad))
 
 
 def test_a_metric_of_33_characters_fails_and_one_of_32_does_not():

@@ -251,3 +251,15 @@ def test_patches_that_copy_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatc
             break
     assert at == 18
     assert "20000 octets" in broken(happened)
+
+
+def test_a_stream_is_resumed_with_the_versions_that_are_the_documents_own() -> None:
+    """Section 6.5: a tag is of a GET-mode resource; a filtered map has the version of the whole."""
+    add = {"n": Subscription("net"), "f": Subscription("filtered"), "p": Subscription("props", {"entities": []})}
+    client = Client(add)
+    for name, own in (("n", "net"), ("f", "net"), ("p", "props")):
+        client.take(event(f"{media.PROPERTY_MAP},{name}", doc("1", name=own)))
+    again = client.resumption()
+    assert {name: asked.tag for name, asked in again.items()} == {"n": "1", "f": None, "p": None}
+    assert [name for name, asked in again.items() if asked.document is not None] == ["n"]
+    assert UpdateStreamClient(URI, again).document("n") is not None

@@ -49,6 +49,18 @@ def test_a_slow_client_is_sent_the_steps_it_missed_and_after_many_the_whole() ->
     assert tree["data"] == net(a=MAX_STEPS).data
 
 
+def test_missed_steps_of_resources_that_depend_on_each_other_are_sent_moment_by_moment() -> None:
+    """So that a client has documents that belong together as soon as it can (section 9.2)."""
+    server = Server(net(), cost())
+    slow, fast = (server.open(n="net", c="cost") for _ in range(2))
+    server.sent(slow)
+    server.sent(fast)
+    for at in (1, 2):
+        server.replace(net(a=at), cost(a=at))
+        server.sent(fast)
+    assert [name.rpartition(",")[2] for name, _ in server.events(slow)] == ["n", "c", "n", "c"]
+
+
 def test_changes_that_nobody_has_taken_yet_become_one() -> None:
     server = Server(net())
     stream = server.open(n="net")

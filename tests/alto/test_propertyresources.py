@@ -234,6 +234,15 @@ def test_pids_follow_the_network_map_as_it_changes() -> None:
     assert ask(changed, "filtered", body).tree["property-map"] == {"ipv6:2001:db8::/32": {"alt-network-map.pid": "all"}}
 
 
+def test_what_other_resources_define_is_looked_up_once_for_each_version_of_them() -> None:
+    source = PropertySource(mappings={"ipv4": ["alt-network-map.pid"]})
+    directory = served(PropertyMapResource("props", source))
+    changed = directory.replacing(NetworkMapResource("alt-network-map", DEFAULT_MAP.network_map))
+    first = source.property_map(directory)
+    assert source.property_map(served(PropertyMapResource("props", source))) is first
+    assert source.property_map(changed) is not first
+
+
 def test_values_and_derived_properties_stand_side_by_side() -> None:
     source = PropertySource(
         {"ipv4": {"192.0.2.0/27": {".P": "1"}, "192.0.2.0/26": {".P": "2"}}},

@@ -158,8 +158,10 @@ def _calendars(
         for calendar in listed:
             if not calendar.cost_type_names:
                 findings.must(join(path, "cost-type-names"), "missing, with several calendars", 8896, "5.1.2")
-    names = {cost_type.key: name for name, cost_type in asked.cost_types.items()}
+    names = _names(asked)
     for place, cost_type in enumerate(cost_types):
+        if place < len(due) and not due[place]:
+            continue  # a single cost is due
         name = names.get(cost_type.key)
         found[place] = next((one for one in listed if name is not None and name in one.cost_type_names), None)
     if not any(found):
@@ -172,6 +174,13 @@ def _calendars(
             found[place] = calendar
     _check_attributes(found, cost_types, findings, asked, path)
     return tuple(found)
+
+
+def _names(asked: Asked) -> dict[tuple[str, str], str]:
+    """The names of cost types in the IRD, by mode and metric: those of the resource where its entry is known."""
+    entry = asked.entry
+    listed = asked.cost_types if entry is None else entry.capabilities.get("cost-type-names", ())
+    return {asked.cost_types[name].key: name for name in listed if name in asked.cost_types}
 
 
 def _due_calendars(asked: Asked, number: int) -> list[bool]:

@@ -16,6 +16,7 @@ from alto.costs import CostMatrix
 from alto.directory import Directory, Query, RequestContext
 from alto.endpointcost import EndpointCostResource, parse_endpoint_cost
 from alto.findings import Findings, Level
+from alto.ird import ResourceEntry
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.ports import EndpointCosts
 from alto.types import CostType
@@ -378,6 +379,41 @@ def test_multi_cost_and_calendars_are_read_together():
     # Without the names of the IRD the arrays show which of the two it is.
     costs, _ = read(ask(resource, asked).tree)
     assert [one is None for one in costs.calendars] == [True, False]
+
+
+CALENDAR = [{"cost-type-names": ["num"], "time-interval-size": 60, "number-of-intervals": 2}]
+CAPABILITIES = {"cost-type-names": ["num", "hops"], "max-cost-types": 2, "calendar-attributes": CALENDAR}
+ENTRY = ResourceEntry("e", "http://a/", "application/alto-endpointcost+json", "application/x", CAPABILITIES)
+# Of the names of an IRD that are of one cost type a resource has one.
+NAMES = {"num": ROUTING, "hops": HOPS, "agreed": CostType("numerical", "routingcost", cost_context={})}
+
+
+def test_of_one_cost_type_a_calendar_and_a_single_cost_may_be_asked_for():
+    offers = {"num": CostOffer(ROUTING, MATRIX, Calendar([MATRIX, MATRIX], 60, 0))}
+    resource = endpoint_costs(offers=offers, max_cost_types=3)
+    asked = {"multi-cost-types": [TREE, TREE, TREE], "calendared": [False, True, False]}
+    asked["endpoints"] = {"srcs": ["ipv4:192.0.2.1"], "dsts": ["ipv4:198.51.100.200"]}
+    for entry in (ENTRY, None):
+        costs, items = read(ask(resource, asked).tree, params=asked, entry=entry, cost_types=NAMES)
+        assert not items
+        assert costs.value("ipv4:192.0.2.1", "ipv4:198.51.100.200", 0) == 5
+        assert costs.calendar("ipv4:192.0.2.1", "ipv4:198.51.100.200", 1) == (5, 5)
+        assert costs.value("ipv4:192.0.2.1", "ipv4:198.51.100.200", 2) == 5
+
+
+@pytest.mark.parametrize("names", [{"cost-type-names": ["num"]}, {}])
+@pytest.mark.parametrize("asked", [{}, {"calendared": [False]}])
+def test_a_calendar_that_nobody_asked_for_is_no_cost(names, asked):
+    """RFC 8896 section 5.2.2"""
+    calendar = {"calendar-start-time": "Thu, 01 Jan 1970 00:00:00 GMT", **CALENDAR[0]}
+    del calendar["cost-type-names"]
+    meta = {"cost-type": TREE, "calendar-response-attributes": [{**calendar, **names}]}
+    tree = {"meta": meta, "endpoint-cost-map": {"ipv4:192.0.2.1": {"ipv4:192.0.2.2": [1, 2], "ipv4:192.0.2.3": 3}}}
+    params = {"cost-type": TREE, "endpoints": {"dsts": ["ipv4:192.0.2.2", "ipv4:192.0.2.3"]}, **asked}
+    with pytest.raises(DecodeError, match="a number is due, not an array"):
+        read(tree, params=params, entry=ENTRY, cost_types=NAMES)
+    costs, _ = read(tree, strict=False, params=params, entry=ENTRY, cost_types=NAMES)
+    assert costs.pairs == {"ipv4:192.0.2.1": {"ipv4:192.0.2.3": 3}}
 
 
 def test_multi_cost_with_a_cost_that_is_not_there_has_null():

@@ -173,4 +173,7 @@ def error_response(error: RequestError) -> Response:
     if error.syntax_error is not None and error.code is ErrorCode.SYNTAX:
         meta["syntax-error"] = error.syntax_error
     tree: Json = {"meta": meta}
-    return Response(error.status, (("Content-Type", media.ERROR), NO_STORE), dumps(tree))
+    headers: Headers = (("Content-Type", media.ERROR), NO_STORE)
+    if error.hangs_up:
+        headers += (("Connection", "close"),)
+    return Response(error.status, headers, dumps(tree))

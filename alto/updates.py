@@ -129,8 +129,13 @@ class UpdateStreamService:
         response = refused(request, ("POST",), self.accepts, self.media_type)
         if response is not None:
             return response
-        tree = fields(posted(request))
-        return self._open(tree, context, now) if stream is None else self._control(stream, tree, context, now)
+        if stream is not None:
+            return self._control(stream, fields(posted(request)), context, now)
+        try:
+            return self._open(fields(posted(request)), context, now)
+        except RequestError as error:
+            error.hangs_up = True  # "MUST close the stream (i.e., TCP connection)" (section 6.6)
+            raise
 
     def changed(self, directory: Directory, now: float) -> None:
         """Resources were replaced: streams that listen to one whose answers may have changed are ready."""

@@ -156,8 +156,8 @@ class Adapter:
                 return
             answer = waited or self._own("unavailable", request, 503)
         headers = encoded(answer.headers)
-        if not is_whole:
-            headers += _hang_up(scope)
+        if not is_whole or _CLOSE in headers:
+            headers = [pair for pair in headers if pair != _CLOSE] + _hang_up(scope)
         await _send(send, answer.status, headers, answer.body, is_head=scope["method"] == "HEAD")
 
     async def _body(self, receive: Receive) -> tuple[bytes, bool]:
@@ -219,6 +219,7 @@ class Adapter:
         self.wake()
 
 
+_CLOSE = (b"connection", b"close")
 _PATH = "/:@!$&'()*+,;="
 """What stands for itself in a path (RFC 3986 section 3.3), besides letters, digits and `-._~`."""
 
@@ -244,7 +245,7 @@ def _headers(scope: Scope) -> tuple[tuple[str, str], ...]:
 
 def _hang_up(scope: Scope) -> list[tuple[bytes, bytes]]:
     """What ends the connection with the response, so that the rest of a body goes unread; HTTP/2 has no such header."""
-    return [(b"connection", b"close")] if scope.get("http_version", "1.1").startswith("1") else []
+    return [_CLOSE] if scope.get("http_version", "1.1").startswith("1") else []
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, is_head: bool) -> None:

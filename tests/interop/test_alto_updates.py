@@ -163,6 +163,24 @@ def test_errors_are_answered_without_a_stream(served: tuple[AltoApp, str]) -> No
     assert app.open_count == 0
 
 
+def test_a_connection_ends_with_the_refusal_of_a_stream_and_not_with_that_of_a_control_request(
+    served: tuple[AltoApp, str],
+) -> None:
+    """Section 6.6: "close the stream (i.e., TCP connection) without sending any events"."""
+    url = served[1]
+    with httpx.Client(timeout=20) as client:
+        for body in (b"{", b"{}", b'{"add": {"n": {"resource-id": "nope"}}}'):
+            refused = client.post(f"{url}/updates", content=body, headers=HEADERS)
+            assert (refused.status_code, refused.headers["connection"]) == (400, "close")
+            assert refused.headers["content-type"] == media.ERROR
+        with connect_sse(client, "POST", f"{url}/updates", json=OPENING, headers=HEADERS) as source:
+            reader = Reader(source, f"{url}/updates")
+            reader.take(1)
+            refused = client.post(reader.control, json={"remove": ["nope"]}, headers=HEADERS)
+            assert refused.status_code == 400
+            assert "connection" not in refused.headers
+
+
 def test_more_streams_than_there_may_be_are_asked_to_come_back() -> None:
     """Section 10.1."""
     app = application(limits=UpdateLimits(streams=1))

@@ -149,6 +149,14 @@ def test_a_body_without_end_is_cut_off_and_held_only_up_to_the_limit():
     assert pulled * 60_000 < server.max_body + interop.asgi.DRAIN + 120_000
 
 
+@pytest.mark.parametrize(("version", "fields"), [("1.1", [b"etag", b"connection"]), ("2", [b"etag"])])
+def test_an_answer_that_ends_the_connection_says_so_where_http_has_a_field_for_it(version, fields):
+    server = Echo()
+    server.handle = lambda request, peer, now: Response(400, (("Connection", "close"), ("ETag", '"x"')), b"")
+    sent = asyncio.run(call(asgi(server), part(b""), http_version=version))
+    assert [name for name, _ in sent[0]["headers"] if name != b"content-length"] == fields
+
+
 def test_wrong_methods_are_left_to_the_server():
     async def run(method: str) -> httpx.Response:
         async with client_of(TrackerServer()) as client:

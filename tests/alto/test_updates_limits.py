@@ -61,6 +61,25 @@ def test_missed_steps_of_resources_that_depend_on_each_other_are_sent_moment_by_
     assert [name.rpartition(",")[2] for name, _ in server.events(slow)] == ["n", "c", "n", "c"]
 
 
+def test_a_step_that_was_made_for_another_stream_comes_after_what_it_is_based_on() -> None:
+    """Section 6.7.1: whoever reads the costs first must not leave others with costs of a map that they never get."""
+    server = Server(net(), cost())
+    both, costs_only = server.open(n="net", c="cost"), server.open(c="cost")
+    server.sent(both)
+    server.sent(costs_only)
+    server.replace(net(a=1))
+    server.sent(costs_only)
+    server.replace(net(a=2))
+    based, versions = [], [net().tag]
+    for name, change in server.events(both):
+        if name.endswith(",n"):
+            versions.append(change["meta"]["vtag"]["tag"])
+        else:
+            based.append(change["meta"]["dependent-vtags"][0]["tag"] == versions[-1])
+    assert based == [True] * len(based)
+    assert versions[-1] == net(a=2).tag
+
+
 def test_changes_that_nobody_has_taken_yet_become_one() -> None:
     server = Server(net())
     stream = server.open(n="net")

@@ -82,6 +82,15 @@ def test_a_prefix_that_is_added_is_one_operation_and_its_costs_name_the_new_vers
     assert list(change) == ["meta"]
 
 
+def test_a_tag_does_not_stand_for_what_was_asked_with_other_input() -> None:
+    """Section 6.7.1: a filtered map has the version of the whole, whatever it was filtered by."""
+    held = server()
+    tag = network().vtag.tag
+    whole, some = {"resource-id": "map", "tag": tag}, {**post("some", {"pids": ["PID1"]}), "tag": tag}
+    names = [name for name, _ in held.events(held.open(m=whole, f=some))]
+    assert names == [media.UPDATE_STREAM_CONTROL, f"{media.NETWORK_MAP},f"]
+
+
 def test_a_cost_that_changes_is_a_merge_patch_of_one_member() -> None:
     held = server()
     stream = held.open(c="costs")

@@ -49,27 +49,36 @@ Update: TypeAlias = ResourceUpdated | ResourceInvalidated
 async def watch_stream(
     alto: AltoClient, service: ResourceEntry, resource_ids: Sequence[str], inputs: Mapping[str, Json]
 ) -> AsyncGenerator[Update, None]:
-    """The documents of an update stream as they change, until the server stops the last of them.
+    """The documents of an update stream as they change, without end.
 
-    A document that was taken back (ResourceInvalidated) must not be used before its next update. A lost stream is
-    opened again. Raises ServerError where the server refuses for good, DecodeError where a strict client has to give
-    up, ConfigurationError.
+    A document that was taken back (ResourceInvalidated) must not be used before its next update; one of which the
+    server sends no more updates is taken back as well. A lost stream is opened again, and so is one of which everything
+    was stopped, as by a server that goes down. Raises ServerError where the server refuses for good, DecodeError where
+    a strict client has to give up, ConfigurationError.
     """
     closure = await alto.directory()
-    add = {name: subscription(closure.entries[name], service, inputs.get(name)) for name in resource_ids}
+    asked = {name: subscription(closure.entries[name], service, inputs.get(name)) for name in resource_ids}
+    add, shown = asked, set[str]()
     uri = service.uri
     failures = 0
-    while add:
+    while True:
         client = UpdateStreamClient(uri, add, findings=Findings(strict=alto.client.strict))
         reason: AltoError | None = None
         stopped: set[str] = set()
         async for event in _events(alto, client):
             match event:
-                case ResourceUpdated() | ResourceInvalidated():
+                case ResourceUpdated(substream_id=name):
                     failures = 0
+                    shown.add(name)
+                    yield event
+                case ResourceInvalidated(substream_id=name):
+                    shown.discard(name)
                     yield event
                 case SubstreamsStopped(substream_ids=names):
                     stopped.update(names)
+                    for name in shown.intersection(names):
+                        yield ResourceInvalidated(name)
+                    shown.difference_update(names)
                 case UnreachableError():
                     reason = event
                 case StreamRefused(error=error):
@@ -81,10 +90,9 @@ async def watch_stream(
                         raise DecodeError(text)
                 case StreamEnded() | StreamMoved():
                     pass
-        add = _left(client, stopped)
-        if add:
-            await asyncio.sleep(_pause(failures, reason))
-            failures += 1
+        add = _left(client, stopped) or asked
+        await asyncio.sleep(_pause(failures, reason))
+        failures += 1
 
 
 def _left(client: UpdateStreamClient, stopped: set[str]) -> dict[str, Subscription]:

@@ -260,6 +260,36 @@ async def test_what_cannot_be_watched_is_an_error_at_once(served: tuple[AltoApp,
 
 
 @in_loop
+async def test_what_a_server_stops_is_taken_back_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alto_watch, "FIRST_WAIT", 0.01)
+    app = application()
+    with running(app) as url:
+        async with AltoClient(f"{url}/") as alto, aclosing(alto.watch("map", "costs")) as updates:
+            assert {(await anext(updates)).substream_id for _ in range(2)} == {"map", "costs"}
+            loop = app._serving_loop()
+            assert loop is not None
+
+            async def stop(names: list[str]) -> None:
+                service = app.server.directory.services["updates"]
+                assert isinstance(service, UpdateStreamService)
+                for stream in list(service._streams.values()):
+                    service.stop(stream, names, "maintenance")
+                app._adapter.wake()
+
+            asyncio.run_coroutine_threadsafe(stop(["costs"]), loop).result(20)
+            assert await anext(updates) == ResourceInvalidated("costs")
+            await app.update(network_map("198.51.100.0/24"), cost_map(far=6))
+            update = await anext(updates)
+            assert isinstance(update, ResourceUpdated)
+            assert update.substream_id == "map"
+            asyncio.run_coroutine_threadsafe(stop(["map"]), loop).result(20)
+            assert await anext(updates) == ResourceInvalidated("map")
+            again = [await anext(updates) for _ in range(2)]
+            assert {update.substream_id for update in again} == {"map", "costs"}
+            assert all(isinstance(update, ResourceUpdated) for update in again)
+
+
+@in_loop
 async def test_a_lost_stream_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alto_watch, "FIRST_WAIT", 0.01)
     app = application()

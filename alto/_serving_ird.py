@@ -9,7 +9,7 @@ from attrs import frozen
 from alto import media
 from alto.directory import Directory
 from alto.errors import ConfigurationError
-from alto.ird import InformationResourceDirectory, ResourceEntry
+from alto.ird import InformationResourceDirectory, ResourceEntry, resolve
 from alto.ports import Resource, Service
 from alto.types import CostType, is_resource_id
 
@@ -20,15 +20,18 @@ Entry: TypeAlias = "Resource | Service | DelegatedDirectory"
 class DelegatedDirectory:
     """The directory of another server, which holds more resources (section 9.2.4).
 
-    Raises ConfigurationError for an `id` that is no resource ID.
+    Raises ConfigurationError for an `id` that is no resource ID and a `uri` that leads nowhere.
     """
 
     id: str
     uri: str
+    """Absolute, or relative to this server's directory."""
 
     def __attrs_post_init__(self) -> None:
         if not is_resource_id(self.id):
             raise ConfigurationError(f"{self.id!r} is no resource ID: at most 64 of A-Z a-z 0-9 - : @ _")
+        if not self.uri or resolve("https://alto.invalid/", self.uri) is None:
+            raise ConfigurationError(f"{self.id!r}: {self.uri!r} is no http or https URI")
 
 
 def cost_types_of(resources: Iterable[Resource]) -> dict[str, CostType]:

@@ -61,6 +61,10 @@ def test_a_directory_may_delegate_to_another_server():
     entry = json.loads(ask(server, "GET", "/alto/").body)["resources"]["custom"]
     assert entry == {"uri": "https://custom.example/maps", "media-type": "application/alto-directory+json"}
     assert ask(server, "GET", "/alto/custom").status == 404
+    assert DelegatedDirectory("custom", "/maps").uri == "/maps"
+    for wrong in ("", "ftp://custom.example/", "https://", "https://custom.example/m\u00e4ps", "https://[x]/"):
+        with pytest.raises(alto.ConfigurationError, match="is no http or https URI"):
+            DelegatedDirectory("custom", wrong)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alto_plans import Carrier
+from attrs import evolve
+
 from alto import media
 from alto._json import Json
+from alto.client import Client
 from alto.costmap import CostMapResource, FilteredCostMapResource
 from alto.costoffers import CostOffer
 from alto.costs import CostMatrix
@@ -181,3 +185,30 @@ def test_the_endpoint_costs_of_section_11_5_1_7():
     request = example("11.5.1.7-01")
     answer = post(root(), "/endpoint-cost", media.ENDPOINT_COST_PARAMS, media.ENDPOINT_COST, request)
     assert answer == example("11.5.1.7-02")
+
+
+def test_a_strict_client_finds_its_way_through_both_servers():
+    """Section 9.2.4: the second uses the network map of the first, and an ID is there once"""
+    servers = {"alto.example.com": root(), "custom.alto.example.com": custom()}
+
+    def answer(request: Request) -> Response:
+        host = request.target.split("/")[2]
+        target = "/" if request.target.endswith("/maps") else request.target
+        response = servers[host].handle(evolve(request, target=target), ("192.0.2.7", 4711), 1.0)
+        assert isinstance(response, Response)
+        return response
+
+    carrier = Carrier(answer)
+    client = Client("http://alto.example.com/")
+    closure = carrier.run(client.directory())
+    assert len(closure.directories) == 2
+    whole = carrier.run(client.network_map()).value
+    some = carrier.run(client.filtered_network_map(["PID2"])).value
+    assert some.vtag == whole.vtag
+    assert list(some.network_map.pids) == ["PID2"]
+    ranks = carrier.run(client.cost_map(ORD_HOP)).value
+    assert ranks.dependent_vtags == (whole.vtag,)
+    assert ranks.cost("PID1", "PID1") == 1
+    filtered = carrier.run(client.filtered_cost_map(["PID1"], ["PID3"])).value
+    assert [*filtered.costs()] == [("PID1", "PID3", 10)]
+    assert client.findings == ()

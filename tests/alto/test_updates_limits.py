@@ -151,6 +151,7 @@ def test_too_many_streams_substreams_and_octets_are_refused_for_a_while() -> Non
         return answer
 
     assert ask("a", "b", "c") is None
+    assert ask("a", "a", "a") is None
     assert ask("c") is None
     assert ask("a", "b") is None
     assert server.service._feeds == {}

@@ -300,6 +300,20 @@ def test_what_the_server_answers_is_what_the_client_reads():
     assert costs.matrix(1).to_mapping() == {"PID1": {"PID1": 0, "PID2": 3}}
 
 
+def test_an_array_of_one_is_no_number_and_a_number_no_array_of_one():
+    """RFC 8189 section 4.1.3: which of them it is, is asked for."""
+    single = {"meta": META, "cost-map": {"a": {"b": 1}}}
+    array = {"meta": {**META, "cost-type": {}, "multi-cost-types": [TREE]}, "cost-map": {"a": {"b": [1]}}}
+    for tree, fits, other in (
+        (single, {"cost-type": TREE}, {"multi-cost-types": [TREE]}),
+        (array, {"multi-cost-types": [TREE]}, {"cost-type": TREE}),
+    ):
+        assert not read(tree, params=fits)[1]
+        with pytest.raises(DecodeError, match="meta/multi-cost-types"):
+            read(tree, params=other)
+        assert read(tree, strict=False, params=other)[0].cost("a", "b") == 1
+
+
 def test_members_that_nobody_knows_are_ignored():
     tree = {"meta": {**META, "x": 1}, "cost-map": {"a": {"b": 1}}, "y": {}}
     tree["meta"]["cost-type"] = {**TREE, "z": []}

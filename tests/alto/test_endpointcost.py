@@ -345,6 +345,7 @@ def test_a_cost_is_found_however_the_endpoints_are_spelled():
     tree = {"meta": META, "endpoint-cost-map": {"ipv6:2001:db8:0::1": {"ipv6:::ffff:1.2.3.4": 3}}}
     costs, _ = read(tree)
     assert costs.cost("ipv6:2001:DB8::1", "ipv6:::ffff:102:304") == 3
+    assert costs.cost("ipv6:2001:db8::1", "ipv6:0:0:0:0:0:FFFF:102:304") == 3
     assert costs.cost("nonsense", "more") is None
     asked = between(["ipv6:2001:DB8::1"], ["ipv6:0:0:0:0:0:ffff:1.2.3.4"])
     costs, _ = read(tree, params=asked)

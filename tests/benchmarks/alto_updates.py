@@ -1,6 +1,6 @@
 """Update streams (RFC 8895): one change of two maps to a thousand streams, patches of large maps, server-sent events.
 
-    python tests/benchmarks/alto_updates.py [--json] [--streams 1000]
+    python tests/benchmarks/alto_updates.py [--json] [--streams 1000] [--width 2000]
 
 Processor time of the machine itself, without HTTP, the least of several runs. Ratios are to the standard library's
 `json.dumps` of the same map in the same run. With HTTP: `alto_server.py`.
@@ -20,7 +20,9 @@ from alto.directory import Directory, RequestContext
 from alto.http import Request
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.patch import json_diff, json_patch, merge_diff, merge_patch
+from alto.server import AltoServer
 from alto.sse import EventStreamReader, encode_json
+from alto.tips import TipsService
 from alto.types import CostType
 from alto.updates import UpdateStreamService
 
@@ -89,6 +91,53 @@ def fan_out(streams: int) -> dict[str, float]:
     return found
 
 
+def large_change(width: int) -> dict[str, float]:
+    """Seconds for which nothing else is served: the longest step, for a stream and a TIPS view of a whole cost map."""
+    names = [f"PID{at}" for at in range(width)]
+    kind = CostType("numerical", "routingcost")
+    base = "http://alto.example.com/"
+
+    def costs(first: float) -> CostMapResource:
+        rows = [[float((i * j) % 997) / 8 for j in range(width)] for i in range(width)]
+        rows[0][0] = first
+        return CostMapResource("costs", "map", "num", kind, CostMatrix(names, names, rows))
+
+    whole = NetworkMapResource(
+        "map", NetworkMap({"all": {"ipv4": ["0.0.0.0/0"], "ipv6": ["::/0"]}, **{name: {} for name in names}})
+    )
+    services = [UpdateStreamService("updates", ["costs"]), TipsService("tips", ["costs"])]
+    server = AltoServer(Directory([whole, costs(0.0)], services=services), epoch=0.0, base_uri=base)
+    server.apply(server.prepare(), 0.0)
+    longest = 0.0
+
+    def step(work: Callable[[], Any]) -> Any:
+        nonlocal longest
+        begin = time.process_time()
+        found = work()
+        longest = max(longest, time.process_time() - begin)
+        return found
+
+    def ask(method: str, target: str, kind: str = "", body: bytes = b"") -> Any:
+        return step(lambda: server.handle(Request(method, target, (("Content-Type", kind),), body), None, 0.0))
+
+    stream = ask("POST", "/updates", media.UPDATE_STREAM_PARAMS, b'{"add": {"c": {"resource-id": "costs"}}}')
+    view = json.loads(ask("POST", "/tips", media.TIPS_PARAMS, b'{"resource-id": "costs"}').body)["tips-view-uri"]
+    ask("GET", f"/{view.removeprefix(base)}/ug/1/2")
+    while step(lambda: stream.data_to_send(0.0)):
+        pass
+    begin = time.process_time()
+    prepared = server.prepare(costs(1e6))
+    preparing = time.process_time() - begin
+    step(lambda: server.apply(prepared, 0.0))
+    while step(lambda: stream.data_to_send(0.0)):
+        pass
+    step(lambda: server.handle_timer(0.0))
+    return {
+        f"{width} x {width} costs prepared, in a thread": preparing,
+        f"{width} x {width} costs, longest step of the rest": longest,
+    }
+
+
 def patches() -> dict[str, float]:
     """Seconds for one small change of a large map."""
     old = {"meta": {}, "network-map": pids()}
@@ -121,8 +170,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--width", type=int, default=2000)
     options = parser.parse_args()
-    found = patches() | fan_out(options.streams)
+    found = patches() | fan_out(options.streams) | large_change(options.width)
     unit = found["json.dumps of 100,000 prefixes"]
     if options.json:
         print(json.dumps({name: {"seconds": seconds, "ratio": seconds / unit} for name, seconds in found.items()}))

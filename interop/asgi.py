@@ -83,6 +83,7 @@ class Adapter:
         self._limit: int = getattr(server, "max_body", MAX_BODY)
         self._get_timer: Callable[[], float | None] | None = getattr(server, "get_timer", None)
         self._wake_up: asyncio.TimerHandle | None = None
+        self._wake_up_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._exchanges = Exchanges(server, clock, self._arm)
         self._buffered = 0
@@ -208,10 +209,11 @@ class Adapter:
         when = loop.time() + max(0.0, deadline - self._clock())
         if self._wake_up is not None and self._loop is loop:
             # Most deadlines move on: an early call does no harm, and arms the timer anew.
-            if self._wake_up.when() <= when:
+            if self._wake_up_at <= when:
                 return
             self._wake_up.cancel()
-        self._loop, self._wake_up = loop, loop.call_at(when, self._handle_timer)
+        # What uvloop calls at once is a handle that does not know its time.
+        self._loop, self._wake_up, self._wake_up_at = loop, loop.call_at(when, self._handle_timer), when
 
     def _handle_timer(self) -> None:
         self._wake_up = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from attrs import frozen
 
 import interop.asgi
@@ -301,6 +302,23 @@ def test_a_deadline_that_comes_nearer_is_met():
         return server.deadline
 
     assert asyncio.run(run()) is None
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_deadline_that_is_past_is_met_on_any_loop(factory):
+    async def run() -> float | None:
+        loop = asyncio.get_running_loop()
+        server = Alarm(loop.time)
+        app = asgi(server, clock=loop.time)
+        server.deadline = loop.time() - 1
+        # Of what is due at once uvloop does not say when.
+        app.wake()
+        app.wake()
+        await asyncio.sleep(0.02)
+        return server.deadline
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        assert runner.run(run()) is None
 
 
 def test_a_silent_peer_is_removed_while_nobody_asks_anything():

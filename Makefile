@@ -21,6 +21,10 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.bench: pyproject.toml $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
 demo: $(VENV)/.demo  ## stream a real file through a swarm: a tracker, a source, four peers (FILE=path takes yours)
 	$(BIN)/python -m interop demo $(if $(FILE),--file "$(FILE)")
 
@@ -40,14 +44,14 @@ conformance: $(VENV)/.dev  ## run the conformance vectors
 conformance-md: $(VENV)/.dev  ## write each package's CONFORMANCE.md anew
 	$(BIN)/python -m interop.conformance.report
 
-bench: $(VENV)/.dev  ## benchmarks: ratios against the ceiling in one run
+bench: $(VENV)/.bench  ## benchmarks: ratios against the ceiling in one run
 	$(BIN)/python tests/benchmarks/run.py
 
 experiments: $(VENV)/.dev  ## run every experiment with LEDBAT and write the table into ledbat/README.md
 	$(BIN)/python -m interop.experiments
 
 fuzz: $(VENV)/.dev  ## property tests with the soak profile
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/fuzz
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout 0 tests/fuzz tests/interop/test_alto_fuzzed.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache demo-out bench-out simulate-out build dist

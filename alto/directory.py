@@ -51,6 +51,13 @@ class Document:
             self._tree = loads(self.body)
         return self._tree
 
+    def merge_patch_from(self, old: Document) -> dict[str, Json] | None:
+        """The merge patch (RFC 7396) from an older answer of the same resource, empty where it is the same.
+
+        None where the trees have to be compared for that.
+        """
+        return None
+
     @property
     def body(self) -> bytes:
         """The octets."""

@@ -32,8 +32,11 @@ class RequestError(AltoError):
     """A request that a server refuses with an ALTO error response (RFC 7285 section 8.5.2).
 
     `field` is the full path of the member, with slashes; for an element of an array that of the array. `value` goes
-    with E_INVALID_FIELD_VALUE only, `syntax_error` with E_SYNTAX only: a text about the position.
+    with E_INVALID_FIELD_VALUE only, `syntax_error` with E_SYNTAX only: a text about the position. If it `hangs_up`, the
+    connection ends with the response.
     """
+
+    hangs_up = False
 
     def __init__(
         self,

@@ -38,8 +38,12 @@ class Finding:
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
 
 
+MAX_FINDINGS = 10_000
+"""Findings that one reading keeps: a document of some megabytes can hold a hundred thousand."""
+
+
 class Findings:
-    """Collects findings; a `strict` one raises DecodeError instead for a broken MUST."""
+    """Collects findings, the first MAX_FINDINGS; a `strict` one raises DecodeError instead for a broken MUST."""
 
     def __init__(self, *, strict: bool = True) -> None:
         self.strict = strict
@@ -50,15 +54,23 @@ class Findings:
         finding = Finding(Level.MUST, path, text, rfc, section)
         if self.strict:
             raise DecodeError(str(finding))
-        self.items.append(finding)
+        self._keep(finding)
+
+    def ignored(self, path: str, text: str, rfc: int, section: str) -> None:
+        """A MUST is broken, and another tells the reader to ignore what is at fault: even a strict one goes on."""
+        self._keep(Finding(Level.MUST, path, text, rfc, section))
 
     def should(self, path: str, text: str, rfc: int, section: str) -> None:
         """A SHOULD is broken."""
-        self.items.append(Finding(Level.SHOULD, path, text, rfc, section))
+        self._keep(Finding(Level.SHOULD, path, text, rfc, section))
 
     def note(self, path: str, text: str, rfc: int, section: str) -> None:
         """Worth knowing."""
-        self.items.append(Finding(Level.NOTE, path, text, rfc, section))
+        self._keep(Finding(Level.NOTE, path, text, rfc, section))
+
+    def _keep(self, finding: Finding) -> None:
+        if len(self.items) < MAX_FINDINGS:
+            self.items.append(finding)
 
     def is_a(self, value: Json, kind: type, path: str, rfc: int, section: str) -> bool:
         """Whether `value` is of the JSON type `kind` (float: any number; int: no boolean); a finding if not."""

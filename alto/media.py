@@ -30,7 +30,9 @@ JSON_PATCH = "application/json-patch+json"
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _TYPE = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*")
-_PARAMETER = re.compile(rf';[ \t]*(?:({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*)?')
+# More than a token: RFC 9275 section 7.2.6 has `type=application/alto-costmap+json` without quotes.
+_VALUE = r"[!#-+\-./0-:<-\[\]-~]+"
+_PARAMETER = re.compile(rf';[ \t]*(?:({_TOKEN})=(?:({_VALUE})|"((?:[^"\\]|\\.)*)")[ \t]*)?')
 _RANGE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
 
 

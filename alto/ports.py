@@ -77,6 +77,9 @@ class Service(Protocol):
         The server has authenticated the client and checked nothing else. Raises RequestError.
         """
 
+    def find_ahead(self, directory: Directory) -> None:
+        """Do ahead what takes time when `directory` holds, and change nothing. It may be called in another thread."""
+
     def changed(self, directory: Directory, now: float) -> None:
         """Resources were replaced: `directory` is what holds from now on."""
 
@@ -85,6 +88,8 @@ class Service(Protocol):
 
     def get_timer(self) -> float | None: ...
     def handle_timer(self, now: float) -> None: ...
+    def close(self, description: str) -> None:
+        """End what goes on, and say why where there is a way to."""
 
 
 Costs: TypeAlias = Sequence[Sequence[Json]]

@@ -1,6 +1,10 @@
-"""What uvicorn leaves without limit: the wait for a request and for its answer to be read, and header fields."""
+"""What uvicorn leaves without limit: the wait for a request and for its answer to be read, and header fields.
+
+It leaves the Host field to others, too.
+"""
 
 import asyncio
+import re
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,6 +16,8 @@ MAX_HEAD = 16 * 2**10
 """Octets of the head of a request, or of its header fields and trailers: a long bearer token has 4 KiB."""
 MAX_REQUEST = 2 * 2**20
 """Octets of a request with all that frames it: twice what `interop.asgi` reads of a body."""
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-fv:.]+\])(?::[0-9]*)?")
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -62,7 +68,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._await_no_head()
+        self._check_host()
         super().on_headers_complete()
+
+    def _check_host(self) -> None:
+        """RFC 9112 section 3.2: to any other number of Host fields than one, "A server MUST respond with a 400"."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        is_needed = self.parser.get_http_version() == "1.1"
+        if len(hosts) > 1 or (is_needed and not hosts) or (hosts and _HOST.fullmatch(hosts[0]) is None):
+            raise ValueError("not one Host field")  # to the parser, which takes it for a malformed request
 
     def on_message_complete(self) -> None:
         self._octets = 0

@@ -13,10 +13,14 @@ def main() -> None:
     if unknown:
         names = ", ".join(path.stem for path in scripts)
         raise SystemExit(f"no benchmark is called {unknown[0]}; there are {names}")
+    failed = []
     for script in scripts:
         if not wanted or script.stem in wanted:
             print(f"== {script.stem}", flush=True)
-            subprocess.run([sys.executable, str(script)], check=True)
+            if subprocess.run([sys.executable, str(script)]).returncode:
+                failed.append(script.stem)
+    if failed:
+        raise SystemExit(f"not measured: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

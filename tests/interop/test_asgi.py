@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from attrs import frozen
 
 import interop.asgi
@@ -147,6 +148,14 @@ def test_a_body_without_end_is_cut_off_and_held_only_up_to_the_limit():
     assert sent[0]["status"] == 413
     assert (b"connection", b"close") in sent[0]["headers"]
     assert pulled * 60_000 < server.max_body + interop.asgi.DRAIN + 120_000
+
+
+@pytest.mark.parametrize(("version", "fields"), [("1.1", [b"etag", b"connection"]), ("2", [b"etag"])])
+def test_an_answer_that_ends_the_connection_says_so_where_http_has_a_field_for_it(version, fields):
+    server = Echo()
+    server.handle = lambda request, peer, now: Response(400, (("Connection", "close"), ("ETag", '"x"')), b"")
+    sent = asyncio.run(call(asgi(server), part(b""), http_version=version))
+    assert [name for name, _ in sent[0]["headers"] if name != b"content-length"] == fields
 
 
 def test_wrong_methods_are_left_to_the_server():
@@ -293,6 +302,23 @@ def test_a_deadline_that_comes_nearer_is_met():
         return server.deadline
 
     assert asyncio.run(run()) is None
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_deadline_that_is_past_is_met_on_any_loop(factory):
+    async def run() -> float | None:
+        loop = asyncio.get_running_loop()
+        server = Alarm(loop.time)
+        app = asgi(server, clock=loop.time)
+        server.deadline = loop.time() - 1
+        # Of what is due at once uvloop does not say when.
+        app.wake()
+        app.wake()
+        await asyncio.sleep(0.02)
+        return server.deadline
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        assert runner.run(run()) is None
 
 
 def test_a_silent_peer_is_removed_while_nobody_asks_anything():

@@ -183,7 +183,7 @@ def test_a_selection_that_names_nothing_says_what_there_is(pattern):
 
 def test_a_selection_narrows_from_everything_to_one_case():
     everything = select()
-    assert {file.protocol for file in everything} == {"ledbat", "ppsp", "reload"}
+    assert {file.protocol for file in everything} == {"alto", "ledbat", "ppsp", "reload"}
     topic = select("ppsp")[0].topic
     (file,) = select(f"ppsp/{topic}")
     (one,) = select(f"ppsp/{topic}/{file.cases[-1].id}")

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 RFCS = ROOT / "tests" / "data" / "rfc"
 TEXTS = {
     "bep29": "bep_0029.rst",
+    "draft-ietf-alto-new-transport": "draft-ietf-alto-new-transport.md",
     "draft-irtf-iccrg-ledbat-plus-plus-01": "ledbat-plus-plus.md",
     "rfc9439": "draft-ietf-alto-performance-metrics-28.txt",
     "rfc9569": "draft-ietf-alto-new-transport.md",

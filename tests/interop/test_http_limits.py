@@ -110,6 +110,37 @@ def test_requests_one_behind_the_other_are_all_answered():
     assert asyncio.run(run()).count(b"HTTP/1.1 200") == 2001
 
 
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        (b"1.1", [b"tracker.example"], 200),
+        (b"1.1", [b"127.0.0.1:8000"], 200),
+        (b"1.1", [b"[2001:db8::1]:443"], 200),
+        (b"1.1", [b""], 200),
+        (b"1.1", [], 400),
+        (b"1.1", [b"a", b"a"], 400),
+        (b"1.1", [b"a b"], 400),
+        (b"1.1", [b"a/b"], 400),
+        (b"1.1", [b"[::1"], 400),
+        (b"1.0", [], 200),
+        (b"1.0", [b"a", b"b"], 400),
+    ],
+)
+def test_a_request_has_one_host_field(version, hosts, status):
+    """RFC 9112 section 3.2"""
+
+    async def run() -> bytes:
+        async with serving() as it:
+            reader, writer = await it.connect()
+            fields = b"".join(b"Host: %b\r\n" % host for host in hosts)
+            writer.write(b"GET /3 HTTP/%b\r\n%b\r\n" % (version, fields))
+            answer = await reader.readline()
+            writer.close()
+            return answer
+
+    assert asyncio.run(run()).split()[1] == b"%d" % status
+
+
 def fields() -> Iterator[bytes]:
     while True:
         yield b"".join(b"x-%d: y\r\n" % number for number in range(1000))

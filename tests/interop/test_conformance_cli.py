@@ -107,7 +107,7 @@ def test_junit_has_a_suite_for_each_topic(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("alto",),
+        ("nonesuch",),
         ("ppsp/none",),
         ("ppsp", "--file", SAMPLE),
         ("--file", "none.json"),

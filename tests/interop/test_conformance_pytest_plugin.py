@@ -100,7 +100,7 @@ def test_a_failure_says_what_is_wrong_and_where_the_rfc_says_so(project):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--conformance", "alto"),
+        ("--conformance", "nonesuch"),
         ("--conformance-file=none.json"),
         (SAMPLE_OPTION, "--conformance-exec", "/nonexistent/program"),
     ],

@@ -24,4 +24,6 @@ def test_the_snippets_run(name: str, tmp_path: Path) -> None:
 
 
 def test_every_package_with_code_has_a_readme_with_snippets() -> None:
-    assert {"README.md", "alto/README.md", "ledbat/README.md", "ppsp/README.md"} <= {name for name, found in _READMES.items() if found}
+    assert {"README.md", "alto/README.md", "ledbat/README.md", "ppsp/README.md", "reload/README.md"} <= {
+        name for name, found in _READMES.items() if found
+    }

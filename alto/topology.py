@@ -21,8 +21,9 @@ from alto.errors import ConfigurationError
 from alto.networkmap import NetworkMap
 from alto.paths import MAX_RESERVABLE_BANDWIDTH, PERSISTENT_ENTITY_ID, AbstractNetworkElement, Path, Paths
 
-MAX_TREES = 256
-"""Shortest path trees that are kept, one for each node that traffic starts from: clients choose the sources."""
+MAX_KEPT = 500_000
+"""Nodes of all shortest path trees that are kept, some 50 MB. There is a tree for each node that traffic starts from,
+and clients choose the sources: up to 700 nodes none is made twice."""
 
 
 @frozen
@@ -165,7 +166,7 @@ class Topology:
                     distance[link.destination] = total
                     tree[link.destination] = link
                     heapq.heappush(queue, (total, link.destination))
-        while len(self._trees) >= MAX_TREES:
+        while self._trees and (len(self._trees) + 1) * len(self.nodes) > MAX_KEPT:
             del self._trees[next(iter(self._trees))]
         self._trees[source] = tree
         return tree

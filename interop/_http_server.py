@@ -25,6 +25,10 @@ streams are connections that stay. The usual soft limit of 1,024 is for programs
 
 _LISTEN = re.compile(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})")
 
+MAX_UNSENT = 2**18
+"""Octets that the kernel takes for a client before they can be sent. It would take megabytes, of which a thousand
+clients that read slowly make gigabytes, and what is not sent yet can no longer be left out."""
+
 
 class Server(uvicorn.Server):
     """Uvicorn, saying when it listens, and ending without a second signal for the sake of the first.
@@ -112,6 +116,8 @@ def bind(host: str, port: int) -> Listener:
     listener = Listener(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # for the connections, too
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
         listener.bind(address)
         # A port that another socket listens on is refused here and not by bind, if that one allows its reuse.
         listener.listen(2048)

@@ -106,8 +106,16 @@ class AltoApp:
     def close(self, description: str = "the server is going down") -> None:
         """End every stream and long poll, and tell the clients why.
 
-        `serve` does it; call it before another HTTP server waits for their end.
+        `serve` does it; call it, from wherever, before another HTTP server waits for their end.
         """
+        loop = self._serving_loop()
+        work = functools.partial(self._close, description)
+        if loop is None or loop is _running_loop():
+            work()
+        else:
+            loop.call_soon_threadsafe(work)
+
+    def _close(self, description: str) -> None:
         self.server.close(description)
         self._adapter.close()
 
@@ -160,6 +168,14 @@ class AltoApp:
         if not self.server.base_uri:
             found["base_uri"] = _base_uri(scope)
         return found
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread; None where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _call(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> concurrent.futures.Future[None]:

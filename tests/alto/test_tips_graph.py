@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from alto import media
 from alto.directory import Document
 from alto.patch import json_patch, merge_patch
-from alto.tips_graph import UpdatesGraph, cheapest_edge
+from alto.tips_graph import UpdateItem, UpdatesGraph, cheapest_edge
 from alto.types import VTag
 
 BOTH = (media.MERGE_PATCH, media.JSON_PATCH)
@@ -187,6 +187,15 @@ def test_a_tag_that_two_versions_have_means_the_later_one():
     graph.add(cost_map(large(PID0={}), "two"))
     graph.add(cost_map(large(), "one"))
     assert graph.next_edge("one") == (3, 4)
+
+
+def test_a_version_of_another_media_type_is_no_patch_of_the_one_before():
+    tree = {"a": 1, "b": "x" * 100}
+    graph = UpdatesGraph(Document("application/one+json", tree), patch_types=BOTH)
+    assert graph.add(Document("application/other+json", {**tree, "a": 2}))
+    assert graph.item(1, 2) == UpdateItem("application/other+json", graph.item(0, 2).body)
+    assert graph.add(Document("application/other+json", {**tree, "a": 3}))
+    assert graph.item(2, 3).body == b'{"a":3}'
 
 
 def test_a_version_without_a_version_tag_has_one_made_of_its_content():

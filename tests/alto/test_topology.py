@@ -1,7 +1,6 @@
 """Topologies: shortest paths, and elements merged so that flows can have together what they could."""
 
 import contextlib
-import itertools
 import json
 
 import pytest
@@ -84,19 +83,13 @@ def test_the_least_sum_of_weights_is_taken() -> None:
     assert topology.costs().get("A", "A") == 0.0
 
 
-def test_more_sources_than_are_kept_have_their_paths() -> None:
-    names = [f"n{number}" for number in range(300)]
-    links = tuple(Link(a, b) for a, b in itertools.pairwise(names))
-    topology = Topology({name: Node(name) for name in names}, links, {name: name for name in names}, {})
-    for _ in range(2):
-        assert topology.costs(hops=True).get("n0", "n299") == 299
-
-
 def test_only_so_many_trees_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topology_module, "MAX_TREES", 2)
-    topology = figure_10()
-    topology.costs()
-    assert len(topology._trees) == 2
+    for most, kept in ((500_000, 3), (9, 3), (8, 2), (6, 2), (5, 1), (0, 1)):
+        monkeypatch.setattr(topology_module, "MAX_KEPT", most)
+        topology = figure_10()
+        for _ in range(2):
+            assert topology.costs(hops=True).get("PID1", "PID4") == 2
+        assert len(topology._trees) == kept
 
 
 def test_the_version_differs_when_the_topology_does() -> None:

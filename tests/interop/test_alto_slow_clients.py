@@ -233,6 +233,26 @@ def test_the_end_of_the_server_stops_every_substream_and_answers_every_poll() ->
     assert (answers[0].status_code, answers[0].headers["retry-after"]) == (503, "5")
 
 
+def test_streams_are_ended_from_another_thread_while_the_server_goes_on() -> None:
+    app = application()
+    with running(app, closing=Quiet()) as url, httpx.Client(timeout=20) as client:
+        lines = stream_lines(client, url)
+        for _ in range(6):
+            next(lines)
+        wait_until(lambda: app.open_count == 1)
+        app.close("maintenance")
+        assert "maintenance" in "".join(lines)
+        wait_until(lambda: is_empty(app))
+        assert client.get(f"{url}/map").status_code == 200
+
+
+class Quiet:
+    """What is closed in place of the application."""
+
+    def close(self) -> None:
+        pass
+
+
 def stream_lines(client: httpx.Client, url: str) -> Iterator[str]:
     with client.stream("POST", f"{url}/updates", content=OPENING, headers=KIND) as response:
         yield from response.iter_lines()

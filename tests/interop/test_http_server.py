@@ -1,5 +1,6 @@
 """What the commands' HTTP server does around uvicorn."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -43,3 +44,11 @@ def test_the_server_raises_its_limit_when_it_runs(hard: int, monkeypatch: pytest
     with _http_server.bind("127.0.0.1", 0) as listener:
         _http_server.Server(_http_server.config(None), started=lambda: None).run(sockets=[listener])
     assert seen == [min(x for x in (hard, _http_server.MAX_DESCRIPTORS) if x != resource.RLIM_INFINITY)]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the kernel has no such limit")
+def test_the_kernel_takes_little_for_a_client_that_does_not_read() -> None:
+    with _http_server.bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == _http_server.MAX_UNSENT

@@ -9,7 +9,7 @@ from tips_bench import BASE, Bench, Costs, Filtered, code_of, large
 
 from alto import media
 from alto._tips_views import TipsLimits
-from alto.directory import RequestContext
+from alto.directory import Directory, RequestContext
 from alto.errors import ConfigurationError
 from alto.http import Request, Response
 from alto.patch import json_patch, merge_patch
@@ -164,6 +164,14 @@ class TestOpening:
         answer = bench.ask("POST", "", body)
         assert answer.status == 400
         assert code_of(answer) == meta
+        assert not bench.service._views
+
+    def test_a_resource_of_the_server_that_is_none_of_the_service_is_not_shown(self):
+        """Section 6.1: it "MUST be in the TIPS' "uses" list"."""
+        bench = Bench()
+        bench.directory = Directory([*bench.directory.resources.values(), Costs("other", {})], services=[bench.service])
+        answer = bench.ask("POST", "", {"resource-id": "other"})
+        assert code_of(answer) == {"code": "E_INVALID_FIELD_VALUE", "field": "resource-id", "value": "other"}
         assert not bench.service._views
 
     def test_input_that_is_missing_is_an_error_even_where_the_resource_has_no_member_to_miss(self):

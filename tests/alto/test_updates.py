@@ -352,7 +352,7 @@ def test_control_uris_hold_128_bits_of_chance_and_are_never_used_again() -> None
 
     def random_bytes(length: int) -> bytes:
         asked.append(length)
-        return bytes(length)
+        return b"\xab" * length
 
     server = Server(net(), random_bytes=random_bytes)
     uris = set()
@@ -362,6 +362,7 @@ def test_control_uris_hold_128_bits_of_chance_and_are_never_used_again() -> None
         stream.disconnect(0.0)
     assert len(uris) == 5
     assert asked.count(16) >= 5
+    assert all("ab" * 16 in uri for uri in uris)
 
 
 def test_the_ird_entry_names_what_is_announced() -> None:

@@ -61,17 +61,18 @@ async def follow_together(
             await arrived.put((name, update.document))
 
     tasks = [asyncio.create_task(carry(name)) for name in names]
+    arrival = asyncio.create_task(arrived.get())
     try:
         while True:
-            arrival = asyncio.create_task(arrived.get())
             done, _ = await asyncio.wait([arrival, *tasks], return_when=asyncio.FIRST_COMPLETED)
             if arrival not in done:
-                arrival.cancel()
                 await next(iter(done))  # none of them ends but by an error
-            if documents.take(*arrival.result()):
+            found = arrival.result()
+            arrival = asyncio.create_task(arrived.get())
+            if documents.take(*found):
                 yield documents.shown
     finally:
-        for task in tasks:
+        for task in (arrival, *tasks):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(arrival, *tasks, return_exceptions=True)

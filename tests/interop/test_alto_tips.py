@@ -172,3 +172,20 @@ async def test_maps_that_depend_on_each_other_are_given_together() -> None:
         with pytest.raises(ConfigurationError):
             await anext(follow_together(alto, ["map", "nothing"]))
         await until(lambda: app.open_count == 0)
+
+
+@in_loop
+async def test_who_stops_following_leaves_nothing_behind() -> None:
+    app = application()
+    async with Running(app) as where, AltoClient(where) as alto:
+        await alto.directory()
+        before = asyncio.all_tasks()
+        together = follow_together(alto, ["map"])
+        await anext(together)
+        waiting = asyncio.create_task(anext(together))
+        await until(lambda: app.open_count == 1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        left = {getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks() - before}
+        assert left.isdisjoint({"get", "carry"})
+        await until(lambda: app.open_count == 0)

@@ -152,6 +152,7 @@ def test_a_calendar_has_intervals_of_some_length():
             Calendar(*arguments)
     with pytest.raises(ConfigurationError, match=str(MAX_INTERVALS)):
         Calendar([ONE] * (MAX_INTERVALS + 1), 1, 0)
+    assert Calendar([ONE], 0, 0).response_attributes()["time-interval-size"] == 0, "a non-negative number, says 4.1"
 
 
 @pytest.mark.parametrize("repeated", [0, -1, 1.5, math.nan, math.inf])

@@ -1,5 +1,6 @@
 """What TIPS holds and does at a time, whatever clients keep asking for."""
 
+from alto_updates import Map
 from tips_bench import Bench, Costs, Filtered, large
 
 from alto import tips as module
@@ -63,3 +64,13 @@ def test_a_view_that_shrinks_still_leads_every_client_to_its_last_version() -> N
     assert all(graph.item(seq, seq + 1) is not None for seq in range(graph.start_seq, graph.end_seq))
     assert (graph.end_seq - graph.start_seq, graph.end_seq) == (1, 6)
     assert bench.pull(view, 1, 2).status == 410
+
+
+def test_a_change_of_something_else_asks_a_resource_nothing() -> None:
+    held = Map("map", 1)
+    bench = Bench(held, Map("other", 1))
+    view, _ = bench.open("map")
+    asked = len(held.asked)
+    bench.replace(Map("other", 2))
+    assert bench.pull(view, 0, 1).status == 200
+    assert len(held.asked) == asked

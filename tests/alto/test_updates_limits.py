@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from alto_updates import WIDE, Map, Picked, Server, control_path, cost, net, read_events
+from attrs import frozen
 
 from alto import _updates_stream, media, updates
 from alto._updates_feed import MAX_STEPS
 from alto._updates_stream import MAX_PIECE
+from alto.directory import Directory
 from alto.http import Response
 from alto.patch import merge_patch
 from alto.sse import COMMENT
@@ -89,6 +91,40 @@ def test_changes_that_nobody_has_taken_yet_become_one() -> None:
     assert server.ready() == [stream]
     ((_, change),) = server.events(stream)
     assert change["data"] == {"a": 99}
+
+
+@frozen
+class Stamped(Map):
+    """A map that its resource cannot tell from another one."""
+
+    stamp: int = 0
+
+    def depends_on(self, directory: Directory) -> tuple[object, ...]:
+        return (self.stamp, self.version(directory))
+
+
+def test_versions_that_differ_in_nothing_a_client_could_see_are_none() -> None:
+    """Section 6.6. They would push the steps out that slow clients still need."""
+    server = Server(Stamped("net", WIDE))
+    slow, fast = server.open(n="net"), server.open(n="net")
+    server.sent(slow)
+    server.sent(fast)
+    for stamp in range(2 * MAX_STEPS):
+        server.replace(Stamped("net", {**WIDE, "a": 1}, stamp=stamp))
+        assert bool(server.sent(fast)) is not bool(stamp)
+    assert [name for name, _ in server.events(slow)] == ["application/merge-patch+json,n"]
+
+
+def test_what_others_are_about_asks_nothing_anew() -> None:
+    held = net()
+    server = Server(held, Map("other", 1))
+    stream = server.open(n="net")
+    server.sent(stream)
+    asked = len(held.asked)
+    server.replace(Map("other", 2))
+    assert server.ready() == []
+    assert server.sent(stream) == b""
+    assert len(held.asked) == asked
 
 
 def test_a_silent_stream_sends_a_comment_every_fifteen_seconds() -> None:

@@ -185,6 +185,7 @@ def test_a_numpy_array_is_taken_as_it_is():
     kept = CostMatrix(["a"], ["b", "c"], given)
     given[0, 0] = 9
     assert kept.get("a", "b") == 1
+    assert repr(CostMatrix(["a"], ["b"], numpy.array([[-0.0]])).get("a", "b")) == "0.0"
     with pytest.raises(ConfigurationError, match="infinite"):
         CostMatrix(["a"], ["b"], numpy.array([[numpy.longdouble("1e400")]]))
 

@@ -104,7 +104,6 @@ UNDEFINED = "must resources/{}/uses 7285 9.2.2"
                 "note meta/cost-types/num-scenery/cost-metric 7285 10.6",
                 "must resources/filtered-multicost-map/capabilities/cost-type-names 7285 11.3.2.4",
                 "must resources/filtered-cost-map-extended/capabilities/cost-type-names 7285 11.3.2.4",
-                "must resources/filtered-cost-map-extended/capabilities/testable-cost-type-names 8189 4.1.1",
                 "must resources/endpoint-multicost-map/capabilities/cost-type-names 7285 11.3.2.4",
                 "must resources/endpoint-multicost-map/uses 7285 11.5.1.5",
             ],

@@ -74,3 +74,15 @@ def test_a_change_of_something_else_asks_a_resource_nothing() -> None:
     bench.replace(Map("other", 2))
     assert bench.pull(view, 0, 1).status == 200
     assert len(held.asked) == asked
+
+
+def test_a_view_at_which_somebody_waits_is_not_closed_for_another() -> None:
+    """RFC 9569 section 4.1, however long it was not used otherwise."""
+    bench = Bench(limits=TipsLimits(views=1, view_grace=10.0))
+    view, _ = bench.open()
+    bench.pull(view, 1, 2)
+    bench.now += 20
+    other = {"resource-id": "filtered", "input": {"rows": ["PID1"]}}
+    assert bench.ask("POST", "", other).status == 429
+    bench.wait(100)
+    assert bench.ask("POST", "", other).status == 200

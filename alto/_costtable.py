@@ -159,10 +159,10 @@ def _texts(sources: Sequence[str], destinations: Sequence[str], grid: Grid) -> I
 class CostDocument(Document):
     """An answer of costs. Octets and tree are each made from the costs when they are asked for, and kept.
 
-    `members` are the octets of the costs, if they are known from another document that has the same.
+    `origin` is another document that has the same costs, and their octets before this one.
     """
 
-    __slots__ = ("_member", "_members", "_meta", "_table")
+    __slots__ = ("_member", "_meta", "_origin", "_table")
 
     def __init__(
         self,
@@ -172,10 +172,10 @@ class CostDocument(Document):
         table: CostTable,
         *,
         vtag: VTag | None = None,
-        members: memoryview | None = None,
+        origin: CostDocument | None = None,
     ) -> None:
         super().__init__(media_type, encode=self._encoded, vtag=vtag)
-        self._members = members
+        self._origin = origin
         self._meta = meta
         self._member = member
         self._table = table
@@ -187,9 +187,11 @@ class CostDocument(Document):
             self._tree = {"meta": self._meta, self._member: dict(self._table.rows())}
         return self._tree
 
-    @property
-    def members(self) -> memoryview:
-        """The octets of the costs: the members of the object that they are in. They are made once."""
+    def with_meta(self, meta: dict[str, Json]) -> CostDocument:
+        """The same costs for somebody else: they are not encoded again."""
+        return CostDocument(self.media_type, meta, self._member, self._table, origin=self)
+
+    def _costs(self) -> memoryview:
         return memoryview(self.body)[len(self._start()) : -2]
 
     def _start(self) -> bytes:
@@ -208,8 +210,8 @@ class CostDocument(Document):
         return self._table.costs[0].grid.matrix if self._table.is_plain else None
 
     def _encoded(self) -> bytes:
-        if self._members is not None:
-            return b"".join((self._start(), self._members, b"}}"))
+        if self._origin is not None:
+            return b"".join((self._start(), self._origin._costs(), b"}}"))
         if self._table.is_small:
             return dumps(self.tree)
         return b"%b%b}}" % (self._start(), b",".join(self._table.encoded_rows()))

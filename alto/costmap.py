@@ -107,6 +107,7 @@ class FilteredCostMapResource:
         self.is_private = is_private
         self._offers = CostOffers(offers, cost_constraints, max_cost_types, testable_cost_type_names)
         self.cost_types = MappingProxyType(dict(self._offers.capabilities.cost_types))
+        self._kept: dict[str, tuple[CostDocument, CostDocument]] = {}
         for name, offer in offers.items():
             parts = (offer.costs, *(offer.calendar.intervals if offer.calendar else ()))
             if not all(isinstance(part, str | CostMatrix) for part in parts):
@@ -123,24 +124,29 @@ class FilteredCostMapResource:
 
     def answer(self, query: Query) -> Document:
         """The costs that are asked for. Raises RequestError."""
-        members: memoryview | None = None
         whole = self._whole(query.directory)
         asked = fields(query.input)
         request = read_cost_request(asked, self._offers.capabilities)
         sources, destinations = read_pid_filter(asked, whole.network_map)
+        meta = {"dependent-vtags": [whole.vtag.to_json()], **costs_meta(request, self._offers.calendars)}
         source = self._offers.whole(request, query.directory)
         if source is not None and len(sources) == len(destinations) == len(whole.network_map.names):
-            members = source.answer(query).members
-        else:
-            self._offers.check_size(request, len(sources) * len(destinations), MAX_COSTS, "pids")
+            return self._everything(request.names[0], source.answer(query), meta)
+        self._offers.check_size(request, len(sources) * len(destinations), MAX_COSTS, "pids")
 
         def find(costs: CostMatrix | EndpointCosts) -> Grid:
             assert isinstance(costs, CostMatrix)
             return costs.grid(sources, destinations)
 
         table = self._offers.table(request, sources, destinations, find, query.directory)
-        meta = {"dependent-vtags": [whole.vtag.to_json()], **costs_meta(request, self._offers.calendars)}
-        return CostDocument(self.media_type, meta, "cost-map", table, members=members)
+        return CostDocument(self.media_type, meta, "cost-map", table)
+
+    def _everything(self, name: str, source: CostDocument, meta: dict[str, Json]) -> CostDocument:
+        """All costs of one type: one document for all who ask, as long as the cost map is the same."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] is not source:
+            kept = self._kept[name] = (source, source.with_meta(meta))
+        return kept[1]
 
     def _whole(self, directory: Directory) -> NetworkMapResource:
         return directory.find(self.network_map, NetworkMapResource)

@@ -66,6 +66,7 @@ def test_all_costs_of_a_map_that_one_may_get_are_written_once_for_all_who_ask(mo
         assert loads(document.body) == document.tree
         assert document.tree["cost-map"] == COSTS
         assert document.tree["meta"] == {"dependent-vtags": [WHOLE.vtag.to_json()], "cost-type": TREE}
+        assert document is ask(resource, {"cost-type": TREE})
     for asked in (
         {"cost-type": TREE, "pids": {"srcs": ["PID1"], "dsts": []}},
         {"cost-type": TREE, "pids": {"srcs": [], "dsts": ["PID1", "PID2"]}},

@@ -20,7 +20,7 @@ from interop.alto_discovery import DnsResolver, discover, search_domains
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     if not are_there():
-        pytest.skip("needs knotd, keymgr and unbound: the Debian packages knot and unbound")
+        pytest.fail("needs knotd, keymgr and unbound: the Debian packages knot and unbound")
     with dns_servers(tmp_path_factory.mktemp("dns")) as found:
         yield found
 

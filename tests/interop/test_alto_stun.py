@@ -27,7 +27,7 @@ def server(log: Path, *command: object, address: str, port: int) -> Iterator[tup
     """A STUN server that runs, once it has answered."""
     program = shutil.which(str(command[0]), path=_PATH)
     if program is None:
-        pytest.skip(f"needs {command[0]}: the Debian packages coturn and stun-server")
+        pytest.fail(f"needs {command[0]}: the Debian packages coturn and stun-server")
     with log.open("wb") as output:
         process = subprocess.Popen([program, *map(str, command[1:])], stdout=output, stderr=subprocess.STDOUT)
     try:

@@ -57,8 +57,8 @@ class Question:
         if self.input is not None or self.is_private or resource.is_private or len(held.body) < MIN_AHEAD:
             return None
         with contextlib.suppress(AltoError):
-            document, is_personal = self.ask(resource, directory, self.asked_at)
-            if document is not held and not is_personal:
+            document, _ = self.ask(resource, directory, self.asked_at)
+            if document is not held:
                 return document
         return None
 

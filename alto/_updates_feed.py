@@ -145,8 +145,7 @@ class Feed:
                 return None
             if found is not NOTHING:
                 events.append(Event(found.media_type, name, JsonLines(found.text)))
-        # A full replacement may be about as long as the changes, and asks less of the client.
-        return tuple(events) if sum(event.lines.octets for event in events) < len(after.body) else None
+        return tuple(events)
 
 
 def _parts(document: Document) -> dict[str, Document]:

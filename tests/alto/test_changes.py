@@ -81,6 +81,17 @@ def test_large_documents_are_compared_ahead_or_not_at_all(monkeypatch: pytest.Mo
     assert changes.between(old, document({"a": 2, "b": "x" * 500})) is None
 
 
+def test_what_was_found_ahead_is_of_these_two_documents_only() -> None:
+    one, other, new = (document({"a": at, "b": "x" * 500}) for at in (1, 2, 3))
+    changes = Changes((MERGE,))
+    changes.find_ahead(one, new)
+    assert changes.between(document({"a": 3, "b": "x" * 500}), new) is NOTHING
+    found = changes.between(document({"a": 3, "c": 1, "b": "x" * 500}), new)
+    assert found is not None
+    assert json.loads(found.text) == {"c": None}
+    assert changes.between(one, other) is not NOTHING
+
+
 def network(first: str = "10.0.0.0/16") -> NetworkMapResource:
     pids: dict[str, Any] = {
         name: {"ipv4": [f"{net}.{at}.{n}.0/24" for net in (11, 12) for n in range(256)]}

@@ -85,6 +85,7 @@ BAD: list[tuple[Any, tuple[str, str | None, str | None]]] = [
     ({"add": {}}, ("E_MISSING_FIELD", "add", None)),
     ({"remove": "net"}, ("E_INVALID_FIELD_TYPE", "remove", None)),
     ({"remove": [1]}, ("E_INVALID_FIELD_VALUE", "remove", "1")),
+    ({"remove": [["net"]]}, ("E_INVALID_FIELD_VALUE", "remove", '["net"]')),
     ({"remove": ["other"]}, ("E_INVALID_FIELD_VALUE", "remove", "other")),
     ({"remove": ["net", "other"]}, ("E_INVALID_FIELD_VALUE", "remove", "other")),
     ({**add("new", "net"), "remove": ["new"]}, ("E_INVALID_FIELD_VALUE", "remove", "new")),

@@ -9,7 +9,7 @@ from attrs import frozen
 from alto import _updates_stream, media, updates
 from alto._updates_feed import MAX_STEPS
 from alto._updates_stream import MAX_PIECE
-from alto.directory import Directory
+from alto.directory import Directory, Document, Query
 from alto.http import Response
 from alto.patch import merge_patch
 from alto.sse import COMMENT
@@ -216,6 +216,30 @@ def test_a_resource_that_can_no_longer_be_asked_stops_its_substreams() -> None:
     assert server.post(path, {"remove": []}).status == 404
     server.replace(Map("other", {**WIDE, "a": 1}))
     assert len(server.events(both)) == 1
+
+
+@frozen
+class Nosy(Map):
+    """A map that looks at who asks."""
+
+    def answer(self, query: Query) -> Document:
+        return Map(self.id, {**self.data, "for": query.context.client}).answer(query)
+
+
+@pytest.mark.parametrize("after", [Nosy("net", {**WIDE, "a": 1}), Map("net", {**WIDE, "a": 1}, is_private=True)])
+def test_an_answer_that_is_no_longer_for_everybody_is_told_to_nobody(after: Map) -> None:
+    """It was asked once for all: nobody must be sent what is meant for another."""
+    server = Server(net())
+    streams = [
+        server.post("", {"add": {"n": {"resource-id": "net"}}}, client=client)
+        for client in ("ipv4:192.0.2.1", "ipv4:192.0.2.2")
+    ]
+    for stream in streams:
+        server.sent(stream)
+    server.replace(after)
+    for stream in streams:
+        ((name, message),) = server.events(stream)
+        assert (name, message["stopped"]) == (CONTROL, ["n"])
 
 
 def test_a_server_that_goes_down_tells_its_clients() -> None:

@@ -103,6 +103,19 @@ class TestFollowing:
         _bench, follow = follower(FILTERED, {"rows": ["PID1"]})
         assert costs_of(follow.advance()) == {"PID1": large()["PID1"]}
 
+    def test_no_tag_is_sent_with_input(self):
+        """Section 6.1: it is that of "a GET-mode resource"; a filtered map has the tag of the whole."""
+        requests = []
+
+        def answer(request):
+            requests.append(request)
+            return Response(404)
+
+        document = Document(media.COST_MAP, {"meta": {}}, vtag=VTag("filtered", "one"))
+        with pytest.raises(ServerError):
+            run(client(FILTERED, {"rows": ["PID1"]}, document=document).advance(0.0), answer)
+        assert json.loads(requests[0].body) == {"resource-id": "filtered", "input": {"rows": ["PID1"]}}
+
     def test_a_poll_that_runs_out_of_time_is_repeated_at_once(self):
         bench, follow = follower()
         follow.advance()

@@ -267,6 +267,28 @@ def test_pieces_are_few_and_none_is_large_however_long_events_are() -> None:
     assert [event.event.partition(",")[2] for event in read_events(whole)] == ["", "n", "t", "m"]
 
 
+def test_what_is_decided_on_ahead_of_a_slow_client_has_a_limit() -> None:
+    """Else it would hold old versions of many large maps."""
+    large = ["x" * 1000] * 1500
+    server = Server(Map("a", large), Map("b", large))
+    stream = server.open(a="a", b="b")
+    first = stream.data_to_send(0.0)
+    server.replace(Map("b", ["new"]))
+    events = read_events(first + server.sent(stream))
+    assert [event.event.rpartition(",")[2] for event in events[1:]] == ["a", "b"]
+    assert b'"new"' in events[2].data
+
+
+def test_a_stream_that_was_cut_off_sends_nothing_more() -> None:
+    server = Server(Map("a", ["x" * 1000] * 1500))
+    stream = server.open(a="a")
+    assert stream.data_to_send(0.0)
+    stream.disconnect(0.0)
+    assert stream.is_finished
+    assert stream.data_to_send(0.0) == b""
+    assert server.service.get_timer() is None
+
+
 def test_a_stream_of_many_large_answers_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_updates_stream, "MAX_REFRESHED", 1000)
     data = {f"name{at}": "x" * 400 for at in range(6)}

@@ -161,6 +161,7 @@ def test_the_client_notes_what_the_server_must_not_do_and_goes_on() -> None:
         (event("application/merge-patch+json", {}), "5.2"),
         (event(CONTROL, {"control-uri": "/again"}), "5.3"),
         (event(CONTROL, {"stopped": []}), "5.3"),
+        (event(CONTROL, {"stopped": [["n"], {}], "description": "x"}), "5.3"),
         (event(CONTROL, {"started": ["nobody"]}), "5.3"),
         (event(CONTROL, {"started": "n"}), "5.3"),
         (event(CONTROL, b"["), "5.3"),
@@ -220,6 +221,13 @@ def test_substream_ids_are_used_once_in_a_stream() -> None:
         client.remove([])
     with pytest.raises(StateError):
         client.add({})
+
+
+def test_a_stop_without_a_reason_is_noted() -> None:
+    """Section 5.3: a description is recommended."""
+    client = Client()
+    assert client.take(event(CONTROL, {"stopped": ["n"]})) == [SubstreamsStopped(("n",), None)]
+    assert [(finding.section, finding.level) for finding in client.findings.items] == [("5.3", Level.SHOULD)]
 
 
 def test_without_a_control_uri_there_is_no_control() -> None:

@@ -116,6 +116,14 @@ class TestFollowing:
             run(client(FILTERED, {"rows": ["PID1"]}, document=document).advance(0.0), answer)
         assert json.loads(requests[0].body) == {"resource-id": "filtered", "input": {"rows": ["PID1"]}}
 
+    @pytest.mark.parametrize("document", [None, Document(media.COST_MAP, {"meta": {}})])
+    def test_a_patch_in_place_of_a_snapshot_is_refused(self, document):
+        patch = Response(200, (("Content-Type", media.MERGE_PATCH),), b'{"cost-map": {}}')
+        tips = client(document=document)
+        with pytest.raises(DecodeError):
+            run(tips.advance(0.0), lambda request: opened() if request.method == "POST" else patch)
+        assert tips.document is document
+
     def test_a_poll_that_runs_out_of_time_is_repeated_at_once(self):
         bench, follow = follower()
         follow.advance()

@@ -265,6 +265,7 @@ def test_the_invariants_hold_whatever_the_versions_and_the_limits(history, patch
         assert graph.end_seq - graph.start_seq < max_versions
         assert graph.octets == sum(len(graph.item(*edge).body) for edge in graph.edges())
         assert graph.octets <= max_octets or graph.end_seq - graph.start_seq <= 1
+        assert len(graph._tags) == graph.end_seq - graph.start_seq + 1
         for seq, tree in walk(graph).items():
             assert json.dumps(tree["cost-map"], sort_keys=True) == json.dumps(contents[seq], sort_keys=True)
         for edge in graph.edges():

@@ -1,12 +1,13 @@
 """Clients that stall, dawdle and vanish, against update streams and TIPS served by uvicorn (trap 28, RFC 8895 10.1)."""
 
+import asyncio
 import json
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,7 +18,7 @@ from alto_updates import Map, read_events
 from alto import media
 from alto._tips_views import TipsLimits
 from alto._updates_stream import UpdateStream
-from alto.directory import Directory
+from alto.directory import Directory, Document, Query
 from alto.server import AltoServer
 from alto.tips import TipsService
 from alto.updates import UpdateStreamService
@@ -244,6 +245,36 @@ def test_streams_are_ended_from_another_thread_while_the_server_goes_on() -> Non
         assert "maintenance" in "".join(lines)
         wait_until(lambda: is_empty(app))
         assert client.get(f"{url}/map").status_code == 200
+
+
+class Noting(Map):
+    """A map that notes which thread asks it."""
+
+    threads: ClassVar[list[int]] = []
+
+    def answer(self, query: Query) -> Document:
+        self.threads.append(threading.get_ident())
+        return super().answer(query)
+
+
+def test_what_takes_long_in_an_update_is_done_in_another_thread() -> None:
+    """The event loop goes on meanwhile."""
+    app = application()
+
+    async def main() -> None:
+        await app.update(Noting("map", LARGE))
+
+    with running(app):
+        loop = app._serving_loop()
+        assert loop is not None
+        serving = asyncio.run_coroutine_threadsafe(identity(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(main(), loop).result(20)
+    assert Noting.threads
+    assert serving not in Noting.threads
+
+
+async def identity() -> int:
+    return threading.get_ident()
 
 
 class Quiet:

@@ -107,10 +107,11 @@ def test_endpoints_without_end_are_not_kept(monkeypatch):
     monkeypatch.setattr(_locator, "MAX_KNOWN", 4)
     resource = endpoint_costs()
     for last in range(9):
-        names = [f"ipv4:192.0.2.{last}", "ipv4:198.51.100.200", f"ipv6:2001:db8::{last}"]
+        names = [f"ipv4:192.0.2.{last}", "ipv4:198.51.100.200", f"ipv6:2001:DB8::{last}"]
         found = ask(resource, between(["ipv4:192.0.2.1"], names)).tree["endpoint-cost-map"]
         assert found == {"ipv4:192.0.2.1": dict(zip(names, (1, 5, 5), strict=True))}
         assert len(resource._locator._known) <= 4
+        assert resource._locator._spellings.keys() <= resource._locator._known.keys()
 
 
 def test_a_changed_network_map_moves_the_endpoints():

@@ -5,7 +5,7 @@ import functools
 import gzip
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -89,8 +89,7 @@ async def test_a_map_that_has_not_changed_is_not_sent_again() -> None:
 
 
 @in_loop
-async def test_cookies_are_dropped_and_proxies_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+async def test_cookies_are_dropped() -> None:
     cookies: list[str | None] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -107,6 +106,25 @@ async def test_cookies_are_dropped_and_proxies_not_used(monkeypatch: pytest.Monk
 
 @in_loop
 async def test_a_body_beyond_the_limit_is_not_read_to_its_end() -> None:
+    read = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1000
+            yield b" " * 1000
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Type": media.DIRECTORY}, content=pieces())
+
+    async with client(handler, max_body=100_000) as alto:
+        with pytest.raises(DecodeError, match="more than 100000 octets"):
+            await alto.directory()
+    assert read <= 110_000
+
+
+@in_loop
+async def test_a_body_that_is_small_only_until_it_is_unpacked_is_refused() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         bomb = gzip.compress(b'{"meta":' + b" " * 10_000_000)
         return httpx.Response(200, headers={"Content-Type": media.DIRECTORY, "Content-Encoding": "gzip"}, content=bomb)
@@ -114,6 +132,40 @@ async def test_a_body_beyond_the_limit_is_not_read_to_its_end() -> None:
     async with client(handler, max_body=100_000) as alto:
         with pytest.raises(DecodeError, match="more than 100000 octets"):
             await alto.directory()
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@in_loop
+async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setattr(alto_client, "DEADLINE", 0.05)
+
+    async def drops() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            yield b" "
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers={"Content-Type": media.DIRECTORY}, content=drops())
+
+    async with client(handler, timeout=0.05) as alto:
+        with pytest.raises(UnreachableError, match="no answer in time"):
+            await alto.directory()
+
+
+@in_loop
+async def test_redirects_are_followed_by_the_plans_and_their_rules() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        if request.url.scheme == "https":
+            return httpx.Response(302, headers={"Location": "http://alto.example.com/directory"})
+        return server(request)
+
+    async with client(handler) as alto:
+        with pytest.raises(DecodeError, match="a redirect from https"):
+            await alto.directory()
+    assert asked == [ROOT]
 
 
 @in_loop

@@ -81,6 +81,19 @@ def in_loop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., N
 
 
 @in_loop
+async def test_a_proxy_of_the_environment_is_not_used(
+    served: tuple[AltoApp, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server answers by the address that it sees, and a proxy's is another one"""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with AltoClient(served[1]) as alto:
+        assert await alto.pid("192.0.2.1") == "near"
+
+
+@in_loop
 async def test_a_strict_client_has_nothing_to_say_against_our_server(served: tuple[AltoApp, str]) -> None:
     async with AltoClient(served[1]) as alto:
         assert set((await alto.directory()).entries) == {*SERVICES, "updates", "tips"}

@@ -57,6 +57,12 @@ ENTRIES: dict[str, Json] = {
         accepts=media.ENDPOINT_COST_PARAMS,
         calendar_attributes=[{"cost-type-names": ["num-rc"], "time-interval-size": 60, "number-of-intervals": 1}],
     ),
+    "some-calendar": costs(
+        "some-calendar",
+        "num-rc",
+        accepts=media.COST_MAP_FILTER,
+        calendar_attributes=[{"cost-type-names": ["num-rc"], "time-interval-size": 60, "number-of-intervals": 1}],
+    ),
     "ecs-ranks": costs("ecs-ranks", "ord-rc", accepts=media.ENDPOINT_COST_PARAMS),
     "ecs-bandwidths": costs("ecs-bandwidths", "num-bw", accepts=media.ENDPOINT_COST_PARAMS),
 }
@@ -387,9 +393,14 @@ def test_a_calendar_that_starts_later_than_it_was_asked_for_is_a_finding(early: 
     meta = {"cost-type": RC, "calendar-response-attributes": [calendar]}
     rows = {"ipv4:192.0.2.1": {"ipv4:192.0.2.2": [5]}}
     body = answer({"meta": meta, "endpoint-cost-map": rows}, media.ENDPOINT_COST)
-    _, carrier = serving({"ecs-calendar": body}, "ecs-calendar")
+    meta = {**meta, "dependent-vtags": [vtag()]}
+    between_pids = answer({"meta": meta, "cost-map": {"PID0": {"PID1": [5]}}}, media.COST_MAP)
+    answers = {"ecs-calendar": body, "some-calendar": between_pids}
+    _, carrier = serving(answers, "ecs-calendar", "some-calendar")
     client = Client(ROOT, wall=None if early is None else lambda: start - early)
     query = CostQuery(calendared=True)
     result = carrier.run(client.endpoint_costs(["ipv4:192.0.2.1"], ["ipv4:192.0.2.2"], query))
     assert result.value.calendar("ipv4:192.0.2.1", "ipv4:192.0.2.2") == (5,)
+    assert [finding.text for finding in result.findings] == ["later than the request"] * is_late
+    result = carrier.run(client.filtered_cost_map(["PID0"], ["PID1"], query))
     assert [finding.text for finding in result.findings] == ["later than the request"] * is_late

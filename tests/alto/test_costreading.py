@@ -8,6 +8,7 @@ from alto.costmap import parse_cost_map
 from alto.endpointcost import parse_endpoint_cost
 from alto.findings import Findings
 from alto.ird import ResourceEntry
+from alto.types import CostType
 
 VTAGS = [{"resource-id": "map", "tag": "t"}]
 BOTH = [TREE, HOPS.to_json()]
@@ -105,6 +106,18 @@ def test_of_two_calendars_of_a_cost_type_in_the_ird_the_first_counts():
     assert not read(tree({"b": [1, 2]}, ATTRIBUTES), params=asked, entry=twice)[1]
     with pytest.raises(DecodeError, match="other intervals"):
         read(tree({}, {**ATTRIBUTES, "time-interval-size": 3600}), params=asked, entry=twice)
+
+
+def test_calendars_are_told_apart_by_the_names_that_the_resource_has():
+    """Another name of the IRD may be of the same mode and metric, with another context."""
+    asked = {"multi-cost-types": BOTH, "calendared": [True, True]}
+    hourly = {**ATTRIBUTES, "time-interval-size": 3600, "number-of-intervals": 1}
+    attributes = ({**hourly, "cost-type-names": ["hops"]}, {**ATTRIBUTES, "cost-type-names": ["num"]})
+    document = tree({"b": [[1, 2], [3]]}, *attributes, cost_types=BOTH)
+    names = {**NAMES, "agreed": CostType("numerical", "routingcost", cost_context={"cost-source": "estimation"})}
+    calendars = entry((["num"], 60, 2), (["hops"], 3600, 1))
+    costs = parse_cost_map(document, Findings(strict=True), params=asked, entry=calendars, cost_types=names)
+    assert [costs.calendar("a", "b", place) for place in (0, 1)] == [(1, 2), (3,)]
 
 
 def test_a_calendar_that_the_ird_does_not_have_is_none_to_come():

@@ -284,3 +284,11 @@ def test_where_an_entry_says_both_only_the_testable_types_are_tested():
     assert (found.is_testable("a"), found.is_testable("b")) == (False, True)
     del tree["testable-cost-type-names"]
     assert CostCapabilities.of_entry(tree, {"a": ROUTING, "b": HOPS}).is_testable("a")
+
+
+@pytest.mark.parametrize("calendared", [[True], [], [True, True], "yes", None, [1]])
+def test_who_has_no_calendars_ignores_that_they_are_asked_for(calendared):
+    """RFC 7285 section 8.3.7: as any member that is not known."""
+    for resource, asked in ((filtered(), VALID["filtered cost map"]), (endpoint_costs(), VALID["endpoint cost"])):
+        plain = {key: asked[key] for key in ("cost-type", "pids", "endpoints") if key in asked}
+        assert ask(resource, {**plain, "calendared": calendared}).tree == ask(resource, plain).tree

@@ -127,6 +127,27 @@ def test_a_metric_that_is_not_registered_is_noted_and_read():
     assert finding.level is Level.NOTE
 
 
+def test_a_description_is_a_string():
+    tree = {"cost-mode": "numerical", "cost-metric": "routingcost"}
+    assert read({**tree, "description": "in words"})[0].description == "in words"
+    for wrong in (5, None, ["in", "words"], {}):
+        with pytest.raises(DecodeError, match=r"cost-type/description: a string is due.*\(RFC 7285 section 10\.7\)"):
+            read({**tree, "description": wrong})
+        cost_type, _ = read({**tree, "description": wrong}, strict=False)
+        assert (cost_type.key, cost_type.description) == (("numerical", "routingcost"), None)
+
+
+def test_a_context_is_an_object_with_a_source():
+    tree = {"cost-mode": "numerical", "cost-metric": "delay-ow"}
+    for wrong in ("sla", None, []):
+        with pytest.raises(DecodeError, match="cost-type/cost-context: an object is due"):
+            read({**tree, "cost-context": wrong})
+        cost_type, [_] = read({**tree, "cost-context": wrong}, strict=False)
+        assert (cost_type.cost_context, cost_source(cost_type)) == (None, "estimation")
+    with pytest.raises(DecodeError, match="cost-type/cost-context/cost-source: missing"):
+        read({**tree, "cost-context": {}})
+
+
 @given(json_values)
 def test_any_json_is_a_cost_type_or_a_finding(tree):
     cost_type, items = read(tree, strict=False)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_COSTS", "CostMapResource", "FilteredCostMapResource", "parse_cost_map", "read_pid_filter"]
 
-MAX_COSTS = 2_000_000
-"""Costs that are looked up and written for one request: 50 MB, and less than half a second in which nobody else is
-served. Each interval of a calendar counts as one, tests and ranks as the time that they take. All costs of one type of
-a cost map that one may GET are not written for a request, and may be any number."""
+MAX_COSTS = 1_000_000
+"""Costs that are looked up and written for one request: 25 MB, and at most half a second in which nobody else is served
+(with orjson and numpy a third of that). Each interval of a calendar counts as one, tests and ranks as the time that
+they take. All costs of one type of a cost map that one may GET are not written for a request, and may be any number."""
 
 _NO_COST_TYPES: Mapping[str, CostType] = MappingProxyType({})
 _KIND = Kind("cost-map", "11.2.3.6", True, "pids", lambda text: text if is_pid_name(text) else None, "10.1")

@@ -22,9 +22,8 @@ CONTROL = event(media.UPDATE_STREAM_CONTROL, {"control-uri": None})
 MAP = event(f"{media.NETWORK_MAP},map", doc("1", name="map"))
 OTHER = event(f"{media.NETWORK_MAP},other", doc("1", name="other"))
 STOPPED = event(media.UPDATE_STREAM_CONTROL, {"stopped": ["other"], "description": "gone"})
-REFUSAL = json.dumps(
-    {"meta": {"code": "E_INVALID_FIELD_VALUE", "field": "add/map/resource-id", "value": "map"}}
-).encode()
+FIELD = "add/map/resource-id"
+REFUSAL = json.dumps({"meta": {"code": "E_INVALID_FIELD_VALUE", "field": FIELD, "value": "map"}}).encode()
 
 
 class Script:

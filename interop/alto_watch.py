@@ -27,7 +27,6 @@ from alto.updates_client import (
     StreamEnded,
     StreamMoved,
     StreamRefused,
-    Subscription,
     SubstreamsStopped,
     UpdateStreamClient,
     subscription,
@@ -64,7 +63,6 @@ async def watch_stream(
     while True:
         client = UpdateStreamClient(uri, add, findings=Findings(strict=alto.client.strict))
         reason: AltoError | None = None
-        stopped: set[str] = set()
         async for event in _events(alto, client):
             match event:
                 case ResourceUpdated(substream_id=name):
@@ -75,7 +73,6 @@ async def watch_stream(
                     shown.discard(name)
                     yield event
                 case SubstreamsStopped(substream_ids=names):
-                    stopped.update(names)
                     for name in shown.intersection(names):
                         yield ResourceInvalidated(name)
                     shown.difference_update(names)
@@ -90,14 +87,9 @@ async def watch_stream(
                         raise DecodeError(text)
                 case StreamEnded() | StreamMoved():
                     pass
-        add = _left(client, stopped) or asked
+        add = client.resumption() or asked  # what was stopped is not in it
         await asyncio.sleep(_pause(failures, reason))
         failures += 1
-
-
-def _left(client: UpdateStreamClient, stopped: set[str]) -> dict[str, Subscription]:
-    """What to ask of the next stream: all that the server has not stopped."""
-    return {name: asked for name, asked in client.resumption().items() if name not in stopped}
 
 
 def _pause(failures: int, reason: AltoError | None) -> float:

@@ -1,6 +1,7 @@
 """TIPS over HTTP: our client against our server, and what a plain HTTP client sees of it."""
 
 import asyncio
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Coroutine
@@ -189,3 +190,22 @@ async def test_who_stops_following_leaves_nothing_behind() -> None:
         left = {getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks() - before}
         assert left.isdisjoint({"get", "carry"})
         await until(lambda: app.open_count == 0)
+
+
+@in_loop
+async def test_who_takes_versions_slowly_holds_the_polls_back() -> None:
+    """Else they would pile up: one that was taken, one that waits, and one that is put behind it."""
+    app = application()
+    async with (
+        Running(app) as where,
+        AltoClient(where) as alto,
+        contextlib.aclosing(follow_together(alto, ["map"])) as all_,
+    ):
+        await anext(all_)
+        for n in range(1, 4):
+            await until(lambda: app.open_count == 1)
+            await app.update(network_map(PID1={"ipv4": [f"192.0.{n}.0/24"]}))
+        await until(lambda: app.open_count == 0)
+        await asyncio.sleep(0.1)
+        assert app.open_count == 0
+        assert [len((await anext(all_)).keys()) for _ in range(3)] == [1, 1, 1]

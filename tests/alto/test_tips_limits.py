@@ -5,6 +5,8 @@ from tips_bench import Bench, Costs, Filtered, large
 
 from alto import tips as module
 from alto._tips_views import TipsLimits
+from alto.directory import Directory
+from alto.tips import TipsService
 
 WIDE = {f"PID{n}": {f"PID{m}": f"{n * m}" * 40 for m in range(8)} for n in range(8)}
 
@@ -86,3 +88,15 @@ def test_a_view_at_which_somebody_waits_is_not_closed_for_another() -> None:
     assert bench.ask("POST", "", other).status == 429
     bench.wait(100)
     assert bench.ask("POST", "", other).status == 200
+
+
+def test_the_uri_of_a_view_cannot_be_told_from_how_many_there_were() -> None:
+    """Trap 15: who knows it may read what is in the view."""
+    uris = set()
+    for chance in (b"a", b"b"):
+        service = TipsService("tips", ["costs"], random_bytes=chance.__mul__)
+        bench = Bench(Costs("costs", large(), "one"))
+        bench.directory = Directory([Costs("costs", large(), "one")], services=[service])
+        bench.service = service
+        uris.add(bench.open()[0])
+    assert len(uris) == 2

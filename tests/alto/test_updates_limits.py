@@ -82,6 +82,17 @@ def test_a_step_that_was_made_for_another_stream_comes_after_what_it_is_based_on
     assert versions[-1] == net(a=2).tag
 
 
+def test_missed_steps_that_are_longer_together_than_the_whole_are_sent_as_the_whole() -> None:
+    server = Server(net())
+    slow, fast = server.open(n="net"), server.open(n="net")
+    server.sent(slow)
+    server.sent(fast)
+    for turn in range(1, 4):
+        server.replace(net(**{str(at): at + 1000 * turn for at in range(40)}))
+        assert server.events(fast)[0][0] == "application/merge-patch+json,n"
+    assert [name for name, _ in server.events(slow)] == [f"{media.NETWORK_MAP},n"]
+
+
 def test_changes_that_nobody_has_taken_yet_become_one() -> None:
     server = Server(net())
     stream = server.open(n="net")
@@ -272,7 +283,7 @@ def test_what_is_decided_on_ahead_of_a_slow_client_has_a_limit() -> None:
     large = ["x" * 1000] * 1500
     server = Server(Map("a", large), Map("b", large))
     stream = server.open(a="a", b="b")
-    first = stream.data_to_send(0.0)
+    first = stream.data_to_send(0.0) + stream.data_to_send(0.0)  # the control URI, and a piece of the first map
     server.replace(Map("b", ["new"]))
     events = read_events(first + server.sent(stream))
     assert [event.event.rpartition(",")[2] for event in events[1:]] == ["a", "b"]
@@ -283,6 +294,7 @@ def test_a_stream_that_was_cut_off_sends_nothing_more() -> None:
     server = Server(Map("a", ["x" * 1000] * 1500))
     stream = server.open(a="a")
     assert stream.data_to_send(0.0)
+    assert stream.data_to_send(0.0).startswith(b"event: application/alto-networkmap+json,a")
     stream.disconnect(0.0)
     assert stream.is_finished
     assert stream.data_to_send(0.0) == b""

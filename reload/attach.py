@@ -1,0 +1,479 @@
+"""Attach and AppAttach: candidates go to and fro, then the driver connects (RFC 6940 sections 6.5.1 and 6.5.2).
+
+`Attaches` has a machine for each connection that is being made. It asks and answers through its node, the `Host`, whose
+driver gathers and connects. The node takes `next_ended` after every call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+import attrs
+
+from reload.candidates import CandidatesRefusedError, check_own, examine
+from reload.configuration import Configuration
+from reload.contents import ErrorCode, ErrorResponse, MessageCode
+from reload.destinations import Destination, NodeDestination
+from reload.errors import SecurityError, StateError
+from reload.events import Candidates, CandidatesWanted, ConnectionAbandoned, ConnectionWanted, Role
+from reload.exchange import Answer, Failure, Outcome, Reply, Request, Response
+from reload.methods import AppAttachReq, AttachReqAns
+from reload.node_ports import Host
+from reload.ports import Identity
+
+GATHERING_TIMEOUT = 15.0
+"""Seconds for the driver to gather candidates: a requester waits no longer than that for an answer (section 6.2.1)."""
+CONNECTING_TIMEOUT = 60.0
+"""Seconds for the driver to connect: STUN gives up after 39.5 (RFC 5389 section 7.2.1), and a handshake follows."""
+AWAITING_TIMEOUT = 15.0
+"""Seconds that an Attach, said to be in progress, has to come: those in which its requester sends it again."""
+MAX_INCOMING = 64
+"""Attaches of others at a time, one of each node: the driver keeps sockets and ports for every one. A peer that joins
+is asked by its neighbors and by those that take it as a finger, some tens at once."""
+
+# Whoever asks is passive, whoever answers active (section 6.5.1.1). Section 6.5.2.1 lets an AppAttach say actpass, too:
+# the answerer, who chooses then (RFC 4145 section 4.1), is active all the same.
+_OFFERED, _OFFERED_BY_APPLICATION = (b"passive",), (b"passive", b"actpass")
+_ANSWERED = (b"active",)
+
+
+@attrs.frozen
+class AttachEnded:
+    """What became of an Attach of this node: the peer that there is a connection to, or None and why."""
+
+    attach: int
+    peer: bytes | None
+    application: int | None = None
+    error: ErrorResponse | None = None
+    reason: str = ""
+
+
+@attrs.frozen
+class Established:
+    """Whom a new connection leads to; with `send_update` the peer has asked for an Update."""
+
+    peer: bytes
+    send_update: bool
+    application: int | None
+
+
+class State(Enum):
+    """How far an Attach is: the first two and the last two are those of a requester, ANSWERING that of an answerer."""
+
+    GATHERING = auto()
+    ASKED = auto()
+    ANSWERING = auto()
+    CONNECTING = auto()
+    AWAITING = auto()
+    FOLLOWING = auto()
+
+
+class _Input(Enum):
+    CANDIDATES = auto()
+    ANSWERED = auto()
+    IN_PROGRESS = auto()
+    REFUSED = auto()
+    PEER_ASKS = auto()
+    ESTABLISHED = auto()
+    FAILED = auto()
+    TIMEOUT = auto()
+
+
+_TIMEOUTS = {
+    State.GATHERING: GATHERING_TIMEOUT,
+    State.ANSWERING: GATHERING_TIMEOUT,
+    State.CONNECTING: CONNECTING_TIMEOUT,
+    State.AWAITING: AWAITING_TIMEOUT,
+}
+"""An ASKED one ends with its request, a FOLLOWING one with the one that it follows."""
+
+
+@attrs.define(eq=False)
+class _Attach:
+    """One Attach. `peer` is known to its answerer at once, to its requester by a Node-ID or the answer.
+
+    `send_update` is what this node asks for, `request` what it is to answer. `followers` are the numbers of requesters
+    whose connection this one will be, too.
+    """
+
+    number: int
+    application: int | None
+    state: State
+    destination_list: tuple[Destination, ...] = ()
+    peer: bytes | None = None
+    send_update: bool = False
+    request: Request | None = None
+    transaction: int | None = None
+    local: Candidates | None = None
+    remote: Candidates | None = None
+    update_wanted: bool = False
+    deadline: float | None = None
+    followers: list[int] = attrs.Factory(list)
+
+    @property
+    def key(self) -> tuple[bytes | None, int | None]:
+        """Whom with, and what for."""
+        return self.peer, self.application
+
+
+class Attaches:
+    """The Attaches and AppAttaches of a node, both ways. `new_handle` makes the numbers that they get."""
+
+    def __init__(self, host: Host, new_handle: Callable[[], int], *, applications: Collection[int] = ()) -> None:
+        self._host = host
+        self._new_handle = new_handle
+        self._applications = frozenset(applications)
+        self._all: dict[int, _Attach] = {}
+        self._own: dict[tuple[bytes | None, int | None], _Attach] = {}
+        self._incoming: dict[tuple[bytes | None, int | None], _Attach] = {}
+        self._by_transaction: dict[int, _Attach] = {}
+        self._ended: deque[AttachEnded] = deque()
+
+    def __len__(self) -> int:
+        """Attaches that have not ended."""
+        return len(self._all)
+
+    # Verbs.
+    def begin(
+        self,
+        destination_list: Sequence[Destination],
+        now: float,
+        *,
+        send_update: bool = False,
+        application: int | None = None,
+    ) -> int:
+        """Attach to whom the list leads to; `AttachEnded` tells the outcome. Returns the number of it.
+
+        Raises StateError: there is no destination, or it is this node.
+        """
+        if not destination_list:
+            raise StateError("Attach: to whom?")
+        last, peer = destination_list[-1], None
+        if isinstance(last, NodeDestination) and not last.is_wildcard:
+            peer = last.node_id
+        if peer == self._host.node_id:
+            raise StateError("Attach: this is the node itself")
+        attach = _Attach(
+            self._new_handle(), application, State.GATHERING, tuple(destination_list), peer, send_update=send_update
+        )
+        self._all[attach.number] = attach
+        if peer is None or not self._join_another(attach):
+            self._enter(attach, State.GATHERING, now)
+            if peer is not None:
+                self._own[attach.key] = attach
+            self._host.emit(CandidatesWanted(attach.number, application))
+        return attach.number
+
+    def provide_candidates(self, attach: int, local: Candidates, now: float) -> None:
+        """What `CandidatesWanted` asks for. Raises StateError: nobody waits for them, or they must not be sent."""
+        found = self._waiting(attach, _Input.CANDIDATES)
+        check_own(local, self._host.configuration)
+        found.local = local
+        self._input(found, _Input.CANDIDATES, None, now)
+
+    def established(self, attach: int, identity: Identity, now: float) -> Established:
+        """The driver is connected to a node that has shown a certificate.
+
+        Raises StateError when no connection is being made for this Attach, and SecurityError when it is not the node
+        that has sent the Attach or its answer: the Attach has failed, and the connection is to be closed.
+        """
+        found = self._waiting(attach, _Input.ESTABLISHED)
+        assert found.peer is not None
+        if found.peer not in identity.node_ids:
+            self._fail(found, "the connection leads to another node", now)
+            raise SecurityError(f"connection: its certificate is not that of {found.peer.hex()}")
+        established = Established(found.peer, found.update_wanted, found.application)
+        self._input(found, _Input.ESTABLISHED, None, now)
+        return established
+
+    def failed(self, attach: int, now: float) -> None:
+        """The driver can not gather candidates, or not connect. Raises StateError when it was not asked to."""
+        found = self._waiting(attach, _Input.FAILED)
+        self._input(found, _Input.FAILED, "it could not be connected", now)
+
+    def abandon_all(self, now: float) -> None:
+        """End all of them, as the node leaves."""
+        for attach in list(self._all.values()):
+            if attach.number in self._all and attach.state is not State.FOLLOWING:
+                self._abandon(attach, "given up", now)
+
+    def on_request(self, request: Request, now: float) -> Reply | None:
+        """Answer an Attach or an AppAttach of another node; None when it is answered later, if at all."""
+        peer, application = request.identity.node_id, None
+        if isinstance(request.body, AppAttachReq):
+            application = request.body.application
+            if application not in self._applications:
+                return ErrorResponse(ErrorCode.NOT_FOUND, b"no such application here")
+        if peer == self._host.node_id:
+            return ErrorResponse(ErrorCode.FORBIDDEN, b"an Attach to oneself")
+        try:
+            roles = _OFFERED if application is None else _OFFERED_BY_APPLICATION
+            remote = _read(request.body, application, roles, self._host.configuration)
+        except CandidatesRefusedError as exc:
+            return ErrorResponse(exc.error_code, str(exc).encode())
+        earlier, own = self._incoming.get((peer, application)), self._own.get((peer, application))
+        if earlier is not None and _is_repetition(earlier, request):
+            return _answer(earlier) if earlier.state is State.CONNECTING else None
+        if own is not None and self._goes_first(own):
+            return ErrorResponse(ErrorCode.IN_PROGRESS)
+        if earlier is None and len(self._incoming) >= MAX_INCOMING:
+            return ErrorResponse(ErrorCode.REQUEST_TIMEOUT, b"too many Attaches at a time: try later")
+        self._open(request, application, remote, [each for each in (earlier, own) if each is not None], now)
+        return None
+
+    def _open(
+        self, request: Request, application: int | None, remote: Candidates, others: list[_Attach], now: float
+    ) -> None:
+        """Begin to answer; what is under way with this peer otherwise yields."""
+        peer = request.identity.node_id
+        attach = _Attach(self._new_handle(), application, State.ANSWERING, peer=peer, request=request, remote=remote)
+        if isinstance(request.body, AttachReqAns):
+            attach.update_wanted = request.body.send_update
+        self._all[attach.number] = attach
+        self._enter(attach, State.ANSWERING, now)
+        for other in others:
+            self._input(other, _Input.PEER_ASKS, attach, now)
+        self._incoming[attach.key] = attach
+        self._host.emit(CandidatesWanted(attach.number, application))
+
+    def next_ended(self) -> AttachEnded | None:
+        """What became of the next Attach of this node, if one has ended."""
+        return self._ended.popleft() if self._ended else None
+
+    def get_timer(self) -> float | None:
+        """When the first of them has taken too long."""
+        return min((each.deadline for each in self._all.values() if each.deadline is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """End those that have taken too long."""
+        for attach in list(self._all.values()):
+            if attach.deadline is not None and attach.deadline <= now:
+                self._input(attach, _Input.TIMEOUT, None, now)
+
+    # The machine.
+    def _on_outcome(self, outcome: Outcome, now: float) -> None:
+        """What became of the request of an Attach."""
+        attach = self._by_transaction.pop(outcome.transaction, None)
+        if attach is None:
+            return
+        attach.transaction = None
+        if isinstance(outcome, Response):
+            self._input(attach, _Input.ANSWERED, outcome, now)
+        elif outcome.error is not None and outcome.error.error_code == ErrorCode.IN_PROGRESS:
+            self._input(attach, _Input.IN_PROGRESS, outcome, now)
+        else:
+            self._input(attach, _Input.REFUSED, outcome, now)
+
+    def _waiting(self, number: int, event: _Input) -> _Attach:
+        """The Attach, if it waits for this. Raises StateError."""
+        attach = self._all.get(number)
+        if attach is None or event not in _TABLE[attach.state]:
+            state = "has ended" if attach is None else f"is {attach.state.name}"
+            raise StateError(f"Attach {number} {state}: {event.name} makes no sense")
+        return attach
+
+    def _input(self, attach: _Attach, event: _Input, detail: Any, now: float) -> None:
+        action = _TABLE[attach.state].get(event)
+        if action is not None:
+            action(self, attach, detail, now)
+
+    def _enter(self, attach: _Attach, state: State, now: float) -> None:
+        attach.state = state
+        timeout = _TIMEOUTS.get(state)
+        attach.deadline = None if timeout is None else now + timeout
+
+    def _join_another(self, attach: _Attach) -> bool:
+        """Follow an Attach that is under way with the same peer, if it asks for an Update where this one does."""
+        for other in (self._own.get(attach.key), self._incoming.get(attach.key)):
+            if other is None:
+                continue
+            if other.state in (State.GATHERING, State.ANSWERING):
+                other.send_update |= attach.send_update
+            if other.send_update or not attach.send_update:
+                self._follow(attach, other)
+                return True
+        return False
+
+    def _follow(self, attach: _Attach, leader: _Attach) -> None:
+        """What becomes of `leader` becomes of this one, and of those that have followed it."""
+        self._forget(attach)
+        attach.state, attach.deadline = State.FOLLOWING, None
+        leader.followers += attach.followers
+        attach.followers = []
+        if attach.request is None:
+            self._all[attach.number] = attach
+            leader.followers.append(attach.number)
+
+    def _forget(self, attach: _Attach) -> None:
+        self._all.pop(attach.number, None)
+        for table in (self._own, self._incoming):
+            if table.get(attach.key) is attach:
+                del table[attach.key]
+        if attach.transaction is not None:
+            del self._by_transaction[attach.transaction]
+            self._host.cancel(attach.transaction)
+            attach.transaction = None
+
+    def _goes_first(self, own: _Attach) -> bool:
+        """Whether an Attach of this node forbids the peer's own (section 6.5.1.2)."""
+        if own.state is State.ASKED:
+            assert own.peer is not None
+            return self._host.node_id > own.peer
+        return own.state is State.CONNECTING
+
+    def _ask(self, attach: _Attach, _: None, now: float) -> None:
+        assert attach.local is not None
+        code = MessageCode.ATTACH_REQ if attach.application is None else MessageCode.APP_ATTACH_REQ
+        body = _body(attach, b"passive", attach.local)
+        attach.transaction = self._host.send_request(attach.destination_list, code, body, now, self._on_outcome)
+        self._by_transaction[attach.transaction] = attach
+        self._enter(attach, State.ASKED, now)
+
+    def _tell(self, attach: _Attach, _: None, now: float) -> None:
+        assert attach.request is not None
+        self._host.answer(attach.request, _answer(attach), now)
+        self._connect(attach, Role.ACTIVE, now)
+
+    def _connect(self, attach: _Attach, role: Role, now: float) -> None:
+        self._enter(attach, State.CONNECTING, now)
+        assert attach.peer is not None
+        assert attach.local is not None
+        assert attach.remote is not None
+        self._host.emit(
+            ConnectionWanted(attach.number, role, attach.peer, attach.local, attach.remote, attach.application)
+        )
+
+    def _answered(self, attach: _Attach, response: Response, now: float) -> None:
+        peer = response.identity.node_id
+        try:
+            attach.remote = _read(response.body, attach.application, _ANSWERED, self._host.configuration)
+        except CandidatesRefusedError as exc:
+            self._abandon(attach, f"what {peer.hex()} has answered: {exc}", now)
+            return
+        if peer == self._host.node_id:
+            self._abandon(attach, "it has led to this node itself", now)
+            return
+        if self._own.get(attach.key) is attach:
+            del self._own[attach.key]
+        attach.peer = peer
+        attach.update_wanted = attach.application is None and response.body.send_update
+        # Whatever else was under way with this peer, the peer has let it go when it answered this.
+        for other in (self._own.get(attach.key), self._incoming.get(attach.key)):
+            if other is not None and other.state in (State.CONNECTING, State.ANSWERING):
+                self._yield(other, attach, now)
+        self._own[attach.key] = attach
+        self._connect(attach, Role.PASSIVE, now)
+
+    def _in_progress(self, attach: _Attach, failure: Failure, now: float) -> None:
+        """The peer's own Attach goes first: it is here already, or comes soon."""
+        peer = attach.peer if failure.identity is None else failure.identity.node_id
+        if peer is None or peer == self._host.node_id:
+            self._refused(attach, failure, now)
+            return
+        if self._own.get(attach.key) is attach:
+            del self._own[attach.key]
+        attach.peer = peer
+        leader = self._incoming.get(attach.key) or self._own.get(attach.key)
+        if leader is not None:
+            self._yield(attach, leader, now)
+            return
+        self._host.emit(ConnectionAbandoned(attach.number))
+        self._own[attach.key] = attach
+        self._enter(attach, State.AWAITING, now)
+
+    def _yield(self, attach: _Attach, leader: _Attach, now: float) -> None:
+        """The connection of `leader` takes the place of this one."""
+        if attach.state is not State.AWAITING:
+            self._host.emit(ConnectionAbandoned(attach.number))
+        if leader.state is State.ANSWERING:
+            leader.send_update |= attach.send_update
+        self._follow(attach, leader)
+
+    def _refused(self, attach: _Attach, failure: Failure, now: float) -> None:
+        self._host.emit(ConnectionAbandoned(attach.number))
+        self._end(attach, None, failure.reason or "it was refused", failure.error)
+
+    def _done(self, attach: _Attach, _: None, now: float) -> None:
+        self._end(attach, attach.peer)
+
+    def _fail(self, attach: _Attach, reason: str, now: float) -> None:
+        if attach.state is State.ANSWERING:
+            assert attach.request is not None
+            error = ErrorResponse(ErrorCode.REQUEST_TIMEOUT, b"no candidates here: try later")
+            self._host.answer(attach.request, error, now)
+        self._end(attach, None, reason)
+
+    def _abandon(self, attach: _Attach, reason: str | None, now: float) -> None:
+        if attach.state is not State.AWAITING:
+            self._host.emit(ConnectionAbandoned(attach.number))
+        self._fail(attach, reason or f"it has taken too long, {attach.state.name}", now)
+
+    def _end(self, attach: _Attach, peer: bytes | None, reason: str = "", error: ErrorResponse | None = None) -> None:
+        self._forget(attach)
+        requesters = attach.followers if attach.request is not None else [attach.number, *attach.followers]
+        for number in requesters:
+            self._all.pop(number, None)
+            self._ended.append(AttachEnded(number, peer, attach.application, error, reason))
+
+
+_Action: TypeAlias = Callable[[Attaches, _Attach, Any, float], None]
+_TABLE: dict[State, dict[_Input, _Action]] = {
+    State.GATHERING: {
+        _Input.CANDIDATES: Attaches._ask,
+        _Input.PEER_ASKS: Attaches._yield,
+        _Input.FAILED: Attaches._fail,
+        _Input.TIMEOUT: Attaches._abandon,
+    },
+    State.ASKED: {
+        _Input.ANSWERED: Attaches._answered,
+        _Input.IN_PROGRESS: Attaches._in_progress,
+        _Input.REFUSED: Attaches._refused,
+        _Input.PEER_ASKS: Attaches._yield,
+        _Input.FAILED: Attaches._fail,
+    },
+    State.ANSWERING: {
+        _Input.CANDIDATES: Attaches._tell,
+        _Input.PEER_ASKS: Attaches._yield,
+        _Input.FAILED: Attaches._fail,
+        _Input.TIMEOUT: Attaches._abandon,
+    },
+    State.CONNECTING: {
+        _Input.ESTABLISHED: Attaches._done,
+        _Input.PEER_ASKS: Attaches._yield,
+        _Input.FAILED: Attaches._fail,
+        _Input.TIMEOUT: Attaches._abandon,
+    },
+    State.AWAITING: {_Input.PEER_ASKS: Attaches._yield, _Input.TIMEOUT: Attaches._abandon},
+    State.FOLLOWING: {},
+}
+
+
+def _is_repetition(earlier: _Attach, request: Request) -> bool:
+    """Whether this request is the one that is being answered, sent once more."""
+    assert earlier.request is not None
+    return earlier.request.header.transaction_id == request.header.transaction_id
+
+
+def _answer(attach: _Attach) -> Answer:
+    assert attach.local is not None
+    return Answer(_body(attach, b"active", attach.local))
+
+
+def _body(attach: _Attach, role: bytes, local: Candidates) -> AttachReqAns | AppAttachReq:
+    if attach.application is not None:
+        return AppAttachReq(local.ufrag, local.password, attach.application, role, local.candidates)
+    return AttachReqAns(local.ufrag, local.password, role, local.candidates, attach.send_update)
+
+
+def _read(body: Any, application: int | None, roles: Collection[bytes], configuration: Configuration) -> Candidates:
+    """The other side's candidates. Raises CandidatesRefusedError."""
+    if not isinstance(body, AttachReqAns if application is None else AppAttachReq):
+        raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, "it is no answer to the request")
+    if body.role not in roles:
+        raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, f"role {body.role!r:.20}")
+    if isinstance(body, AppAttachReq) and body.application != application:
+        raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, f"application {body.application}")
+    return examine(Candidates(body.ufrag, body.password, body.candidates), configuration)

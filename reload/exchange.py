@@ -43,7 +43,7 @@ Reply: TypeAlias = Answer | ErrorResponse
 
 @attrs.frozen
 class Response:
-    """The answer to a request of this node."""
+    """The answer to a request of this node; `received` is the time, as `now`, when it came."""
 
     transaction: int
     message_code: int
@@ -52,6 +52,7 @@ class Response:
     header: ForwardingHeader
     certificates: tuple[GenericCertificate, ...] = ()
     extensions: tuple[MessageExtension, ...] = ()
+    received: float = 0.0
 
 
 @attrs.frozen

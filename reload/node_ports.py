@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
+
+import attrs
 
 from reload.configuration import Configuration
 from reload.configuration_update import InForce
-from reload.contents import ErrorResponse, MessageExtension
+from reload.contents import ErrorResponse, MessageContents, MessageExtension
 from reload.destinations import Destination
 from reload.events import Event
 from reload.exchange import Outcome, Reply, Request
+from reload.header import ForwardingHeader
+from reload.traffic import Traffic
 
 OnOutcome: TypeAlias = Callable[[Outcome, float], None]
 """Is told, with `now`, what became of a request. Nothing is told before the call that has sent it returns."""
@@ -77,6 +81,35 @@ class Host(Protocol):
         """Tell the driver, or the user."""
         ...
 
+    def refuse(self, header: ForwardingHeader, previous_hop: bytes, error: ErrorResponse, now: float) -> None:
+        """Answer a request that was forwarded, and that came from this neighbor, with an error."""
+        ...
+
+    def is_misrouted(self, upstream: bytes, destination: Destination) -> bool:
+        """Whether this neighbor has broken the routing rules of the overlay by sending this here."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What was sent and received; None where nobody counts."""
+        ...
+
+    def routing_table_size(self) -> int:
+        """Peers in the routing table."""
+        ...
+
+    def uptime(self, now: float) -> int:
+        """Seconds since the node was made."""
+        ...
+
+    def stored_octets(self) -> int:
+        """Of the data that is stored here."""
+        ...
+
+    def stored_instances(self) -> Mapping[int, int]:
+        """How many values are stored here, by their Kind-ID."""
+        ...
+
 
 class Service(Protocol):
     """Answers requests of its own message codes, and may add to the answers to Pings."""
@@ -101,4 +134,34 @@ class Service(Protocol):
 
     def extend_ping(self, request: Request, now: float) -> tuple[MessageExtension, ...] | ErrorResponse:
         """What to add to the answer to a Ping with message extensions, or the error to answer instead."""
+        ...
+
+
+@attrs.frozen
+class Forwarded:
+    """A whole message that came from `previous_hop` and is to go on to `next_hop`. `data` are its octets as they came."""
+
+    header: ForwardingHeader
+    message_code: int
+    data: bytes
+    start: int
+    previous_hop: bytes
+    next_hop: bytes
+
+    def contents(self, *, node_id_length: int = 16) -> MessageContents:
+        """What is signed of it. Raises DecodeError."""
+        contents, _ = MessageContents._decode(self.data, self.start, len(self.data), node_id_length)  # type: ignore[attr-defined]
+        return contents  # type: ignore[no-any-return]
+
+
+class Transit(Protocol):
+    """Looks at messages that are forwarded: a `Service` that does so as well has these members."""
+
+    @property
+    def transit_codes(self) -> frozenset[int]:
+        """The messages that it looks at."""
+        ...
+
+    def on_forward(self, message: Forwarded, now: float) -> ErrorResponse | None:
+        """What is sent to the requester, and the message goes no further; None to forward it. Never raises."""
         ...

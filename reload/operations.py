@@ -137,11 +137,16 @@ class Found:
 
 @attrs.frozen
 class Failed:
-    """Nothing came of it: the error of a node, or with `error` None no answer, or one that cannot be."""
+    """Nothing came of it: the error of a node, or with `error` None no answer, or one that cannot be.
+
+    `present` is what is there, where a Store has failed because something else was stored before: it is for the user
+    to take what is newer, and to store again (section 7.4.1.2).
+    """
 
     error: ErrorResponse | None
     reason: str
     identity: Identity | None = None
+    present: Fetched | None = None
 
 
 Result: TypeAlias = Stored | Fetched | Metadata | Found | Response | Failed

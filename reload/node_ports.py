@@ -139,7 +139,7 @@ class Service(Protocol):
 
 @attrs.frozen
 class Forwarded:
-    """A whole message that came from `previous_hop` and is to go on to `next_hop`. `data` are its octets as they came."""
+    """A whole message on its way from `previous_hop` to `next_hop`; `data` are its octets as they came."""
 
     header: ForwardingHeader
     message_code: int

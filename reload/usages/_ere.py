@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import attrs
@@ -17,7 +17,7 @@ from reload.errors import DecodeError
 
 MAX_PATTERN = 512
 """Characters; a domain name has 253 at most."""
-MAX_STATES = 2000
+MAX_STATES = 1000
 """Of an automaton, with its repetitions written out: what a character of the text may cost."""
 MAX_DEPTH = 32
 """Parentheses within one another."""
@@ -89,7 +89,8 @@ class Pattern:
         self._states = [_State([])]
         self._work = 0
         self._first = self._emit(node, 0)
-        self._onwards: dict[int, frozenset[int]] = {}
+        self._onwards: dict[int, int] = {}
+        self._accepting: dict[int, int] = {}
 
     def fullmatch(self, text: str) -> bool:
         """Whether it matches all of the text."""
@@ -97,19 +98,32 @@ class Pattern:
             return False
         active = self._reach([self._first], at_start=True, at_end=not text)
         for left, code in zip(range(len(text) - 1, -1, -1), text.encode("ascii"), strict=True):
-            targets = {self._states[each].leads[0] for each in active if self._states[each].characters >> code & 1}
-            active = frozenset().union(*map(self._reach_within, targets)) if left else self._reach(targets, at_end=True)
-        return 0 in active
+            targets = [self._states[number].leads[0] for number in _members(active & self._accept(code))]
+            if left:
+                active = 0
+                for target in targets:
+                    active |= self._reach_within(target)
+            else:
+                active = self._reach(targets, at_end=True)
+        return active & 1 == 1
 
-    def _reach_within(self, target: int) -> frozenset[int]:
+    def _accept(self, code: int) -> int:
+        """The states that the character leads on from."""
+        found = self._accepting.get(code)
+        if found is None:
+            found = sum(1 << number for number, state in enumerate(self._states) if state.characters >> code & 1)
+            self._accepting[code] = found
+        return found
+
+    def _reach_within(self, target: int) -> int:
         """As `_reach`, between two characters of the text: the same ones each time."""
         found = self._onwards.get(target)
         if found is None:
             found = self._onwards[target] = self._reach([target])
         return found
 
-    def _reach(self, targets: Iterable[int], *, at_start: bool = False, at_end: bool = False) -> frozenset[int]:
-        """The states that one gets to from these without a character."""
+    def _reach(self, targets: Iterable[int], *, at_start: bool = False, at_end: bool = False) -> int:
+        """The states that one gets to from these without a character: bit n stands for state n, 0 is the end."""
         found: set[int] = set()
         todo = list(targets)
         while todo:
@@ -120,7 +134,7 @@ class Pattern:
                 found.add(number)
                 if not state.characters:
                     todo += state.leads
-        return frozenset(found)
+        return sum(1 << number for number in found)
 
     def _emit(self, node: _Node, after: int) -> int:
         """The first state of the part, behind which `after` comes."""
@@ -311,3 +325,11 @@ class _Parser:
 
 def _either_case(character: str) -> int:
     return 1 << ord(character.lower()) | 1 << ord(character.upper())
+
+
+def _members(numbers: int) -> Iterator[int]:
+    """The numbers of the bits that are 1."""
+    while numbers:
+        lowest = numbers & -numbers
+        yield lowest.bit_length() - 1
+        numbers ^= lowest

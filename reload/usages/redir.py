@@ -8,20 +8,18 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from reload._presentation import encode
-from reload.contents import ErrorCode
 from reload.destinations import Destination, NodeDestination, OpaqueDestination
 from reload.extensions import RedirServiceProvider
 from reload.kinds import REDIR
-from reload.operations import Failed, Fetch, Fetched, NewValue, Plan, Store, Stored, StoredValue, Wanted
+from reload.operations import Failed, NewValue, Plan, Store, Stored, StoredValue
 from reload.storage_messages import DataValue, DictionaryEntry, DictionarySpecifier
+from reload.usages._fetching import fetch_kind
 from reload.usages.redir_tree import RedirTree, read_provider
 
 LIFETIME = 600
 """Seconds a registration is good for (section 4.4)."""
 REMEMBERED = 16
 """Lookups whose levels say where the next one begins (section 4.2)."""
-
-_EVERYTHING = (Wanted(REDIR.id, DictionarySpecifier(())),)
 
 
 @attrs.frozen
@@ -199,17 +197,11 @@ class _Visit:
 def _fetch(tree: RedirTree, level: int, key: bytes) -> Plan[Mapping[bytes, Provider] | Failed]:
     """The providers in the tree node responsible for I(level, key), by Node-ID."""
     at = tree.resource_id(level, key)
-    result = yield Fetch(at, _EVERYTHING)
-    match result:
-        case Fetched(kinds):
-            found = kinds.get(REDIR.id)
-            providers = (_provider(tree, at, value) for value in (found.values if found else ()))
-            return {provider.node_id: provider for provider in providers if provider is not None}
-        case Failed(error) if error is not None and error.error_code == ErrorCode.NOT_FOUND:
-            return {}
-        case Failed():
-            return result
-    return Failed(None, f"{type(result).__name__} in answer to a Fetch")
+    found = yield from fetch_kind(at, REDIR.id, DictionarySpecifier(()))
+    if isinstance(found, Failed):
+        return found
+    providers = (_provider(tree, at, value) for value in found.values)
+    return {provider.node_id: provider for provider in providers if provider is not None}
 
 
 def _provider(tree: RedirTree, at: bytes, value: StoredValue) -> Provider | None:

@@ -42,12 +42,15 @@ class Certificates:
     def __len__(self) -> int:
         return len(self._signatories)
 
+    def __iter__(self) -> Iterator[Signatory]:
+        return iter(self._signatories.values())
+
     def find(self, certificate: bytes) -> Signatory | None:
         """The signer with this certificate, if there are values of theirs."""
         return self._signatories.get(certificate)
 
     def keep(self, own: GenericCertificate, issuers: Iterable[GenericCertificate], value_octets: int) -> Signatory:
-        """Another value of this signer is held."""
+        """Another value of this signer is held. `issuers` may be more than those that its certificate needs."""
         found = self._signatories.get(own.certificate)
         if found is None:
             found = self._signatories[own.certificate] = Signatory((own,))
@@ -83,7 +86,10 @@ class Certificates:
 
 
 class Holdings:
-    """Values by Resource-ID, Kind-ID and `Key`. Nothing that has expired is in it, once `expire` was called."""
+    """Values by Resource-ID, Kind-ID and `Key`. Nothing that has expired is in it, once `expire` was called.
+
+    `forgotten` is the highest generation counter of values of which none is left.
+    """
 
     def __init__(self) -> None:
         self._resources: dict[bytes, dict[int, Shelf]] = {}
@@ -91,7 +97,7 @@ class Holdings:
         self._times: list[tuple[float, bytes, int]] = []
         self._shelves = 0
         self._value_octets = 0
-        self._forgotten = 0
+        self.forgotten = 0
         self.certificates = Certificates()
 
     def __len__(self) -> int:
@@ -139,7 +145,7 @@ class Holdings:
         That of values which are the first goes on behind all that were forgotten: who remembers one of those would
         take them for what was there before.
         """
-        return next_generation(self._forgotten if shelf is None else shelf.generation)
+        return next_generation(self.forgotten if shelf is None else shelf.generation)
 
     def put(self, resource_id: bytes, kind: Kind, generation: int, values: Mapping[Key, Value]) -> None:
         """Hold values, in the place of those with the same keys; their signatories are kept already."""
@@ -175,7 +181,7 @@ class Holdings:
             if not self._resources[resource_id]:
                 del self._resources[resource_id]
             if shelf.generation < _COUNTABLE:
-                self._forgotten = max(self._forgotten, shelf.generation)
+                self.forgotten = max(self.forgotten, shelf.generation)
 
     def expire(self, now: float) -> None:
         """Forget the values whose lifetime is over."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import attrs
 
 from reload.security_block import GenericCertificate
-from reload.storage_messages import DataModel
+from reload.storage_messages import ArrayEntry, DataModel, DataValue, DictionaryEntry, StoredDataValue
 
 Key: TypeAlias = int | bytes
 """Where a value of a Kind is: an index, a dictionary key, and 0 for a single value."""
@@ -52,6 +52,21 @@ class Shelf:
     values: dict[Key, Value] = attrs.Factory(dict)
     existing: int = 0
     due: float = 0.0
+
+
+def key_of(value: StoredDataValue) -> Key:
+    """Where it is to be stored."""
+    match value:
+        case ArrayEntry():
+            return value.index
+        case DictionaryEntry():
+            return value.key
+    return 0
+
+
+def plain(value: StoredDataValue) -> DataValue:
+    """The DataValue, without index or key."""
+    return value if isinstance(value, DataValue) else value.value
 
 
 def storage_time(octets: bytes) -> int:

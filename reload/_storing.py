@@ -9,7 +9,7 @@ import attrs
 from reload import _stored
 from reload._holdings import Holdings, cost, next_generation
 from reload._presentation import encode
-from reload._stored import Key, Shelf
+from reload._stored import Key, Shelf, key_of, plain
 from reload.contents import ErrorCode, ErrorResponse, UnknownKinds
 from reload.errors import DecodeError, SecurityError
 from reload.kinds import Kind, KindTable
@@ -22,8 +22,6 @@ from reload.storage_messages import (
     APPEND,
     ArrayEntry,
     DataModel,
-    DataValue,
-    DictionaryEntry,
     FetchKindResponse,
     StoreAns,
     StoredData,
@@ -87,11 +85,6 @@ class KindChange:
     values: Mapping[Key, NewValue]
 
 
-def plain(value: StoredDataValue) -> DataValue:
-    """The DataValue, without index or key."""
-    return value if isinstance(value, DataValue) else value.value
-
-
 def unknown_kinds(kinds: tuple[int, ...]) -> ErrorResponse:
     """Error_Unknown_Kind (section 7.4.1.2)."""
     return ErrorResponse(ErrorCode.UNKNOWN_KIND, encode(UnknownKinds(kinds[:_MAX_UNKNOWN])))
@@ -133,16 +126,6 @@ def _is_held(shelf: Shelf, octets: bytes, value: StoredDataValue) -> bool:
 
 def _is_appended(shelf: Shelf, octets: bytes) -> bool:
     return any(_stored.is_same(held.octets, octets, behind=_BEHIND_INDEX) for held in shelf.values.values())
-
-
-def key_of(value: StoredDataValue) -> Key:
-    """Where it is to be stored."""
-    match value:
-        case ArrayEntry():
-            return value.index
-        case DictionaryEntry():
-            return value.key
-    return 0
 
 
 def verify(resource_id: bytes, kind: Kind, octets: bytes, data: StoredData, proof: Proof) -> Identity:
@@ -193,7 +176,7 @@ def arrange(kind: Kind, shelf: Shelf | None, values: Sequence[NewValue]) -> Mapp
             if shelf is not None and _is_appended(shelf, each.octets):
                 raise RefusalError(ErrorCode.DATA_TOO_OLD, "it is in the array already")
             key = max((index for index in (*held, *placed) if isinstance(index, int)), default=-1) + 1
-            if key == APPEND:
+            if key >= APPEND:
                 raise RefusalError(ErrorCode.DATA_TOO_LARGE, "the array has an entry at the last index")
             each = attrs.evolve(each, octets=_stored.with_index(each.octets, key))
         before = placed[key].octets if key in placed else held[key].octets if key in held else None

@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 import attrs
 
-from reload import _stored, fetching
+from reload import _snapshot, _stored, fetching
 from reload._holdings import Holdings, cost
 from reload._stored import Key, Shelf, Value
 from reload._storing import KindChange, Proof, RefusalError, Rules, judge, newer
 from reload.contents import ErrorCode, ErrorResponse
+from reload.errors import SecurityError, StateError
 from reload.exchange import Answer, Reply
 from reload.kinds import KindTable
 from reload.policies import Policy, ValueCheck, standard_policies
@@ -195,12 +196,13 @@ class Storage:
     # -- copies for others, and from others ------------------------------------------------------------------------
 
     def values_of(self, resource_id: bytes, now: float) -> Copy | None:
-        """All values of a resource, for another peer; None when there are none."""
+        """All values of a resource that have a second left, for another peer; None when there are none."""
         self._holdings.expire(now)
         copied = [
             _copied(kind_id, shelf, value, now)
             for kind_id, shelf in self._holdings.shelves(resource_id).items()
             for value in shelf.values.values()
+            if _stored.lifetime_left(value, now)
         ]
         return Copy(resource_id, tuple(copied)) if copied else None
 
@@ -246,6 +248,38 @@ class Storage:
         """Forget all values of these Kinds: they may be signed no more by who has signed them (section 11.1)."""
         self._drop_shelves(lambda kind_id, shelf: kind_id in kind_ids)
 
+    def drop_invalid(self, verifier: Verifier, now: float) -> None:
+        """Forget the values of whom `verifier` believes no longer: expired or revoked certificates (section 7.1).
+
+        Nobody may use them; and a peer that is sent one of them refuses all that comes with it.
+        """
+        gone = set()
+        for signatory in self._holdings.certificates:
+            certificates = signatory.certificates
+            try:
+                verifier.identify(certificates[0].certificate, certificates, self._epoch + now)
+            except SecurityError:
+                gone.add(certificates[0].certificate)
+        if gone:
+            self._drop_values(lambda value: value.signatory.certificates[0].certificate in gone)
+
+    # -- a process that ends, and begins again ----------------------------------------------------------------------
+
+    def snapshot(self, now: float) -> bytes:
+        """All that is held, for `restore`, in octets of this package's own."""
+        self._holdings.expire(now)
+        return _snapshot.write(self._holdings, self._epoch)
+
+    def restore(self, octets: bytes, now: float) -> None:
+        """Hold what `snapshot` wrote, but what has expired, or is of Kinds that are unknown or have another data model.
+
+        Signatures are not verified anew, see `drop_invalid`. Raises DecodeError for other octets, and StateError
+        when there are values already.
+        """
+        if len(self._holdings):
+            raise StateError("there are values already")
+        self._holdings = _snapshot.read(octets, self._rules.kinds, self._rules.quotas, self._epoch, now)
+
     # -- time ------------------------------------------------------------------------------------------------------
 
     def get_timer(self) -> float | None:
@@ -290,6 +324,12 @@ class Storage:
             shelf.generation = generation
         made = holdings.shelf(resource_id, kind_id)
         return [_copied(kind_id, made, value, now) for value in values.values()] if made is not None else []
+
+    def _drop_values(self, is_unwanted: Callable[[Value], bool]) -> None:
+        for resource_id in list(self._holdings):
+            for kind_id, shelf in list(self._holdings.shelves(resource_id).items()):
+                keys = [key for key, value in shelf.values.items() if is_unwanted(value)]
+                self._holdings.remove(resource_id, kind_id, keys)
 
     def _drop_shelves(self, is_unwanted: Callable[[int, Shelf], bool]) -> None:
         for resource_id in list(self._holdings):

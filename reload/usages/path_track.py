@@ -43,7 +43,8 @@ class Diagnosis:
     """What one node has told.
 
     `information` has what could be read of what was asked for. `hops` are those from here to it, and so many TTLs.
-    `delay` is how long the request took, by the two clocks, and `round_trip` by this node's, in seconds.
+    `delay` is how long the request took, by the two clocks, and `round_trip` by this node's, in seconds; where a first
+    attempt had no answer, they begin with that.
     """
 
     node_id: bytes

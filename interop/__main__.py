@@ -25,7 +25,7 @@ _COMMANDS = {
     "reload": "Read messages of an overlay (RELOAD, RFC 6940).",
     "utp": "Send and receive files over uTP (BEP 29), which yields to other traffic.",
     "demo": "Stream a real file through a swarm of processes, and show who got what from whom.",
-    "simulate": "Run an experiment with congestion control in virtual time, and plot it.",
+    "simulate": "Run experiments in virtual time, and plot them: congestion control, overlays.",
     "conformance": "Run the conformance vectors, against this or any other implementation.",
 }
 _INTERRUPTED = 128 + signal.SIGINT

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from interop.cli._errors import FailureError, MistakeError, reason
+from interop.cli._simulate_reload import reload
 from interop.experiments import GATES, LEGEND, Gate, Result, Verdict
 from interop.experiments._report import as_json, number
 from interop.experiments._result import Note
@@ -24,6 +25,9 @@ _STYLES = {Verdict.MET: "green", Verdict.DOCUMENTED: "yellow", Verdict.MISSED: "
 @click.group("simulate", epilog="Example:\n\n\b\n  ietf-p2p simulate ledbat latecomer --out plots")
 def command() -> None:
     """Run an experiment in virtual time, and plot it."""
+
+
+command.add_command(reload)
 
 
 @command.command("ledbat", epilog="\b\nExamples:\n  ietf-p2p simulate ledbat --list\n  ietf-p2p simulate ledbat E3")

@@ -132,16 +132,18 @@ class ServiceProvider:
     def store(self) -> Plan[bool]:
         """Walk up the tree, then down, and register where it is due. True: nothing has failed."""
         tree = self._tree
-        start = level = tree.starting_level
-        first = visit = yield from self._visit(level, always=True)
-        # The text tests the whole tree node at Lstart, and the interval above it. Who is lowest or highest in the
-        # tree node is so in its interval, too: to test the interval everywhere does all that both ask.
-        while visit.is_edge and level > 0:
+        level = tree.starting_level
+        first = yield from self._visit(level, always=True)
+        succeeded = first.succeeded
+        # Section 4.3, step 4: of the whole tree node where the walk begins, and of the interval above. A tree node is
+        # one interval of its parent, so that lowest and highest of each interval get there, and few others.
+        goes_on = first.is_edge_of_node
+        while goes_on and level > 0:
             level -= 1
             visit = yield from self._visit(level, always=True)
-            first.succeeded &= visit.succeeded
-        level, visit = start, first
-        succeeded = first.succeeded
+            succeeded &= visit.succeeded
+            goes_on = visit.is_edge
+        level, visit = tree.starting_level, first
         while not visit.is_alone and level < tree.deepest_level:
             level += 1
             visit = yield from self._visit(level, always=False)
@@ -161,9 +163,14 @@ class ServiceProvider:
         found = yield from _fetch(self._tree, level, self._node_id)
         if isinstance(found, Failed):
             # As if the walk ended here: it is repeated soon.
-            return _Visit(is_edge=False, is_alone=True, succeeded=False)
+            return _Visit(is_edge=False, is_edge_of_node=False, is_alone=True, succeeded=False)
         is_lowest, is_highest = _place(self._tree, level, self._node_id, found)
-        visit = _Visit(is_edge=is_lowest or is_highest, is_alone=is_lowest and is_highest, succeeded=True)
+        visit = _Visit(
+            is_edge=is_lowest or is_highest,
+            is_edge_of_node=not min(found, default=self._node_id) < self._node_id < max(found, default=b""),
+            is_alone=is_lowest and is_highest,
+            succeeded=True,
+        )
         if always or visit.is_edge:
             record = RedirServiceProvider(
                 self._extension_type,
@@ -187,9 +194,10 @@ class ServiceProvider:
 
 @attrs.define
 class _Visit:
-    """What was found in a tree node: whether the provider is lowest or highest in its interval, and whether both."""
+    """A provider in a tree node: is it lowest or highest of its interval, or of them all; is it alone in its own?"""
 
     is_edge: bool
+    is_edge_of_node: bool
     is_alone: bool
     succeeded: bool
 

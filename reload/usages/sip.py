@@ -55,7 +55,7 @@ def preferred_scheme(contact_prefs: bytes) -> Scheme | None:
 
 
 def route_to(destination_list: tuple[Destination, ...], contact_prefs: bytes = b"") -> SipRegistration:
-    """Where a registration leads: to a node. Raises EncodeError unless the list ends in one, and the prefs are ASCII."""
+    """Where a registration leads: to a node. Raises EncodeError for another list, and for prefs that are not ASCII."""
     if terminal_node_id(destination_list) is None or not contact_prefs.isascii():
         raise EncodeError("SipRegistration: its destination list ends in a node, and contact_prefs are ASCII")
     return SipRegistration(SipRegistrationType.ROUTE, SipRegistrationRoute(contact_prefs, destination_list))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import ceil, floor, inf, log2
 
 import attrs
@@ -119,7 +119,7 @@ def stabilization_interval(estimates: Estimates, longest: float) -> float:
 class Estimator:
     """The estimates of one peer: from what it sees itself, and from what others share."""
 
-    __slots__ = ("_births", "_received", "_since", "_times", "in_use", "own")
+    __slots__ = ("_received", "_times", "in_use", "own")
 
     def __init__(self, now: float) -> None:
         """The peer joins at `now`."""
@@ -127,22 +127,12 @@ class Estimator:
         """As this peer sees it alone, which is what it shares: shares of shares would climb with each quartile."""
         self.in_use = self.own
         """With those of others."""
-        self._since = now
         self._times: deque[float] = deque((now,), MAX_HISTORY + 1)
-        self._births: dict[bytes, float] = {}
         self._received: dict[bytes, Estimates] = {}
-
-    def uptime(self, now: float) -> int:
-        """Whole seconds since the join."""
-        return max(int(now - self._since), 0)
 
     def on_failure(self, now: float) -> None:
         """A peer of the routing table has failed or left."""
         self._times.append(now)
-
-    def on_uptime(self, peer: bytes, uptime: int, now: float) -> None:
-        """A peer says for how many seconds it is there."""
-        self._births[peer] = now - uptime
 
     def on_estimates(self, peer: bytes, data: SelfTuningData) -> None:
         """A peer shares what it has estimated; its last word in an interval counts."""
@@ -154,21 +144,15 @@ class Estimator:
         node_id: bytes,
         predecessors: Sequence[bytes],
         successors: Sequence[bytes],
-        routing_table: Iterable[bytes],
+        ages: Collection[float],
         now: float,
     ) -> Estimates:
-        """The estimates for the next interval, of this one's, which ends."""
-        peers = dict.fromkeys(routing_table)
-        history = max(ceil(len(peers) / HISTORY_SHARE), 1)
+        """The estimates for the next interval; `ages` are those of all peers in the routing table, in seconds."""
+        history = max(ceil(len(ages) / HISTORY_SHARE), 1)
         while len(self._times) > history + 1:
             self._times.popleft()
-        self._births = {peer: birth for peer, birth in self._births.items() if peer in peers}
         size = network_size(node_id, predecessors, successors)
-        self.own = Estimates(
-            size,
-            join_rate(size, [now - birth for birth in self._births.values()]),
-            failure_rate(self._times, len(peers), history, now),
-        )
+        self.own = Estimates(size, join_rate(size, ages), failure_rate(self._times, len(ages), history, now))
         known = [self.own, *self._received.values()]
         self._received = {}
         self.in_use = Estimates(

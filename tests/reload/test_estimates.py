@@ -212,42 +212,34 @@ def test_the_interval_is_15_seconds_at_least_and_the_longest_at_most() -> None:
 
 
 # The estimator.
-def estimator_of_a_full_table() -> Estimator:
-    estimator = Estimator(0.0)
-    for i in range(1, 17):
-        estimator.on_uptime(node(i << 120), 100, 1000.0)
-    return estimator
+AGES = [100.0] * 16
 
 
-TABLE = [node(i << 120) for i in range(1, 17)]
+def recalculate(estimator: Estimator, now: float, ages: list[float] = AGES) -> Estimates:
+    return estimator.recalculate(node(0), [node(-1 << 120)], [node(1 << 120)], ages, now)
 
 
-def recalculate(estimator: Estimator, now: float) -> Estimates:
-    return estimator.recalculate(node(0), [node(-1 << 120)], [node(1 << 120)], TABLE, now)
-
-
-def test_ages_go_on_while_nothing_is_heard() -> None:
-    estimator = estimator_of_a_full_table()
-    assert recalculate(estimator, 1000.0).join_rate == pytest.approx(256 / 100)
-    assert recalculate(estimator, 2000.0).join_rate == pytest.approx(256 / 1100)
-
-
-def test_peers_outside_the_table_have_no_age() -> None:
-    estimator = estimator_of_a_full_table()
-    for i in range(100, 200):
-        estimator.on_uptime(node(i), 1, 1000.0)
-    assert recalculate(estimator, 1000.0).join_rate == pytest.approx(256 / 100)
+def test_the_estimator_has_what_the_formulas_give() -> None:
+    found = recalculate(Estimator(0.0), 1000.0)
+    assert found == Estimates(256, pytest.approx(256 / 100), pytest.approx(1 / (16 * 1000)))  # type: ignore[arg-type]
 
 
 def test_the_history_is_a_quarter_of_the_routing_table() -> None:
-    estimator = estimator_of_a_full_table()
+    estimator = Estimator(0.0)
     for at in (10.0, 500.0, 600.0, 700.0, 800.0, 900.0):
         estimator.on_failure(at)
     assert recalculate(estimator, 901.0).failure_rate == pytest.approx(4 / (16 * 400))
 
 
+def test_a_long_history_of_failures_takes_no_memory() -> None:
+    estimator = Estimator(0.0)
+    for at in range(10_000):
+        estimator.on_failure(float(at))
+    assert recalculate(estimator, 10_000.0, [100.0] * 400).failure_rate == pytest.approx(49 / (400 * 49))
+
+
 def test_shared_estimates_count_for_one_interval_and_are_not_shared_again() -> None:
-    estimator = estimator_of_a_full_table()
+    estimator = Estimator(0.0)
     alone = recalculate(estimator, 1000.0)
     for i in range(1, 4):
         estimator.on_estimates(node(i), SelfTuningData(100000, 0, 0))
@@ -257,12 +249,12 @@ def test_shared_estimates_count_for_one_interval_and_are_not_shared_again() -> N
 
 
 def test_a_quarter_of_liars_changes_nothing_however_often_they_speak() -> None:
-    estimator = estimator_of_a_full_table()
+    estimator = Estimator(0.0)
     for i in range(8):
         estimator.on_estimates(node(i), SelfTuningData(250, 10, 10))
     for _ in range(100):
-        estimator.on_estimates(node(9), SelfTuningData(0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
-        estimator.on_estimates(node(10), SelfTuningData(0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+        for liar in (9, 10):
+            estimator.on_estimates(node(liar), SelfTuningData(0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
     assert recalculate(estimator, 1000.0).network_size <= 256
 
 
@@ -276,22 +268,21 @@ def test_estimates_of_very_many_are_not_kept() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 0xFFFFFFFF)), max_size=40),
+    st.lists(st.integers(1, RING - 1), max_size=20, unique=True),
+    st.lists(st.floats(-1e9, 1e9), max_size=40),
     st.lists(st.builds(SelfTuningData, *[st.integers(0, 0xFFFFFFFF)] * 3), max_size=10),
     st.lists(st.floats(0, 1e6), max_size=60),
 )
 def test_whatever_is_heard_the_interval_and_the_tables_have_their_bounds(
-    uptimes: list[tuple[bytes, int]], shared: list[SelfTuningData], fails: list[float]
+    peers: list[int], ages: list[float], shared: list[SelfTuningData], fails: list[float]
 ) -> None:
     estimator = Estimator(0.0)
-    for peer, uptime in uptimes:
-        estimator.on_uptime(peer, uptime, 5.0)
     for i, data in enumerate(shared):
         estimator.on_estimates(node(i), data)
     for at in sorted(fails):
         estimator.on_failure(at)
-    peers = [peer for peer, _ in uptimes]
-    estimates = estimator.recalculate(node(0), peers[:3], peers[3:6], peers, 1e6)
+    ahead = list(map(node, sorted(peers)))
+    estimates = estimator.recalculate(node(0), ahead[:-4:-1], ahead[:3], ages, 1e6)
     assert 15 <= stabilization_interval(estimates, 3600) <= 3600
     assert 3 <= neighbor_count(estimates.network_size) <= 32
     assert 16 <= finger_count(estimates.network_size) <= 32

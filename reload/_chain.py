@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from reload.errors import SecurityError
 from reload.identity import NodeCertificate, load_certificate, self_signed_node_ids
@@ -47,35 +48,46 @@ class Trust:
     bad_nodes: frozenset[bytes] = frozenset()
 
 
+@attrs.frozen
+class _Path:
+    """From when to when it holds, and the certificates on it but its ends, DER, from below."""
+
+    start: float
+    end: float
+    issuers: tuple[bytes, ...] = ()
+
+
 class Paths:
     """Checks certificates against `trust`; of those that held, it remembers for how long their path does."""
 
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
         self._roots = tuple(load_certificate(der) for der in trust.root_certificates)
-        self._held: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+        self._held: OrderedDict[bytes, _Path] = OrderedDict()
 
-    def check(self, certificate: NodeCertificate, others: Sequence[GenericCertificate], wall: float) -> None:
-        """Raises SecurityError unless the certificate is valid at `wall`. `others` may hold its issuers."""
+    def check(
+        self, certificate: NodeCertificate, others: Sequence[GenericCertificate], wall: float
+    ) -> tuple[bytes, ...]:
+        """The certificates between this one and a root-cert, DER, from below; `others` may hold them.
+
+        Raises SecurityError unless it is valid at `wall`.
+        """
         if not self._trust.bad_nodes.isdisjoint(certificate.node_ids):
             raise SecurityError("certificate: one of its Node-IDs is a bad-node")
         if not certificate.not_before <= wall <= certificate.not_after:
             raise SecurityError("certificate: expired, or not yet valid")
-        window = self._held.get(certificate.der)
-        if window is not None and window[0] <= wall <= window[1]:
-            self._held.move_to_end(certificate.der)
-            return
-        self._held[certificate.der] = self._find(certificate, others, wall)
+        path = self._held.get(certificate.der)
+        if path is None or not path.start <= wall <= path.end:
+            path = self._held[certificate.der] = self._find(certificate, others, wall)
         self._held.move_to_end(certificate.der)
         if len(self._held) > MAX_PATHS:
             self._held.popitem(last=False)
+        return path.issuers
 
-    def _find(
-        self, certificate: NodeCertificate, others: Sequence[GenericCertificate], wall: float
-    ) -> tuple[float, float]:
-        """From when to when the path holds."""
+    def _find(self, certificate: NodeCertificate, others: Sequence[GenericCertificate], wall: float) -> _Path:
+        """The path to a root-cert, or that of a certificate that needs none."""
         _check_usage(certificate.x509, issuing=None)
-        own = certificate.not_before, certificate.not_after
+        own = _Path(certificate.not_before, certificate.not_after)
         if certificate.x509 in self._roots:
             return own
         if certificate.x509.issuer == certificate.x509.subject and _is_issued_by(certificate.x509, certificate.x509):
@@ -86,9 +98,9 @@ class Paths:
         path = self._path(certificate.x509, intermediates, wall, 0, budget)
         if path is None:
             raise SecurityError("certificate: no path to a root-cert of the overlay")
-        starts = [own[0], *(_start(issuer) for issuer in path)]
-        ends = [own[1], *(_end(issuer) for issuer in path)]
-        return max(starts), min(ends)
+        starts = [own.start, *(_start(issuer) for issuer in path)]
+        ends = [own.end, *(_end(issuer) for issuer in path)]
+        return _Path(max(starts), min(ends), tuple(issuer.public_bytes(Encoding.DER) for issuer in path[:-1]))
 
     def _check_self_signed(self, certificate: NodeCertificate) -> None:
         digest = self._trust.self_signed_digest

@@ -12,8 +12,6 @@ from reload.security_block import GenericCertificate
 
 VALUE_OVERHEAD = 512
 """Octets that a value is taken to need beside its own: small ones would be free otherwise."""
-MAX_ISSUERS = 4
-"""Certificates kept with a signer's, as many as may stand between it and a root-cert."""
 _SPARE_TIMES = 64
 """Outdated entries of the heap that are no reason to build it anew."""
 _COUNTABLE = 1 << 63
@@ -50,14 +48,12 @@ class Certificates:
         return self._signatories.get(certificate)
 
     def keep(self, own: GenericCertificate, issuers: Iterable[GenericCertificate], value_octets: int) -> Signatory:
-        """Another value of this signer is held. `issuers` may be more than those that its certificate needs."""
+        """Another value of this signer is held. `issuers` are the certificates above its own."""
         found = self._signatories.get(own.certificate)
         if found is None:
-            found = self._signatories[own.certificate] = Signatory((own,))
+            found = Signatory((own, *(self._keep_issuer(issuer) for issuer in issuers)))
+            self._signatories[own.certificate] = found
             self.octets += len(own.certificate)
-        for issuer in issuers:
-            if len(found.certificates) <= MAX_ISSUERS and issuer not in found.certificates:
-                found.certificates += (self._keep_issuer(issuer),)
         found.values += 1
         found.octets += value_octets
         return found

@@ -211,7 +211,8 @@ def check_quotas(
             certificate = each.signer.certificate
             if certificate not in of_signer:
                 of_signer[certificate] = 0
-                more += 0 if holdings.certificates.find(certificate) else len(certificate)
+                if holdings.certificates.find(certificate) is None:
+                    more += len(certificate) + sum(map(len, each.signer.issuers))
             size = cost(each.octets)
             of_signer[certificate] += size
             more += size

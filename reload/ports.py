@@ -15,13 +15,15 @@ class Identity:
     """Who has signed, shown by a certificate that was verified.
 
     `node_id` is the Node-ID that the signature is made with, `node_ids` all those of the certificate, in its order.
-    `certificate` is its DER.
+    `certificate` is its DER, `issuers` those between it and a root-cert, from below: whoever passes a value on passes
+    them on with it.
     """
 
     node_id: bytes
     node_ids: tuple[bytes, ...]
     user_name: str | None
     certificate: bytes
+    issuers: tuple[bytes, ...] = attrs.field(default=(), eq=False, repr=False)
 
 
 class Signer(Protocol):

@@ -183,7 +183,7 @@ class OverlayVerifier:
         if signature.algorithm.hash not in self._hash_algorithms:
             raise SecurityError(f"signature: hash algorithm {signature.algorithm.hash} is not accepted")
         certificate, node_id = self._signer(signature.identity, certificates)
-        self._paths.check(certificate, certificates, wall)
+        issuers = self._paths.check(certificate, certificates, wall)
         covered = octets + encode(signature.identity) if covers_identity else octets
         known = (
             signature.signature_value,
@@ -199,7 +199,7 @@ class OverlayVerifier:
             self._verified[known] = None
             if len(self._verified) > MAX_VERIFIED:
                 self._verified.popitem(last=False)
-        return Identity(node_id, certificate.node_ids, certificate.user_name, certificate.der)
+        return Identity(node_id, certificate.node_ids, certificate.user_name, certificate.der, issuers)
 
     def identify(self, certificate: bytes, certificates: Sequence[GenericCertificate], wall: float) -> Identity:
         """Who may show this certificate, DER, as on a (D)TLS connection; `node_id` is its first Node-ID.
@@ -207,8 +207,8 @@ class OverlayVerifier:
         Raises SecurityError when it is not valid in this overlay.
         """
         found = self._cache.read(certificate)
-        self._paths.check(found, certificates[:MAX_CERTIFICATES], wall)
-        return Identity(found.node_ids[0], found.node_ids, found.user_name, found.der)
+        issuers = self._paths.check(found, certificates[:MAX_CERTIFICATES], wall)
+        return Identity(found.node_ids[0], found.node_ids, found.user_name, found.der, issuers)
 
     def _signer(
         self, identity: SignerIdentity, certificates: Sequence[GenericCertificate]

@@ -17,7 +17,7 @@ from reload.kinds import KindTable
 from reload.policies import Policy, ValueCheck, standard_policies
 from reload.ports import Identity, Verifier
 from reload.quotas import Quotas
-from reload.security_block import GenericCertificate
+from reload.security_block import X509, GenericCertificate
 from reload.storage_messages import (
     FetchKindResponse,
     FetchReq,
@@ -163,10 +163,9 @@ class Storage:
             changes = judge(request, signer, proof, self._rules, self._holdings)
         except RefusalError as refusal:
             return refusal.error
-        issuers = _issuers(changes, certificates, signer)
         copied: list[CopiedValue] = []
         for change in changes:
-            copied += self._apply(request.resource, change, certificates, issuers, now)
+            copied += self._apply(request.resource, change, certificates, now)
         is_replica = request.replica_number > 0
         replicas = () if is_replica else self._placement.replica_peers(request.resource)
         responses = tuple(
@@ -227,7 +226,7 @@ class Storage:
         for response in responses:
             change = newer(resource_id, response, proof, self._rules, self._holdings)
             if change is not None:
-                copied += self._apply(resource_id, change, certificates, _issuers([change], certificates), now)
+                copied += self._apply(resource_id, change, certificates, now)
         return Copy(resource_id, tuple(copied)) if copied else None
 
     def drop(self, resource_id: bytes) -> None:
@@ -305,7 +304,6 @@ class Storage:
         resource_id: bytes,
         change: KindChange,
         certificates: Sequence[GenericCertificate],
-        issuers: Sequence[GenericCertificate],
         now: float,
     ) -> list[CopiedValue]:
         holdings, kind_id = self._holdings, change.kind.id
@@ -316,6 +314,7 @@ class Storage:
         values: dict[Key, Value] = {}
         for key, new in change.values.items():
             own = next(each for each in certificates if each.certificate == new.signer.certificate)
+            issuers = tuple(GenericCertificate(X509, der) for der in new.signer.issuers)
             signatory = holdings.certificates.keep(own, issuers, cost(new.octets))
             values[key] = Value(new.octets, now + new.data.lifetime, signatory)
         if values:
@@ -341,12 +340,3 @@ class Storage:
 def _copied(kind_id: int, shelf: Shelf, value: Value, now: float) -> CopiedValue:
     octets = _stored.octets_at(value, now)
     return CopiedValue(kind_id, shelf.generation, octets, value.signatory.certificates)
-
-
-def _issuers(
-    changes: Iterable[KindChange], certificates: Iterable[GenericCertificate], *others: Identity
-) -> list[GenericCertificate]:
-    """The certificates that are no signer's own: those between a signer's and a root-cert are among them."""
-    signers = {signer.certificate for signer in others}
-    signers.update(new.signer.certificate for change in changes for new in change.values.values())
-    return [each for each in certificates if each.certificate not in signers]

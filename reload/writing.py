@@ -58,8 +58,14 @@ VALUES: Mapping[DataModel, type[Any]] = {
 ROOM_FOR_LISTS = 512
 """Octets of a message that are kept for its lists: some 28 hops in a via list, more than 2^28 peers need."""
 MAX_STORAGE_TIME = (1 << 64) - 1
-_FRAME = 26
+_FRAME = 12
 """Octets of the message contents and the SecurityBlock that hold the body, the certificates and the signature."""
+
+
+def overhead(signer: Signer) -> int:
+    """Octets of a message that are not for its body and the certificates of others, with room for its way."""
+    certificates = sum(len(encode(each)) for each in signer.certificates)
+    return HEADER_SIZE + ROOM_FOR_LISTS + _FRAME + certificates + len(encode(signer.sign(b"")))
 
 
 class Writer:
@@ -68,6 +74,7 @@ class Writer:
     def __init__(self, signer: Signer, *, node_id_length: int = 16) -> None:
         self._signer = signer
         self._node_id_length = node_id_length
+        self._overhead = overhead(signer)
         self._last = 0
 
     def request(self, operation: Store, kinds: Mapping[int, Kind], wall: float, *, max_message_size: int) -> StoreReq:
@@ -79,7 +86,6 @@ class Writer:
         _check(operation, kinds)
         now = self._last = max(int(wall * 1000), self._last + 1)
         parts: dict[int, list[bytes]] = {}
-        largest = 0
         for new in operation.values:
             data_model = kinds[new.kind].data_model
             storage_time = now if new.storage_time is None else new.storage_time
@@ -87,12 +93,10 @@ class Writer:
             signature = self._signer.sign(data_input(operation.resource_id, new.kind, storage_time, value))
             data = STORED_DATA[data_model](storage_time, new.lifetime, new.value, signature)
             parts.setdefault(new.kind, []).append(encode(data, node_id_length=self._node_id_length))
-            largest = max(largest, len(encode(signature)))
         generations = {new.kind: new.generation for new in operation.values}
         data_of_kinds = [StoreKindData(kind, generations[kind], tuple(values)) for kind, values in parts.items()]
         request = StoreReq(operation.resource_id, 0, tuple(data_of_kinds))
-        certificates = sum(len(encode(each)) for each in self._signer.certificates)
-        size = len(encode(request)) + certificates + largest + _FRAME + HEADER_SIZE + ROOM_FOR_LISTS
+        size = len(encode(request)) + self._overhead
         if size > max_message_size:
             raise EncodeError(f"Store: {size} octets with room for its way, a message may have {max_message_size}")
         return request

@@ -60,7 +60,9 @@ def decode_frame(data: bytes) -> FramedMessage:
     return frame
 
 
-def decode_frame_at(data: bytes | bytearray, at: int, *, max_message: int = MAX_MESSAGE) -> tuple[FramedMessage | None, int]:
+def decode_frame_at(
+    data: bytes | bytearray, at: int, *, max_message: int = MAX_MESSAGE
+) -> tuple[FramedMessage | None, int]:
     """The frame that starts at `at` in a stream, and where the next one does; None while it is incomplete.
 
     Raises DecodeError for what starts no frame, and for a message longer than `max_message`, as soon as that shows.

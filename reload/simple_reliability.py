@@ -34,6 +34,8 @@ MAX_QUEUED, MAX_QUEUED_OCTETS = 256, 1 << 18
 """What waits to be sent, in messages and in octets: what a link with a round-trip time of 50 ms sends in `MAX_WAIT`."""
 MAX_WAIT = 15.0
 """Seconds after which a message is not sent any more: nobody waits for it (section 6.2.1)."""
+PEER_RTO = 2.0
+"""Seconds that the peer's timeout is taken to be at most: after 3, a request is sent again end to end."""
 MAX_ACKS = 1024
 """ACKs that wait to be taken: more datagrams than that are not received in one batch."""
 
@@ -118,7 +120,8 @@ class SimpleReliability:
             self._on_ack(frame, now)
             return
         self._acks.append(self._mask.acknowledge(frame.sequence))
-        if self._duplicates.is_new(frame, max(self._initial_rto, self._timeout.rto), now):
+        peer_rto = max(self._initial_rto, min(self._timeout.rto, PEER_RTO))
+        if self._duplicates.is_new(frame, peer_rto, now):
             self._events.append(MessageReceived(frame.message))
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Any]]:

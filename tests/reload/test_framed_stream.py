@@ -143,10 +143,17 @@ def test_what_the_peer_does_not_acknowledge_is_bounded() -> None:
 STATES: dict[str, Callable[[FramedStream], object]] = {
     "idle": lambda link: None,
     "unacknowledged": lambda link: link.send_message(b"a", 0.0),
-    "failing": lambda link: (link.send_message(b"a", 0.0), link.handle_timer(1.0)),
+    "failing": lambda link: _fail(link),
     "in a frame": lambda link: link.receive_data(b"\x80\0\0", 0.0),
     "closed": lambda link: link.connection_lost("over"),
 }
+
+
+def _fail(link: FramedStream) -> None:
+    link.send_message(b"a", 0.0)
+    link.handle_timer(1.0)
+
+
 INPUTS: dict[str, Callable[[FramedStream], object]] = {
     "message": lambda link: link.send_message(b"b", 2.0),
     "data": lambda link: receive(link, DataFrame(0, b"x"), 2.0),

@@ -234,18 +234,36 @@ def test_a_connection_that_is_lost_below_ends_the_link() -> None:
     assert events(link) == [LinkClosed("TLS alert")]
 
 
+def _send(link: SimpleReliability) -> None:
+    link.send_message(b"a", 0.0)
+    sent(link, 0.0)
+
+
+def _send_again(link: SimpleReliability) -> None:
+    _send(link)
+    link.handle_timer(0.5)
+
+
+def _pause(link: SimpleReliability) -> None:
+    _send(link)
+    link.send_message(b"c", 0.0)
+    receive(link, AckFrame(0, 0), 0.6)
+
+
+def _fail(link: SimpleReliability) -> None:
+    _send(link)
+    for time in (0.5, 1.5, 3.5):
+        link.handle_timer(time)
+        sent(link, time)
+
+
 STATES: dict[str, Callable[[SimpleReliability], object]] = {
     "idle": lambda link: None,
     "waiting": lambda link: link.send_message(b"a", 0.0),
-    "in flight": lambda link: (link.send_message(b"a", 0.0), sent(link, 0.0)),
-    "to be sent again": lambda link: (link.send_message(b"a", 0.0), sent(link, 0.0), link.handle_timer(0.5)),
-    "pausing": lambda link: (
-        link.send_message(b"a", 0.0),
-        link.send_message(b"c", 0.0),
-        sent(link, 0.0),
-        receive(link, AckFrame(0, 0), 0.6),
-    ),
-    "failing": lambda link: (link.send_message(b"a", 0.0), [_tick(link) for _ in range(4)]),
+    "in flight": _send,
+    "to be sent again": _send_again,
+    "pausing": _pause,
+    "failing": _fail,
     "closed": lambda link: link.connection_lost("over"),
 }
 INPUTS: dict[str, Callable[[SimpleReliability], object]] = {
@@ -258,13 +276,6 @@ INPUTS: dict[str, Callable[[SimpleReliability], object]] = {
     "early timer": lambda link: link.handle_timer(-1.0),
     "lost": lambda link: link.connection_lost("lost"),
 }
-
-
-def _tick(link: SimpleReliability) -> None:
-    timer = link.get_timer()
-    assert timer is not None
-    link.handle_timer(timer)
-    sent(link, timer)
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -35,7 +35,15 @@ class Left:
     """The node is no longer a peer."""
 
 
-TopologyEvent: TypeAlias = Joined | JoinFailed | Left
+@attrs.frozen
+class BootstrapWanted:
+    """Discover a bootstrap node as for the join, connect to it, and call `Topology.on_bootstrap` (section 10.7.4.4).
+
+    Whoever does not is never healed of a partition, but of a lost peer.
+    """
+
+
+TopologyEvent: TypeAlias = Joined | JoinFailed | Left | BootstrapWanted
 
 
 class Placement(Protocol):
@@ -80,6 +88,10 @@ class Topology(Placement, Protocol):
 
     def leave(self, now: float) -> None:
         """Say goodbye to the neighbors and be no peer any more."""
+        ...
+
+    def on_bootstrap(self, bootstrap: bytes, now: float) -> None:
+        """A link leads to a bootstrap node, after `BootstrapWanted` or because it is time to look for a partition."""
         ...
 
     def next_hop(self, target: bytes) -> bytes | None:

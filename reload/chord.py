@@ -1,0 +1,504 @@
+"""CHORD-RELOAD, the topology plug-in that every overlay can have (RFC 6940 section 10)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from math import inf
+from typing import TypeAlias
+
+from reload._presentation import decode, encode
+from reload.chord_admission import Admission, is_genuine
+from reload.chord_candidates import FAILED_REST, MAX_LISTED, REST, Candidates
+from reload.chord_join import Joining, JoinState
+from reload.chord_overlay import ChordOverlay
+from reload.chord_placement import ChordPlacement
+from reload.chord_ring import RING, is_node
+from reload.chord_stabilise import Fingers, PartitionCheck
+from reload.chord_tables import RoutingTable
+from reload.chord_updates import Change, ChordMaintenance, Maintenance
+from reload.contents import ErrorCode, ErrorResponse, MessageCode
+from reload.destinations import NodeDestination, ResourceDestination
+from reload.errors import DecodeError, StateError
+from reload.exchange import Answer, Failure, Outcome, Reply, Request
+from reload.methods import (
+    ChordLeaveData,
+    ChordLeaveType,
+    ChordRouteQueryAns,
+    ChordUpdate,
+    ChordUpdateType,
+    Empty,
+    LeaveReq,
+    RouteQueryReq,
+)
+from reload.topology import BootstrapWanted, Joined, JoinFailed, Left, Overlay, TopologyEvent
+
+ASK_DELAY = 2.0
+"""Seconds until a peer that stands in for a lost neighbor is asked who is around it, unless better ones are named."""
+REJOIN_DELAY = 10.0
+"""The same, until who has lost all successors joins anew: by then those that were asked have answered."""
+LEAVE_PATIENCE = 5.0
+"""Seconds in which a node that leaves waits for answers, and forwards Attaches to those that it has named."""
+MAX_ASKED = 32
+"""Full Updates that are owed for RouteQueries; who asks beyond that gets the answer alone."""
+MAX_PEERS = 160
+"""Connected peers in the tables: 64 neighbors at most, and 96 fingers, in three of four ranges of any real size two."""
+
+MakeMaintenance: TypeAlias = Callable[[ChordOverlay, Candidates], Maintenance]
+
+
+class ChordReload:
+    """A `Topology`: it keeps the tables of this node, and says where messages go and what this node is to store.
+
+    It owns the parts and tells each what concerns it; behind every input, `_settle` draws the consequences.
+    """
+
+    def __init__(self, overlay: Overlay, now: float, *, make_maintenance: MakeMaintenance = ChordMaintenance) -> None:
+        self._overlay = overlay
+        self._chord = ChordOverlay(overlay, now)
+        self._table = self._chord.table
+        self._candidates = Candidates(self._chord)
+        self._maintenance = make_maintenance(self._chord, self._candidates)
+        self._placement = ChordPlacement(self._chord)
+        self._joining = Joining(self._chord, self._candidates, self)
+        self._admission = Admission(self._chord)
+        self._fingers = Fingers(self._chord, self._maintenance)
+        self._partition = PartitionCheck(self._chord)
+        self._events: deque[TopologyEvent] = deque()
+        self._edition = self._table.edition
+        self._neighbors: tuple[bytes, ...] = ()
+        self._successors: tuple[bytes, ...] = ()
+        self._predecessor: bytes | None = None
+        self._owed: dict[bytes, None] = {}
+        self._stand_ins: dict[bytes, None] = {}
+        self._leaves: set[int] = set()
+        self._owed_due = self._ask_due = self._rejoin_due = self._leave_due = inf
+
+    # What a Topology shows.
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this node is a peer of the overlay."""
+        return self._chord.is_joined
+
+    @property
+    def table(self) -> RoutingTable:
+        """The peers that this node routes through."""
+        return self._table
+
+    def is_responsible(self, resource_id: bytes) -> bool:
+        """Whether this node is the one: the Resource-ID is between its predecessor and itself (section 10.1)."""
+        return self._placement.is_responsible(resource_id)
+
+    def owner(self, resource_id: bytes) -> bytes | None:
+        """The peer that is responsible, as far as the neighbor table shows it; None when that does not reach so far."""
+        return self._placement.owner(resource_id)
+
+    def replica_peers(self, resource_id: bytes) -> tuple[bytes, ...]:
+        """The two peers behind this one that hold replicas of what it is responsible for (section 10.4)."""
+        return self._placement.replica_peers(resource_id)
+
+    def accepts_replica(self, senders: Collection[bytes], resource_id: bytes, replica_number: int) -> bool:
+        """Whether this node holds replicas of that resource, and one of the senders is near enough to send them."""
+        return self._placement.accepts_replica(senders, resource_id, replica_number)
+
+    def keeps(self, resource_id: bytes) -> bool:
+        """Whether less than three peers are between the resource and this node (section 10.7.3)."""
+        return self._placement.keeps(resource_id)
+
+    def is_plausible_responder(self, node_id: bytes, resource_id: bytes) -> bool:
+        """Whether no peer that is known here is closer to the Resource-ID (section 6.3.4)."""
+        return self._placement.is_plausible_responder(node_id, resource_id)
+
+    def responsible_ppb(self) -> int:
+        """The share of the ring that this node is responsible for, in parts per billion."""
+        return self._placement.responsible_ppb()
+
+    def next_hop(self, target: bytes) -> bytes | None:
+        """Where a message for this identifier goes (section 10.3); None: it ends here.
+
+        A node that is no peer and knows none yet sends all to the node that it joins by, or to whom it is connected.
+        """
+        if self._placement.is_responsible(target):
+            return None
+        hop = self._table.next_hop(target)
+        if hop is not None or self._chord.is_joined:
+            return hop
+        connected, bootstrap = self._overlay.connected(), self._joining.bootstrap
+        return bootstrap if bootstrap in connected else min(connected, default=None)
+
+    def next_event(self) -> TopologyEvent | None:
+        """The next event, if any."""
+        return self._events.popleft() if self._events else None
+
+    # Verbs.
+
+    def start(self, now: float) -> None:
+        """Be the first peer of a new overlay. Raises StateError."""
+        self._require_outside("start")
+        self._chord.is_joined = True
+        self._announce(now)
+        self._events.append(Joined())
+        self._settle(now)
+
+    def join(self, bootstrap: bytes, now: float) -> None:
+        """Become a peer, through a node that a link leads to. `Joined` or `JoinFailed` follows. Raises StateError."""
+        self._require_outside("join")
+        if not self._chord.is_connected(bootstrap):
+            raise StateError("join: no link leads to the bootstrap node")
+        self._joining.start(bootstrap, now)
+        self._settle(now)
+
+    def _require_outside(self, verb: str) -> None:
+        if self._chord.is_joined or self._leave_due < inf or self._joining.state is not JoinState.IDLE:
+            raise StateError(f"{verb}: this node is a peer already, or is about to be one, or to leave")
+
+    def leave(self, now: float) -> None:
+        """Say goodbye (section 10.9). `Left` follows. Raises StateError."""
+        if not self._chord.is_joined and self._joining.state is JoinState.IDLE:
+            raise StateError("leave: this node is no peer")
+        was_joined = self._chord.is_joined
+        self._chord.is_joined = self._chord.is_announced = False
+        self._joining.stop()
+        self._maintenance.on_stopped()
+        self._fingers.stop()
+        self._partition.stop()
+        self._admission.clear()
+        self._placement.clear()
+        self._candidates.clear()
+        self._owed_due = self._ask_due = self._rejoin_due = inf
+        if was_joined:
+            self._say_goodbye(now)
+        self._leave_due = now + LEAVE_PATIENCE if self._leaves else now
+
+    def _say_goodbye(self, now: float) -> None:
+        table = self._table
+        from_succ = encode(ChordLeaveData(ChordLeaveType.FROM_SUCC, table.successors))
+        from_pred = encode(ChordLeaveData(ChordLeaveType.FROM_PRED, table.predecessors))
+        for peer in table.peers():
+            # Who is nearer ahead of us than behind us has us as a predecessor.
+            data = from_pred if peer.ahead <= RING // 2 else from_succ
+            body = LeaveReq(leaving_peer_id=table.node_id, overlay_specific_data=data)
+            self._leaves.add(self._chord.ask(peer.node_id, MessageCode.LEAVE_REQ, body, now))
+
+    def on_bootstrap(self, bootstrap: bytes, now: float) -> None:
+        """See through a bootstrap node whether the overlay is one (section 10.7.4.4)."""
+        if not self._chord.is_joined or not self._chord.is_connected(bootstrap):
+            return
+        if len(self._table):
+            self._partition.discovered(bootstrap, now)
+        elif self._joining.state is JoinState.IDLE:
+            # Nobody is left: this is a join, and no Update may be sent before it is done.
+            self._chord.is_announced = False
+            self._joining.rejoin(bootstrap, now)
+        self._settle(now)
+
+    # Connections.
+
+    def on_connected(self, peer: bytes, now: float, *, send_update: bool) -> None:
+        """There is a link to an attached node now. Before this node is announced, it owes no Update."""
+        if send_update:
+            self._chord.send_update(peer, ChordUpdateType.FULL, now)
+        self._settle(now)
+
+    def on_disconnected(self, peer: bytes, now: float) -> None:
+        """The last link to this node is gone (sections 10.7.1 and 10.7.2)."""
+        self._lose(peer, FAILED_REST, now)
+        self._settle(now)
+
+    def on_attached(self, attach: int, peer: bytes | None, now: float) -> None:
+        """What became of an Attach. A peer that is to be a neighbor is told at once that this node is one."""
+        known = self._candidates.on_attached(attach, peer, now) or self._fingers.on_attached(attach, peer, now)
+        if known and peer is not None and peer not in self._table and self._table.is_wanted(self._table.ahead(peer)):
+            self._chord.send_update(peer, ChordUpdateType.NEIGHBORS, now)
+        if not known:
+            _ = self._joining.on_attached(attach, peer, now) or self._partition.on_attached(attach, peer, now)
+        self._settle(now)
+
+    def _lose(self, peer: bytes, rest: float, now: float) -> None:
+        entry = self._table.remove(peer)
+        if entry is not None:
+            self._candidates.rest(peer, rest, now)
+            self._maintenance.on_peer_lost(entry, now)
+            if peer not in self._neighbors and self._chord.is_announced:
+                self._lose_finger(now)
+        self._joining.on_lost(peer, now)
+        self._admission.on_lost(peer)
+
+    def _lose_finger(self, now: float) -> None:
+        if self._overlay.configuration.chord_reactive:
+            self._fingers.search_soon(now)
+        if len(self._table) <= len(self._table.neighbors()):
+            # "If connectivity is lost to all the peers in the Finger Table": section 10.7.1.
+            self._partition.hurry(now)
+
+    # Requests.
+
+    def on_request(self, request: Request, now: float) -> Reply:
+        """A Join, Leave, Update or RouteQuery. Never raises on what a peer sent."""
+        answer = _ON_REQUEST[MessageCode(request.message_code)]
+        reply = answer(self, request, now)
+        self._settle(now)
+        return reply
+
+    def _on_join(self, request: Request, now: float) -> Reply:
+        return self._admission.on_join(request, now)
+
+    def _on_update(self, request: Request, now: float) -> Reply:
+        sender, update = request.identity.node_id, request.body
+        if sender == self._chord.node_id or not is_node(sender):
+            return ErrorResponse(ErrorCode.FORBIDDEN)
+        # One that was forwarded may be old, and says nothing about a link.
+        if request.previous_hop == sender and self._chord.is_connected(sender):
+            self._on_peer(sender, update, now)
+        elif self._is_active:
+            self._candidates.consider(request.previous_hop, (sender,), now)
+        return Answer(Empty())
+
+    @property
+    def _is_active(self) -> bool:
+        """Whether this node wants neighbors: clients and those that leave have none."""
+        return self._chord.is_joined or self._joining.state is not JoinState.IDLE
+
+    def _on_peer(self, sender: bytes, update: ChordUpdate, now: float) -> None:
+        if self._leave_due < inf:
+            return
+        is_new = sender not in self._table
+        peer = self._table.add(sender, now - update.uptime)
+        tables = update.tables
+        if tables is not None:
+            peer.heard = now
+            if self._is_active:
+                listed = tables.predecessors[:MAX_LISTED] + tables.successors[:MAX_LISTED]
+                if update.type == ChordUpdateType.FULL:
+                    listed += tables.fingers[:MAX_LISTED]  # type: ignore[union-attr]
+                self._candidates.consider(sender, listed, now)
+        if is_new:
+            self._candidates.forget(sender)
+            self._maintenance.on_peer_added(peer, now)
+        self._joining.on_update(sender, update, now)
+
+    def _on_leave(self, request: Request, now: float) -> Reply:
+        leaving = request.body.leaving_peer_id
+        if not is_genuine(request, leaving):
+            return ErrorResponse(ErrorCode.FORBIDDEN)
+        listed: tuple[bytes, ...] = ()
+        if request.body.overlay_specific_data:
+            try:
+                listed = decode(ChordLeaveData, request.body.overlay_specific_data).peers
+            except DecodeError as exc:
+                return ErrorResponse(ErrorCode.INVALID_MESSAGE, str(exc).encode())
+        was_known = leaving in self._table
+        self._lose(leaving, REST, now)
+        if was_known and self._is_active:
+            self._candidates.consider(leaving, listed[:MAX_LISTED], now)
+        return Answer(Empty())
+
+    def _on_route_query(self, request: Request, now: float) -> Reply:
+        body: RouteQueryReq = request.body
+        match body.destination:
+            case NodeDestination(target) | ResourceDestination(target):
+                next_peer = self._next_peer(target, is_node=isinstance(body.destination, NodeDestination))
+            case _:
+                # Opaque IDs are for privacy, which an answer would end (section 6.4.2.4.1).
+                return ErrorResponse(ErrorCode.FORBIDDEN)
+        if body.send_update and self._chord.is_announced and len(self._owed) < MAX_ASKED:
+            self._owed[request.identity.node_id] = None
+            self._owed_due = now
+        return Answer(ChordRouteQueryAns(next_peer))
+
+    def _next_peer(self, target: bytes, *, is_node: bool) -> bytes:
+        """The next hop for it; ourselves, when it ends here."""
+        if is_node and self._chord.is_connected(target):
+            return target
+        return self.next_hop(target) or self._chord.node_id
+
+    # Outcomes.
+
+    def on_outcome(self, outcome: Outcome, now: float) -> None:
+        """What became of a request. A peer that does not answer an Update has failed."""
+        peer = self._chord.updates.pop(outcome.transaction, None)
+        if peer is not None:
+            if isinstance(outcome, Failure) and outcome.error is None and peer in self._table:
+                if self._chord.is_connected(peer):
+                    self._overlay.disconnect(peer, now)
+                self._lose(peer, FAILED_REST, now)
+        elif outcome.transaction in self._leaves:
+            self._leaves.remove(outcome.transaction)
+            if not self._leaves:
+                self._leave_due = now
+        else:
+            _ = (
+                self._joining.on_outcome(outcome, now)
+                or self._fingers.on_outcome(outcome, now)
+                or self._partition.on_outcome(outcome, now)
+                or self._maintenance.on_outcome(outcome, now)
+            )
+        self._settle(now)
+
+    def on_handed_over(self, hand_over: int, now: float) -> None:
+        """All values are with a node that joins: it is our predecessor now, and is told so (section 10.5, step 7)."""
+        admitted = self._admission.on_handed_over(hand_over, now)
+        if admitted is not None:
+            joining, is_predecessor = admitted
+            self._chord.send_update(joining, ChordUpdateType.NEIGHBORS, now)
+            if is_predecessor:
+                self._candidates.forget(joining)
+        self._settle(now)
+
+    # The join, as its owner.
+
+    def on_joining(self, now: float) -> None:
+        """All neighbors are attached: fingers are."""
+        self._fingers.fill(now)
+
+    def on_placed(self, now: float) -> None:
+        """Be responsible."""
+        if not self._chord.is_joined:
+            self._chord.is_joined = True
+            self._events.append(Joined())
+        self._placement.refresh(now)
+
+    def on_settled(self, now: float) -> None:
+        """Tell all. The link to the bootstrap node has served, unless it is one to a neighbor or finger."""
+        if self._joining.bootstrap is not None:
+            self._release(self._joining.bootstrap, now)
+        if not self._chord.is_announced:
+            self._announce(now)
+
+    def on_join_failed(self, reason: str, now: float) -> None:
+        """Be no peer; or who has been one stays it, and its partition check goes on."""
+        if self._chord.is_joined:
+            self._chord.is_announced = True
+            return
+        self._candidates.clear()
+        self._fingers.stop()
+        self._table.clear()
+        self._events.append(JoinFailed(reason))
+
+    def _announce(self, now: float) -> None:
+        self._chord.is_announced = True
+        self._maintenance.on_announced(now)
+        self._fingers.start(now)
+        self._partition.start(now)
+
+    def _release(self, node_id: bytes, now: float) -> None:
+        if node_id not in self._table and node_id not in self._candidates and self._chord.is_connected(node_id):
+            self._overlay.disconnect(node_id, now)
+
+    # Consequences.
+
+    def _settle(self, now: float) -> None:
+        if self._table.edition != self._edition:
+            self._on_edition(now)
+        self._candidates.pump(now)
+        self._joining.advance(now)
+        if self._partition.is_wanted:
+            self._partition.is_wanted = False
+            self._events.append(BootstrapWanted())
+        while self._partition.done:
+            self._release(self._partition.done.pop(), now)
+        if len(self._table) > MAX_PEERS:
+            self._prune(now)
+
+    def _on_edition(self, now: float) -> None:
+        """The neighbor table has changed."""
+        table, before, successors = self._table, self._neighbors, self._successors
+        self._edition, self._neighbors, self._successors = table.edition, table.neighbors(), table.successors
+        is_range_changed = table.predecessor != self._predecessor
+        self._predecessor = table.predecessor
+        if self._chord.is_joined:
+            self._placement.refresh(now)
+        if not self._chord.is_announced:
+            return
+        added = tuple([peer for peer in self._neighbors if peer not in before])
+        removed = tuple([peer for peer in before if peer not in table])
+        self._maintenance.on_changed(Change(added, removed, is_range_changed), now)
+        if not removed:
+            return
+        if not len(table):
+            self._partition.hurry(now)
+            return
+        self._stand_ins.update(dict.fromkeys(added))
+        self._ask_due = min(self._ask_due, now + ASK_DELAY)
+        if not any(peer in table for peer in successors):
+            self._rejoin_due = now + REJOIN_DELAY
+
+    def _prune(self, now: float) -> None:
+        """Close a connection that is the least use: to who is no near neighbor, and whose range has most peers."""
+        table = self._table
+        near = 2 * table.neighbor_count
+        ranges = [table.in_range(index) for index in range(1, table.finger_count + 1)]
+        ours = {peer.node_id for peer in (*table.peers()[:near], *table.peers()[-near:])}
+        crowded = max(ranges, key=lambda peers: sum(peer.node_id not in ours for peer in peers))
+        # Not the first of the range, which is the finger.
+        idle = [peer for peer in crowded[1:] if peer.node_id not in ours]
+        if idle:
+            quietest = min(idle, key=lambda peer: self._overlay.is_quiet_since(peer.node_id) or 0.0)
+            table.remove(quietest.node_id)
+            self._overlay.disconnect(quietest.node_id, now)
+
+    # Time.
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` is due."""
+        due = min(
+            self._candidates.get_timer(),
+            self._joining.get_timer(),
+            self._admission.get_timer(),
+            self._placement.get_timer(),
+            self._maintenance.get_timer(),
+            self._fingers.get_timer(),
+            self._partition.get_timer(),
+            self._owed_due,
+            self._ask_due,
+            self._rejoin_due,
+            self._leave_due,
+        )
+        return due if due < inf else None
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        self._joining.handle_timer(now)
+        self._admission.handle_timer(now)
+        self._placement.handle_timer(now)
+        self._fingers.handle_timer(now)
+        self._partition.handle_timer(now)
+        if now >= self._owed_due:
+            self._owed_due = inf
+            owed, self._owed = self._owed, {}
+            for node_id in owed:
+                self._chord.send_update(node_id, ChordUpdateType.FULL, now)
+        if now >= self._ask_due:
+            self._ask_due = inf
+            self._ask_stand_ins(now)
+        if now >= self._rejoin_due:
+            self._rejoin_due = inf
+            self._joining.rejoin(None, now)
+        if now >= self._leave_due:
+            self._finish_leaving()
+        self._settle(now)
+        # Last, so that it tells of all that the others have found.
+        self._maintenance.handle_timer(now)
+
+    def _ask_stand_ins(self, now: float) -> None:
+        """Who has become a neighbor only because others were lost knows who is between."""
+        stand_ins, self._stand_ins = self._stand_ins, {}
+        for node_id in stand_ins:
+            if self._table.is_neighbor(node_id):
+                self._chord.ask_for_update(node_id, now)
+
+    def _finish_leaving(self) -> None:
+        self._leave_due = inf
+        self._leaves.clear()
+        self._table.clear()
+        self._edition, self._neighbors, self._successors, self._predecessor = self._table.edition, (), (), None
+        self._events.append(Left())
+
+
+_ON_REQUEST: dict[MessageCode, Callable[[ChordReload, Request, float], Reply]] = {
+    MessageCode.JOIN_REQ: ChordReload._on_join,
+    MessageCode.LEAVE_REQ: ChordReload._on_leave,
+    MessageCode.UPDATE_REQ: ChordReload._on_update,
+    MessageCode.ROUTE_QUERY_REQ: ChordReload._on_route_query,
+}

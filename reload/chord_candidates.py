@@ -1,0 +1,168 @@
+"""Peers that others name and that ought to be our neighbors: they are attached (RFC 6940 sections 10.6, 10.7.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+import attrs
+
+from reload.chord_overlay import ChordOverlay
+from reload.chord_ring import is_node
+from reload.destinations import NodeDestination
+
+MAX_LISTED = 64
+"""Entries of a list in an Update that are looked at: twice as many as a neighbor table ever has."""
+MAX_CANDIDATES = 128
+"""Peers remembered that are not in our tables: four neighbor tables of an overlay of any real size."""
+MAX_BY_ONE = 16
+"""Candidates by the word of one peer: a neighbor table's worth, so that a liar cannot take the place of the others'."""
+MAX_IN_FLIGHT = 16
+"""Attaches to candidates at the same time: each costs both sides ICE checks and a handshake."""
+MAX_ATTEMPTS = 2
+"""Attempts, by two ways if two are known. A node that has failed is named until everybody has noticed."""
+GRACE = 3.0
+"""Seconds for the Update of a node that is connected: after them it is asked for one."""
+RETRY = 1.0
+"""Seconds between attempts: in a simultaneous Attach one of the two fails, and the other connects."""
+REST = 60.0
+"""Seconds in which a node that could not be attached, or has left, is not attached whoever names it."""
+FAILED_REST = 10.0
+"""The same, for a neighbor whose connection was lost: it may be only that."""
+
+
+@attrs.define(eq=False)
+class _Candidate:
+    node_id: bytes
+    ahead: int
+    sources: list[bytes]
+    due: float
+    attempts: int = 0
+    is_attaching: bool = False
+    is_resting: bool = False
+
+
+class Candidates:
+    """Those whom we try to make neighbors."""
+
+    __slots__ = ("_attaches", "_by_id", "_chord", "_due")
+
+    def __init__(self, chord: ChordOverlay) -> None:
+        self._chord = chord
+        self._by_id: dict[bytes, _Candidate] = {}
+        self._attaches: dict[int, _Candidate] = {}
+        self._due = inf
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._by_id
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody is still being tried."""
+        return any(not each.is_resting for each in self._by_id.values())
+
+    def consider(self, source: bytes, listed: Iterable[bytes], now: float) -> None:
+        """`source` has named these nodes as peers; those that would be neighbors of ours become candidates."""
+        table, known = self._chord.table, self._by_id
+        for node_id in listed:
+            if node_id in table:
+                continue
+            found = known.get(node_id)
+            if found is not None:
+                if source not in found.sources and len(found.sources) < MAX_ATTEMPTS:
+                    found.sources.append(source)
+            elif is_node(node_id) and node_id != table.node_id:
+                ahead = table.ahead(node_id)
+                if table.is_wanted(ahead) and self._has_room(source):
+                    due = now + GRACE if self._chord.is_connected(node_id) else now
+                    known[node_id] = _Candidate(node_id, ahead, [source], due)
+                    self._due = min(self._due, due)
+
+    def _has_room(self, source: bytes) -> bool:
+        if sum(each.sources[:1] == [source] for each in self._by_id.values()) >= MAX_BY_ONE:
+            return False
+        if len(self._by_id) >= MAX_CANDIDATES:
+            resting = next((each for each in self._by_id.values() if each.is_resting), None)
+            if resting is None:
+                return False
+            del self._by_id[resting.node_id]
+        return True
+
+    def forget(self, node_id: bytes) -> None:
+        """It is in the tables now."""
+        found = self._by_id.get(node_id)
+        if found is not None:
+            del self._by_id[node_id]
+
+    def rest(self, node_id: bytes, seconds: float, now: float) -> None:
+        """Leave this node in peace for so long: it has left, or failed."""
+        found = self._by_id.get(node_id)
+        if found is None:
+            if not self._has_room(node_id):
+                return
+            found = self._by_id[node_id] = _Candidate(node_id, self._chord.table.ahead(node_id), [node_id], now)
+        found.is_resting = True
+        found.due = now + seconds
+        self._due = min(self._due, found.due)
+
+    def clear(self) -> None:
+        """Try nobody any more."""
+        self._by_id.clear()
+        self._attaches.clear()
+        self._due = inf
+
+    def on_attached(self, attach: int, peer: bytes | None, now: float) -> bool:
+        """What became of an Attach; False when it is none of these."""
+        found = self._attaches.pop(attach, None)
+        if found is None:
+            return False
+        found.is_attaching = False
+        if self._by_id.get(found.node_id) is found and not found.is_resting:
+            if peer is None:
+                self._fail(found, RETRY, now)
+            else:
+                found.due = now + GRACE
+        # Those that waited for their turn are due since long.
+        self._due = now
+        return True
+
+    def _fail(self, candidate: _Candidate, retry: float, now: float) -> None:
+        candidate.attempts += 1
+        candidate.sources.append(candidate.sources.pop(0))
+        if candidate.attempts >= MAX_ATTEMPTS:
+            self.rest(candidate.node_id, REST, now)
+        else:
+            candidate.due = now + retry
+
+    def get_timer(self) -> float:
+        """When `pump` has something to do."""
+        return self._due
+
+    def pump(self, now: float) -> None:
+        """Attach whose turn it is."""
+        if now < self._due:
+            return
+        for candidate in list(self._by_id.values()):
+            if candidate.due <= now and not candidate.is_attaching:
+                self._step(candidate, now)
+        full = len(self._attaches) >= MAX_IN_FLIGHT
+        waiting = [each.due for each in self._by_id.values() if not each.is_attaching]
+        self._due = min([due for due in waiting if due > now or not full], default=inf)
+
+    def _step(self, candidate: _Candidate, now: float) -> None:
+        node_id, chord = candidate.node_id, self._chord
+        if candidate.is_resting or node_id in chord.table or not chord.table.is_wanted(candidate.ahead):
+            del self._by_id[node_id]
+        elif chord.is_connected(node_id):
+            # It is a client, or about to join, or its Update is late.
+            self._fail(candidate, GRACE, now)
+            if not candidate.is_resting:
+                chord.ask_for_update(node_id, now)
+        elif len(self._attaches) < MAX_IN_FLIGHT:
+            # "It MUST source-route the Attach request through the peer from which it learned": section 10.6.
+            route = chord.route_via(candidate.sources[0], NodeDestination(node_id))
+            candidate.is_attaching = True
+            self._attaches[chord.overlay.attach(route, now, send_update=True)] = candidate

@@ -1,0 +1,103 @@
+"""Where values belong on the ring (RFC 6940 sections 10.4 and 10.7.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import inf
+
+from reload.chord_overlay import ChordOverlay
+from reload.chord_ring import RING, distance, position
+
+REPLICAS = 2
+"""A value is stored at so many successors of the responsible peer as well (section 10.4)."""
+HOLD_DOWN = 30.0
+"""Seconds until a peer that takes the place of a failed successor is sent replicas (section 10.7.1)."""
+_COPIES = REPLICAS + 1
+_BILLION = 1_000_000_000
+
+
+class ChordPlacement:
+    """A `Placement` by the tables of this node."""
+
+    __slots__ = ("_chord", "_due", "_replicas", "_seen")
+
+    def __init__(self, chord: ChordOverlay) -> None:
+        self._chord = chord
+        self._replicas: tuple[bytes, ...] = ()
+        self._seen: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
+        self._due = inf
+
+    def is_responsible(self, resource_id: bytes) -> bool:
+        """Whether it is at most our Node-ID, and greater than our predecessor's (section 10.1)."""
+        if not self._chord.is_joined:
+            return False
+        start = self._chord.table.range_start()
+        reach = distance(start, self._chord.table.own)
+        return not reach or 0 < distance(start, position(resource_id)) <= reach
+
+    def owner(self, resource_id: bytes) -> bytes | None:
+        """The first peer at or behind the Resource-ID; None where no two neighbors enclose it."""
+        return self._chord.table.owner(resource_id) if self._chord.is_joined else None
+
+    def replica_peers(self, resource_id: bytes) -> tuple[bytes, ...]:
+        """The next two successors; those that have replaced a failed one only when they have been held back."""
+        return self._replicas if self._chord.is_joined else ()
+
+    def accepts_replica(self, senders: Collection[bytes], resource_id: bytes, replica_number: int) -> bool:
+        """Whether we are one of the three peers behind the Resource-ID, and one of the senders is at least as close.
+
+        As section 7.4.1.1 has it, the sender is in the replica set, or closer than some node in it.
+        """
+        if not self.keeps(resource_id):
+            return False
+        start, reach = position(resource_id), self._chord.table.following(resource_id, _COPIES)
+        return any(distance(start, position(sender)) <= reach for sender in senders)
+
+    def keeps(self, resource_id: bytes) -> bool:
+        """Whether there are less than three predecessors between the Resource-ID and us (section 10.7.3)."""
+        return self._chord.table.replica_rank(resource_id) < _COPIES
+
+    def is_plausible_responder(self, node_id: bytes, resource_id: bytes) -> bool:
+        """Whether no peer that we know is closer."""
+        return self._chord.table.is_closest(node_id, resource_id, with_us=self._chord.is_joined)
+
+    def responsible_ppb(self) -> int:
+        """The share of the ring between our predecessor and us."""
+        if not self._chord.is_joined:
+            return 0
+        reach = distance(self._chord.table.range_start(), self._chord.table.own)
+        return (reach or RING) * _BILLION // RING
+
+    def refresh(self, now: float) -> None:
+        """The tables have changed: tell the node, if values are to be moved."""
+        table = self._chord.table
+        successors, predecessors = table.successors[:REPLICAS], table.predecessors[:_COPIES]
+        if (successors, predecessors) == self._seen or not self._chord.is_joined:
+            return
+        self._seen = successors, predecessors
+        before = self._replicas
+        lost = [peer for peer in before if peer not in table]
+        if lost and self._due == inf:
+            self._due = now + HOLD_DOWN
+        self._replicas = successors if self._due == inf else tuple([peer for peer in before if peer not in lost])
+        self._chord.overlay.placement_changed(now)
+
+    def clear(self) -> None:
+        """This node is no peer any more."""
+        self._replicas = ()
+        self._seen = ((), ())
+        self._due = inf
+
+    def get_timer(self) -> float:
+        """When `handle_timer` has something to do."""
+        return self._due
+
+    def handle_timer(self, now: float) -> None:
+        """The hold-down is over."""
+        if now < self._due:
+            return
+        self._due = inf
+        successors = self._chord.table.successors[:REPLICAS]
+        if successors != self._replicas:
+            self._replicas = successors
+            self._chord.overlay.placement_changed(now)

@@ -1,15 +1,17 @@
-"""Which candidates an Attach may carry, and which of them are of use (RFC 6940 sections 6.5.1.1, 6.5.1.5 and 6.6.5)."""
+"""What Attach and AppAttach carry, and which of it is of use (RFC 6940 sections 6.5.1.1, 6.5.1.5, 6.5.2 and 6.6.5)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from reload.addresses import IPv4AddrPort, IPv6AddrPort
 from reload.configuration import Configuration
 from reload.contents import ErrorCode
 from reload.errors import StateError
 from reload.events import Candidates
-from reload.methods import CandType, IceCandidate, IceExtension, OverlayLinkType
+from reload.methods import AppAttachReq, AttachReqAns, CandType, IceCandidate, IceExtension, OverlayLinkType
 
 MAX_CANDIDATES = 32
 """Candidates of one side. ICE checks 100 pairs at most (RFC 5245 section 5.7.3): more would not be looked at."""
@@ -17,6 +19,11 @@ DISCARD = 9
 """The port of an active candidate, which nobody can connect to (RFC 6544 section 4.5)."""
 ACTIVE_CANDIDATE = IceExtension(b"tcptype", b"active")
 """Marks a candidate of a stream that only connects, and is not connected to (RFC 6544 section 4.5)."""
+
+# Whoever asks is passive, whoever answers active (section 6.5.1.1). Section 6.5.2.1 lets an AppAttach say actpass, too:
+# the answerer, who chooses then (RFC 4145 section 4.1), is active all the same.
+PASSIVE, ACTIVE = b"passive", b"active"
+_OFFERED, _OFFERED_BY_APPLICATION = (PASSIVE,), (PASSIVE, b"actpass")
 
 _ICE = frozenset({OverlayLinkType.DTLS_UDP_SR})
 _NO_ICE = frozenset({OverlayLinkType.DTLS_UDP_SR_NO_ICE, OverlayLinkType.TLS_TCP_FH_NO_ICE})
@@ -81,6 +88,35 @@ def examine(remote: Candidates, configuration: Configuration) -> Candidates:
     if not configuration.no_ice and not _has_credentials(remote):
         raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, "ufrag or password is none of ICE")
     return Candidates(remote.ufrag, remote.password, usable)
+
+
+def attach_body(
+    local: Candidates, role: bytes, application: int | None, *, send_update: bool
+) -> AttachReqAns | AppAttachReq:
+    """The body of an Attach, or with an application that of an AppAttach, which asks for no Update; and of answers."""
+    if application is not None:
+        return AppAttachReq(local.ufrag, local.password, application, role, local.candidates)
+    return AttachReqAns(local.ufrag, local.password, role, local.candidates, send_update)
+
+
+def read_offer(body: AttachReqAns | AppAttachReq, application: int | None, configuration: Configuration) -> Candidates:
+    """The candidates of a request. Raises CandidatesRefusedError."""
+    return _read(body, application, _OFFERED if application is None else _OFFERED_BY_APPLICATION, configuration)
+
+
+def read_answer(body: Any, application: int | None, configuration: Configuration) -> Candidates:
+    """The candidates of an answer, whatever it is. Raises CandidatesRefusedError."""
+    return _read(body, application, (ACTIVE,), configuration)
+
+
+def _read(body: Any, application: int | None, roles: Collection[bytes], configuration: Configuration) -> Candidates:
+    if not isinstance(body, AttachReqAns if application is None else AppAttachReq):
+        raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, "it is no answer to the request")
+    if body.role not in roles:
+        raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, f"role {body.role!r:.20}")
+    if isinstance(body, AppAttachReq) and body.application != application:
+        raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, f"application {body.application}")
+    return examine(Candidates(body.ufrag, body.password, body.candidates), configuration)
 
 
 def _has_credentials(side: Candidates) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from reload.attach_steps import Ask, AttachEnded, Step, Tell, Withdraw
 from reload.candidates import (
     ACTIVE,
     PASSIVE,
@@ -40,45 +41,6 @@ AWAITING_TIMEOUT = 15.0
 MAX_INCOMING = 64
 """Attaches of others at a time, one of each node: the driver keeps sockets and ports for every one. A peer that joins
 is asked by its neighbors and by those that take it as a finger, some tens at once."""
-
-
-@attrs.frozen
-class Ask:
-    """Send this request, with retransmissions, and tell its number with `Attaches.asked`."""
-
-    attach: int
-    destination_list: tuple[Destination, ...]
-    message_code: int
-    body: AttachReqAns | AppAttachReq
-
-
-@attrs.frozen
-class Tell:
-    """Answer this request, for which `Attaches.on_request` had None."""
-
-    request: Request
-    reply: Reply
-
-
-@attrs.frozen
-class Withdraw:
-    """Stop to retransmit this request; what is answered is of no interest."""
-
-    transaction: int
-
-
-@attrs.frozen
-class AttachEnded:
-    """What became of an Attach of this node: the peer that there is a connection to, or None and why."""
-
-    attach: int
-    peer: bytes | None
-    application: int | None = None
-    error: ErrorResponse | None = None
-    reason: str = ""
-
-
-Step: TypeAlias = Ask | Tell | Withdraw | AttachEnded | CandidatesWanted | ConnectionWanted | ConnectionAbandoned
 
 
 @attrs.frozen
@@ -295,12 +257,11 @@ class Attaches:
         if attach is None:
             return
         attach.transaction = None
-        if isinstance(outcome, Response):
-            self._input(attach, _Input.ANSWERED, outcome, now)
-        elif outcome.error is not None and outcome.error.error_code == ErrorCode.IN_PROGRESS:
-            self._input(attach, _Input.IN_PROGRESS, outcome, now)
-        else:
-            self._input(attach, _Input.REFUSED, outcome, now)
+        event = _Input.ANSWERED
+        if isinstance(outcome, Failure):
+            is_under_way = outcome.error is not None and outcome.error.error_code == ErrorCode.IN_PROGRESS
+            event = _Input.IN_PROGRESS if is_under_way else _Input.REFUSED
+        self._input(attach, event, outcome, now)
 
     def next_step(self) -> Step | None:
         """What the node has to do next, if anything."""
@@ -338,11 +299,9 @@ class Attaches:
     def _join_another(self, attach: _Attach) -> bool:
         """Follow an Attach that is under way with the same peer, if it asks for an Update where this one does."""
         for other in (self._own.get(attach.key), self._incoming.get(attach.key)):
-            if other is None:
-                continue
-            if other.state in (State.GATHERING, State.ANSWERING):
+            if other is not None and other.state in (State.GATHERING, State.ANSWERING):
                 other.send_update |= attach.send_update
-            if other.send_update or not attach.send_update:
+            if other is not None and other.send_update >= attach.send_update:
                 self._follow(attach, other)
                 return True
         return False

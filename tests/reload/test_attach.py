@@ -17,14 +17,11 @@ from reload.attach import (
     CONNECTING_TIMEOUT,
     GATHERING_TIMEOUT,
     MAX_INCOMING,
-    Ask,
-    AttachEnded,
     Attaches,
     Established,
     State,
-    Tell,
-    Withdraw,
 )
+from reload.attach_steps import Ask, AttachEnded, Tell, Withdraw
 from reload.configuration import Configuration
 from reload.contents import ErrorCode, ErrorResponse, MessageCode
 from reload.destinations import Destination, NodeDestination, ResourceDestination

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import attrs
 
@@ -11,14 +12,11 @@ from reload.configuration_update import InForce
 from reload.naming import overlay_hash
 from reload.ports import Identity, Signer
 
-HANDLES = 1 << 31
-"""Handles count up to this and begin again."""
-
 
 class Context:
-    """One for each node. `epoch` is the Unix time at `now == 0`."""
+    """One for each node. `epoch` is the Unix time at `now == 0`, `numbers` are for whatever a verb begins."""
 
-    __slots__ = ("_handle", "_in_force", "epoch", "identity", "is_client", "node_id", "overlay", "random_bytes", "signer")
+    __slots__ = ("epoch", "identity", "in_force", "node_id", "numbers", "overlay", "random_bytes", "signer", "started")
 
     def __init__(
         self,
@@ -26,44 +24,39 @@ class Context:
         in_force: InForce,
         *,
         epoch: float,
+        now: float,
         random_bytes: Callable[[int], bytes],
-        is_client: bool = False,
     ) -> None:
-        """Raises SecurityError when the own certificate is not one of this overlay."""
+        """It is made at `now`. Raises SecurityError when the own certificate is not one of this overlay."""
         self.signer = signer
         self.node_id = signer.node_id
         self.epoch = epoch
         self.random_bytes = random_bytes
-        self.is_client = is_client
+        self.started = now
         self.overlay = overlay_hash(in_force.configuration.instance_name)
         certificates = signer.certificates
-        own = in_force.verifier.identify(certificates[0].certificate, certificates, epoch)
+        own = in_force.verifier.identify(certificates[0].certificate, certificates, epoch + now)
         self.identity: Identity = attrs.evolve(own, node_id=signer.node_id)
-        self._in_force = in_force
-        self._handle = 0
-
-    @property
-    def in_force(self) -> InForce:
-        """What the node follows."""
-        return self._in_force
-
-    @in_force.setter
-    def in_force(self, in_force: InForce) -> None:
-        self._in_force = in_force
+        self.in_force = in_force
+        self.numbers = count(1)
 
     @property
     def configuration(self) -> Configuration:
         """The configuration that is in force."""
-        return self._in_force.configuration
+        return self.in_force.configuration
 
     @property
     def node_id_length(self) -> int:
         """Octets of a Node-ID in this overlay."""
-        return self._in_force.configuration.node_id_length
+        return self.in_force.configuration.node_id_length
 
     def wall(self, now: float) -> float:
         """The Unix time at `now`."""
         return self.epoch + now
+
+    def uptime(self, now: float) -> int:
+        """Whole seconds since the node was made."""
+        return max(int(now - self.started), 0)
 
     def milliseconds(self, now: float) -> int:
         """The same as the wire has it, in milliseconds."""
@@ -72,8 +65,3 @@ class Context:
     def transaction_id(self) -> int:
         """A fresh one, by chance."""
         return int.from_bytes(self.random_bytes(8), "big")
-
-    def handle(self) -> int:
-        """The next number for what a verb begins."""
-        self._handle = self._handle % HANDLES + 1
-        return self._handle

@@ -9,7 +9,7 @@ import attrs
 
 from reload.exchange import Link
 from reload.methods import IceCandidate
-from reload.topology import Joined, JoinFailed, Left
+from reload.topology import BootstrapWanted, Joined, JoinFailed, Left
 
 
 @attrs.frozen
@@ -93,10 +93,22 @@ class Completed:
 
 @attrs.frozen
 class ConfigurationChanged:
-    """Another configuration is in force; with `must_rejoin` this node leaves, and is to join again."""
+    """Another configuration is in force; with `must_rejoin` this node leaves, and is to join again.
+
+    With `obstacles`, which say why, it leaves and cannot be in this overlay any more.
+    """
 
     sequence: int
     must_rejoin: bool
+    obstacles: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class ConfigurationWanted:
+    """Retrieve a new configuration and give it to `Node.update_configuration`: this one expires, or has expired."""
+
+    sequence: int
+    is_expired: bool
 
 
 @attrs.frozen
@@ -116,8 +128,10 @@ Event: TypeAlias = (
     | Disconnected
     | Completed
     | ConfigurationChanged
+    | ConfigurationWanted
     | MessageDropped
     | Joined
     | JoinFailed
     | Left
+    | BootstrapWanted
 )

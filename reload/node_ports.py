@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -154,6 +154,7 @@ class Forwarded:
         return contents  # type: ignore[no-any-return]
 
 
+@runtime_checkable
 class Transit(Protocol):
     """Looks at messages that are forwarded: a `Service` that does so as well has these members."""
 

@@ -140,6 +140,14 @@ class Storage:
         """Resources that there are values of: what a Probe asks for (section 6.4.2.5)."""
         return len(self._holdings)
 
+    def instances(self) -> dict[int, int]:
+        """Values by their Kind-ID."""
+        found: dict[int, int] = {}
+        for resource_id in self._holdings:
+            for kind_id, shelf in self._holdings.shelves(resource_id).items():
+                found[kind_id] = found.get(kind_id, 0) + len(shelf.values)
+        return found
+
     def resources(self) -> Iterator[bytes]:
         """Their Resource-IDs; do not store, expire or drop meanwhile."""
         return iter(self._holdings)

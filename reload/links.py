@@ -1,0 +1,109 @@
+"""Links of a node come and go, and its topology and its user hear of it (RFC 6940 sections 4.2.1, 6.5.1 and 11.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from reload.attaching import Attaching
+from reload.connections import LOCAL, MAX_LINKS, MAX_LINKS_OF_NODE, Connection, ConnectionTable
+from reload.context import Context
+from reload.errors import SecurityError
+from reload.events import Connected, Disconnected, Event, LinkUnwanted
+from reload.exchange import Link
+from reload.ports import Identity
+from reload.replication import Keeper
+from reload.topology import Topology
+
+
+class Links:
+    """Opens and closes links."""
+
+    def __init__(
+        self,
+        context: Context,
+        connections: ConnectionTable,
+        attaching: Attaching,
+        topology: Topology,
+        keeper: Keeper,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._context = context
+        self._connections = connections
+        self._attaching = attaching
+        self._topology = topology
+        self._keeper = keeper
+        self._emit = emit
+
+    def established(
+        self, identity: Identity, now: float, *, attach: int | None = None, path_mtu: int | None = None
+    ) -> Link:
+        """A connection to whoever has shown this certificate; by an Attach of this number, or by none.
+
+        A node that has not attached is reached over the link, but is nobody's next hop before it sends an Update.
+        Returns `LOCAL` for an AppAttach. Raises StateError when no connection is wanted for this Attach, and
+        SecurityError for another node than the one that it is with: the connection is to be closed.
+        """
+        if self._context.node_id in identity.node_ids:
+            raise SecurityError("connection: it leads to this node itself")
+        if attach is None:
+            node_id = identity.node_ids[0] if len(identity.node_ids) == 1 else None
+            send_update = False
+        else:
+            established = self._attaching.established(attach, identity, now)
+            if established.application is not None:
+                return LOCAL
+            node_id, send_update = established.peer, established.send_update
+        is_new = node_id is not None and node_id not in self._connections
+        connection = self._connections.open(
+            identity, now, node_id=node_id, is_attached=attach is not None, path_mtu=path_mtu
+        )
+        if is_new and node_id is not None:
+            self._emit(Connected(node_id))
+        self._bound(connection, now)
+        if attach is not None and node_id is not None:
+            self._topology.on_connected(node_id, now, send_update=send_update)
+        return connection.link
+
+    def lost(self, link: Link, now: float) -> None:
+        """A link is gone; what is not known is gone already."""
+        connection = self._connections.close(link)
+        if connection is not None and connection.node_id is not None and connection.node_id not in self._connections:
+            self._emit(Disconnected(connection.node_id))
+            self._keeper.peer_lost(connection.node_id, now)
+            self._topology.on_disconnected(connection.node_id, now)
+
+    def close(self, link: Link, reason: str, now: float) -> None:
+        """Have the driver close a link."""
+        if self._connections.get(link) is not None:
+            self._emit(LinkUnwanted(link, reason))
+            self.lost(link, now)
+
+    def disconnect(self, peer: bytes, now: float) -> None:
+        """Have the driver close all links to a node, and tell the topology nothing: it wants that."""
+        links = self._connections.links_to(peer)
+        for connection in links:
+            self._connections.close(connection.link)
+            self._emit(LinkUnwanted(connection.link, "the topology does without it"))
+        if links:
+            self._emit(Disconnected(peer))
+            self._keeper.peer_lost(peer, now)
+
+    def close_all(self, reason: str, now: float) -> None:
+        """Close every link."""
+        for connection in list(self._connections):
+            self.close(connection.link, reason, now)
+
+    def close_bad(self, bad_nodes: Collection[bytes], now: float) -> None:
+        """Close links to nodes whose certificates are no longer valid (section 11.1)."""
+        for connection in list(self._connections):
+            if not set(bad_nodes).isdisjoint(connection.identity.node_ids):
+                self.close(connection.link, "its certificate is revoked", now)
+
+    def _bound(self, connection: Connection, now: float) -> None:
+        """Keep the table within its limits: a node's oldest link goes, or the new one where there is no room."""
+        if connection.node_id is not None:
+            links = self._connections.links_to(connection.node_id)
+            if len(links) > MAX_LINKS_OF_NODE:
+                self.close(links[0].link, "newer links lead to the same node", now)
+        if len(self._connections) > MAX_LINKS:
+            self.close(connection.link, "too many links", now)

@@ -1,18 +1,19 @@
 """Attach and AppAttach: candidates go to and fro, then the driver connects (RFC 6940 sections 6.5.1 and 6.5.2).
 
-`Attaches` has a machine for each connection that is being made. It asks and answers through its node, the `Host`, whose
-driver gathers and connects. The node takes `next_ended` after every call.
+`Attaches` has a machine for each connection that is being made. It sends nothing itself: its owner, the node, takes
+`next_step` after every call, and does what the steps say.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
 import attrs
 
+from reload.attach_steps import Ask, AttachEnded, Established, Step, Tell, Withdraw
 from reload.candidates import (
     ACTIVE,
     PASSIVE,
@@ -22,13 +23,13 @@ from reload.candidates import (
     read_answer,
     read_offer,
 )
+from reload.configuration import Configuration
 from reload.contents import ErrorCode, ErrorResponse, MessageCode
 from reload.destinations import Destination, NodeDestination
 from reload.errors import SecurityError, StateError
 from reload.events import Candidates, CandidatesWanted, ConnectionAbandoned, ConnectionWanted, Role
 from reload.exchange import Answer, Failure, Outcome, Reply, Request, Response
 from reload.methods import AppAttachReq, AttachReqAns
-from reload.node_ports import Host
 from reload.ports import Identity
 
 GATHERING_TIMEOUT = 15.0
@@ -40,26 +41,6 @@ AWAITING_TIMEOUT = 15.0
 MAX_INCOMING = 64
 """Attaches of others at a time, one of each node: the driver keeps sockets and ports for every one. A peer that joins
 is asked by its neighbors and by those that take it as a finger, some tens at once."""
-
-
-@attrs.frozen
-class AttachEnded:
-    """What became of an Attach of this node: the peer that there is a connection to, or None and why."""
-
-    attach: int
-    peer: bytes | None
-    application: int | None = None
-    error: ErrorResponse | None = None
-    reason: str = ""
-
-
-@attrs.frozen
-class Established:
-    """Whom a new connection leads to; with `send_update` the peer has asked for an Update."""
-
-    peer: bytes
-    send_update: bool
-    application: int | None
 
 
 class State(Enum):
@@ -122,17 +103,29 @@ class _Attach:
 
 
 class Attaches:
-    """The Attaches and AppAttaches of a node, both ways. `new_handle` makes the numbers that they get."""
+    """The Attaches and AppAttaches of a node, both ways.
 
-    def __init__(self, host: Host, new_handle: Callable[[], int], *, applications: Collection[int] = ()) -> None:
-        self._host = host
-        self._new_handle = new_handle
+    `numbers` are given to them, and shared with whatever else the node numbers. `configuration` is the one in force:
+    set it when it changes.
+    """
+
+    def __init__(
+        self,
+        node_id: bytes,
+        configuration: Configuration,
+        numbers: Iterator[int],
+        *,
+        applications: Iterable[int] = (),
+    ) -> None:
+        self.configuration = configuration
+        self._node_id = node_id
+        self._numbers = numbers
         self._applications = frozenset(applications)
         self._all: dict[int, _Attach] = {}
         self._own: dict[tuple[bytes | None, int | None], _Attach] = {}
         self._incoming: dict[tuple[bytes | None, int | None], _Attach] = {}
         self._by_transaction: dict[int, _Attach] = {}
-        self._ended: deque[AttachEnded] = deque()
+        self._steps: deque[Step] = deque()
 
     def __len__(self) -> int:
         """Attaches that have not ended."""
@@ -156,26 +149,23 @@ class Attaches:
         last, peer = destination_list[-1], None
         if isinstance(last, NodeDestination) and not last.is_wildcard:
             peer = last.node_id
-        if peer == self._host.node_id:
+        if peer == self._node_id:
             raise StateError("Attach: this is the node itself")
         attach = _Attach(
-            self._new_handle(), application, State.GATHERING, tuple(destination_list), peer, send_update=send_update
+            next(self._numbers), application, State.GATHERING, tuple(destination_list), peer, send_update=send_update
         )
         self._all[attach.number] = attach
         if peer is None or not self._join_another(attach):
             self._enter(attach, State.GATHERING, now)
             if peer is not None:
                 self._own[attach.key] = attach
-            self._host.emit(CandidatesWanted(attach.number, application))
+            self._steps.append(CandidatesWanted(attach.number, application))
         return attach.number
 
     def provide_candidates(self, attach: int, local: Candidates, now: float) -> None:
-        """What `CandidatesWanted` asks for.
-
-        Raises StateError: nobody waits for them, or they must not be sent; EncodeError: no message has room for them.
-        """
+        """What `CandidatesWanted` asks for. Raises StateError: nobody waits for them, or they must not be sent."""
         found = self._waiting(attach, _Input.CANDIDATES)
-        check_own(local, self._host.configuration)
+        check_own(local, self.configuration)
         found.local = local
         self._input(found, _Input.CANDIDATES, None, now)
 
@@ -212,10 +202,10 @@ class Attaches:
             application = request.body.application
             if application not in self._applications:
                 return ErrorResponse(ErrorCode.NOT_FOUND, b"no such application here")
-        if peer == self._host.node_id:
+        if peer == self._node_id:
             return ErrorResponse(ErrorCode.FORBIDDEN, b"an Attach to oneself")
         try:
-            remote = read_offer(request.body, application, self._host.configuration)
+            remote = read_offer(request.body, application, self.configuration)
         except CandidatesRefusedError as exc:
             return ErrorResponse(exc.error_code, str(exc).encode())
         earlier, own = self._incoming.get((peer, application)), self._own.get((peer, application))
@@ -233,7 +223,7 @@ class Attaches:
     ) -> None:
         """Begin to answer; what is under way with this peer otherwise yields."""
         peer = request.identity.node_id
-        attach = _Attach(self._new_handle(), application, State.ANSWERING, peer=peer, request=request, remote=remote)
+        attach = _Attach(next(self._numbers), application, State.ANSWERING, peer=peer, request=request, remote=remote)
         if isinstance(request.body, AttachReqAns):
             attach.update_wanted = request.body.send_update
         self._all[attach.number] = attach
@@ -241,11 +231,32 @@ class Attaches:
         for other in others:
             self._input(other, _Input.PEER_ASKS, attach, now)
         self._incoming[attach.key] = attach
-        self._host.emit(CandidatesWanted(attach.number, application))
+        self._steps.append(CandidatesWanted(attach.number, application))
 
-    def next_ended(self) -> AttachEnded | None:
-        """What became of the next Attach of this node, if one has ended."""
-        return self._ended.popleft() if self._ended else None
+    def asked(self, attach: int, transaction: int) -> None:
+        """The number of the request that an `Ask` was. If its Attach has ended since, that is withdrawn."""
+        found = self._all.get(attach)
+        if found is None or found.state is not State.ASKED:
+            self._steps.append(Withdraw(transaction))
+            return
+        found.transaction = transaction
+        self._by_transaction[transaction] = found
+
+    def on_outcome(self, outcome: Outcome, now: float) -> None:
+        """What became of an `Ask`."""
+        attach = self._by_transaction.pop(outcome.transaction, None)
+        if attach is None:
+            return
+        attach.transaction = None
+        event = _Input.ANSWERED
+        if isinstance(outcome, Failure):
+            is_under_way = outcome.error is not None and outcome.error.error_code == ErrorCode.IN_PROGRESS
+            event = _Input.IN_PROGRESS if is_under_way else _Input.REFUSED
+        self._input(attach, event, outcome, now)
+
+    def next_step(self) -> Step | None:
+        """What the node has to do next, if anything."""
+        return self._steps.popleft() if self._steps else None
 
     def get_timer(self) -> float | None:
         """When the first of them has taken too long."""
@@ -258,18 +269,6 @@ class Attaches:
                 self._input(attach, _Input.TIMEOUT, None, now)
 
     # The machine.
-    def _on_outcome(self, outcome: Outcome, now: float) -> None:
-        """What became of the request of an Attach."""
-        attach = self._by_transaction.pop(outcome.transaction, None)
-        if attach is None:
-            return
-        attach.transaction = None
-        event = _Input.ANSWERED
-        if isinstance(outcome, Failure):
-            is_under_way = outcome.error is not None and outcome.error.error_code == ErrorCode.IN_PROGRESS
-            event = _Input.IN_PROGRESS if is_under_way else _Input.REFUSED
-        self._input(attach, event, outcome, now)
-
     def _waiting(self, number: int, event: _Input) -> _Attach:
         """The Attach, if it waits for this. Raises StateError."""
         attach = self._all.get(number)
@@ -315,27 +314,26 @@ class Attaches:
                 del table[attach.key]
         if attach.transaction is not None:
             del self._by_transaction[attach.transaction]
-            self._host.cancel(attach.transaction)
+            self._steps.append(Withdraw(attach.transaction))
             attach.transaction = None
 
     def _goes_first(self, own: _Attach) -> bool:
         """Whether an Attach of this node forbids the peer's own (section 6.5.1.2)."""
         if own.state is State.ASKED:
             assert own.peer is not None
-            return self._host.node_id > own.peer
+            return self._node_id > own.peer
         return own.state is State.CONNECTING
 
     def _ask(self, attach: _Attach, _: None, now: float) -> None:
         assert attach.local is not None
         code = MessageCode.ATTACH_REQ if attach.application is None else MessageCode.APP_ATTACH_REQ
         body = attach_body(attach.local, PASSIVE, attach.application, send_update=attach.send_update)
-        attach.transaction = self._host.send_request(attach.destination_list, code, body, now, self._on_outcome)
-        self._by_transaction[attach.transaction] = attach
+        self._steps.append(Ask(attach.number, attach.destination_list, code, body))
         self._enter(attach, State.ASKED, now)
 
     def _tell(self, attach: _Attach, _: None, now: float) -> None:
         assert attach.request is not None
-        self._host.answer(attach.request, _answer(attach), now)
+        self._steps.append(Tell(attach.request, _answer(attach)))
         self._connect(attach, Role.ACTIVE, now)
 
     def _connect(self, attach: _Attach, role: Role, now: float) -> None:
@@ -343,18 +341,18 @@ class Attaches:
         assert attach.peer is not None
         assert attach.local is not None
         assert attach.remote is not None
-        self._host.emit(
+        self._steps.append(
             ConnectionWanted(attach.number, role, attach.peer, attach.local, attach.remote, attach.application)
         )
 
     def _answered(self, attach: _Attach, response: Response, now: float) -> None:
         peer = response.identity.node_id
         try:
-            attach.remote = read_answer(response.body, attach.application, self._host.configuration)
+            attach.remote = read_answer(response.body, attach.application, self.configuration)
         except CandidatesRefusedError as exc:
             self._abandon(attach, f"what {peer.hex()} has answered: {exc}", now)
             return
-        if peer == self._host.node_id:
+        if peer == self._node_id:
             self._abandon(attach, "it has led to this node itself", now)
             return
         if self._own.get(attach.key) is attach:
@@ -371,7 +369,7 @@ class Attaches:
     def _in_progress(self, attach: _Attach, failure: Failure, now: float) -> None:
         """The peer's own Attach goes first: it is here already, or comes soon."""
         peer = attach.peer if failure.identity is None else failure.identity.node_id
-        if peer is None or peer == self._host.node_id:
+        if peer is None or peer == self._node_id:
             self._refused(attach, failure, now)
             return
         if self._own.get(attach.key) is attach:
@@ -381,20 +379,20 @@ class Attaches:
         if leader is not None:
             self._yield(attach, leader, now)
             return
-        self._host.emit(ConnectionAbandoned(attach.number))
+        self._steps.append(ConnectionAbandoned(attach.number))
         self._own[attach.key] = attach
         self._enter(attach, State.AWAITING, now)
 
     def _yield(self, attach: _Attach, leader: _Attach, now: float) -> None:
         """The connection of `leader` takes the place of this one."""
         if attach.state is not State.AWAITING:
-            self._host.emit(ConnectionAbandoned(attach.number))
+            self._steps.append(ConnectionAbandoned(attach.number))
         if leader.state is State.ANSWERING:
             leader.send_update |= attach.send_update
         self._follow(attach, leader)
 
     def _refused(self, attach: _Attach, failure: Failure, now: float) -> None:
-        self._host.emit(ConnectionAbandoned(attach.number))
+        self._steps.append(ConnectionAbandoned(attach.number))
         self._end(attach, None, failure.reason or "it was refused", failure.error)
 
     def _done(self, attach: _Attach, _: None, now: float) -> None:
@@ -404,12 +402,12 @@ class Attaches:
         if attach.state is State.ANSWERING:
             assert attach.request is not None
             error = ErrorResponse(ErrorCode.REQUEST_TIMEOUT, b"no candidates here: try later")
-            self._host.answer(attach.request, error, now)
+            self._steps.append(Tell(attach.request, error))
         self._end(attach, None, reason)
 
     def _abandon(self, attach: _Attach, reason: str | None, now: float) -> None:
         if attach.state is not State.AWAITING:
-            self._host.emit(ConnectionAbandoned(attach.number))
+            self._steps.append(ConnectionAbandoned(attach.number))
         self._fail(attach, reason or f"it has taken too long, {attach.state.name}", now)
 
     def _end(self, attach: _Attach, peer: bytes | None, reason: str = "", error: ErrorResponse | None = None) -> None:
@@ -417,7 +415,7 @@ class Attaches:
         requesters = attach.followers if attach.request is not None else [attach.number, *attach.followers]
         for number in requesters:
             self._all.pop(number, None)
-            self._ended.append(AttachEnded(number, peer, attach.application, error, reason))
+            self._steps.append(AttachEnded(number, peer, attach.application, error, reason))
 
 
 _Action: TypeAlias = Callable[[Attaches, _Attach, Any, float], None]

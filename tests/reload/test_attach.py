@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -17,11 +17,10 @@ from reload.attach import (
     CONNECTING_TIMEOUT,
     GATHERING_TIMEOUT,
     MAX_INCOMING,
-    AttachEnded,
     Attaches,
-    Established,
     State,
 )
+from reload.attach_steps import Ask, AttachEnded, Established, Tell, Withdraw
 from reload.configuration import Configuration
 from reload.contents import ErrorCode, ErrorResponse, MessageCode
 from reload.destinations import Destination, NodeDestination, ResourceDestination
@@ -30,7 +29,6 @@ from reload.events import Candidates, CandidatesWanted, ConnectionAbandoned, Con
 from reload.exchange import Answer, Failure, Outcome, Reply, Request, Response
 from reload.header import ForwardingHeader
 from reload.methods import AppAttachReq, AttachReqAns, CandType, IceCandidate, OverlayLinkType
-from reload.node_ports import Host
 from reload.ports import Identity
 
 SMALL, LARGE, OTHER = b"\x01" * 16, b"\xee" * 16, b"\x77" * 16
@@ -49,37 +47,31 @@ def candidates(host: int, link: int = OverlayLinkType.DTLS_UDP_SR_NO_ICE) -> Can
 
 @attrs.define
 class FakeHost:
-    """A node without anything around it: what an Attach sends is kept, and the test carries it."""
+    """A node without anything around it: it does what the steps say, and the test carries what is sent."""
 
-    node_id: bytes
-    configuration: Configuration = CONFIGURATION
-    sent: dict[int, tuple[tuple[Destination, ...], int, Any, Callable[[Outcome, float], None]]] = attrs.Factory(dict)
+    sent: dict[int, Ask] = attrs.Factory(dict)
     cancelled: list[int] = attrs.Factory(list)
     answers: list[tuple[Request, Reply]] = attrs.Factory(list)
     events: list[Event] = attrs.Factory(list)
+    ended: list[AttachEnded] = attrs.Factory(list)
     number: int = 1000
 
-    def send_request(
-        self,
-        destination_list: Sequence[Destination],
-        message_code: int,
-        body: Any,
-        now: float,
-        on_outcome: Callable[[Outcome, float], None],
-    ) -> int:
-        self.number += 1
-        self.sent[self.number] = tuple(destination_list), message_code, body, on_outcome
-        return self.number
-
-    def cancel(self, transaction: int) -> None:
-        del self.sent[transaction]
-        self.cancelled.append(transaction)
-
-    def answer(self, request: Request, reply: Reply, now: float) -> None:
-        self.answers.append((request, reply))
-
-    def emit(self, event: Event) -> None:
-        self.events.append(event)
+    def take(self, attaches: Attaches) -> None:
+        while (step := attaches.next_step()) is not None:
+            match step:
+                case Ask():
+                    self.number += 1
+                    self.sent[self.number] = step
+                    attaches.asked(step.attach, self.number)
+                case Withdraw():
+                    del self.sent[step.transaction]
+                    self.cancelled.append(step.transaction)
+                case Tell():
+                    self.answers.append((step.request, step.reply))
+                case AttachEnded():
+                    self.ended.append(step)
+                case _:
+                    self.events.append(step)
 
     def wanted(self, kind: type[Event]) -> Any:
         """The only event of this kind, taken."""
@@ -91,13 +83,16 @@ class FakeHost:
 class Side:
     """A node that attaches, with its test in the place of driver and network."""
 
-    def __init__(self, node_id: bytes, **kwargs: Any) -> None:
-        self.host = FakeHost(node_id, **kwargs)
-        numbers = count(1)
-        host: Any = self.host
-        fits: Host = host
-        self.attaches = Attaches(fits, lambda: next(numbers), applications={SIP})
+    def __init__(self, node_id: bytes) -> None:
+        self.attaches = Attaches(node_id, CONFIGURATION, count(1), applications={SIP})
         self.node_id = node_id
+        self._host = FakeHost()
+
+    @property
+    def host(self) -> FakeHost:
+        """After it has done what there is to do."""
+        self._host.take(self.attaches)
+        return self._host
 
     def begin(self, to: bytes | Destination, now: float = 0.0, **kwargs: Any) -> int:
         destination = NodeDestination(to) if isinstance(to, bytes) else to
@@ -117,9 +112,9 @@ class Side:
     def request(self, transaction: int | None = None) -> Request:
         """What is sent, as it arrives."""
         number = max(self.host.sent) if transaction is None else transaction
-        destination_list, code, body, _ = self.host.sent[number]
-        header = ForwardingHeader(1, number << 8 | self.node_id[0], destination_list)
-        return Request(code, body, identity(self.node_id), header, 1, OTHER)
+        ask = self.host.sent[number]
+        header = ForwardingHeader(1, number << 8 | self.node_id[0], ask.destination_list)
+        return Request(ask.message_code, ask.body, identity(self.node_id), header, 1, OTHER)
 
     def receive(self, request: Request, now: float = 0.0) -> Reply | None:
         return self.attaches.on_request(request, now)
@@ -131,17 +126,18 @@ class Side:
 
     def told(self, reply: Reply, by: bytes, now: float = 0.0, transaction: int | None = None) -> None:
         number = max(self.host.sent) if transaction is None else transaction
-        _, code, _, on_outcome = self.host.sent.pop(number)
+        code = self.host.sent.pop(number).message_code
         outcome: Outcome
         if isinstance(reply, Answer):
             header = ForwardingHeader(1, number, (NodeDestination(self.node_id),))
             outcome = Response(number, code + 1, reply.body, identity(by), header)
         else:
             outcome = Failure(number, reply, identity(by))
-        on_outcome(outcome, now)
+        self.attaches.on_outcome(outcome, now)
 
     def ended(self) -> list[AttachEnded]:
-        return list(iter(self.attaches.next_ended, None))
+        ended, self.host.ended = self.host.ended, []
+        return ended
 
     @property
     def abandoned(self) -> list[int]:
@@ -486,8 +482,8 @@ def test_a_request_that_nobody_answers_ends_the_attach() -> None:
     a = Side(SMALL)
     a.ask(LARGE)
     (number,) = a.host.sent
-    *_, on_outcome = a.host.sent.pop(number)
-    on_outcome(Failure(number, reason="no answer"), 15.0)
+    del a.host.sent[number]
+    a.attaches.on_outcome(Failure(number, reason="no answer"), 15.0)
     assert [ended.reason for ended in a.ended()] == ["no answer"]
     assert_idle(a)
 
@@ -542,6 +538,16 @@ def test_so_many_attaches_of_others_are_answered_at_a_time() -> None:
     assert len(b.attaches) == MAX_INCOMING
     b.attaches.failed(1, 0.0)
     assert b.receive(of(MAX_INCOMING + 1)) is None
+
+
+def test_a_request_whose_attach_has_ended_before_it_is_sent_is_withdrawn() -> None:
+    a = Side(SMALL)
+    attach = a.begin(LARGE)
+    a.host.events.clear()
+    a.attaches.provide_candidates(attach, candidates(1), 1.0)
+    a.attaches.failed(attach, 1.0)
+    assert a.host.cancelled == [1001]
+    assert_idle(a)
 
 
 def test_all_attaches_end_when_the_node_leaves() -> None:

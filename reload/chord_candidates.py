@@ -67,19 +67,27 @@ class Candidates:
     def consider(self, source: bytes, listed: Iterable[bytes], now: float) -> None:
         """`source` has named these nodes as peers; those that would be neighbors of ours become candidates."""
         table, known = self._chord.table, self._by_id
-        for node_id in listed:
-            if node_id in table:
-                continue
-            found = known.get(node_id)
-            if found is not None:
-                if source not in found.sources and len(found.sources) < MAX_ATTEMPTS:
-                    found.sources.append(source)
-            elif is_node(node_id) and node_id != table.node_id:
-                ahead = table.ahead(node_id)
-                if table.is_wanted(ahead) and self._has_room(source):
-                    due = now + GRACE if self._chord.is_connected(node_id) else now
-                    known[node_id] = _Candidate(node_id, ahead, [source], due)
-                    self._due = min(self._due, due)
+        unknown = [each for each in listed if each not in table and each != table.node_id and is_node(each)]
+        if not unknown:
+            return
+        # The best of what this peer names and of the tables: what others name must not hold it back, they may lie.
+        aheads = {table.ahead(each): each for each in unknown if each not in known or not known[each].is_resting}
+        aheads.update({peer.ahead: peer.node_id for peer in map(table.get, table.neighbors()) if peer is not None})
+        ordered = sorted(aheads)
+        for ahead in dict.fromkeys(ordered[: table.neighbor_count] + ordered[-table.neighbor_count :]):
+            node_id = aheads[ahead]
+            if node_id not in table:
+                self._name(node_id, ahead, source, now)
+
+    def _name(self, node_id: bytes, ahead: int, source: bytes, now: float) -> None:
+        found = self._by_id.get(node_id)
+        if found is not None:
+            if source not in found.sources and len(found.sources) < MAX_ATTEMPTS:
+                found.sources.append(source)
+        elif self._has_room(source):
+            due = now + GRACE if self._chord.is_connected(node_id) else now
+            self._by_id[node_id] = _Candidate(node_id, ahead, [source], due)
+            self._due = min(self._due, due)
 
     def _has_room(self, source: bytes) -> bool:
         if sum(each.sources[:1] == [source] for each in self._by_id.values()) >= MAX_BY_ONE:

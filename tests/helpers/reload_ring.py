@@ -277,7 +277,7 @@ class Net:
         self._hop(origin, origin, route, first_hop, message, 0, outcome)
 
     def _tell(self, origin: Peer, message: Any, response: Any, now: float) -> None:
-        transaction, code, body = message
+        transaction, code, _ = message
         if code == MessageCode.ATTACH_REQ:
             origin.topology.on_attached(transaction, response, now)
         elif response is None:
@@ -328,7 +328,7 @@ class Net:
     def _deliver(
         self, origin: Peer, at: Peer, message: Any, hops: int, outcome: Callable[[Any], None], previous: bytes
     ) -> None:
-        transaction, code, body = message
+        _, code, body = message
         back = max(hops, 1) * LATENCY
         self.messages += hops
         if code == MessageCode.PING_REQ:

@@ -23,15 +23,16 @@ ANONYMOUS = "anonymous"
 
 _SCHEME = re.compile(r"sips?:", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_AOR = re.compile(r"[\x21-\x3f\x41-\x7e]+@[A-Za-z0-9.-]{1,253}")
+# Neither a second @ nor a colon, which could be that of a scheme or a password.
+_AOR = re.compile(r"[\x21-\x39\x3b-\x3f\x41-\x7e]+@[A-Za-z0-9.-]{1,253}")
 _PORT = re.compile(r":[0-9]{1,5}$")
 
 
 def read_aor(uri: str) -> str:
     """The address of record that a SIP URI names, as it stands in a certificate: without scheme, port and parameters.
 
-    Escaped characters are decoded (section 7); the case is kept, as names are hashed as they are. A bare address of
-    record is one already. Raises DecodeError.
+    Escaped characters are decoded (section 7); the case is kept, as names are hashed as they are. An address of record
+    without scheme and parameters is one already, and nothing in it is decoded. Raises DecodeError.
     """
     return _split(uri)[0]
 
@@ -43,10 +44,14 @@ def domain_of(aor: str) -> str:
 
 def _split(uri: str) -> tuple[str, dict[str, str]]:
     """The address of record and the parameters of a URI, both decoded."""
+    if len(uri) > MAX_URI:
+        raise DecodeError(f"SIP URI: {len(uri)} characters, at most {MAX_URI} are read")
+    if _AOR.fullmatch(uri):
+        return uri, {}
     scheme = _SCHEME.match(uri)
     rest = uri[scheme.end() :] if scheme else uri
-    if len(uri) > MAX_URI or _ESCAPE.search(rest):
-        raise DecodeError(f"SIP URI: {uri!r:.80} is too long, or has a % that escapes nothing")
+    if _ESCAPE.search(rest):
+        raise DecodeError(f"SIP URI: {uri!r:.80} has a % that escapes nothing")
     user, at, behind = rest.partition("@")
     host, *parameters = behind.partition("?")[0].split(";")
     aor = _decoded(user) + at + _PORT.sub("", _decoded(host))

@@ -127,6 +127,14 @@ class ChordReload:
         connected, bootstrap = self._overlay.connected(), self._joining.bootstrap
         return bootstrap if bootstrap in connected else min(connected, default=None)
 
+    def routing_table_size(self) -> int:
+        """Peers in the routing table."""
+        return len(self._table)
+
+    def is_misrouted(self, upstream: bytes, target: bytes) -> bool:
+        """Whether a peer has broken section 10.3 by sending here what goes to `target`, as far as that shows."""
+        return self._chord.is_joined and self._table.is_misrouted(upstream, target)
+
     def next_event(self) -> TopologyEvent | None:
         """The next event, if any."""
         return self._events.popleft() if self._events else None
@@ -210,7 +218,7 @@ class ChordReload:
         """What became of an Attach. A peer that is to be a neighbor is told at once that this node is one."""
         known = self._candidates.on_attached(attach, peer, now) or self._fingers.on_attached(attach, peer, now)
         if known and peer is not None and peer not in self._table and self._table.is_wanted(self._table.ahead(peer)):
-            self._chord.send_update(peer, ChordUpdateType.NEIGHBORS, now)
+            self._maintenance.introduce(peer, now)
         if not known:
             _ = self._joining.on_attached(attach, peer, now) or self._partition.on_attached(attach, peer, now)
         self._settle(now)
@@ -226,7 +234,7 @@ class ChordReload:
         self._admission.on_lost(peer)
 
     def _lose_finger(self, now: float) -> None:
-        if self._overlay.configuration.chord_reactive:
+        if self._maintenance.is_reactive:
             self._fingers.search_soon(now)
         if len(self._table) <= len(self._table.neighbors()):
             # "If connectivity is lost to all the peers in the Finger Table": section 10.7.1.
@@ -317,7 +325,7 @@ class ChordReload:
 
     def on_outcome(self, outcome: Outcome, now: float) -> None:
         """What became of a request. A peer that does not answer an Update has failed."""
-        peer = self._chord.updates.pop(outcome.transaction, None)
+        peer = self._chord.checks.pop(outcome.transaction, None)
         if peer is not None:
             if isinstance(outcome, Failure) and outcome.error is None and peer in self._table:
                 if self._chord.is_connected(peer):

@@ -16,7 +16,7 @@ _MAX_UPTIME = 0xFFFFFFFF
 class ChordOverlay:
     """The node as the parts see it."""
 
-    __slots__ = ("_edition", "_neighbors", "born", "is_announced", "is_joined", "overlay", "table", "updates")
+    __slots__ = ("_edition", "_neighbors", "born", "checks", "is_announced", "is_joined", "overlay", "table")
 
     def __init__(self, overlay: Overlay, now: float) -> None:
         self.overlay = overlay
@@ -26,8 +26,8 @@ class ChordOverlay:
         """This node is responsible for a part of the ring."""
         self.is_announced = False
         """It may send Updates: all that should be neighbors are attached (section 10.5)."""
-        self.updates: dict[int, bytes] = {}
-        """To whom the Updates are that wait for an answer."""
+        self.checks: dict[int, bytes] = {}
+        """To whom the Updates and Pings are that wait for an answer: a peer that gives none has failed."""
         self._edition = -1
         self._neighbors = ChordNeighbors((), ())
 
@@ -61,7 +61,7 @@ class ChordOverlay:
             return
         body = ChordUpdate(min(max(int(now - self.born), 0), _MAX_UPTIME), kind, self._tables(kind))
         if self.is_connected(peer):
-            self.updates[self.ask(peer, MessageCode.UPDATE_REQ, body, now)] = peer
+            self.checks[self.ask(peer, MessageCode.UPDATE_REQ, body, now)] = peer
         else:
             self.overlay.request((NodeDestination(peer),), MessageCode.UPDATE_REQ, body, now)
         entry = self.table.get(peer)

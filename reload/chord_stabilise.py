@@ -99,7 +99,7 @@ class Fingers:
         if now >= self._tick:
             self.start(now)
             self.search(now)
-            self._check(now)
+            self._maintenance.check_fingers(now)
 
     def search(self, now: float) -> None:
         """Ping a random place for one entry that has no peer (section 10.7.4.2), or to have 16 of them (10.7.4.3)."""
@@ -114,14 +114,6 @@ class Fingers:
                 ping = self._chord.overlay.request((place,), MessageCode.PING_REQ, PingReq(), now)
                 self._pings[ping] = index
                 return
-
-    def _check(self, now: float) -> None:
-        """An Update of type peer_ready shows whether a peer is there that is no neighbor (section 10.7)."""
-        table, interval = self._chord.table, self._maintenance.finger_interval
-        for peer in table.peers():
-            heard = self._chord.overlay.is_quiet_since(peer.node_id)
-            if heard is not None and now - heard >= interval / 2 and not table.is_neighbor(peer.node_id):
-                self._chord.send_update(peer.node_id, ChordUpdateType.PEER_READY, now)
 
 
 class PartitionCheck:

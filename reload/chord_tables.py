@@ -169,6 +169,20 @@ class RoutingTable:
         # A peer with that very ID, else the largest one before it; else the smallest one behind it.
         return self._peers[max(at - 1, 0)].node_id if self._peers else None
 
+    def is_misrouted(self, upstream: bytes, target: bytes) -> bool:
+        """Whether a peer had a better one than us for `target`, as far as that can be told.
+
+        A message comes nearer with each hop; only the last one may go past the target, to the first peer behind that
+        its sender knows. It may not know our next predecessors yet, but not miss all of them.
+        """
+        to_target, to_us = self._from(upstream, target), self._from(upstream, self.node_id)
+        if upstream not in self._by_id or target in (upstream, self.node_id) or to_us < to_target:
+            return False
+        return self.replica_rank(target) >= self.neighbor_count
+
+    def _from(self, start: bytes, end: bytes) -> int:
+        return distance(position(start), position(end))
+
     def range_start(self) -> int:
         """The position behind which the range begins that we are responsible for: our own when we are alone."""
         return self.own + self._ahead[-1] if self._ahead else self.own

@@ -40,6 +40,19 @@ class Maintenance(Protocol):
         """Seconds between two searches for fingers."""
         ...
 
+    @property
+    def is_reactive(self) -> bool:
+        """Whether a loss is repaired at once, and not only from time to time."""
+        ...
+
+    def introduce(self, node_id: bytes, now: float) -> None:
+        """Have a node that is attached to be a neighbor know that this one is a peer."""
+        ...
+
+    def check_fingers(self, now: float) -> None:
+        """See whether the fingers are still there; called with each search for fingers."""
+        ...
+
     def on_announced(self, now: float) -> None:
         """The node is a peer now, and all who are connected are to be told."""
         ...
@@ -93,8 +106,21 @@ class ChordMaintenance:
         return float(self._chord.overlay.configuration.chord_ping_interval)
 
     @property
-    def _is_reactive(self) -> bool:
+    def is_reactive(self) -> bool:
+        """chord-reactive."""
         return self._chord.overlay.configuration.chord_reactive
+
+    def introduce(self, node_id: bytes, now: float) -> None:
+        """Tell it the neighbor table at once."""
+        self._chord.send_update(node_id, ChordUpdateType.NEIGHBORS, now)
+
+    def check_fingers(self, now: float) -> None:
+        """An Update of type peer_ready shows whether a peer is there that is no neighbor (section 10.7)."""
+        table, interval = self._chord.table, self.finger_interval
+        for peer in table.peers():
+            heard = self._chord.overlay.is_quiet_since(peer.node_id)
+            if heard is not None and now - heard >= interval / 2 and not table.is_neighbor(peer.node_id):
+                self._chord.send_update(peer.node_id, ChordUpdateType.PEER_READY, now)
 
     def on_announced(self, now: float) -> None:
         """Tell all connections; neighbors then get Updates periodically."""
@@ -107,12 +133,12 @@ class ChordMaintenance:
 
     def on_changed(self, change: Change, now: float) -> None:
         """Plan Updates: those about a loss at once, others when further changes have had time."""
-        if change.removed and self._is_reactive:
+        if change.removed and self.is_reactive:
             self._neighbors_due = now
         if change.is_range_changed and change.removed:
             # "If the neighbor failure affects the peer's range": section 10.7.1.
             self._all_due = self._all_by = now
-        elif change.is_range_changed or (change.added and self._is_reactive):
+        elif change.is_range_changed or (change.added and self.is_reactive):
             self._all_due = min(self._all_due, now + UPDATE_DELAY)
             self._all_by = min(self._all_by, now + MAX_DELAY)
 
@@ -123,7 +149,7 @@ class ChordMaintenance:
         is_neighbor = self._chord.table.is_neighbor(peer.node_id)
         if not is_neighbor:
             self._chord.send_update(peer.node_id, ChordUpdateType.PEER_READY, now)
-        elif not self._is_reactive:
+        elif not self.is_reactive:
             self._chord.send_update(peer.node_id, ChordUpdateType.NEIGHBORS, now)
 
     def on_peer_lost(self, peer: Peer, now: float) -> None:

@@ -18,6 +18,9 @@ MIN_INTERVAL = 15.0
 """Seconds from one stabilization to the next, at least (section 6.6)."""
 HISTORY_SHARE = 4
 """The failures remembered are this part of the routing table (section 6.3)."""
+FAR = 8
+"""A gap so many times the mean of those before it ends a list of neighbors: while a list is not full yet, or has lost
+some, fingers stand in it. Between neighbors it is so wide once in some thousands."""
 MAX_HISTORY = 48
 """Failures that are remembered at most: a quarter of the largest routing table, 128 fingers and twice 32 neighbors."""
 MAX_RECEIVED = 64
@@ -25,6 +28,7 @@ MAX_RECEIVED = 64
 
 _DAY = 86400
 _MAX_UINT32 = 0xFFFFFFFF
+_RING = 1 << 128
 
 
 @attrs.frozen
@@ -56,16 +60,23 @@ def network_size(node_id: bytes, predecessors: Sequence[bytes], successors: Sequ
 
     When the lists meet, they show the whole ring.
     """
-    neighbors = set(predecessors).union(successors)
-    neighbors.discard(node_id)
-    if len(neighbors) < len(predecessors) + len(successors):
-        return 1.0 + len(neighbors)
-    if not neighbors:
-        return 1.0
-    ring, own = 1 << 8 * len(node_id), int.from_bytes(node_id, "big")
-    ahead = (int.from_bytes(successors[-1], "big") - own) % ring if successors else 0
-    behind = (own - int.from_bytes(predecessors[-1], "big")) % ring if predecessors else 0
-    return min(max(ring * len(neighbors) / (ahead + behind), 1.0 + len(neighbors)), float(_MAX_UINT32))
+    own = int.from_bytes(node_id, "big")
+    ahead, to_last = _extent([(int.from_bytes(each, "big") - own) % _RING for each in successors])
+    behind, to_first = _extent([(own - int.from_bytes(each, "big")) % _RING for each in predecessors])
+    known = 1.0 + len({*successors[:ahead], *predecessors[:behind]})
+    if to_last + to_first >= _RING or known == 1:
+        return known
+    return min(max(_RING * (ahead + behind) / (to_last + to_first), known), float(_MAX_UINT32))
+
+
+def _extent(distances: Sequence[int]) -> tuple[int, int]:
+    """How many of these, the nearest first, are neighbors, and how far the last one of them is."""
+    count = reach = 0
+    for there in distances:
+        if count >= MIN_NEIGHBORS and (there - reach) * count > FAR * reach:
+            break
+        count, reach = count + 1, there
+    return count, reach
 
 
 def failure_rate(times: Sequence[float], peers: int, history: int, now: float) -> float:

@@ -70,6 +70,14 @@ def test_neighbors_on_one_side_do() -> None:
     assert network_size(node(0), [node(-RING // 64)], []) == 64
 
 
+def test_fingers_that_fill_a_list_up_are_no_neighbors() -> None:
+    """Ten on each side, evenly spaced in an overlay of 4096, and behind them peers at twice the distance each."""
+    near, far = [i * (RING // 4096) for i in range(1, 11)], [(RING // 4096) << i for i in range(4, 12)]
+    size = network_size(node(0), [node(-i) for i in near], list(map(node, near + far)))
+    assert abs(size / 4096 - 1) < 0.3
+    assert network_size(node(0), [node(-i) for i in near], list(map(node, near))) == 4096
+
+
 def test_the_size_is_no_less_than_the_peers_known_and_no_more_than_fits_on_the_wire() -> None:
     assert network_size(node(0), [], [node(RING - 2), node(RING - 1)]) == 3
     assert network_size(node(0), [node(RING - 1)], [node(1)]) == 0xFFFFFFFF

@@ -1,0 +1,514 @@
+"""Self-tuning maintenance of a Chord peer (RFC 7363 sections 5 and 6)."""
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
+from typing import Any
+
+import attrs
+import pytest
+
+from reload._presentation import decode, encode
+from reload.chord_overlay import ChordOverlay
+from reload.chord_updates import Change, Maintenance
+from reload.configuration import CHORD_SELF_TUNING, Configuration
+from reload.configuration_extensions import SELF_TUNING
+from reload.contents import ExtensionType, MessageCode, MessageExtension
+from reload.destinations import Destination, NodeDestination
+from reload.exchange import Failure, Request, Response
+from reload.extensions import SelfTuningData
+from reload.header import ForwardingHeader
+from reload.kinds import Extension
+from reload.methods import (
+    ChordNeighbors,
+    ChordUpdate,
+    ChordUpdateType,
+    PingAns,
+    ProbeAns,
+    ProbeInformation,
+    ProbeInformationType,
+    ProbeReq,
+)
+from reload.ports import Identity
+from reload.self_tuning import SelfTuning
+from reload.topology import Overlay
+
+RING = 1 << 128
+HEADER = ForwardingHeader(1, 1, ())
+
+
+def node(number: int) -> bytes:
+    return (number % RING).to_bytes(16, "big")
+
+
+def identity(node_id: bytes) -> Identity:
+    return Identity(node_id, (node_id,), None, b"")
+
+
+@attrs.frozen
+class Sent:
+    number: int
+    to: bytes
+    code: int
+    body: Any
+    extensions: tuple[MessageExtension, ...]
+    now: float
+
+
+class HandMadeOverlay:
+    """An `Overlay` that notes what it is asked for."""
+
+    def __init__(self, extensions: tuple[Extension, ...] = ()) -> None:
+        self.node_id = node(0)
+        self.configuration = Configuration(
+            "overlay.example", 1, 1e12, topology_plugin=CHORD_SELF_TUNING, chord_reactive=True, extensions=extensions
+        )
+        self.heard: dict[bytes, float] = {}
+        self.sent: list[Sent] = []
+        self.disconnected: list[bytes] = []
+        self._chance = 0
+
+    @property
+    def random_bytes(self) -> Callable[[int], bytes]:
+        def some(count: int) -> bytes:
+            self._chance += 1
+            return (self._chance * 0x9E3779B97F4A7C15 % (1 << 64)).to_bytes(8, "big")[:count].ljust(count, b"\0")
+
+        return some
+
+    def connected(self) -> Collection[bytes]:
+        return self.heard.keys()
+
+    def is_quiet_since(self, peer: bytes) -> float | None:
+        return self.heard.get(peer)
+
+    def request(
+        self,
+        destination_list: Sequence[Destination],
+        message_code: int,
+        body: Any,
+        now: float,
+        *,
+        extensions: tuple[MessageExtension, ...] = (),
+        first_hop: bytes | None = None,
+    ) -> int:
+        (destination,) = destination_list
+        assert isinstance(destination, NodeDestination)
+        assert first_hop == destination.node_id
+        self.sent.append(Sent(len(self.sent) + 1, first_hop, message_code, body, extensions, now))
+        return len(self.sent)
+
+    def attach(self, destination_list: Sequence[Destination], now: float, *, send_update: bool = False) -> int:
+        raise NotImplementedError
+
+    def disconnect(self, peer: bytes, now: float) -> None:
+        self.disconnected.append(peer)
+
+    def hand_over(self, peer: bytes, belongs: Callable[[bytes], bool], now: float) -> int:
+        raise NotImplementedError
+
+    def placement_changed(self, now: float) -> None:
+        raise NotImplementedError
+
+    def take(self) -> list[Sent]:
+        taken, self._taken = self.sent[self._taken :], len(self.sent)
+        return taken
+
+    _taken = 0
+
+
+@attrs.define
+class Peer:
+    overlay: HandMadeOverlay
+    chord: ChordOverlay
+    tuning: SelfTuning
+
+    def add(self, numbers: Sequence[int], now: float, uptime: float = 1e6) -> None:
+        """Peers send their first Updates."""
+        table = self.chord.table
+        for number in numbers:
+            self.overlay.heard[node(number)] = now
+            before = table.neighbors()
+            entry = table.add(node(number), now - uptime)
+            self.tuning.on_peer_added(entry, now)
+            added = tuple(each for each in table.neighbors() if each not in before)
+            if added:
+                self.tuning.on_changed(Change(added, (), False), now)
+
+    def lose(self, number: int, now: float) -> None:
+        entry = self.chord.table.remove(node(number))
+        self.overlay.heard.pop(node(number), None)
+        assert entry is not None
+        self.tuning.on_peer_lost(entry, now)
+
+    def keep_alive(self, now: float) -> None:
+        for each in self.overlay.heard:
+            self.overlay.heard[each] = now
+
+    def run(self, until: float, *, quiet: bool = False) -> None:
+        """The timer fires when it is due; everybody has just been heard, or with `quiet` nobody."""
+        while (due := self.tuning.get_timer()) <= until:
+            if not quiet:
+                self.keep_alive(due)
+            self.tuning.handle_timer(due)
+
+
+def peer(size: int = 0, *, now: float = 0.0, extensions: tuple[Extension, ...] = (), joined: bool = True) -> Peer:
+    """A peer with an even spread of neighbors, and of fingers; the overlay has as many as `size` says."""
+    overlay = HandMadeOverlay(extensions)
+    port: Overlay = overlay
+    chord = ChordOverlay(port, now)
+    chord.is_joined = chord.is_announced = joined
+    made = Peer(overlay, chord, SelfTuning(chord))
+    if size:
+        step = RING // size
+        near = [i * step for i in range(1, min(11, size))] + [-i * step for i in range(1, min(11, size))]
+        far = [(1 << bit) + step // 3 for bit in range(110, 128) if 1 << bit > 10 * step]
+        made.add(list(dict.fromkeys(each % RING for each in near + far)), now)
+        made.tuning.on_announced(now)
+        made.overlay.take()
+    return made
+
+
+def of(sent: list[Sent], code: MessageCode) -> list[Sent]:
+    return [each for each in sent if each.code == code]
+
+
+def test_it_fits_the_port_of_chord() -> None:
+    policy: Maintenance = peer().tuning
+    assert policy.get_timer() == float("inf")
+
+
+# Updates (section 5.2).
+def test_updates_go_to_the_first_successor_and_the_first_predecessor_alone() -> None:
+    made = peer(1000)
+    made.run(3600.0)
+    updates = of(made.overlay.take(), MessageCode.UPDATE_REQ)
+    assert {each.to for each in updates} == {node(RING // 1000), node(-(RING // 1000))}
+    assert len(updates) > 20
+
+
+def test_periodic_updates_are_of_type_neighbors_with_both_lists_and_an_uptime() -> None:
+    made = peer(1000)
+    made.run(1000.0)
+    updates = of(made.overlay.take(), MessageCode.UPDATE_REQ)
+    for each in updates:
+        assert isinstance(each.body, ChordUpdate)
+        assert each.body.type == ChordUpdateType.NEIGHBORS
+        assert each.body.uptime == int(each.now)
+        assert each.body.tables == ChordNeighbors(made.chord.table.predecessors, made.chord.table.successors)
+
+
+def test_where_there_are_two_peers_there_is_one_update() -> None:
+    made = peer()
+    made.add([5], 0.0)
+    made.tuning.on_announced(0.0)
+    made.overlay.take()
+    due = made.tuning.get_timer()
+    made.run(due)
+    assert [each.to for each in of(made.overlay.take(), MessageCode.UPDATE_REQ)] == [node(5)]
+
+
+def test_a_new_neighbor_gets_an_update_of_type_peer_ready_once() -> None:
+    made = peer(1000)
+    made.add([7], 1.0)
+    (update,) = of(made.overlay.take(), MessageCode.UPDATE_REQ)
+    assert (update.to, update.body.type, update.body.tables) == (node(7), ChordUpdateType.PEER_READY, None)
+    made.tuning.on_changed(Change((node(7),), (), True), 2.0)
+    assert of(made.overlay.take(), MessageCode.UPDATE_REQ) == []
+
+
+def test_losses_and_changes_of_the_own_range_send_no_updates() -> None:
+    """Recovery is periodic, whatever chord-reactive says (section 5)."""
+    made = peer(1000)
+    made.lose(-(RING // 1000), 1.0)
+    made.tuning.on_changed(Change((), (node(-(RING // 1000)),), True), 1.0)
+    made.tuning.handle_timer(1.0)
+    assert made.overlay.take() == []
+
+
+def test_a_new_peer_introduces_itself_to_all_neighbors() -> None:
+    """Section 10.5 of RFC 6940: "JN MUST send Updates to all of the peers in its Neighbor Table"."""
+    made = peer()
+    made.chord.is_announced = False
+    made.add([i * (RING // 1000) for i in (1, 2, 3, -1, -2, -3)], 0.0)
+    assert of(made.overlay.take(), MessageCode.UPDATE_REQ) == []
+    made.chord.is_announced = True
+    made.tuning.on_announced(1.0)
+    updates = of(made.overlay.take(), MessageCode.UPDATE_REQ)
+    assert {each.to for each in updates} == set(made.chord.table.neighbors())
+    nearest = {node(RING // 1000), node(-(RING // 1000))}
+    assert {each.to for each in updates if each.body.type == ChordUpdateType.NEIGHBORS} == nearest
+
+
+def test_a_peer_that_was_introduced_as_it_was_attached_is_not_introduced_again() -> None:
+    made = peer(1000)
+    made.tuning.introduce(node(7), 1.0)
+    made.add([7, 8], 2.0)
+    updates = of(made.overlay.take(), MessageCode.UPDATE_REQ)
+    assert [(each.to, each.body.type) for each in updates] == [(node(7), 1), (node(8), 1)]
+
+
+def test_recovery_is_periodic_whatever_chord_reactive_says() -> None:
+    made = peer(1000)
+    assert made.overlay.configuration.chord_reactive
+    assert not made.tuning.is_reactive
+    made.tuning.check_fingers(5000.0)
+    assert made.overlay.take() == []
+
+
+# Uptimes of fingers (section 5.3).
+def test_a_new_finger_is_asked_for_its_uptime_at_once() -> None:
+    made = peer(1000)
+    finger = node((1 << 127) + 5)
+    made.add([(1 << 127) + 5], 10.0, 0.0)
+    (probe,) = made.overlay.take()
+    assert (probe.to, probe.code) == (finger, MessageCode.PROBE_REQ)
+    assert probe.body == ProbeReq((ProbeInformationType.UPTIME,))
+    answer = ProbeAns((ProbeInformation(ProbeInformationType.UPTIME, 5000),))
+    assert made.tuning.on_outcome(Response(probe.number, 2, answer, identity(finger), HEADER), 12.0)
+    entry = made.chord.table.get(finger)
+    assert entry is not None
+    assert entry.since == 12.0 - 5000
+
+
+def test_of_the_answers_to_probes_only_what_was_asked_for_counts() -> None:
+    made = peer(1000)
+    made.add([(1 << 127) + 5], 10.0, 50.0)
+    finger = node((1 << 127) + 5)
+    (probe,) = made.overlay.take()
+    answer = ProbeAns((ProbeInformation(9, b"what"), ProbeInformation(2, 7)))
+    assert made.tuning.on_outcome(Response(probe.number, 2, answer, identity(finger), HEADER), 12.0)
+    assert not made.tuning.on_outcome(Response(probe.number, 2, answer, identity(finger), HEADER), 12.0)
+    entry = made.chord.table.get(finger)
+    assert entry is not None
+    assert entry.since == -40.0
+
+
+# Sizes (section 6.2) and the interval (section 6.6).
+@pytest.mark.parametrize(
+    ("size", "neighbors", "fingers"), [(30, 5, 16), (500, 9, 16), (1000, 10, 16), (200_000, 18, 18)]
+)
+def test_the_tables_have_the_size_of_the_overlay(size: int, neighbors: int, fingers: int) -> None:
+    made = peer(size)
+    made.run(1000.0)
+    assert (made.chord.table.neighbor_count, made.chord.table.finger_count) == (neighbors, fingers)
+
+
+def test_sizes_and_interval_are_calculated_anew_at_the_end_of_each_interval() -> None:
+    made = peer(1000)
+    made.run(5000.0)
+    first = made.tuning.finger_interval
+    assert first > 100
+    for number in range(4, 10):
+        made.lose(number * (RING // 1000), 5000.0 + number)
+    assert made.tuning.finger_interval == first
+    made.run(5000.0 + first)
+    assert made.tuning.finger_interval < first / 10
+
+
+def test_the_interval_is_15_seconds_at_first_and_grows_while_nothing_fails() -> None:
+    made = peer(1000)
+    assert made.tuning.finger_interval == 15
+    seen = []
+    for hour in range(1, 4):
+        made.run(hour * 3600.0)
+        seen.append(made.tuning.finger_interval)
+    assert 15 < seen[0] < seen[1] < seen[2] <= 3600
+
+
+def test_the_stabilization_timer_is_restarted_with_the_new_interval() -> None:
+    made = peer(1000)
+    made.run(2000.0)
+    made.overlay.take()
+    made.run(6000.0)
+    times = sorted({each.now for each in of(made.overlay.take(), MessageCode.UPDATE_REQ)})
+    assert all(15 <= later - earlier <= 3600 for earlier, later in pairwise(times))
+    assert len(times) > 3
+
+
+def test_a_peer_that_is_alone_has_nothing_to_do_but_wait() -> None:
+    made = peer()
+    made.tuning.on_announced(0.0)
+    made.run(100_000.0)
+    assert made.overlay.take() == []
+
+
+# Failures (section 6.3.1).
+def test_whoever_was_not_heard_for_30_seconds_is_pinged_once() -> None:
+    made = peer(1000)
+    quiet = node(RING // 1000)
+    for at in range(1, 29):
+        made.keep_alive(float(at))
+        made.overlay.heard[quiet] = 0.0
+        made.tuning.handle_timer(float(at))
+    assert of(made.overlay.take(), MessageCode.PING_REQ) == []
+    made.tuning.handle_timer(30.0)
+    (ping,) = of(made.overlay.take(), MessageCode.PING_REQ)
+    assert ping.to == quiet
+    made.run(44.0)
+    assert quiet not in {each.to for each in of(made.overlay.take(), MessageCode.PING_REQ)}
+
+
+def test_connections_on_which_something_is_heard_are_not_pinged() -> None:
+    made = peer(1000)
+    made.run(3000.0)
+    assert of(made.overlay.take(), MessageCode.PING_REQ) == []
+
+
+def test_a_peer_that_does_not_answer_the_ping_has_failed() -> None:
+    made = peer(1000)
+    made.tuning.handle_timer(30.0)
+    pings = of(made.overlay.take(), MessageCode.PING_REQ)
+    assert {each.to for each in pings} == set(made.overlay.heard)
+    assert made.chord.checks == {each.number: each.to for each in pings}, "whose failure is the peer's, for Chord"
+    assert not made.tuning.on_outcome(Failure(pings[0].number), 45.0)
+
+
+def test_a_connection_to_who_is_no_peer_is_closed_when_the_ping_is_not_answered() -> None:
+    made = peer(1000)
+    made.overlay.heard[node(4711)] = made.overlay.heard[node(4712)] = 0.0
+    made.tuning.handle_timer(30.0)
+    pings = {each.to: each for each in of(made.overlay.take(), MessageCode.PING_REQ)}
+    silent, alive = pings[node(4711)], pings[node(4712)]
+    assert made.tuning.on_outcome(Response(alive.number, 24, PingAns(1, 1), identity(alive.to), HEADER), 31.0)
+    assert made.tuning.on_outcome(Failure(silent.number), 45.0)
+    assert made.overlay.disconnected == [silent.to]
+
+
+def test_losing_peers_raises_the_failure_rate() -> None:
+    made = peer(1000)
+    made.run(2000.0)
+    before = made.tuning.estimator.own.failure_rate
+    made.lose(2 * (RING // 1000), 2000.0)
+    made.lose(3 * (RING // 1000), 2001.0)
+    made.run(2000.0 + made.tuning.finger_interval)
+    assert made.tuning.estimator.own.failure_rate > 2 * before
+
+
+def test_looking_after_connections_takes_few_looks() -> None:
+    made = peer(1000)
+    looks = 0
+    while (due := made.tuning.get_timer()) <= 3000:
+        made.keep_alive(due - 10)
+        made.tuning.handle_timer(due)
+        looks += 1
+    assert looks < 3000 / 20 + 60
+
+
+# Shared estimates (section 6.5).
+def shared(each: Sent) -> SelfTuningData:
+    (extension,) = each.extensions
+    assert (extension.type, extension.critical) == (ExtensionType.SELF_TUNING_DATA, False)
+    assert extension.type == 3
+    return decode(SelfTuningData, extension.extension_contents)
+
+
+def data(size: int, joins: int = 0, leaves: int = 0) -> MessageExtension:
+    return MessageExtension(3, False, encode(SelfTuningData(size, joins, leaves)))
+
+
+def probes_of_one_interval(made: Peer) -> list[Sent]:
+    made.run(100.0)
+    made.overlay.take()
+    due = made.tuning.get_timer()
+    while not of(made.overlay.sent[made.overlay._taken :], MessageCode.UPDATE_REQ):
+        due = made.tuning.get_timer()
+        made.run(due)
+    return of(made.overlay.take(), MessageCode.PROBE_REQ)
+
+
+def test_four_random_fingers_are_asked_and_told_at_the_end_of_each_interval() -> None:
+    made = peer(1000)
+    asked: set[bytes] = set()
+    for _ in range(10):
+        probes = probes_of_one_interval(made)
+        assert len({each.to for each in probes}) == len(probes) == 4
+        assert {each.to for each in probes} <= set(made.chord.table.fingers())
+        assert {shared(each) for each in probes} == {made.tuning.estimator.own.to_data()}
+        asked |= {each.to for each in probes}
+        made = attrs.evolve(made)
+    made.run(20_000.0)
+    asked |= {each.to for each in of(made.overlay.take(), MessageCode.PROBE_REQ)}
+    assert asked == set(made.chord.table.fingers())
+
+
+@pytest.mark.parametrize(("text", "count"), [("0", 0), ("2", 2), ("6", 6), ("4294967295", None), ("many", 4)])
+def test_the_configuration_says_how_many_are_asked(text: str, count: int | None) -> None:
+    extension = Extension(SELF_TUNING, "number-of-peers-to-probe", {}, text)
+    made = peer(1000, extensions=(extension,))
+    assert len(probes_of_one_interval(made)) == (len(made.chord.table.fingers()) if count is None else count)
+
+
+def test_answers_count_in_the_next_interval_by_their_third_quartile() -> None:
+    made = peer(1000)
+    probes = probes_of_one_interval(made)
+    for each, size in zip(probes, (900, 1100, 1200, 1300), strict=True):
+        answer = Response(each.number, 2, ProbeAns(()), identity(each.to), HEADER, extensions=(data(size),))
+        assert made.tuning.on_outcome(answer, each.now)
+    made.run(probes[0].now + made.tuning.finger_interval)
+    # Of 900, 1000, 1100, 1200, 1300: rank round(3.75) = 4.
+    assert made.tuning.estimates.network_size == 1200
+    assert round(made.tuning.estimator.own.network_size) == 1000
+
+
+def test_an_answer_by_another_node_than_was_probed_is_no_answer() -> None:
+    made = peer(1000)
+    each = probes_of_one_interval(made)[0]
+    liar = Response(each.number, 2, ProbeAns(()), identity(node(666)), HEADER, extensions=(data(1 << 31),))
+    assert made.tuning.on_outcome(liar, each.now)
+    made.run(each.now + made.tuning.finger_interval)
+    assert round(made.tuning.estimates.network_size) == 1000
+
+
+def probe_request(sender: bytes, *extensions: MessageExtension, previous_hop: bytes | None = None) -> Request:
+    return Request(1, ProbeReq(()), identity(sender), HEADER, 1, previous_hop or sender, extensions=extensions)
+
+
+def test_a_probe_that_shares_estimates_is_answered_with_the_own_ones_and_counts() -> None:
+    made = peer(1000)
+    made.run(100.0)
+    for number in range(1, 5):
+        (extension,) = made.tuning.probe_extensions(probe_request(node(number), data(5000)), 100.0)
+        assert (extension.type, extension.critical) == (3, False)
+        found = decode(SelfTuningData, extension.extension_contents)
+        assert found == made.tuning.estimator.own.to_data()
+        assert found.network_size in (1000, 1001)
+    made.run(100.0 + made.tuning.finger_interval)
+    assert made.tuning.estimates.network_size == 5000
+
+
+def test_a_plain_probe_gets_no_extension() -> None:
+    made = peer(1000)
+    other = MessageExtension(9, False, b"")
+    assert made.tuning.probe_extensions(probe_request(node(1), other), 1.0) == ()
+
+
+def test_estimates_that_came_through_others_do_not_count() -> None:
+    made = peer(1000)
+    for number in range(1, 60):
+        request = probe_request(node(number), data(1 << 31), previous_hop=node(9999))
+        assert len(made.tuning.probe_extensions(request, 1.0)) == 1
+    made.run(100.0)
+    assert round(made.tuning.estimates.network_size) == 1000
+
+
+@pytest.mark.parametrize("octets", [b"", b"\0" * 11, b"\0" * 13])
+def test_an_extension_that_is_malformed_shares_nothing(octets: bytes) -> None:
+    made = peer(1000)
+    request = probe_request(node(1), MessageExtension(3, False, octets), data(1 << 31))
+    assert len(made.tuning.probe_extensions(request, 1.0)) == 1
+    made.run(100.0)
+    assert round(made.tuning.estimates.network_size) == 1000
+
+
+# An end.
+def test_who_is_no_peer_any_more_does_nothing() -> None:
+    made = peer(1000)
+    made.overlay.heard[node(4711)] = 0.0
+    made.tuning.handle_timer(30.0)
+    pings = of(made.overlay.take(), MessageCode.PING_REQ)
+    made.tuning.on_stopped()
+    assert made.tuning.get_timer() == float("inf")
+    made.tuning.handle_timer(1e6)
+    assert made.overlay.take() == []
+    assert not any(made.tuning.on_outcome(Failure(ping.number), 1e6) for ping in pings)

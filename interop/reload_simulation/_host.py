@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from reload.node import Node
-
 from interop.reload_simulation._network import Connection, End, Network
 from interop.reload_simulation._rendezvous import Rendezvous
 from interop.reload_simulation._security import EPOCH
 from reload.addresses import IpAddressPort, IPv4AddrPort
+from reload.chord import ChordReload
+from reload.chord_tables import RoutingTable
 from reload.configuration_update import InForce
 from reload.events import (
     Candidates,
@@ -25,9 +25,10 @@ from reload.events import (
     MessageDropped,
 )
 from reload.methods import CandType, IceCandidate, OverlayLinkType
+from reload.node import Node
 from reload.operations import Operation
 from reload.ports import Identity, Signer
-from reload.topology import Joined, JoinFailed, Left
+from reload.topology import BootstrapWanted, Joined, JoinFailed, Left
 
 _PORT = 6084
 _PRIORITY = 2130706431
@@ -47,6 +48,10 @@ class Watcher(Protocol):
 
     def left(self, host: Host) -> None:
         """It has said goodbye."""
+        ...
+
+    def bootstrap_wanted(self, host: Host) -> None:
+        """It wants a link to a bootstrap node."""
         ...
 
     def bootstrapped(self, host: Host, link: int | None) -> None:
@@ -80,14 +85,22 @@ class Host:
         self._armed_us: int | None = None
         self._pumping = False
         self._attaches = 0
+        self._wanted: set[int] = set()
         self._results: dict[int, Callable[[Any], None]] = {}
         certificates = signer.certificates
         self.identity: Identity = in_force.verifier.identify(certificates[0].certificate, certificates, EPOCH)
         chance = random.Random(f"{seed}/host/{number}")
-        self.node = Node(signer, in_force, epoch=EPOCH, random_bytes=chance.randbytes)
+        self.node = Node(signer, in_force, epoch=EPOCH, now=self._engine.now, random_bytes=chance.randbytes)
         self.node_id = signer.node_id
         address = IpAddressPort(1, IPv4AddrPort((_ADDRESS + number).to_bytes(4, "big"), _PORT))
         self._candidate = IceCandidate(address, OverlayLinkType.DTLS_UDP_SR, b"1", _PRIORITY, CandType.HOST)
+
+    @property
+    def table(self) -> RoutingTable:
+        """The routing table of the node."""
+        topology = self.node.topology
+        assert isinstance(topology, ChordReload)
+        return topology.table
 
     # -- verbs ---------------------------------------------------------------------------------------------------
 
@@ -99,6 +112,11 @@ class Host:
     def join(self, link: int) -> None:
         """Become a peer through a link."""
         self.node.join(link, self._engine.now)
+        self.pump()
+
+    def check_partition(self, link: int) -> None:
+        """Find out through a link whether there is another ring."""
+        self.node.check_partition(link, self._engine.now)
         self.pump()
 
     def leave(self) -> None:
@@ -128,6 +146,10 @@ class Host:
     def established(self, connection: Connection, side: int, peer: End, attach: int | None) -> None:
         """A connection is there: a link of the node's."""
         assert isinstance(peer, Host)
+        if attach is not None:
+            if attach not in self._wanted:
+                return
+            self._wanted.remove(attach)
         link = self.node.link_established(peer.identity, self._engine.now, attach=attach)
         connection.open(side, link)
         if attach is None and side == 0:
@@ -144,13 +166,17 @@ class Host:
         self.node.link_lost(link, self._engine.now)
         self.pump()
 
+    def is_failing(self, link: int, failing: bool) -> None:
+        """Messages are not acknowledged over a link. The node may not care: the link will be lost, or recover."""
+
     def not_connected(self, attach: int | None) -> None:
         """An Attach has led to no connection, or without a number the way to a bootstrap node."""
         if not self.is_up:
             return
         if attach is None:
             self._watcher.bootstrapped(self, None)
-        else:
+        elif attach in self._wanted:
+            self._wanted.remove(attach)
             self.node.connection_failed(attach, self._engine.now)
         self.pump()
 
@@ -181,8 +207,10 @@ class Host:
             case CandidatesWanted():
                 self.node.provide_candidates(event.attach, self._candidates(), now)
             case ConnectionWanted():
+                self._wanted.add(event.attach)
                 self._rendezvous.want(self, event)
             case ConnectionAbandoned():
+                self._wanted.discard(event.attach)
                 self._rendezvous.abandon(self, event.attach)
             case LinkUnwanted():
                 found = self.connections.get(event.link)
@@ -198,6 +226,8 @@ class Host:
                 self._watcher.join_failed(self, event.reason)
             case Left():
                 self._watcher.left(self)
+            case BootstrapWanted():
+                self._watcher.bootstrap_wanted(self)
 
     def _candidates(self) -> Candidates:
         """One candidate, of the host; its credentials are as long as those that are made by chance."""

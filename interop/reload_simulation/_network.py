@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import hypot
 from typing import Protocol
 
@@ -55,6 +55,10 @@ class End(Protocol):
         """The link is closed, or was found to lead nowhere."""
         ...
 
+    def is_failing(self, link: int, failing: bool) -> None:
+        """Messages are not acknowledged any more, or are again."""
+        ...
+
     def not_connected(self, attach: int | None) -> None:
         """It has come to nothing."""
         ...
@@ -63,7 +67,17 @@ class End(Protocol):
 class Network:
     """Where the hosts are, and which of them reach one another."""
 
-    def __init__(self, engine: Engine, traffic: Traffic, seed: int, *, loss: float = 0.0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        traffic: Traffic,
+        seed: int,
+        *,
+        loss: float = 0.0,
+        make_connection: Callable[[Network, tuple[End, End]], Connection] | None = None,
+    ) -> None:
+        """`loss` is the share of datagrams that are lost."""
+        self._make = make_connection or Connection
         self.engine = engine
         self.traffic = traffic
         self.loss = loss
@@ -96,7 +110,7 @@ class Network:
 
     def connect(self, ends: tuple[End, End], attaches: tuple[int | None, int | None]) -> None:
         """Connect two hosts, the second of which is the server; each is told when the handshake is over."""
-        connection = Connection(self, ends)
+        connection = self._make(self, ends)
         wait_us = 2 * _ROUND_TRIPS * connection.delay_us
         self.engine.post(self.engine.now_us + wait_us, connection.establish, 1, attaches[1])
         self.engine.post(self.engine.now_us + wait_us + connection.delay_us, connection.establish, 0, attaches[0])
@@ -148,6 +162,8 @@ class Connection:
             return
         self._failing = [None, None]
         host.established(self, side, peer, attach)
+        if side == 0 and self.links[0] is None:
+            self._network.engine.post(self._network.engine.now_us + self.delay_us, self._lose, 1)
 
     def open(self, side: int, link: int) -> None:
         """This end is the link of that number from now on."""
@@ -160,12 +176,18 @@ class Connection:
         network = self._network
         engine = network.engine
         host, peer = self.ends[side], self.ends[1 - side]
-        is_stale = not peer.is_up
-        network.traffic.see(engine.now_us, host.number, peer.number, octets, is_stale=is_stale)
-        if is_stale or not network.same_island(host, peer):
-            self._fail(side, UNACKNOWLEDGED)
-        elif not network.loss or network.random.random() >= network.loss:
+        network.traffic.see(engine.now_us, host.number, peer.number, octets, is_stale=not peer.is_up)
+        if self._gets_through(side):
             engine.post(engine.now_us + self.delay_us, self._deliver, 1 - side, octets)
+        elif not network.reaches(host, peer):
+            self._fail(side, UNACKNOWLEDGED)
+
+    def _gets_through(self, side: int) -> bool:
+        """Whether what is sent at this end now will come to the other one."""
+        network = self._network
+        if not network.reaches(self.ends[side], self.ends[1 - side]):
+            return False
+        return not network.loss or network.random.random() >= network.loss
 
     def _deliver(self, side: int, octets: bytes) -> None:
         link, host = self.links[side], self.ends[side]

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 
 from interop.reload_simulation._host import Host
-from interop.reload_simulation._network import Network
+from interop.reload_simulation._network import Connection, Network
+from interop.reload_simulation._reliable import ReliableConnection
 from interop.reload_simulation._rendezvous import Rendezvous
 from interop.reload_simulation._ring import Ring
 from interop.reload_simulation._scenario import Scenario
@@ -16,6 +17,8 @@ from interop.simulation import Engine
 
 GOODBYE = 10.0
 """Seconds that a host waits for its node to have left."""
+_AT_ONCE = 8
+"""Hosts that come in the time in which as many are there, when there are hardly any."""
 AGAIN = 3.0
 """Seconds after which a host that could not join tries again, through another bootstrap node."""
 
@@ -30,7 +33,13 @@ class SimulatedOverlay:
         self.scenario = scenario
         self.engine = Engine()
         self.traffic = Traffic()
-        self.network = Network(self.engine, self.traffic, scenario.seed, loss=scenario.loss)
+        self.network = Network(
+            self.engine,
+            self.traffic,
+            scenario.seed,
+            loss=scenario.loss,
+            make_connection=ReliableConnection if scenario.hop_by_hop else Connection,
+        )
         self.security = Security(scenario)
         self.ring = Ring()
         self.random = random.Random(f"{scenario.seed}/overlay")
@@ -97,7 +106,7 @@ class SimulatedOverlay:
             self.arrive()
         if self._number < size:
             self.arrive()
-            wait = self.scenario.growth / max(len(self.ring), 1)
+            wait = self.scenario.growth / (len(self.ring) + _AT_ONCE)
             self.engine.post(self.engine.now_us + int(wait * 1e6), self.grow, size)
 
     def depart(self, host: Host, *, gracefully: bool) -> None:
@@ -119,18 +128,31 @@ class SimulatedOverlay:
             tell(host)
 
     def _bootstrap(self, host: Host) -> None:
-        if host.is_up:
-            candidates = [node_id for node_id in self.ring if node_id != host.node_id]
+        candidates = [node_id for node_id in self.ring if node_id != host.node_id]
+        if host.is_up and candidates:
             self.network.connect((host, self._hosts[self.random.choice(candidates)]), (None, None))
 
     # -- what hosts tell -----------------------------------------------------------------------------------------
 
     def bootstrapped(self, host: Host, link: int | None) -> None:
-        """A host that is to join has got to a bootstrap node, or has not."""
-        if link is not None:
+        """A host has got to a bootstrap node, or has not."""
+        is_peer = host.node_id in self.ring
+        if link is None:
+            self._fail_to_bootstrap(host, is_peer=is_peer)
+        elif is_peer:
+            host.check_partition(link)
+        elif host.node_id in self._arrived:
             host.join(link)
+
+    def _fail_to_bootstrap(self, host: Host, *, is_peer: bool) -> None:
+        if is_peer:
+            self.engine.post(self.engine.now_us + int(AGAIN * 1e6), self._bootstrap, host)
         else:
-            self.join_failed(host, "the bootstrap node is gone")
+            self.join_failed(host, "the bootstrap node is not there")
+
+    def bootstrap_wanted(self, host: Host) -> None:
+        """A peer looks for a bootstrap node."""
+        self._bootstrap(host)
 
     def joined(self, host: Host) -> None:
         """A host is a peer."""

@@ -102,10 +102,22 @@ class Traffic:
         for transaction in trace.transactions:
             del self._followed[transaction]
 
-    def see(self, at_us: int, source: int, destination: int, octets: bytes, *, is_stale: bool) -> None:
-        """A message is sent; `is_stale`: to a host that is not there."""
+    def see(
+        self,
+        at_us: int,
+        source: int,
+        destination: int,
+        octets: bytes,
+        *,
+        is_stale: bool,
+        is_acknowledgement: bool = False,
+    ) -> None:
+        """A message is sent, or an acknowledgement of a link; `is_stale`: to a host that is not there."""
         self._hash.update(_STAMP.pack(at_us, source, destination))
         self._hash.update(octets)
+        if is_acknowledgement:
+            self.maintenance.count(ACKNOWLEDGEMENT, len(octets))
+            return
         for tap in self.taps:
             tap(at_us, source, destination, octets)
         ttl, fragment, transaction, vias, destinations, options = _HEADER.unpack_from(octets)

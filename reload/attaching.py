@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from reload.attach import Ask, AttachEnded, Attaches, Established, Step, Tell, Withdraw
+from reload.attach import Attaches
+from reload.attach_steps import Ask, AttachEnded, Established, Step, Tell, Withdraw
 from reload.context import Context
 from reload.destinations import Destination
 from reload.errors import EncodeError

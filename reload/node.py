@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reload.attach import AttachEnded
+from reload.attach_steps import AttachEnded
 from reload.attaching import Attaching
 from reload.chord import ChordReload
 from reload.client import ClientTopology
@@ -40,6 +40,7 @@ from reload.requesting import Requester
 from reload.responding import Handler, Responder
 from reload.routing import code_of
 from reload.running import Running
+from reload.security_block import GenericCertificate
 from reload.sending import Sender, Tasks
 from reload.storage import Storage
 from reload.topology import Left, MakeTopology, Topology
@@ -151,6 +152,11 @@ class Node:
     def node_id(self) -> bytes:
         """The Node-ID that it signs with."""
         return self._context.node_id
+
+    @property
+    def certificates(self) -> tuple[GenericCertificate, ...]:
+        """Its own, to be shown on connections, and those between it and a root-cert."""
+        return self._context.signer.certificates
 
     @property
     def in_force(self) -> InForce:

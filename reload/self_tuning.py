@@ -29,11 +29,13 @@ DEFAULT_PROBES = 4
 MIN_WATCH = 1.0
 """Seconds from one look at the connections to the next, at least: those that fall due together are seen together."""
 
+_QUIET = 2 * INACTIVITY
+
 
 class SelfTuning:
     """The `Maintenance` of a self-tuning peer: periodic, by an interval that it calculates anew each time."""
 
-    __slots__ = ("_chord", "_interval", "_introduced", "_pings", "_probes", "_tick", "_watch", "estimator")
+    __slots__ = ("_chord", "_interval", "_introduced", "_pinged", "_pings", "_probes", "_tick", "_watch", "estimator")
 
     is_reactive = False
 
@@ -41,6 +43,7 @@ class SelfTuning:
         self._chord = chord
         self._interval = self._longest
         self._tick = self._watch = inf
+        self._pinged: dict[bytes, float] = {}
         self._pings: dict[int, bytes] = {}
         self._probes: dict[int, bytes] = {}
         self._introduced: set[bytes] = set()
@@ -78,7 +81,7 @@ class SelfTuning:
         self.estimator = Estimator(now)
         self._recalculate(now)
         self._tick = now + self._interval * (0.5 + fraction(self._chord.overlay.random_bytes) / 2)
-        self._watch = now + 2 * INACTIVITY
+        self._watch = now + _QUIET
         self._update_nearest(now)
         for node_id in self._chord.table.neighbors():
             self._introduce_once(node_id, now)
@@ -86,6 +89,7 @@ class SelfTuning:
     def on_stopped(self) -> None:
         """This node is no peer any more."""
         self._tick = self._watch = inf
+        self._pinged.clear()
         self._pings.clear()
         self._probes.clear()
         self._introduced.clear()
@@ -218,18 +222,21 @@ class SelfTuning:
 
     def _look_after_the_quiet(self, now: float) -> None:
         """Ping whoever has sent nothing for 2 Tr; look again when the next one may have been as quiet as that."""
-        overlay, table = self._chord.overlay, self._chord.table
-        waiting = {*self._pings.values(), *self._chord.checks.values()}
-        due = now + 2 * INACTIVITY
+        overlay, table, pinged = self._chord.overlay, self._chord.table, self._pinged
+        self._pinged = {}
+        due = now + _QUIET
         for node_id in sorted(overlay.connected()):
             heard = overlay.is_quiet_since(node_id)
-            if heard is None or node_id in waiting:
+            if heard is None:
                 continue
-            if now - heard >= 2 * INACTIVITY:
+            last = max(heard, pinged.get(node_id, heard))
+            if now - last >= _QUIET:
                 ping = self._chord.ask(node_id, MessageCode.PING_REQ, PingReq(), now)
                 (self._chord.checks if node_id in table else self._pings)[ping] = node_id
-            else:
-                due = min(due, heard + 2 * INACTIVITY)
+                last = now
+            if last > heard:
+                self._pinged[node_id] = last
+            due = min(due, last + _QUIET)
         self._watch = max(due, now + MIN_WATCH)
 
 

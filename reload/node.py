@@ -32,7 +32,7 @@ from reload.links import Links
 from reload.methods import PingReq, ProbeReq, RouteQueryReq
 from reload.node_ports import Service, Transit
 from reload.operations import Failed, Operation, Plan, Send
-from reload.policies import standard_policies
+from reload.policies import standard_checks, standard_policies
 from reload.ports import Identity, Signer
 from reload.receiving import Receiver, TooLargeError
 from reload.replication import Keeper
@@ -105,8 +105,14 @@ class Node:
         make = ClientTopology if is_client else make_topology or default_topology(configuration)
         topology: Topology = make(inside, now)
         self._topology = topology
-        n, policies = context.node_id_length, standard_policies(configuration)
-        storage = self._storage = Storage(in_force.kinds, topology, epoch=epoch, node_id_length=n, policies=policies)
+        storage = self._storage = Storage(
+            in_force.kinds,
+            topology,
+            epoch=epoch,
+            node_id_length=context.node_id_length,
+            policies=standard_policies(configuration),
+            checks=standard_checks(configuration),
+        )
         keeper = self._keeper = Keeper(storage, topology, inside, self._running.reader, signer)
         self._links = Links(context, connections, self._attaching, topology, keeper, emit)
         self._timed = (requester, self._receiver, self._attaching, topology, storage, keeper, self._configuring)
@@ -374,7 +380,7 @@ class Node:
         self._running.configuration_changed()
         self._keeper.use(self._running.reader)
         self._storage.drop_kinds(accepted.dropped_kinds)
-        self._storage.use(accepted.in_force.kinds, standard_policies(configuration))
+        self._storage.use(accepted.in_force.kinds, standard_policies(configuration), standard_checks(configuration))
         self._storage.drop_invalid(accepted.in_force.verifier, now)
         self._links.close_bad(configuration.bad_nodes, now)
 

@@ -9,11 +9,12 @@ from typing import TypeAlias
 from reload.configuration import Configuration
 from reload.configuration_extensions import branching_factor
 from reload.errors import DecodeError
-from reload.kinds import AccessControl, Kind
+from reload.kinds import SIP_REGISTRATION, AccessControl, Kind
 from reload.naming import resource_id
 from reload.ports import Identity
 from reload.storage_messages import DictionaryEntry, StoredDataValue
 from reload.usages.redir_tree import may_store
+from reload.usages.sip import RegistrationCheck
 
 Policy: TypeAlias = Callable[[Kind, bytes, StoredDataValue, Identity], bool]
 """Whether this signer may write this value of a Kind at this Resource-ID.
@@ -72,6 +73,11 @@ def standard_policies(configuration: Configuration | None = None) -> Mapping[str
             AccessControl.NODE_ID_MATCH: make_node_id_match(configuration),
         }
     )
+
+
+def standard_checks(configuration: Configuration) -> Mapping[int, ValueCheck]:
+    """The checks of the usages of registered Kinds, by Kind-ID."""
+    return MappingProxyType({SIP_REGISTRATION.id: RegistrationCheck(configuration)})
 
 
 _STANDARD = standard_policies()

@@ -12,7 +12,7 @@ from reload.destinations import ResourceDestination
 from reload.errors import EncodeError, StateError
 from reload.exchange import Failure, Outcome, Response
 from reload.operations import Failed, Fetch, Find, Operation, Plan, Result, Send, Stat, Store
-from reload.policies import standard_policies
+from reload.policies import standard_checks, standard_policies
 from reload.reading import Reader, find_request, read_found
 from reload.requesting import Requester
 from reload.sending import Tasks
@@ -40,6 +40,7 @@ class Running:
             in_force.kinds,
             in_force.verifier,
             standard_policies(in_force.configuration),
+            standard_checks(in_force.configuration),
             node_id_length=self._context.node_id_length,
         )
 

@@ -244,10 +244,19 @@ class Storage:
 
     # -- configuration ---------------------------------------------------------------------------------------------
 
-    def use(self, kinds: KindTable, policies: Mapping[str, Policy] | None = None) -> None:
-        """Go on with these Kinds and policies; values of Kinds unknown or of another data model are dropped."""
+    def use(
+        self,
+        kinds: KindTable,
+        policies: Mapping[str, Policy] | None = None,
+        checks: Mapping[int, ValueCheck] | None = None,
+    ) -> None:
+        """Go on with these Kinds, policies and checks; values of Kinds unknown or of another data model are dropped."""
+        rules = self._rules
         self._rules = attrs.evolve(
-            self._rules, kinds=kinds, policies=self._rules.policies if policies is None else policies
+            rules,
+            kinds=kinds,
+            policies=rules.policies if policies is None else policies,
+            checks=rules.checks if checks is None else dict(checks),
         )
         self._drop_shelves(lambda kind_id, shelf: kind_id not in kinds or kinds[kind_id].data_model is not shelf.model)
 

@@ -15,7 +15,7 @@ from reload.attach_steps import AttachEnded
 from reload.attaching import Attaching
 from reload.chord import ChordReload
 from reload.client import ClientTopology
-from reload.configuration import CHORD_RELOAD, Configuration
+from reload.configuration import CHORD_RELOAD, CHORD_SELF_TUNING, Configuration
 from reload.configuration_update import Accepted, InForce
 from reload.configuring import Configuring
 from reload.connections import ConnectionTable
@@ -41,6 +41,7 @@ from reload.responding import Handler, Responder
 from reload.routing import code_of
 from reload.running import Running
 from reload.security_block import GenericCertificate
+from reload.self_tuning import SelfTuningChord
 from reload.sending import Sender, Tasks
 from reload.storage import Storage
 from reload.topology import Left, MakeTopology, Topology
@@ -307,6 +308,12 @@ class Node:
             self._dropped(link, reason)
         self._settle(now)
 
+    def packet_received(self, link: Link, now: float) -> None:
+        """Something else has come over this link, such as a keepalive of STUN: its other end is there."""
+        connection = self._connections.get(link)
+        if connection is not None:
+            connection.last_heard = now
+
     def messages_to_send(self, now: float) -> list[tuple[Link, bytes]]:
         """Messages, in their order on each link."""
         messages = self._sender.take()
@@ -410,4 +417,6 @@ def default_topology(configuration: Configuration) -> MakeTopology:
     """The plug-in that a configuration names. Raises StateError for one that is not here."""
     if configuration.topology_plugin == CHORD_RELOAD:
         return ChordReload
+    if configuration.topology_plugin == CHORD_SELF_TUNING:
+        return SelfTuningChord
     raise StateError(f"the topology {configuration.topology_plugin!r} is not known")

@@ -153,7 +153,8 @@ class Requester:
             return None
         self._transactions.take(transaction)
         block = message.security_block.certificates
-        response = Response(transaction, code, body, identity, message.header, block, message.contents.extensions)
+        extensions = message.contents.extensions
+        response = Response(transaction, code, body, identity, message.header, block, extensions, now)
         self._tell(pending, response)
         return None
 
@@ -174,6 +175,7 @@ class Requester:
                     pending.header,
                     self._context.signer.certificates + reply.certificates,
                     reply.extensions,
+                    now,
                 ),
             )
         else:

@@ -60,7 +60,9 @@ class Backlog:
 
     def can_send(self, now: float) -> bool:
         """Whether another Store may go out. While nothing comes of them, they go one by one."""
-        return bool(self.due) and self.resume_at <= now and len(self.flying) < (1 if self.failures else MAX_PER_PEER)
+        if self.resume_at > now or len(self.flying) >= (1 if self.failures else MAX_PER_PEER):
+            return False
+        return self.next() is not None
 
     def is_paused(self, now: float) -> bool:
         """Whether something waits for `resume_at`."""

@@ -239,7 +239,7 @@ class Host:
         due = self.node.get_timer()
         if due is None:
             return
-        at_us = max(int(due * 1e6) + 1, self._engine.now_us)
+        at_us = int(max(due, self._engine.now) * 1e6) + 1
         if self._armed_us is None or at_us < self._armed_us:
             self._armed_us = at_us
             self._engine.post(at_us, self._wake, at_us)

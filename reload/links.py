@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection
 
 from reload.attaching import Attaching
@@ -13,6 +14,7 @@ from reload.exchange import Link
 from reload.ports import Identity
 from reload.replication import Keeper
 from reload.topology import Topology
+from reload.transactions import REQUEST_LIFETIME
 
 
 class Links:
@@ -33,6 +35,7 @@ class Links:
         self._topology = topology
         self._keeper = keeper
         self._emit = emit
+        self._surplus: deque[tuple[float, Link]] = deque()
 
     def established(
         self, identity: Identity, now: float, *, attach: int | None = None, path_mtu: int | None = None
@@ -61,6 +64,10 @@ class Links:
             self._emit(Connected(node_id))
         self._bound(connection, now)
         if attach is not None and node_id is not None:
+            # What a node has begun with over a link without an Attach is answered, and then it is of no use any more.
+            for other in self._connections.links_to(node_id):
+                if not other.is_attached:
+                    self._surplus.append((now + REQUEST_LIFETIME, other.link))
             self._topology.on_connected(node_id, now, send_update=send_update)
         return connection.link
 
@@ -98,6 +105,20 @@ class Links:
         for connection in list(self._connections):
             if not set(bad_nodes).isdisjoint(connection.identity.node_ids):
                 self.close(connection.link, "its certificate is revoked", now)
+
+    def get_timer(self) -> float | None:
+        """When a link is of no use any more."""
+        return self._surplus[0][0] if self._surplus else None
+
+    def handle_timer(self, now: float) -> None:
+        """Close links to nodes that others lead to as well."""
+        while self._surplus and self._surplus[0][0] <= now:
+            _, link = self._surplus.popleft()
+            connection = self._connections.get(link)
+            if connection is None or connection.node_id is None:
+                continue
+            if connection is not self._connections.to(connection.node_id):
+                self.close(link, "an Attach has led to another link", now)
 
     def _bound(self, connection: Connection, now: float) -> None:
         """Keep the table within its limits: a node's oldest link goes, or the new one where there is no room."""

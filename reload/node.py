@@ -23,7 +23,7 @@ from reload.contents import ExtensionType, MessageCode, MessageExtension
 from reload.context import Context
 from reload.destinations import Destination
 from reload.errors import StateError
-from reload.events import Candidates, Completed, Event, MessageDropped
+from reload.events import Candidates, Completed, ConfigurationChanged, Event, MessageDropped
 from reload.exchange import Link
 from reload.handlers import Basics, ProbeExtender, StorageService
 from reload.inside import Inside
@@ -103,6 +103,7 @@ class Node:
         )
         self._is_client = is_client
         configuration = in_force.configuration
+        self._sequence = configuration.sequence
         make = ClientTopology if is_client else make_topology or default_topology(configuration)
         topology: Topology = make(inside, now)
         self._topology = topology
@@ -116,7 +117,16 @@ class Node:
         )
         keeper = self._keeper = Keeper(storage, topology, inside, self._running.reader, signer)
         self._links = Links(context, connections, self._attaching, topology, keeper, emit)
-        self._timed = (requester, self._receiver, self._attaching, topology, storage, keeper, self._configuring)
+        self._timed = (
+            requester,
+            self._receiver,
+            self._attaching,
+            self._links,
+            topology,
+            storage,
+            keeper,
+            self._configuring,
+        )
         self._connect(services, now)
 
     def _connect(self, services: Sequence[Service], now: float) -> None:
@@ -382,6 +392,8 @@ class Node:
     def _reconfigured(self, accepted: Accepted, now: float) -> None:
         """Another configuration, or other Kinds, are in force."""
         configuration = accepted.in_force.configuration
+        is_newer = configuration.sequence != self._sequence
+        self._sequence = configuration.sequence
         self._receiver.configuration_changed()
         self._attaching.configuration_changed()
         self._running.configuration_changed()
@@ -390,6 +402,17 @@ class Node:
         self._storage.use(accepted.in_force.kinds, standard_policies(configuration), standard_checks(configuration))
         self._storage.drop_invalid(accepted.in_force.verifier, now)
         self._links.close_bad(configuration.bad_nodes, now)
+        if is_newer:
+            self._events.append(ConfigurationChanged(configuration.sequence, accepted.must_rejoin, accepted.obstacles))
+        if accepted.must_rejoin or accepted.obstacles:
+            self._tasks.append(self._exit)
+
+    def _exit(self, now: float) -> None:
+        """Leave, whatever state the topology is in."""
+        try:
+            self._topology.leave(now)
+        except StateError:
+            self._left(now)
 
     def _node_at(self, link: Link) -> bytes:
         connection = self._connections.get(link)

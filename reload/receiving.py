@@ -79,7 +79,7 @@ class Receiver:
         except DecodeError as exc:
             return str(exc)
         code = message_code(octets, header, start)
-        if connection.node_id is None or code == MessageCode.ATTACH_REQ or not connection.is_attached:
+        if not connection.is_attached and len(connection.identity.node_ids) > 1:
             reason = self._admit(connection, header, code, octets, now)
             if reason is not None:
                 return reason
@@ -119,8 +119,6 @@ class Receiver:
         Which of its Node-IDs it uses shows the signature of its first Ping or Attach: responses to it have to find
         the way.
         """
-        if len(connection.identity.node_ids) == 1 or connection.is_attached:
-            return None
         if connection.node_id is None:
             if code not in _BEFORE_ATTACH:
                 return "the node has several Node-IDs, and has not told which it uses"
@@ -132,6 +130,8 @@ class Receiver:
             if identity.node_id not in connection.identity.node_ids:
                 return "the message of another node, while it has not told its own Node-ID"
             self._connections.name(connection, identity.node_id)
+        elif self._connections.is_attached(connection.node_id):
+            connection.is_attached = True
         elif code is not None and is_request(code) and code not in _BEFORE_ATTACH:
             wrong = Reject(ErrorCode.FORBIDDEN, "a node with several Node-IDs has to attach first")
             return self._refuse(header, code, connection, wrong, now)

@@ -152,13 +152,14 @@ class Responder:
         """Forget what was answered long ago."""
         self._answers.expire(now)
 
-    def _repeat(self, header: ForwardingHeader, identity: Identity, connection: Connection, now: float) -> str:
+    def _repeat(self, header: ForwardingHeader, identity: Identity, connection: Connection, now: float) -> str | None:
+        """Answer a request as it was answered before, by the way that it has come now (section 6.2.1)."""
         payload = self._answers.get(identity.node_id, header.transaction_id)
         if payload is None:
             return "a duplicate of a request that is being answered"
         assert connection.node_id is not None
         self._send(self._header(header, connection.node_id), payload, connection.link, now)
-        return "a duplicate of a request that was answered"
+        return None
 
     def _refusal(self, request: Request, now: float) -> ErrorResponse | None:
         """Why a request cannot be looked at, whatever it asks."""

@@ -13,15 +13,17 @@ from reload.chord_candidates import FAILED_REST, MAX_LISTED, REST, Candidates
 from reload.chord_join import Joining, JoinState
 from reload.chord_overlay import ChordOverlay
 from reload.chord_placement import ChordPlacement
-from reload.chord_ring import RING, is_node
+from reload.chord_repair import Repair
+from reload.chord_ring import RING, finger_index, is_node
 from reload.chord_stabilise import Fingers, PartitionCheck
-from reload.chord_tables import RoutingTable
+from reload.chord_tables import Peer, RoutingTable
 from reload.chord_updates import Change, ChordMaintenance, Maintenance
 from reload.contents import ErrorCode, ErrorResponse, MessageCode
 from reload.destinations import NodeDestination, ResourceDestination
 from reload.errors import DecodeError, StateError
 from reload.exchange import Answer, Failure, Outcome, Reply, Request
 from reload.methods import (
+    ChordFull,
     ChordLeaveData,
     ChordLeaveType,
     ChordRouteQueryAns,
@@ -33,10 +35,6 @@ from reload.methods import (
 )
 from reload.topology import BootstrapWanted, Joined, JoinFailed, Left, Overlay, TopologyEvent
 
-ASK_DELAY = 2.0
-"""Seconds until a peer that stands in for a lost neighbor is asked who is around it, unless better ones are named."""
-REJOIN_DELAY = 10.0
-"""The same, until who has lost all successors joins anew: by then those that were asked have answered."""
 LEAVE_PATIENCE = 5.0
 """Seconds in which a node that leaves waits for answers, and forwards Attaches to those that it has named."""
 MAX_ASKED = 32
@@ -64,15 +62,15 @@ class ChordReload:
         self._admission = Admission(self._chord)
         self._fingers = Fingers(self._chord, self._maintenance)
         self._partition = PartitionCheck(self._chord)
+        self._repair = Repair(self._chord)
         self._events: deque[TopologyEvent] = deque()
         self._edition = self._table.edition
         self._neighbors: tuple[bytes, ...] = ()
         self._successors: tuple[bytes, ...] = ()
         self._predecessor: bytes | None = None
         self._owed: dict[bytes, None] = {}
-        self._stand_ins: dict[bytes, None] = {}
         self._leaves: set[int] = set()
-        self._owed_due = self._ask_due = self._rejoin_due = self._leave_due = inf
+        self._owed_due = self._leave_due = inf
 
     # What a Topology shows.
 
@@ -174,7 +172,8 @@ class ChordReload:
         self._admission.clear()
         self._placement.clear()
         self._candidates.clear()
-        self._owed_due = self._ask_due = self._rejoin_due = inf
+        self._repair.stop()
+        self._owed_due = inf
         if was_joined:
             self._say_goodbye(now)
         self._leave_due = now + LEAVE_PATIENCE if self._leaves else now
@@ -195,9 +194,8 @@ class ChordReload:
             return
         if len(self._table):
             self._partition.discovered(bootstrap, now)
-        elif self._joining.state is JoinState.IDLE:
-            # Nobody is left: this is a join, and no Update may be sent before it is done.
-            self._chord.is_announced = False
+        else:
+            # Nobody is left, so that this is a join (section 10.7.1).
             self._joining.rejoin(bootstrap, now)
         self._settle(now)
 
@@ -229,13 +227,13 @@ class ChordReload:
             self._candidates.rest(peer, rest, now)
             self._maintenance.on_peer_lost(entry, now)
             if peer not in self._neighbors and self._chord.is_announced:
-                self._lose_finger(now)
+                self._lose_finger(entry, now)
         self._joining.on_lost(peer, now)
         self._admission.on_lost(peer)
 
-    def _lose_finger(self, now: float) -> None:
+    def _lose_finger(self, entry: Peer, now: float) -> None:
         if self._maintenance.is_reactive:
-            self._fingers.search_soon(now)
+            self._fingers.search_soon(finger_index(entry.ahead), now)
         if len(self._table) <= len(self._table.neighbors()):
             # "If connectivity is lost to all the peers in the Finger Table": section 10.7.1.
             self._partition.hurry(now)
@@ -274,13 +272,11 @@ class ChordReload:
         is_new = sender not in self._table
         peer = self._table.add(sender, now - update.uptime)
         tables = update.tables
-        if tables is not None:
-            peer.heard = now
-            if self._is_active:
-                listed = tables.predecessors[:MAX_LISTED] + tables.successors[:MAX_LISTED]
-                if update.type == ChordUpdateType.FULL:
-                    listed += tables.fingers[:MAX_LISTED]  # type: ignore[union-attr]
-                self._candidates.consider(sender, listed, now)
+        if tables is not None and self._is_active:
+            listed = tables.predecessors[:MAX_LISTED] + tables.successors[:MAX_LISTED]
+            if isinstance(tables, ChordFull):
+                listed += tables.fingers[:MAX_LISTED]
+            self._candidates.consider(sender, listed, now)
         if is_new:
             self._candidates.forget(sender)
             self._maintenance.on_peer_added(peer, now)
@@ -375,14 +371,12 @@ class ChordReload:
             self._announce(now)
 
     def on_join_failed(self, reason: str, now: float) -> None:
-        """Be no peer; or who has been one stays it, and its partition check goes on."""
-        if self._chord.is_joined:
-            self._chord.is_announced = True
-            return
-        self._candidates.clear()
-        self._fingers.stop()
-        self._table.clear()
-        self._events.append(JoinFailed(reason))
+        """Be no peer; but who has been one stays it, and its partition check goes on."""
+        if not self._chord.is_joined:
+            self._candidates.clear()
+            self._fingers.stop()
+            self._table.clear()
+            self._events.append(JoinFailed(reason))
 
     def _announce(self, now: float) -> None:
         self._chord.is_announced = True
@@ -427,23 +421,15 @@ class ChordReload:
         if not len(table):
             self._partition.hurry(now)
             return
-        self._stand_ins.update(dict.fromkeys(added))
-        self._ask_due = min(self._ask_due, now + ASK_DELAY)
-        if not any(peer in table for peer in successors):
-            self._rejoin_due = now + REJOIN_DELAY
+        lost = not any(peer in table for peer in successors)
+        self._repair.on_removed(added, now, lost_successors=lost)
 
     def _prune(self, now: float) -> None:
         """Close a connection that is the least use: to who is no near neighbor, and whose range has most peers."""
-        table = self._table
-        near = 2 * table.neighbor_count
-        ranges = [table.in_range(index) for index in range(1, table.finger_count + 1)]
-        ours = {peer.node_id for peer in (*table.peers()[:near], *table.peers()[-near:])}
-        crowded = max(ranges, key=lambda peers: sum(peer.node_id not in ours for peer in peers))
-        # Not the first of the range, which is the finger.
-        idle = [peer for peer in crowded[1:] if peer.node_id not in ours]
-        if idle:
-            quietest = min(idle, key=lambda peer: self._overlay.is_quiet_since(peer.node_id) or 0.0)
-            table.remove(quietest.node_id)
+        surplus = self._table.surplus()
+        if surplus:
+            quietest = min(surplus, key=lambda peer: self._overlay.is_quiet_since(peer.node_id) or 0.0)
+            self._table.remove(quietest.node_id)
             self._overlay.disconnect(quietest.node_id, now)
 
     # Time.
@@ -458,9 +444,8 @@ class ChordReload:
             self._maintenance.get_timer(),
             self._fingers.get_timer(),
             self._partition.get_timer(),
+            self._repair.get_timer(),
             self._owed_due,
-            self._ask_due,
-            self._rejoin_due,
             self._leave_due,
         )
         return due if due < inf else None
@@ -477,24 +462,13 @@ class ChordReload:
             owed, self._owed = self._owed, {}
             for node_id in owed:
                 self._chord.send_update(node_id, ChordUpdateType.FULL, now)
-        if now >= self._ask_due:
-            self._ask_due = inf
-            self._ask_stand_ins(now)
-        if now >= self._rejoin_due:
-            self._rejoin_due = inf
+        if self._repair.handle_timer(now):
             self._joining.rejoin(None, now)
         if now >= self._leave_due:
             self._finish_leaving()
         self._settle(now)
         # Last, so that it tells of all that the others have found.
         self._maintenance.handle_timer(now)
-
-    def _ask_stand_ins(self, now: float) -> None:
-        """Who has become a neighbor only because others were lost knows who is between."""
-        stand_ins, self._stand_ins = self._stand_ins, {}
-        for node_id in stand_ins:
-            if self._table.is_neighbor(node_id):
-                self._chord.ask_for_update(node_id, now)
 
     def _finish_leaving(self) -> None:
         self._leave_due = inf

@@ -27,6 +27,8 @@ RETRY = 1.0
 """Seconds between attempts: in a simultaneous Attach one of the two fails, and the other connects."""
 REST = 60.0
 """Seconds in which a node that could not be attached, or has left, is not attached whoever names it."""
+STALE = 1.5
+"""Seconds in which Updates may still name a node because they were sent before it was lost."""
 FAILED_REST = 10.0
 """The same, for a neighbor whose connection was lost: it may be only that."""
 
@@ -37,9 +39,11 @@ class _Candidate:
     ahead: int
     sources: list[bytes]
     due: float
+    since: float = 0.0
     attempts: int = 0
     is_attaching: bool = False
     is_resting: bool = False
+    is_named: bool = False
 
 
 class Candidates:
@@ -74,6 +78,9 @@ class Candidates:
         aheads = {table.ahead(each): each for each in unknown if each not in known or not known[each].is_resting}
         aheads.update({peer.ahead: peer.node_id for peer in map(table.get, table.neighbors()) if peer is not None})
         ordered = sorted(aheads)
+        for resting in [known[each] for each in unknown if each in known and known[each].is_resting]:
+            if now >= resting.since + STALE:
+                resting.is_named, resting.sources = True, [source]
         for ahead in dict.fromkeys(ordered[: table.neighbor_count] + ordered[-table.neighbor_count :]):
             node_id = aheads[ahead]
             if node_id not in table:
@@ -112,8 +119,8 @@ class Candidates:
             if not self._has_room(node_id):
                 return
             found = self._by_id[node_id] = _Candidate(node_id, self._chord.table.ahead(node_id), [node_id], now)
-        found.is_resting = True
-        found.due = now + seconds
+        found.is_resting, found.is_named = True, False
+        found.since, found.due = now, now + seconds
         self._due = min(self._due, found.due)
 
     def clear(self) -> None:
@@ -132,7 +139,7 @@ class Candidates:
             if peer is None:
                 self._fail(found, RETRY, now)
             else:
-                found.due = now + GRACE
+                found.attempts, found.due = 0, now + GRACE
         # Those that waited for their turn are due since long.
         self._due = now
         return True
@@ -162,6 +169,9 @@ class Candidates:
 
     def _step(self, candidate: _Candidate, now: float) -> None:
         node_id, chord = candidate.node_id, self._chord
+        if candidate.is_resting and candidate.is_named:
+            # Others know it still: perhaps only the connection was lost.
+            candidate.is_resting, candidate.is_named, candidate.attempts = False, False, 0
         if candidate.is_resting or node_id in chord.table or not chord.table.is_wanted(candidate.ahead):
             del self._by_id[node_id]
         elif chord.is_connected(node_id):

@@ -272,7 +272,8 @@ class Joining:
         predecessors = update.tables.predecessors
         table = self._chord.table
         admitting = table.ahead(sender)
-        if self.state is JoinState.WAITING and predecessors[:1] == (table.node_id,):
+        # The Update may overtake the answer to the Join.
+        if self.state in (JoinState.JOINING, JoinState.WAITING) and predecessors[:1] == (table.node_id,):
             self._place(now)
         elif any(0 < table.ahead(node_id) < admitting for node_id in predecessors):
             self._detour(sender, now)

@@ -11,6 +11,8 @@ from reload.methods import ChordFull, ChordNeighbors, ChordUpdate, ChordUpdateTy
 from reload.topology import Overlay
 
 _MAX_UPTIME = 0xFFFFFFFF
+_OCTETS_A_PEER = 64
+"""An Update has a finger for so many octets of max-message-size, four times those of a Node-ID: it always fits."""
 
 
 class ChordOverlay:
@@ -74,7 +76,8 @@ class ChordOverlay:
         if kind is ChordUpdateType.PEER_READY:
             return None
         if kind is ChordUpdateType.FULL:
-            return ChordFull(table.predecessors, table.successors, table.fingers())
+            room = self.overlay.configuration.max_message_size // _OCTETS_A_PEER
+            return ChordFull(table.predecessors, table.successors, table.fingers()[:room])
         if self._edition != table.edition:
             self._edition = table.edition
             self._neighbors = ChordNeighbors(table.predecessors, table.successors)

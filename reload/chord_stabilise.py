@@ -24,7 +24,7 @@ MAX_CHECKS = 4
 class Fingers:
     """The search for peers in the ranges of the finger table."""
 
-    __slots__ = ("_attaches", "_chord", "_maintenance", "_pings", "_search", "_starts", "_tick")
+    __slots__ = ("_attaches", "_chord", "_lost", "_maintenance", "_pings", "_search", "_starts", "_tick")
 
     def __init__(self, chord: ChordOverlay, maintenance: Maintenance) -> None:
         self._chord = chord
@@ -32,6 +32,7 @@ class Fingers:
         self._attaches: set[int] = set()
         self._pings: dict[int, int] = {}
         self._starts: list[int] = []
+        self._lost: dict[int, None] = {}
         self._tick = self._search = inf
 
     def start(self, now: float) -> None:
@@ -43,6 +44,7 @@ class Fingers:
         self._attaches.clear()
         self._pings.clear()
         self._starts.clear()
+        self._lost.clear()
         self._tick = self._search = inf
 
     def fill(self, now: float) -> None:
@@ -60,8 +62,9 @@ class Fingers:
     def _attach(self, destination: NodeDestination | ResourceDestination, now: float) -> None:
         self._attaches.add(self._chord.overlay.attach((destination,), now, send_update=True))
 
-    def search_soon(self, now: float) -> None:
-        """A finger has failed (section 10.7.2)."""
+    def search_soon(self, index: int, now: float) -> None:
+        """The i'th finger has failed (section 10.7.2)."""
+        self._lost[index] = None
         self._search = min(self._search, now + SEARCH_DELAY * fraction(self._chord.overlay.random_bytes))
 
     def on_attached(self, attach: int, peer: bytes | None, now: float) -> bool:
@@ -95,7 +98,10 @@ class Fingers:
         """Search, and see whether the fingers are still there."""
         if now >= self._search:
             self._search = inf
-            self.search(now)
+            lost, self._lost = self._lost, {}
+            invalid = self._chord.table.invalid_fingers()
+            for index in [index for index in invalid if index in lost][:MAX_FINGER_ATTACHES]:
+                self._ping(index, now)
         if now >= self._tick:
             self.start(now)
             self.search(now)
@@ -109,11 +115,13 @@ class Fingers:
             chosen = list(range(1, finger_index(table.ahead(table.successors[-1])) + 1))
         for index in chosen:
             if self._chord.overlay.random_bytes(1)[0] & 1:
-                ahead = random_ahead(index, self._chord.overlay.random_bytes)
-                place = ResourceDestination(identifier(table.own + ahead))
-                ping = self._chord.overlay.request((place,), MessageCode.PING_REQ, PingReq(), now)
-                self._pings[ping] = index
+                self._ping(index, now)
                 return
+
+    def _ping(self, index: int, now: float) -> None:
+        ahead = random_ahead(index, self._chord.overlay.random_bytes)
+        place = ResourceDestination(identifier(self._chord.table.own + ahead))
+        self._pings[self._chord.overlay.request((place,), MessageCode.PING_REQ, PingReq(), now)] = index
 
 
 class PartitionCheck:
@@ -168,6 +176,7 @@ class PartitionCheck:
             self.done.append(bootstrap)
         elif self._chord.is_connected(found):
             self._tell(found, bootstrap, now)
+            self._chord.ask_for_update(found, now)
         else:
             # "P SHOULD send an Attach to S' routed through B, followed by an Update sent to S'."
             route = self._chord.route_via(bootstrap, NodeDestination(found))
@@ -185,7 +194,6 @@ class PartitionCheck:
     def _tell(self, peer: bytes | None, bootstrap: bytes, now: float) -> None:
         if peer is not None:
             self._chord.send_update(peer, ChordUpdateType.NEIGHBORS, now)
-            self._chord.ask_for_update(peer, now)
         self.done.append(bootstrap)
 
     def get_timer(self) -> float:

@@ -28,7 +28,7 @@ class Peer:
     """A peer in the tables: it is connected, and it has sent an Update.
 
     `ahead` is its distance clockwise; `since` when it came up, by its own word. `told` is the `edition` of the neighbor
-    table that it was sent last, -1 before any Update. `heard` is when it last told of its own tables.
+    table that it was sent last, -1 before any Update.
     """
 
     node_id: bytes
@@ -36,7 +36,6 @@ class Peer:
     since: float
     told: int = -1
     told_at: float = 0.0
-    heard: float = 0.0
 
 
 class RoutingTable:
@@ -266,3 +265,15 @@ class RoutingTable:
             return size + 1.0
         span = self._ahead[count - 1] + RING - self._ahead[-count]
         return max(RING * 2 * count / span, size + 1.0)
+
+    def surplus(self) -> list[Peer]:
+        """Peers that we can do without: in the range that has most of them, those behind its first two.
+
+        Twice as many neighbors as we have are never among them: to these we may be neighbors.
+        """
+        near = 2 * self.neighbor_count
+        far = self._peers[near:-near]
+        ranges: dict[int, list[Peer]] = {}
+        for peer in far:
+            ranges.setdefault(finger_index(peer.ahead), []).append(peer)
+        return max(ranges.values(), key=len, default=[])[2:]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
-from reload.operations import Operation, Plan, Result
+from reload.errors import EncodeError, StateError
+from reload.operations import Plan
 
 REFRESH_AT = 0.9
 """Of a lifetime: when to store anew (RFC 7374 section 4.4)."""
@@ -37,6 +39,8 @@ class Publication:
 
     def __init__(self, published: Publishable) -> None:
         self._published = published
+        self.error: StateError | EncodeError | None = None
+        """Why the last plan asked for what cannot be: a Kind that the overlay no longer has, or a value too large."""
         self._due: float | None = None
         self._running = 0
         self._failures = 0
@@ -49,7 +53,7 @@ class Publication:
         """Nothing is due any more. The plan removes what is stored."""
         self._due = None
         self._running += 1
-        return self._published.remove()
+        return self._removal()
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is due."""
@@ -65,18 +69,32 @@ class Publication:
 
     def _run(self, number: int, started: float) -> Plan[bool]:
         plan = self._published.store()
-        result: Result | None = None
+        take_step = partial(next, plan)
+        self.error = None
         try:
             while True:
-                operation: Operation = plan.send(result) if result is not None else next(plan)
+                operation = take_step()
                 if number != self._running:
                     return False
-                result = yield operation
+                try:
+                    take_step = partial(plan.send, (yield operation))
+                except (StateError, EncodeError) as exc:
+                    take_step = partial(plan.throw, exc)
         except StopIteration as done:
             succeeded: bool = done.value
+        except (StateError, EncodeError) as exc:
+            self.error, succeeded = exc, False
         if number == self._running:
             self._plan_next(started, succeeded)
         return succeeded
+
+    def _removal(self) -> Plan[bool]:
+        self.error = None
+        try:
+            return (yield from self._published.remove())
+        except (StateError, EncodeError) as exc:
+            self.error = exc
+            return False
 
     def _plan_next(self, started: float, succeeded: bool) -> None:
         self._failures = 0 if succeeded else self._failures + 1

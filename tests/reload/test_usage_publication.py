@@ -3,6 +3,7 @@
 import pytest
 from reload_dht import failed
 
+from reload.errors import EncodeError, StateError
 from reload.operations import Failed, Plan, Store, Stored
 from reload.usages.publication import Publication
 
@@ -126,3 +127,53 @@ def test_a_failure_after_a_stop_makes_nothing_due() -> None:
         slow.send(failed())
     assert publication.get_timer() is None
     assert not finish(removal, succeed=False)
+
+
+@pytest.mark.parametrize("error", [StateError("no such Kind"), EncodeError("too large")])
+def test_what_cannot_be_asked_for_is_a_failure_like_another_and_said(error: StateError | EncodeError) -> None:
+    publication = Publication(Page())
+    publication.start(0.0)
+    plan = publication.handle_timer(0.0)
+    assert plan is not None
+    next(plan)
+    with pytest.raises(StopIteration) as ended:
+        plan.throw(error)
+    assert ended.value.value is False
+    assert publication.error is error
+    assert publication.get_timer() == 30.0
+    assert finish(publication.handle_timer(30.0))
+    assert publication.error is None
+    removal = publication.stop()
+    next(removal)
+    with pytest.raises(StopIteration):
+        removal.throw(error)
+    assert publication.error is error
+
+
+class Careful:
+    """Something that goes on where one step could not be."""
+
+    lifetime = 1000
+
+    def store(self) -> Plan[bool]:
+        try:
+            yield STORE
+        except StateError:
+            return isinstance((yield STORE), Stored)
+        return False
+
+    def remove(self) -> Plan[bool]:
+        return isinstance((yield STORE), Stored)
+
+
+def test_what_is_published_learns_of_an_error_where_it_has_asked() -> None:
+    publication = Publication(Careful())
+    publication.start(0.0)
+    plan = publication.handle_timer(0.0)
+    assert plan is not None
+    next(plan)
+    assert plan.throw(StateError("no")) == STORE
+    with pytest.raises(StopIteration) as ended:
+        plan.send(STORED)
+    assert ended.value.value is True
+    assert publication.error is None

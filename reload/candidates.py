@@ -6,7 +6,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from reload.addresses import IPv4AddrPort, IPv6AddrPort
+from reload.addresses import IpAddressPort, IPv4AddrPort, IPv6AddrPort
 from reload.configuration import Configuration
 from reload.contents import ErrorCode
 from reload.errors import StateError
@@ -81,7 +81,7 @@ def examine(remote: Candidates, configuration: Configuration) -> Candidates:
     if offered and not kinds & permitted:
         raise CandidatesRefusedError(ErrorCode.INCOMPATIBLE_WITH_OVERLAY, "overlay link types of another overlay")
     usable = tuple(
-        candidate for candidate in offered if candidate.overlay_link in permitted and _is_reachable(candidate)
+        candidate for candidate in offered if candidate.overlay_link in permitted and is_reachable(candidate.addr_port)
     )
     if not usable:
         raise CandidatesRefusedError(ErrorCode.INVALID_MESSAGE, "no candidate that can be used")
@@ -135,9 +135,9 @@ def _port(candidate: IceCandidate) -> int:
     return address.port if isinstance(address, IPv4AddrPort | IPv6AddrPort) else 0
 
 
-def _is_reachable(candidate: IceCandidate) -> bool:
-    """Whether its address is one of a single host, and of a type that is known."""
-    address = candidate.addr_port.addr_port
+def is_reachable(address_port: IpAddressPort) -> bool:
+    """Whether an address is one of a single host, and of a type that is known."""
+    address = address_port.addr_port
     if not isinstance(address, IPv4AddrPort | IPv6AddrPort):
         return False
     ip: IPv4Address | IPv6Address = ip_address(address.addr)

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from reload.addresses import IpAddressPort
 from reload.exchange import Link
-from reload.methods import IceCandidate
+from reload.methods import IceCandidate, OverlayLinkType
 from reload.topology import BootstrapWanted, Joined, JoinFailed, Left
 
 
@@ -53,9 +54,23 @@ class ConnectionWanted:
 
 @attrs.frozen
 class ConnectionAbandoned:
-    """Stop to connect, or to gather, for this Attach: it has failed, or the peer's own takes its place."""
+    """Stop to connect, or to gather, for this number: it has failed, or the peer's own Attach takes its place."""
 
     attach: int
+
+
+@attrs.frozen
+class DirectConnectionWanted:
+    """Connect to `peer` at this address, then call `Node.link_established` with `attach`, or `Node.connection_failed`.
+
+    It is for responses (RFC 7263 and 7264): this node is the TLS client, and no Attach precedes. A certificate must
+    show the Node-ID `peer`. A driver that makes no such connections fails them at once.
+    """
+
+    attach: int
+    peer: bytes
+    overlay_link: OverlayLinkType
+    address: IpAddressPort
 
 
 @attrs.frozen
@@ -123,6 +138,7 @@ Event: TypeAlias = (
     CandidatesWanted
     | ConnectionWanted
     | ConnectionAbandoned
+    | DirectConnectionWanted
     | LinkUnwanted
     | Connected
     | Disconnected

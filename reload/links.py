@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from reload.attaching import Attaching
 from reload.connections import LOCAL, MAX_LINKS, MAX_LINKS_OF_NODE, Connection, ConnectionTable
 from reload.context import Context
+from reload.direct_responses import DirectResponses
 from reload.errors import SecurityError
 from reload.events import Connected, Disconnected, Event, LinkUnwanted
 from reload.exchange import Link
@@ -25,6 +26,7 @@ class Links:
         context: Context,
         connections: ConnectionTable,
         attaching: Attaching,
+        direct: DirectResponses,
         topology: Topology,
         keeper: Keeper,
         emit: Callable[[Event], None],
@@ -32,6 +34,8 @@ class Links:
         self._context = context
         self._connections = connections
         self._attaching = attaching
+        self._direct = direct
+        direct.close = self.close
         self._topology = topology
         self._keeper = keeper
         self._emit = emit
@@ -42,15 +46,19 @@ class Links:
     ) -> Link:
         """A connection to whoever has shown this certificate; by an Attach of this number, or by none.
 
-        A node that has not attached is reached over the link, but is nobody's next hop before it sends an Update.
+        The number may be one of a `DirectConnectionWanted`, too. A node that has not attached is reached over the link,
+        but is nobody's next hop before it sends an Update.
         Returns `LOCAL` for an AppAttach. Raises StateError when no connection is wanted for this Attach, and
         SecurityError for another node than the one that it is with: the connection is to be closed.
         """
         if self._context.node_id in identity.node_ids:
             raise SecurityError("connection: it leads to this node itself")
+        send_update, responses = False, None
         if attach is None:
             node_id = identity.node_ids[0] if len(identity.node_ids) == 1 else None
-            send_update = False
+        elif self._direct.is_wanted(attach):
+            node_id = self._direct.established(attach, identity, now)
+            responses, attach = attach, None
         else:
             established = self._attaching.established(attach, identity, now)
             if established.application is not None:
@@ -62,6 +70,8 @@ class Links:
         )
         if is_new and node_id is not None:
             self._emit(Connected(node_id))
+        if responses is not None:
+            self._direct.opened(responses, connection, now)
         self._bound(connection, now)
         if attach is not None and node_id is not None:
             # What a node has begun with over a link without an Attach is answered, and then it is of no use any more.

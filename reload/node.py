@@ -22,10 +22,12 @@ from reload.connections import ConnectionTable
 from reload.contents import ExtensionType, MessageCode, MessageExtension
 from reload.context import Context
 from reload.destinations import Destination
+from reload.direct_responses import DirectResponses
 from reload.errors import StateError
 from reload.events import Candidates, Completed, ConfigurationChanged, Event, MessageDropped
 from reload.exchange import Link
 from reload.handlers import Basics, ProbeExtender, StorageService
+from reload.header import OptionType
 from reload.inside import Inside
 from reload.limits import MAX_DROP_EVENTS
 from reload.links import Links
@@ -38,6 +40,8 @@ from reload.receiving import Receiver, TooLargeError
 from reload.replication import Keeper
 from reload.requesting import Requester
 from reload.responding import Handler, Responder
+from reload.response_routes import ResponseRoute
+from reload.response_routing import RouteChooser
 from reload.routing import code_of
 from reload.running import Running
 from reload.security_block import GenericCertificate
@@ -70,13 +74,15 @@ class Node:
         services: Sequence[Service] = (),
         applications: frozenset[int] = frozenset(),
         via_lists: ViaLists | None = None,
+        response_routes: Sequence[ResponseRoute] = (),
         max_response_length: int = 0,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`epoch` is the Unix time at `now` 0. The topology is that of the configuration, unless another is given.
 
         `applications` are the Application-IDs that an AppAttach may name, `max_response_length` is what responses to
-        this node may have, in octets, if that is not 0, and `via_lists` may be others than full ones. Raises
+        this node may have, in octets, if that is not 0, and `via_lists` may be others than full ones.
+        `response_routes` are used where the configuration says route-mode (see `use_response_routes`). Raises
         SecurityError when the own certificate does not hold in this overlay.
         """
         self._events: deque[Event] = deque()
@@ -86,8 +92,12 @@ class Node:
         connections = self._connections = ConnectionTable()
         emit = self._events.append
         sender = self._sender = Sender(context, connections, via_lists or FullViaLists())
-        requester = self._requester = Requester(context, sender, self._tasks, max_response_length=max_response_length)
-        responder = self._responder = Responder(context, connections, sender)
+        self._routes = RouteChooser(context, connections, response_routes)
+        self._direct = DirectResponses(context, connections, sender, emit)
+        requester = self._requester = Requester(
+            context, sender, self._tasks, self._routes, max_response_length=max_response_length
+        )
+        responder = self._responder = Responder(context, connections, sender, self._direct)
         self._receiver = Receiver(context, connections, sender, requester, responder)
         self._running = Running(context, requester, self._tasks, self._complete)
         self._configuring = Configuring(context, connections, requester, self._reconfigured, emit)
@@ -116,11 +126,12 @@ class Node:
             checks=standard_checks(configuration),
         )
         keeper = self._keeper = Keeper(storage, topology, inside, self._running.reader, signer)
-        self._links = Links(context, connections, self._attaching, topology, keeper, emit)
+        self._links = Links(context, connections, self._attaching, self._direct, topology, keeper, emit)
         self._timed = (
             requester,
             self._receiver,
             self._attaching,
+            self._direct,
             self._links,
             topology,
             storage,
@@ -162,6 +173,7 @@ class Node:
         if isinstance(topology, ProbeExtender):
             extension_types.add(ExtensionType.SELF_TUNING_DATA)
         self._responder.handlers, self._responder.extension_types = handlers, frozenset(extension_types)
+        self._responder.option_types = self._receiver.option_types = frozenset({OptionType.EXTENSIVE_ROUTING_MODE})
         self._receiver.transits = transits
 
     # What a node is.
@@ -272,6 +284,14 @@ class Node:
         self._configuring.update(document, now)
         self._settle(now)
 
+    def use_response_routes(self, routes: Sequence[ResponseRoute]) -> None:
+        """Where responses to this node may be sent directly, from now on (RFC 7263 and 7264).
+
+        They are for the mode that route-mode of the configuration prefers: addresses of this node, at which its driver
+        accepts connections, for DRR, or those of connected peers that relay for RPR, the preferred one first.
+        """
+        self._routes.routes = tuple(routes)
+
     # The driver.
     def provide_candidates(self, attach: int, candidates: Candidates, now: float) -> None:
         """What `CandidatesWanted` has asked for. Raises StateError."""
@@ -279,8 +299,9 @@ class Node:
         self._settle(now)
 
     def connection_failed(self, attach: int, now: float) -> None:
-        """No candidates, or no connection, for this Attach. Raises StateError."""
-        self._attaching.failed(attach, now)
+        """No candidates, or no connection, for this Attach, or for direct responses. Raises StateError."""
+        part = self._direct if self._direct.is_wanted(attach) else self._attaching
+        part.failed(attach, now)
         self._settle(now)
 
     def link_established(

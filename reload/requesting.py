@@ -16,6 +16,7 @@ from reload.header import ANY_CONFIGURATION, HEADER_SIZE, ForwardingHeader
 from reload.message import Message, decode_body
 from reload.node_ports import OnOutcome
 from reload.ports import Identity
+from reload.response_routing import RouteChooser
 from reload.routing import Deliver
 from reload.security_block import GenericCertificate
 from reload.sending import Sender, Tasks, encode_body, sign_payload
@@ -50,10 +51,13 @@ class Requester:
     topology's; and `on_error`, which hears of errors that say something about configurations.
     """
 
-    def __init__(self, context: Context, sender: Sender, tasks: Tasks, *, max_response_length: int = 0) -> None:
+    def __init__(
+        self, context: Context, sender: Sender, tasks: Tasks, routes: RouteChooser, *, max_response_length: int = 0
+    ) -> None:
         self._context = context
         self._sender = sender
         self._tasks = tasks
+        self._routes = routes
         self._max_response_length = max_response_length
         self._transactions = Transactions()
         self.deliver: LocalDelivery = lambda pending, now: None
@@ -152,6 +156,7 @@ class Requester:
             self._refused(pending, error, identity, now)
             return None
         self._transactions.take(transaction)
+        self._routes.on_answered(pending, identity.node_id, connection, now)
         block = message.security_block.certificates
         extensions = message.contents.extensions
         response = Response(transaction, code, body, identity, message.header, block, extensions, now)
@@ -193,6 +198,7 @@ class Requester:
 
     def _transmit(self, pending: Pending, now: float) -> None:
         pending.header.configuration_sequence = self._sequence(pending.message_code)
+        pending.header.options = self._routes.options(pending, now)
         decision = self._sender.originate(pending.header, pending.payload, now, first_hop=pending.first_hop)
         if isinstance(decision, Deliver):
             self._tasks.append(partial(self.deliver, pending))
@@ -214,6 +220,9 @@ class Requester:
         return True
 
     def _refused(self, pending: Pending, error: ErrorResponse, identity: Identity, now: float) -> None:
+        if self._routes.is_refused(pending, error.error_code, now):
+            self._transmit(pending, now)
+            return
         self.on_error(pending, error, identity, now)
         mismatch = error.error_code in (ErrorCode.CONFIG_TOO_OLD, ErrorCode.CONFIG_TOO_NEW)
         if mismatch and pending.message_code != MessageCode.CONFIG_UPDATE_REQ:

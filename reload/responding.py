@@ -13,6 +13,7 @@ from reload.connections import LOCAL, Connection, ConnectionTable
 from reload.contents import ErrorCode, ErrorResponse, MessageCode, MessageContents
 from reload.context import Context
 from reload.destinations import Destination
+from reload.direct_responses import DirectResponses
 from reload.errors import DecodeError, EncodeError
 from reload.exchange import Answer, Reply, Request
 from reload.header import ForwardingHeader, ForwardingOption, OptionFlag, encode_header
@@ -26,7 +27,14 @@ from reload.transactions import Answers, Pending
 Handler: TypeAlias = Callable[[Request, float], Reply | None]
 """Answers a request; None when the answer comes later."""
 
-_ABOUT_CONFIGURATION = frozenset({ErrorCode.CONFIG_TOO_OLD, ErrorCode.CONFIG_TOO_NEW})
+_ABOUT_HEADER = frozenset(
+    {
+        ErrorCode.CONFIG_TOO_OLD,
+        ErrorCode.CONFIG_TOO_NEW,
+        ErrorCode.UNSUPPORTED_FORWARDING_OPTION,
+        ErrorCode.UNKNOWN_EXTENSION,
+    }
+)
 _FLAGS_OF_REQUESTS = OptionFlag.FORWARD_CRITICAL | OptionFlag.DESTINATION_CRITICAL | OptionFlag.RESPONSE_COPY
 
 
@@ -37,7 +45,9 @@ class Responder:
     `on_old_configuration` is told of requesters whose configuration is old, `on_reply` of answers to this node itself.
     """
 
-    def __init__(self, context: Context, connections: ConnectionTable, sender: Sender) -> None:
+    def __init__(self, context: Context, connections: ConnectionTable, sender: Sender, direct: DirectResponses) -> None:
+        self._direct = direct
+        direct.send_back = self._send
         self._context = context
         self._connections = connections
         self._sender = sender
@@ -118,12 +128,12 @@ class Responder:
             error = ErrorResponse(ErrorCode.RESPONSE_TOO_LARGE, str(exc).encode())
             payload = self._error_payload(transaction, error)
         signer = request.identity.node_id
-        if isinstance(reply, ErrorResponse) and reply.error_code in _ABOUT_CONFIGURATION:
-            # It may come again with another sequence, and is a request with hope then.
+        if isinstance(reply, ErrorResponse) and reply.error_code in _ABOUT_HEADER:
+            # It may come again with another sequence, or without an option, and is a request with hope then.
             self._answers.forget(signer, transaction)
         else:
             self._answers.put(signer, transaction, payload)
-        self._send(header, payload, request.link, now)
+        self._direct.send(request.header, signer, header, payload, request.link, now)
 
     def reject(self, header: ForwardingHeader, connection: Connection, rejection: Reject, now: float) -> None:
         """Answer a request that is not for this node, or that cannot be taken, with an error."""
@@ -154,6 +164,7 @@ class Responder:
 
     def _repeat(self, header: ForwardingHeader, identity: Identity, connection: Connection, now: float) -> str | None:
         """Answer a request as it was answered before, by the way that it has come now (section 6.2.1)."""
+        self._direct.on_repetition(header, identity.node_id)
         payload = self._answers.get(identity.node_id, header.transaction_id)
         if payload is None:
             return "a duplicate of a request that is being answered"
@@ -166,6 +177,9 @@ class Responder:
         for option in request.header.options:
             if option.flags & OptionFlag.DESTINATION_CRITICAL and option.type not in self.option_types:
                 return ErrorResponse(ErrorCode.UNSUPPORTED_FORWARDING_OPTION, f"option {option.type}".encode())
+        error = self._direct.refusal(request.header, request.identity.node_id)
+        if error is not None:
+            return error
         wrong = sequence_error(
             request.header.configuration_sequence,
             self._context.configuration.sequence,

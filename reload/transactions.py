@@ -12,6 +12,7 @@ from reload.destinations import Destination
 from reload.header import ForwardingHeader
 from reload.node_ports import OnOutcome
 from reload.ports import Identity
+from reload.response_routes import ResponseRoute
 
 TRANSMISSIONS = 5
 """Times that a request is sent; when the timer of the last one fires, it has failed."""
@@ -24,7 +25,11 @@ for as long as they are kept. A duplicate of one that is forgotten is processed 
 
 @attrs.define(eq=False)
 class Pending:
-    """A request that is not answered. `payload` are its contents and its signature: they are never made anew."""
+    """A request that is not answered. `payload` are its contents and its signature: they are never made anew.
+
+    `route` is how its transmission number `routed` has asked for the response to come back, None for SRR, and
+    `is_symmetric` is set when nothing else is to be tried.
+    """
 
     header: ForwardingHeader
     contents: MessageContents
@@ -35,6 +40,9 @@ class Pending:
     sent: int = 0
     error: ErrorResponse | None = None
     identity: Identity | None = None
+    route: ResponseRoute | None = None
+    routed: int = 0
+    is_symmetric: bool = False
 
     @property
     def transaction(self) -> int:

@@ -91,7 +91,7 @@ class Node:
         context = self._context = Context(signer, in_force, epoch=epoch, now=now, random_bytes=random_bytes)
         connections = self._connections = ConnectionTable()
         emit = self._events.append
-        sender = self._sender = Sender(context, connections, via_lists or FullViaLists())
+        sender = self._sender = Sender(context, connections, FullViaLists() if via_lists is None else via_lists)
         self._routes = RouteChooser(context, connections, response_routes)
         self._direct = DirectResponses(context, connections, sender, emit)
         requester = self._requester = Requester(

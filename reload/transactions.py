@@ -85,10 +85,6 @@ class Transactions:
     def sent(self, pending: Pending, deadline: float) -> None:
         """It was sent once more, and its timer is set."""
         pending.sent += 1
-        self.set_timer(pending, deadline)
-
-    def set_timer(self, pending: Pending, deadline: float) -> None:
-        """Its timer fires then, and not when it was to."""
         pending.deadline = deadline
         heappush(self._timers, (deadline, pending.transaction))
 

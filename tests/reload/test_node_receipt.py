@@ -1,0 +1,517 @@
+"""What a node does with a message that comes over a link (RFC 6940 sections 6.1, 6.3.2, 6.6 and 6.7)."""
+
+import random
+
+import attrs
+import pytest
+from reload_bystander import ME, Bench, Bystander, at, bench, error_of, me, where
+from reload_identities import node_id
+from reload_overlay import candidates, in_force
+
+import reload.connections
+import reload.limits
+from reload._presentation import encode
+from reload.contents import ErrorCode, ErrorResponse, MessageCode, MessageExtension
+from reload.destinations import NodeDestination, OpaqueDestination, encode_destinations
+from reload.events import CandidatesWanted, MessageDropped
+from reload.forwarding import fragment
+from reload.header import ForwardingOption, OptionFlag
+from reload.message import Message, decode_body, decode_message
+from reload.methods import AttachReqAns, PingAns, PingReq, ProbeReq
+from reload.naming import wildcard
+from reload.via_lists import CompactViaLists, SealedViaLists
+
+_PING, _ANSWER = MessageCode.PING_REQ, MessageCode.PING_ANS
+
+
+@pytest.fixture
+def pair() -> tuple[Bench, Bystander, Bystander]:
+    made, (one, other) = bench(10, 200)
+    return made, one, other
+
+
+def _code(messages: list[Message]) -> int:
+    (message,) = messages
+    return message.contents.message_code
+
+
+# For this node.
+
+
+@pytest.mark.parametrize("destination", [me(), where(100), where(51), NodeDestination(wildcard())])
+def test_what_is_for_this_node_is_answered_over_the_same_link(
+    pair: tuple[Bench, Bystander, Bystander], destination: NodeDestination
+) -> None:
+    made, one, other = pair
+    (answer,) = one.send(_PING, PingReq(), destination)
+    assert answer.contents.message_code == _ANSWER
+    assert answer.header.destination_list == (at(10),)
+    assert answer.header.via_list == ()
+    assert answer.header.transaction_id == 1
+    assert answer.header.ttl == 100
+    assert answer.header.max_response_length == 0
+    assert answer.header.configuration_sequence == made.node.in_force.configuration.sequence
+    assert other.received() == []
+
+
+def test_a_response_goes_back_through_whom_the_request_has_passed(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, _ = pair
+    (answer,) = one.send(_PING, PingReq(), me(), via_list=(at(1), at(2)))
+    assert answer.header.destination_list == (at(10), at(2), at(1))
+
+
+def test_a_response_finds_its_way_when_the_link_of_the_request_is_gone(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    made, one, other = pair
+    body = AttachReqAns(b"", b"", b"passive", candidates(10, 1).candidates)
+    assert one.send(MessageCode.ATTACH_REQ, body, via_list=(at(1),)) == []
+    (wanted,) = [event for event in made.events if isinstance(event, CandidatesWanted)]
+    made.node.link_lost(one.link, made.now)
+    made.topology.peers = [node_id(200), node_id(ME)]
+    made.node.provide_candidates(wanted.attach, candidates(ME, 1), made.now)
+    (answer,) = other.received()
+    assert answer.contents.message_code == MessageCode.ATTACH_ANS
+    assert answer.header.destination_list == (at(10), at(1))
+
+
+def test_this_node_is_taken_off_the_list_and_the_rest_goes_on(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    assert one.send(_PING, PingReq(), me(), at(200)) == []
+    (onwards,) = other.received()
+    assert onwards.header.destination_list == (at(200),)
+    assert onwards.header.via_list == (at(10),)
+
+
+def test_a_message_whose_signature_fails_is_dropped_silently(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    octets = bytearray(one.octets(_PING, PingReq(b"padding")))
+    octets[octets.index(b"padding")] ^= 1
+    assert one.send_octets(bytes(octets)) == []
+    assert made.drops() == ["signature: of other octets"]
+    assert _code(one.send(_PING, PingReq(b"padding"))) == _ANSWER
+
+
+def test_a_resource_id_that_is_not_the_last_destination_is_dropped_silently(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    made, one, other = pair
+    octets = one.octets(_PING, PingReq(), at(200), where(100))
+    first, second = encode_list(at(200)), encode_list(where(100))
+    swapped = octets.replace(first + second, second + first)
+    assert swapped != octets
+    assert one.send_octets(swapped) == []
+    assert other.received() == []
+    assert len(made.drops()) == 1
+
+
+def encode_list(destination: NodeDestination) -> bytes:
+    return encode_destinations([destination], 16)
+
+
+@pytest.mark.parametrize("code", [0, 0x8001, 0xFFFE])
+def test_reserved_codes_have_no_effect(pair: tuple[Bench, Bystander, Bystander], code: int) -> None:
+    made, one, _ = pair
+    assert one.send(code, b"") == []
+    assert len(made.drops()) == 1
+
+
+@pytest.mark.parametrize("code", [5, 11, 27, 31, 35, 37, 41, 0x7FFF])
+def test_a_request_that_nobody_answers_here_is_an_invalid_message(
+    pair: tuple[Bench, Bystander, Bystander], code: int
+) -> None:
+    _, one, _ = pair
+    (answer,) = one.send(code, b"body")
+    assert error_of(answer) == ErrorCode.INVALID_MESSAGE
+    assert decode_body(answer.contents).error_info.decode()
+
+
+def test_a_body_that_is_malformed_is_an_invalid_message(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, _ = pair
+    (answer,) = one.send(_PING, b"\xff")
+    assert error_of(answer) == ErrorCode.INVALID_MESSAGE
+
+
+def test_an_unknown_extension_is_refused_if_it_is_critical(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, _ = pair
+    (answer,) = one.send(_PING, PingReq(), extensions=(MessageExtension(77, True, b""),))
+    assert error_of(answer) == ErrorCode.UNKNOWN_EXTENSION
+    assert _code(one.send(_PING, PingReq(), transaction=2, extensions=(MessageExtension(77, False, b""),))) == _ANSWER
+
+
+@pytest.mark.parametrize("flags", range(8))
+def test_an_unknown_option_is_refused_if_it_is_critical_for_the_destination(
+    pair: tuple[Bench, Bystander, Bystander], flags: int
+) -> None:
+    _, one, _ = pair
+    (answer,) = one.send(_PING, PingReq(), options=(ForwardingOption(9, flags, b"value"),))
+    if flags & OptionFlag.DESTINATION_CRITICAL:
+        assert error_of(answer) == ErrorCode.UNSUPPORTED_FORWARDING_OPTION
+    else:
+        assert answer.contents.message_code == _ANSWER
+    copied = (ForwardingOption(9, 0, b"value"),) if flags & OptionFlag.RESPONSE_COPY else ()
+    assert answer.header.options == copied
+
+
+def test_a_response_is_no_longer_than_the_requester_allows(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, _ = pair
+    (answer,) = one.send(_PING, PingReq())
+    size = answer.header.length
+    assert _code(one.send(_PING, PingReq(), transaction=2, max_response_length=size)) == _ANSWER
+    (refused,) = one.send(_PING, PingReq(), transaction=3, max_response_length=size - 1)
+    assert error_of(refused) == ErrorCode.RESPONSE_TOO_LARGE
+
+
+# Duplicates.
+
+
+def test_a_duplicate_gets_the_same_answer_for_15_seconds(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    octets = one.octets(_PING, PingReq())
+    (first,) = one.send_octets(octets)
+    made.advance(14.9)
+    assert one.send_octets(octets) == [first]
+    made.advance(0.1)
+    (other,) = one.send_octets(octets)
+    assert decode_body(other.contents) != decode_body(first.contents)
+    assert made.drops() == []
+
+
+def test_a_duplicate_that_comes_another_way_is_answered_that_way(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    (first,) = one.send(_PING, PingReq(), me(), via_list=(at(1),))
+    (second,) = other.send(_PING, PingReq(), me(), via_list=(at(2),), signer=one.signer)
+    assert first.contents == second.contents
+    assert second.header.destination_list == (at(200), at(2))
+
+
+def test_a_transaction_of_another_signer_is_another_request(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    (first,) = one.send(_PING, PingReq())
+    (second,) = other.send(_PING, PingReq())
+    assert decode_body(first.contents).response_id != decode_body(second.contents).response_id
+
+
+# For others.
+
+
+def test_a_request_goes_on_with_the_previous_hop_in_its_via_list_and_a_lower_ttl(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    _, one, other = pair
+    octets = one.octets(_PING, PingReq(b"x"), where(150), via_list=(at(1),), ttl=7)
+    assert one.send_octets(octets) == []
+    (onwards,) = other.received()
+    sent = decode_message(octets)
+    assert onwards.header == attrs.evolve(
+        sent.header, ttl=6, via_list=(at(1), at(10)), length=sent.header.length + len(encode_list(at(10)))
+    )
+    assert (onwards.contents, onwards.security_block) == (sent.contents, sent.security_block)
+
+
+def test_a_response_goes_on_without_more_in_its_via_list(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    one.send(_ANSWER, PingAns(1, 2), me(), at(200), at(3))
+    (onwards,) = other.received()
+    assert onwards.header.destination_list == (at(200), at(3))
+    assert onwards.header.via_list == ()
+    assert onwards.header.ttl == 99
+
+
+def test_what_is_forwarded_is_neither_verified_nor_decoded(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    octets = one.octets(_PING, PingReq(), at(200))
+    damaged = octets[:-40] + bytes(40)
+    made_up = octets[: octets.index(b"\x00\x17", 38)] + b"\x00\x17 this is no payload"
+    made_up = made_up[:16] + len(made_up).to_bytes(4) + made_up[20:]
+    for each in (damaged, made_up):
+        one.send_octets(each)
+        (onwards,) = other.received_octets()
+        payload = each[octets.index(b"\x00\x17", 38) :]
+        assert onwards.endswith(payload)
+
+
+def test_a_ttl_that_is_used_up_is_answered_unless_the_message_is_for_this_node(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    _, one, other = pair
+    assert _code(one.send(_PING, PingReq(), me(), ttl=0)) == _ANSWER
+    (refused,) = one.send(_PING, PingReq(), at(200), ttl=0, transaction=2, via_list=(at(4),))
+    assert error_of(refused) == ErrorCode.TTL_EXCEEDED
+    assert refused.header.destination_list == (at(10), at(4))
+    assert refused.header.transaction_id == 2
+    assert other.received() == []
+    one.send(_PING, PingReq(), at(200), ttl=1)
+    assert other.received()[0].header.ttl == 0
+
+
+def test_a_ttl_over_the_initial_one_is_an_error_even_for_this_node() -> None:
+    made, (one,) = bench(10, in_force=in_force(initial_ttl=20))
+    (refused,) = one.send(_PING, PingReq(), ttl=21)
+    assert error_of(refused) == ErrorCode.TTL_EXCEEDED
+    assert refused.header.ttl == 20
+    assert _code(one.send(_PING, PingReq(), ttl=20)) == _ANSWER
+    assert len(made.drops()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "fields"),
+    [
+        (_ANSWER, {"ttl": 0}),
+        (_ANSWER, {"ttl": 101}),
+        (MessageCode.ERROR, {"ttl": 101}),
+        (_ANSWER, {"overlay": 1}),
+        (_ANSWER, {"options": (ForwardingOption(9, 1),)}),
+        (MessageCode.ERROR, {"options": (ForwardingOption(9, 1),)}),
+        (_PING, {"ttl": 101, "fragment": 0xC0000100}),
+    ],
+)
+def test_there_is_no_error_about_a_response_or_an_error_or_a_later_fragment(
+    pair: tuple[Bench, Bystander, Bystander], code: int, fields: dict[str, object]
+) -> None:
+    made, one, other = pair
+    assert one.send(code, b"", at(200), **fields) == []
+    assert other.received() == []
+    assert len(made.drops()) == 1
+
+
+def test_an_option_that_is_critical_for_forwarding_is_refused_on_the_way_alone(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    _, one, other = pair
+    option = ForwardingOption(9, OptionFlag.FORWARD_CRITICAL)
+    (refused,) = one.send(_PING, PingReq(), at(200), options=(option,))
+    assert error_of(refused) == ErrorCode.UNSUPPORTED_FORWARDING_OPTION
+    assert other.received() == []
+    assert _code(one.send(_PING, PingReq(), options=(option,), transaction=2)) == _ANSWER
+
+
+def test_a_destination_twice_in_the_list_is_an_invalid_message(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    (refused,) = one.send(_PING, PingReq(), at(200), at(3), at(200))
+    assert error_of(refused) == ErrorCode.INVALID_MESSAGE
+    (refused,) = one.send(_PING, PingReq(), me(), at(200), me(), transaction=2)
+    assert error_of(refused) == ErrorCode.INVALID_MESSAGE
+    assert other.received() == []
+
+
+def test_another_overlay_is_incompatible(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    (refused,) = one.send(_PING, PingReq(), overlay=12345)
+    assert error_of(refused) == ErrorCode.INCOMPATIBLE_WITH_OVERLAY
+    assert made.drops() == ["another overlay"]
+
+
+@pytest.mark.parametrize("index", [0, 10, 12])  # the token, the version, the high bit of the fragment
+def test_what_is_no_message_of_this_protocol_is_dropped(pair: tuple[Bench, Bystander, Bystander], index: int) -> None:
+    made, one, _ = pair
+    octets = bytearray(one.octets(_PING, PingReq()))
+    octets[index] ^= 0x80
+    assert one.send_octets(bytes(octets)) == []
+    assert len(made.drops()) == 1
+
+
+def test_a_node_of_our_range_is_dropped_silently_unless_it_is_connected(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    made, one, _ = pair
+    assert one.send(_PING, PingReq(), at(77)) == []
+    assert made.drops() == ["nobody here has this Node-ID"]
+    client = Bystander(made, 77)
+    assert one.send(_PING, PingReq(), at(77)) == []
+    assert len(client.received()) == 1
+
+
+def test_nothing_is_forwarded_by_a_node_that_is_no_peer() -> None:
+    made, (one,) = bench(10, is_joined=False)
+    assert one.send(_PING, PingReq(), where(100)) == []
+    assert one.send(_PING, PingReq(), at(200)) == []
+    assert made.drops() == ["no way to go on", "no way to go on"]
+
+
+# Via Lists that are kept.
+
+
+@pytest.mark.parametrize("kind", ["compact", "sealed"])
+def test_a_via_list_may_become_an_opaque_id_and_be_recovered(kind: str) -> None:
+    chance = random.Random(5).randbytes
+    lists = CompactViaLists(chance) if kind == "compact" else SealedViaLists(chance)
+    made, (one, other) = bench(10, 200, via_lists=lists)
+    one.send(_PING, PingReq(), at(200), via_list=(at(1), at(2)))
+    (onwards,) = other.received()
+    (opaque,) = onwards.header.via_list
+    assert isinstance(opaque, OpaqueDestination)
+    assert opaque.is_compact is (kind == "compact")
+    other.send(_ANSWER, PingAns(1, 2), me(), opaque)
+    (back,) = one.received()
+    assert back.header.destination_list == (at(10), at(2), at(1))
+    made.advance(16.0)
+    other.send(_ANSWER, PingAns(1, 2), me(), opaque)
+    assert len(one.received()) == (kind == "sealed")
+    assert len(made.drops()) == (kind == "compact")
+
+
+def test_an_option_may_forbid_to_keep_a_via_list() -> None:
+    made, (one, other) = bench(10, 200, via_lists=CompactViaLists(random.Random(5).randbytes))
+    option = ForwardingOption(2, OptionFlag.IGNORE_STATE_KEEPING)
+    one.send(_PING, PingReq(), at(200), via_list=(at(1),), options=(option,))
+    (onwards,) = other.received()
+    assert onwards.header.via_list == (at(1), at(10))
+    assert made.drops() == []
+
+
+def test_an_opaque_id_of_nobody_is_dropped_silently(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    assert one.send(_PING, PingReq(), OpaqueDestination(b"\x80\x01", is_compact=True)) == []
+    assert made.drops() == ["an opaque ID that stands for nothing here"]
+
+
+# Fragments.
+
+
+def _long(one: Bystander, *destinations: NodeDestination) -> tuple[bytes, list[bytes]]:
+    octets = one.octets(_PING, PingReq(bytes(range(256)) * 6), *destinations)
+    parts = fragment(octets, 700)
+    assert len(parts) > 2
+    return octets, parts
+
+
+def test_fragments_are_put_together_at_the_destination_in_any_order(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    _, parts = _long(one)
+    for part in parts[:0:-1]:
+        assert one.send_octets(part) == []
+    (answer,) = one.send_octets(parts[0])
+    assert answer.contents.message_code == _ANSWER
+    assert answer.header.destination_list == (at(10),)
+    assert made.drops() == []
+
+
+def test_fragments_are_forwarded_one_by_one(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    octets, parts = _long(one, at(200))
+    for part in parts:
+        one.send_octets(part)
+        (onwards,) = other.received_octets()
+        assert onwards[-200:] == part[-200:]
+        assert encode_list(at(10)) in onwards
+    assert len(octets) > 1500
+
+
+def test_fragments_that_are_incomplete_are_forgotten_after_15_seconds(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    made, one, _ = pair
+    _, parts = _long(one)
+    one.send_octets(parts[0])
+    made.advance(15.0)
+    for part in parts[1:]:
+        assert one.send_octets(part) == []
+    assert one.send_octets(parts[0]) != []
+
+
+def test_messages_are_cut_for_a_link_that_has_a_path_mtu(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    narrow = Bystander(made, 300, path_mtu=600)
+    octets, _ = _long(one, at(300))
+    one.send_octets(octets)
+    parts = narrow.received_octets()
+    assert len(parts) > 2
+    assert all(len(part) <= 600 for part in parts)
+
+
+# Sizes and rates.
+
+
+def test_a_message_that_is_too_large_is_refused_and_its_link_closed() -> None:
+    made, (one,) = bench(10, in_force=in_force(max_message_size=1000))
+    octets = one.octets(_PING, PingReq())
+    largest = one.octets(_PING, PingReq(bytes(1000 - len(octets))))
+    assert _code(one.send_octets(largest)) == _ANSWER
+    (refused,) = one.send(_PING, PingReq(bytes(1001 - len(octets))), transaction=2)
+    assert error_of(refused) == ErrorCode.MESSAGE_TOO_LARGE
+    assert made.closed() == [one.link]
+    assert one.send(_PING, PingReq()) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"via_list": tuple(at(number) for number in range(100))},  # the header alone is too large
+        {"code": MessageCode.PING_ANS},
+    ],
+)
+def test_a_message_that_is_too_large_is_not_always_worth_an_error(fields: dict[str, object]) -> None:
+    made, (one,) = bench(10, in_force=in_force(max_message_size=1000))
+    assert one.send(fields.pop("code", _PING), PingReq(bytes(1000)), **fields) == []  # type: ignore[arg-type]
+    assert made.closed() == [one.link]
+
+
+def test_what_is_too_large_and_no_message_closes_the_link_too() -> None:
+    made, (one,) = bench(10, in_force=in_force(max_message_size=1000))
+    assert one.send_octets(bytes(1001)) == []
+    assert made.closed() == [one.link]
+
+
+def test_a_neighbor_gets_a_limited_number_of_errors(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, other = pair
+    total = sum(len(one.send(_PING, PingReq(), overlay=1, transaction=number)) for number in range(200))
+    assert total == reload.limits.ERRORS_AT_ONCE
+    assert len(other.send(_PING, PingReq(), overlay=1)) == 1
+    made.advance(1.0)
+    total = sum(len(one.send(_PING, PingReq(), overlay=1, transaction=number)) for number in range(200))
+    assert total == reload.limits.ERRORS_PER_SECOND
+
+
+def test_a_neighbor_gets_a_limited_number_of_messages_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload.connections, "REQUESTS_AT_ONCE", 5)
+    made, (one, other) = bench(10, 200)
+    answers = [one.send(_PING, PingReq(), transaction=number) for number in range(8)]
+    assert [len(each) for each in answers] == [1] * 5 + [0] * 3
+    assert made.drops() == ["too many messages at a time"] * 3
+    assert len(other.send(_PING, PingReq())) == 1
+    made.advance(1.0)
+    assert len(one.send(_PING, PingReq(), transaction=9)) == 1
+
+
+def test_events_of_dropped_messages_are_bounded(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    for _ in range(2000):
+        made.node.receive_message(one.link, b"x", made.now)
+    events = 0
+    while (event := made.node.next_event()) is not None:
+        events += isinstance(event, MessageDropped)
+    assert events == reload.limits.MAX_DROP_EVENTS
+    made.node.receive_message(one.link, b"x", made.now)
+    assert made.node.next_event() is not None
+
+
+def test_what_comes_over_a_link_that_is_gone_has_no_effect(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    made.node.link_lost(one.link, made.now)
+    assert one.send(_PING, PingReq()) == []
+    assert made.drops() == ["there is no such link"]
+
+
+# What the node answers itself.
+
+
+def test_a_probe_gets_what_it_asks_for_in_its_order_and_nothing_else(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    made, one, _ = pair
+    made.advance(7.9)
+    (answer,) = one.send(MessageCode.PROBE_REQ, ProbeReq((3, 77, 1, 2, 3)))
+    info = [(each.type, each.value) for each in decode_body(answer.contents).probe_info]
+    assert info == [(3, 7), (1, 10**9 // len(made.topology.peers)), (2, 0), (3, 7)]
+
+
+def test_the_topology_answers_what_is_its_own(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    (answer,) = one.send(MessageCode.LEAVE_REQ, encode(ErrorResponse(0)) + bytes(14))
+    assert answer.contents.message_code == MessageCode.LEAVE_ANS
+    (request,) = made.topology.requests
+    assert request.previous_hop == node_id(10)
+    assert request.link == one.link
+    assert request.identity.node_id == node_id(10)
+    assert request.header.destination_list == (NodeDestination(node_id(ME)),)

@@ -64,10 +64,6 @@ class Backlog:
             return False
         return self.next() is not None
 
-    def is_paused(self, now: float) -> bool:
-        """Whether something waits for `resume_at`."""
-        return bool(self.due) and self.resume_at > now
-
     def succeeded(self, resource_id: bytes) -> Due:
         """The Store under way was answered."""
         self.failures = 0
@@ -86,6 +82,8 @@ class Backlog:
         due = self.flying.pop(resource_id)
         due.failures += 1
         self.again(resource_id, due)
-        self.failures += 1
-        self.resume_at = now + min(FIRST_PAUSE * 2.0 ** min(self.failures - 1, 10), LONGEST_PAUSE)
+        if self.resume_at <= now:
+            # Of those that were under way at once, one is enough to slow down.
+            self.failures += 1
+            self.resume_at = now + min(FIRST_PAUSE * 2.0 ** min(self.failures - 1, 10), LONGEST_PAUSE)
         return due

@@ -10,42 +10,18 @@ lifetime ends, and each of their Stores goes to all replicas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable
 from itertools import count
-from typing import Any, Protocol
 
 import attrs
 
-from reload._backlog import Backlog, Due, Place
-from reload._presentation import encode
-from reload._stored import data_value_at
-from reload.configuration import Configuration
-from reload.contents import ErrorCode, MessageCode
-from reload.destinations import Destination, NodeDestination, ResourceDestination
-from reload.exchange import Failure, Outcome, Response
-from reload.node_ports import OnOutcome
+from reload._shipping import RESPONSIBLE, Carrier, Shipper, essence
 from reload.ports import Signer
 from reload.reading import Reader
-from reload.security_block import GenericCertificate
-from reload.storage import CopiedValue, Copy, Storage
-from reload.storage_messages import (
-    ArrayRange,
-    ArraySpecifier,
-    DataModel,
-    DictionarySpecifier,
-    FetchAns,
-    FetchReq,
-    SingleSpecifier,
-    Specifier,
-    StoredDataSpecifier,
-    StoreReq,
-)
+from reload.storage import Copy, Storage
+from reload.storage_messages import StoreReq
 from reload.topology import Placement
-from reload.writing import overhead
 
-MAX_IN_FLIGHT = 32
-"""Stores under way in all, some 5 kB each: the overlay's own maintenance must not wait behind them."""
 SCAN_DELAY = 0.25
 """Seconds from a change of the placement until the values are looked at: changes come in bursts."""
 SCAN_STEP = 512
@@ -55,35 +31,6 @@ SETTLE_TIME = 60.0
 that neighbors that come and go are no reason to forget it or to send it."""
 HAND_OVER_TRIES = 2
 """Attempts at each resource of a hand-over before it ends without: a joining peer waits for the end."""
-
-_RESPONSIBLE = b""
-"""In the place of a peer: whoever is responsible, when the neighbors do not show it."""
-
-
-class Carrier(Protocol):
-    """The node, as far as it sends requests for the values that it keeps."""
-
-    @property
-    def configuration(self) -> Configuration:
-        """That is in force."""
-        ...
-
-    def wall(self, now: float) -> float:
-        """The Unix time at `now`."""
-        ...
-
-    def send_request(
-        self,
-        destination_list: Sequence[Destination],
-        message_code: int,
-        body: Any,
-        now: float,
-        on_outcome: OnOutcome,
-        *,
-        certificates: tuple[GenericCertificate, ...] = (),
-    ) -> int:
-        """Send a request, with these certificates beside the own; `on_outcome` is told after this returns."""
-        ...
 
 
 @attrs.define(eq=False)
@@ -104,18 +51,6 @@ class _HandOver:
     remaining: set[bytes]
 
 
-@attrs.define(eq=False)
-class _Flight:
-    """A Store under way: the places that it has, and those that are left for another."""
-
-    peer: bytes
-    backlog: Backlog
-    resource_id: bytes
-    due: Due
-    sent: set[Place]
-    rest: set[Place]
-
-
 class Keeper:
     """Moves the values of one `Storage` as its `Placement` says."""
 
@@ -124,12 +59,8 @@ class Keeper:
     ) -> None:
         self._storage = storage
         self._placement = placement
-        self._carrier = carrier
-        self._reader = reader
-        self._overhead = overhead(signer)
+        self._shipper = Shipper(storage, carrier, reader, signer, self)
         self._held: dict[bytes, _Held] = {}
-        self._backlogs: dict[bytes, Backlog] = {}
-        self._in_flight = 0
         self._hand_overs: dict[int, _HandOver] = {}
         self._handed_over: list[int] = []
         self._numbers = count(1)
@@ -141,11 +72,11 @@ class Keeper:
     @property
     def pending(self) -> int:
         """Resources that are still to be stored at other peers, each counted once for each peer."""
-        return sum(len(backlog.due) + len(backlog.flying) for backlog in self._backlogs.values())
+        return len(self._shipper)
 
     def use(self, reader: Reader) -> None:
         """Other Kinds, policies or signers are in force."""
-        self._reader = reader
+        self._shipper.reader = reader
 
     def on_stored(self, request: StoreReq, changed: Copy | None, source: bytes | None, now: float) -> None:
         """A Store was accepted and has `changed` what is here. `source` is the peer that sent a replica."""
@@ -153,11 +84,11 @@ class Keeper:
         held = self._of(resource_id)
         knows = source is not None and (source in held.holders or self._is_all(request, now))
         if changed is not None:
-            self._spread(changed, source, now)
+            self._spread(changed, source)
         if source is not None and knows and source not in held.holders:
             held.holders += (source,)
         self._examine(resource_id, now)
-        self._pump(now)
+        self._shipper.send(now)
 
     def placement_changed(self, now: float) -> None:
         """Look at all values, soon."""
@@ -167,12 +98,11 @@ class Keeper:
 
     def peer_lost(self, peer: bytes, now: float) -> None:
         """There is no connection to a peer any more: if it comes back, it may have lost everything."""
-        self._backlogs.pop(peer, None)
+        self._shipper.forget(peer)
         for held in self._held.values():
             if peer in held.holders:
                 held.holders = tuple([each for each in held.holders if each != peer])
-        for number in [number for number, each in self._hand_overs.items() if each.peer == peer]:
-            self._end(number)
+        self._end_all(peer)
         self.placement_changed(now)
 
     def hand_over(self, peer: bytes, belongs: Callable[[bytes], bool], now: float) -> int:
@@ -189,7 +119,7 @@ class Keeper:
         self._hand_overs[number] = _HandOver(peer, belongs, remaining)
         if not remaining:
             self._end(number)
-        self._pump(now)
+        self._shipper.send(now)
         return number
 
     def handed_over(self) -> list[int]:
@@ -201,19 +131,20 @@ class Keeper:
         """This node is no peer any more: nothing is to be moved."""
         for number in list(self._hand_overs):
             self._end(number)
-        self._backlogs.clear()
+        self._shipper.clear()
         self._held.clear()
         self._waiting.clear()
         self._unseen.clear()
-        self._scan_at = None
+        self._scan_at, self._is_outdated = None, False
 
     def get_timer(self) -> float | None:
         """When there is something to do."""
         due = [] if self._scan_at is None else [self._scan_at]
         if self._waiting:
             due.append(next(iter(self._waiting.values())) + SETTLE_TIME)
-        if self._in_flight < MAX_IN_FLIGHT:
-            due += [each.resume_at for each in self._backlogs.values() if each.can_send(each.resume_at)]
+        resuming = self._shipper.get_timer()
+        if resuming is not None:
+            due.append(resuming)
         return min(due, default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -226,7 +157,7 @@ class Keeper:
                 break
             del self._waiting[resource_id]
             self._examine(resource_id, now, has_settled=True)
-        self._pump(now)
+        self._shipper.send(now)
 
     # -- what is to be where ---------------------------------------------------------------------------------------
 
@@ -249,11 +180,20 @@ class Keeper:
         if self._is_outdated and not self._unseen:
             self._is_outdated = False
             self._forget_gone()
+            self._shipper.widen()
             self._unseen = list(self._storage.resources())
         unseen, self._unseen = self._unseen[-SCAN_STEP:], self._unseen[:-SCAN_STEP]
         for resource_id in unseen:
+            self._forget_others(resource_id)
             self._examine(resource_id, now)
         self._scan_at = now if self._unseen or self._is_outdated else None
+
+    def _forget_others(self, resource_id: bytes) -> None:
+        """Who has left the replica set may forget the data: it is sent all of it when it is back."""
+        if self._placement.is_responsible(resource_id):
+            held, peers = self._of(resource_id), self._placement.replica_peers(resource_id)
+            if any(each not in peers for each in held.holders):
+                held.holders = tuple([each for each in held.holders if each in peers])
 
     def _examine(self, resource_id: bytes, now: float, *, has_settled: bool = False) -> None:
         """Who is to have this resource? Called often: it finds what was found before."""
@@ -261,10 +201,7 @@ class Keeper:
         if placement.is_responsible(resource_id):
             self._waiting.pop(resource_id, None)
             held.is_owned = True
-            peers = placement.replica_peers(resource_id)
-            if any(each not in peers for each in held.holders):
-                held.holders = tuple([each for each in held.holders if each in peers])
-            for peer in peers:
+            for peer in placement.replica_peers(resource_id):
                 if peer not in held.holders:
                     self._owe(peer, resource_id)
             return
@@ -273,7 +210,7 @@ class Keeper:
             held.is_owned = False
         is_orphan = not held.is_owned and not held.holders
         if held.is_owned or (is_orphan and has_settled):
-            self._owe(owner or _RESPONSIBLE, resource_id)
+            self._owe(owner or RESPONSIBLE, resource_id)
         if held.is_owned or (placement.keeps(resource_id) and not is_orphan):
             self._waiting.pop(resource_id, None)
         elif not has_settled:
@@ -284,20 +221,14 @@ class Keeper:
 
     def _owe(self, peer: bytes, resource_id: bytes) -> None:
         """A peer is to have all of a resource, unless it is to have it already."""
-        backlog = self._backlog(peer)
+        backlog = self._shipper.to(peer)
         if not backlog.has(resource_id):
             backlog.add(resource_id, None)
 
-    def _backlog(self, peer: bytes) -> Backlog:
-        found = self._backlogs.get(peer)
-        if found is None:
-            found = self._backlogs[peer] = Backlog()
-        return found
-
-    def _spread(self, changed: Copy, source: bytes | None, now: float) -> None:
+    def _spread(self, changed: Copy, source: bytes | None) -> None:
         """Values have changed: only `source` has them. Who had all before gets the new ones alone."""
         resource_id = changed.resource_id
-        held, places = self._of(resource_id), self._places(changed.values)
+        held, places = self._of(resource_id), self._shipper.places(changed.values)
         had = held.holders
         held.holders = tuple([peer for peer in had if peer == source])
         peers: list[bytes] = []
@@ -310,49 +241,18 @@ class Keeper:
                 peers.append(hand_over.peer)
         for peer in dict.fromkeys(peers):
             if peer != source:
-                backlog = self._backlog(peer)
+                backlog = self._shipper.to(peer)
                 backlog.add(resource_id, set(places) if peer in had or backlog.has(resource_id) else None)
 
     def _is_all(self, request: StoreReq, now: float) -> bool:
         """Whether a request has all that is here at its resource, so that its sender lacks nothing."""
         copy = self._storage.values_of(request.resource, now)
-        sent = {(data.kind, _essence(octets)) for data in request.kind_data for octets in data.values}
-        return copy is None or all((value.kind, _essence(value.octets)) in sent for value in copy.values)
+        sent = {(data.kind, essence(octets)) for data in request.kind_data for octets in data.values}
+        return copy is None or all((value.kind, essence(value.octets)) in sent for value in copy.values)
 
-    def _places(self, values: Iterable[CopiedValue]) -> set[Place]:
-        return {place for value in values if (place := self._place(value)) is not None}
+    # -- what becomes of it ----------------------------------------------------------------------------------------
 
-    def _place(self, value: CopiedValue) -> Place | None:
-        """None for a Kind that is known no more."""
-        kind = self._reader.kinds.get(value.kind)
-        return None if kind is None else (value.kind, value.octets[12 : data_value_at(kind.data_model, value.octets)])
-
-    def _end(self, number: int) -> None:
-        del self._hand_overs[number]
-        self._handed_over.append(number)
-
-    def _settle_hand_overs(self, peer: bytes, resource_id: bytes) -> None:
-        """This resource is stored there, or could not be."""
-        for number, each in list(self._hand_overs.items()):
-            if each.peer == peer:
-                each.remaining.discard(resource_id)
-                if not each.remaining:
-                    self._end(number)
-
-    # -- sending ---------------------------------------------------------------------------------------------------
-
-    def _pump(self, now: float) -> None:
-        """Send what may go out: to each peer in turn, so that none waits for another's."""
-        is_moving = True
-        while is_moving:
-            is_moving = False
-            for peer, backlog in list(self._backlogs.items()):
-                if self._in_flight < MAX_IN_FLIGHT and backlog.can_send(now):
-                    is_moving |= self._send_next(peer, backlog, now)
-        for peer in [peer for peer, backlog in self._backlogs.items() if not backlog.due and not backlog.flying]:
-            del self._backlogs[peer]
-
-    def _replica_number(self, peer: bytes, resource_id: bytes) -> int:
+    def replica_number(self, peer: bytes, resource_id: bytes) -> int:
         """With which number a peer is to have a resource now; 0 if it is not to have it any more."""
         if any(each.peer == peer and resource_id in each.remaining for each in self._hand_overs.values()):
             return 1
@@ -360,158 +260,40 @@ class Keeper:
             peers = self._placement.replica_peers(resource_id)
             return peers.index(peer) + 1 if peer in peers else 0
         held = self._of(resource_id)
-        is_owner = peer == (self._placement.owner(resource_id) or _RESPONSIBLE)
+        is_owner = peer == (self._placement.owner(resource_id) or RESPONSIBLE)
         return 1 if is_owner and (held.is_owned or not held.holders) else 0
 
-    def _send_next(self, peer: bytes, backlog: Backlog, now: float) -> bool:
-        """Send, or find to be needless, the next Store to a peer; False when there is none that may go."""
-        resource_id = backlog.next()
-        if resource_id is None:
-            return False
-        due = backlog.due.pop(resource_id)
-        number = self._replica_number(peer, resource_id)
-        if not number:
-            return True
-        values = self._select(resource_id, due, now)
-        if not values:
-            self._settle_hand_overs(peer, resource_id)
-            return True
-        largest = self._carrier.configuration.max_message_size - self._overhead
-        part = next(Copy(resource_id, values).split(largest))
-        sent, rest = self._places(part.values), self._places(values[len(part.values) :])
-        flight = _Flight(peer, backlog, resource_id, due, sent, rest)
-        backlog.flying[resource_id] = due
-        destination = NodeDestination(peer) if peer else ResourceDestination(resource_id)
-        body = StoreReq(resource_id, number, part.kind_data)
-        self._request(destination, MessageCode.STORE_REQ, body, now, partial(self._on_store, flight), part.certificates)
-        return True
+    def on_arrived(self, peer: bytes, resource_id: bytes, holder: bytes, now: float) -> None:
+        """`holder` has all that was due to `peer`."""
+        held = self._of(resource_id)
+        if holder not in held.holders:
+            held.holders += (holder,)
+        self.on_gone(peer, resource_id)
+        self._examine(resource_id, now)
 
-    def _select(self, resource_id: bytes, due: Due, now: float) -> tuple[CopiedValue, ...]:
-        """What is here of what is due. Values that would be refused, as their certificate has expired, stay here."""
-        copy = self._storage.values_of(resource_id, now)
-        if copy is None:
-            return ()
-        wall = self._carrier.wall(now)
-        return tuple(
-            [
-                each
-                for each in copy.values
-                if (place := self._place(each)) is not None
-                and (due.places is None or place in due.places)
-                and (
-                    not due.is_doubted
-                    or self._reader.value(each.octets, each.kind, resource_id, each.certificates, wall)
-                )
-            ]
-        )
+    def on_gone(self, peer: bytes, resource_id: bytes) -> None:
+        """Nothing is due to this peer any more: of a hand-over to it there is one less to wait for."""
+        for number, each in list(self._hand_overs.items()):
+            if each.peer == peer:
+                each.remaining.discard(resource_id)
+                if not each.remaining:
+                    self._end(number)
 
-    def _request(
-        self,
-        destination: Destination,
-        code: MessageCode,
-        body: StoreReq | FetchReq,
-        now: float,
-        on_outcome: OnOutcome,
-        certificates: tuple[GenericCertificate, ...] = (),
-    ) -> None:
-        self._in_flight += 1
-        self._carrier.send_request((destination,), code, body, now, on_outcome, certificates=certificates)
+    def on_failed(self, peer: bytes, resource_id: bytes, failures: int, in_a_row: int) -> None:
+        """A joining peer does not wait for ever: neither for one resource, nor when nothing can be stored."""
+        if failures >= HAND_OVER_TRIES:
+            self.on_gone(peer, resource_id)
+        if in_a_row >= HAND_OVER_TRIES:
+            self._end_all(peer)
 
-    def _on_store(self, flight: _Flight, outcome: Outcome, now: float) -> None:
-        self._in_flight -= 1
-        due = flight.due
-        if isinstance(outcome, Response):
-            due.places = flight.rest
-            self._arrived(flight, outcome.identity.node_id, now)
-        elif _is_behind(outcome) and outcome.identity is not None and not due.is_merged:
-            # Section 7.4.1.1: it MUST fetch the newer data from the peer generating the error.
-            due.is_merged = True
-            body = FetchReq(flight.resource_id, self._specifiers(flight.sent))
-            source = outcome.identity.node_id
-            on_outcome = partial(self._on_fetch, flight, source)
-            self._request(NodeDestination(source), MessageCode.FETCH_REQ, body, now, on_outcome)
-        else:
-            due.is_merged = False
-            if outcome.error is not None and outcome.error.error_code == ErrorCode.FORBIDDEN:
-                due.is_doubted = True
-            self._failed(flight, now)
-        self._pump(now)
+    def on_merged(self, changed: Copy, source: bytes) -> None:
+        """What was newer at a peer is here now: others are to have it."""
+        self._spread(changed, source)
 
-    def _on_fetch(self, flight: _Flight, source: bytes, outcome: Outcome, now: float) -> None:
-        """What a peer has that is newer takes the place of what is here; what is newer here, it is sent again."""
-        self._in_flight -= 1
-        if isinstance(outcome, Response) and isinstance(outcome.body, FetchAns):
-            kinds = {kind for kind, _ in flight.sent}
-            responses = [each for each in outcome.body.kind_responses if each.kind in kinds]
-            changed = self._storage.replace(
-                flight.resource_id,
-                responses,
-                certificates=outcome.certificates,
-                verifier=self._reader.verifier,
-                now=now,
-            )
-            if changed is not None:
-                self._spread(changed, source, now)
-            theirs = {(each.kind, _essence(octets)) for each in responses for octets in each.values}
-            mine = self._select(flight.resource_id, Due(flight.sent), now)
-            newer = [each for each in mine if (each.kind, _essence(each.octets)) not in theirs]
-            flight.due.places = flight.rest | self._places(newer)
-            self._arrived(flight, source, now)
-        else:
-            self._failed(flight, now)
-        self._pump(now)
+    def _end_all(self, peer: bytes) -> None:
+        for number in [number for number, each in self._hand_overs.items() if each.peer == peer]:
+            self._end(number)
 
-    def _arrived(self, flight: _Flight, holder: bytes, now: float) -> None:
-        """`holder` has what was sent, or the same."""
-        resource_id, backlog = flight.resource_id, flight.backlog
-        due = backlog.succeeded(resource_id)
-        if self._backlogs.get(flight.peer) is not backlog:
-            return  # The peer was lost meanwhile.
-        if due.places:
-            backlog.again(resource_id, due)
-        elif resource_id not in backlog.due:
-            held = self._of(resource_id)
-            if holder not in held.holders:
-                held.holders += (holder,)
-            self._settle_hand_overs(flight.peer, resource_id)
-            self._examine(resource_id, now)
-
-    def _failed(self, flight: _Flight, now: float) -> None:
-        due = flight.backlog.failed(flight.resource_id, now)
-        if due.failures >= HAND_OVER_TRIES:
-            self._settle_hand_overs(flight.peer, flight.resource_id)
-        if flight.backlog.failures >= HAND_OVER_TRIES:
-            for number in [number for number, each in self._hand_overs.items() if each.peer == flight.peer]:
-                self._end(number)
-
-    def _specifiers(self, places: Iterable[Place]) -> tuple[StoredDataSpecifier, ...]:
-        by_kind: dict[int, list[bytes]] = {}
-        for kind, octets in sorted(places):
-            by_kind.setdefault(kind, []).append(octets)
-        known = self._reader.kinds
-        return tuple(
-            StoredDataSpecifier(kind, 0, encode(_specifier(known[kind].data_model, named)))
-            for kind, named in by_kind.items()
-            if kind in known
-        )
-
-
-def _specifier(model: DataModel, places: Sequence[bytes]) -> Specifier:
-    match model:
-        case DataModel.ARRAY:
-            return ArraySpecifier(tuple([ArrayRange(*[int.from_bytes(each, "big")] * 2) for each in places]))
-        case DataModel.DICTIONARY:
-            return DictionarySpecifier(tuple([each[2:] for each in places]))
-    return SingleSpecifier()
-
-
-def _essence(octets: bytes) -> bytes:
-    """StoredData without its lifetime, in which copies of one value differ."""
-    return octets[:8] + octets[12:]
-
-
-def _is_behind(failure: Failure) -> bool:
-    return failure.error is not None and failure.error.error_code in (
-        ErrorCode.GENERATION_COUNTER_TOO_LOW,
-        ErrorCode.DATA_TOO_OLD,
-    )
+    def _end(self, number: int) -> None:
+        del self._hand_overs[number]
+        self._handed_over.append(number)

@@ -4,15 +4,18 @@ import hashlib
 from typing import TypeVar
 
 import attrs
+import pytest
 from reload_configurations import in_force as signed_in_force
 from reload_identities import ALICE, enrolled, node_id
 from reload_overlay import EPOCH, Host, MemoryOverlay, connect_all, in_force
 
 from reload.addresses import IpAddressPort, IPv4AddrPort
+from reload.chord import ChordReload
 from reload.configuration_extensions import SIP as SIP_NAMESPACE
 from reload.configuration_extensions import DomainRestrictions
 from reload.contents import ErrorCode
 from reload.destinations import NodeDestination
+from reload.errors import SecurityError
 from reload.events import CandidatesWanted, ConnectionWanted
 from reload.kinds import REDIR, SIP_REGISTRATION, Extension
 from reload.naming import resource_id
@@ -107,6 +110,31 @@ class TestRedir:
                 assert run(overlay, host, publication.stop())
         assert found(first) is None
 
+    def test_providers_of_a_ring_are_found_in_it_also_after_peers_have_left(self) -> None:
+        overlay = MemoryOverlay(in_force=in_force((REDIR,), max_message_size=60_000))
+        hosts: list[Host] = []
+        for number in spread(10):
+            host = overlay.add(number, make_topology=ChordReload)
+            if hosts:
+                link, _ = overlay.link(host, hosts[0])
+                host.node.join(link, overlay.now)
+            else:
+                host.node.start(overlay.now)
+            overlay.settle(5.0)
+            hosts.append(host)
+        providers = hosts[1:5]
+        for host in providers:
+            assert run(overlay, host, ServiceProvider(self.TREE, host.node_id).store())
+        for host in hosts[6:8]:
+            host.node.leave(overlay.now)
+            overlay.settle(10.0)
+        finder = ServiceFinder(self.TREE, bytes)
+        for host in (*hosts[:6], *hosts[8:]):
+            found = run(overlay, host, finder.find(host.node_id)).provider
+            following = [provider.node_id for provider in providers if provider.node_id > host.node_id]
+            assert found is not None
+            assert found.node_id == min(following, default=found.node_id)
+
     def test_a_provider_stores_itself_and_nobody_else_and_only_where_it_belongs(self) -> None:
         overlay, (host, other, *_) = overlay_of(4)
         at = self.TREE.resource_id(2, host.node_id)
@@ -175,6 +203,30 @@ class TestSip:
         handle = hosts[0].node.app_attach(destination, Scheme.SIPS, overlay.now)
         overlay.settle(1.0)
         assert hosts[0].result(handle) == hosts[1].node_id
+
+    def test_a_connection_with_another_certificate_than_the_list_names_is_not_used(self) -> None:
+        class Impostor(MemoryOverlay):
+            """A network in which whoever asks for SIP is connected with somebody else."""
+
+            refused = 0
+
+            def _connect_application(
+                self, host: Host, other: Host, wanted: ConnectionWanted, offer: ConnectionWanted
+            ) -> None:
+                certificates = self.hosts[2].node.certificates
+                identity = host.node.in_force.verifier.identify(certificates[0].certificate, certificates, EPOCH)
+                assert not is_responder((NodeDestination(wanted.peer),), identity)
+                with pytest.raises(SecurityError):
+                    host.node.link_established(identity, self.now, attach=wanted.attach)
+                self.refused += 1
+
+        overlay = Impostor(in_force=in_force((RESTRICTED,)))
+        hosts = [overlay.add(number, applications=frozenset(Scheme)) for number in (1, 2, 3)]
+        connect_all(overlay, hosts)
+        handle = hosts[0].node.app_attach((NodeDestination(hosts[1].node_id),), Scheme.SIP, overlay.now)
+        overlay.settle(1.0)
+        assert overlay.refused == 1
+        assert isinstance(hosts[0].result(handle), Failed)
 
     def entry(self, key: bytes) -> NewValue:
         return NewValue(SIP_REGISTRATION.id, DictionaryEntry(key, DataValue(True, b"\1\0\2\0\0")), 100)

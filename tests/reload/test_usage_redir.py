@@ -165,6 +165,17 @@ class TestRegistration:
         stores = [at for verb, at in walk(dht.operations, tree) if verb == "Store"]
         assert stores == [(2, 2), (3, 5)]
 
+    def test_a_walk_up_ends_above_the_start_where_the_interval_has_lower_and_higher_ones(self) -> None:
+        dht = Dht()
+        tree = RedirTree("x", 2)
+        register(dht, tree, small(8), small(11))
+        # Level 2 has expired, level 1 not yet: 10 is alone in its tree node, and between two of the interval above.
+        del dht.held[tree.resource_id(2, small(10)), REDIR.id]
+        dht.operations.clear()
+        register(dht, tree, small(10))
+        stores = [at for verb, at in walk(dht.operations, tree) if verb == "Store"]
+        assert stores == [(2, 2), (1, 1)]
+
     def test_a_node_in_the_middle_of_its_interval_walks_down_without_storing(self) -> None:
         dht = Dht()
         tree = RedirTree("x", 2)

@@ -110,14 +110,19 @@ class DirectResponses:
             self.send_back(header, payload, link, now)
 
     def on_repetition(self, request: ForwardingHeader, requester: bytes) -> None:
-        """A request has come once more: if it asks for SRR now, what is on its way otherwise is abandoned."""
+        """A request has come once more: if it asks for another way now, what is on its way otherwise is abandoned."""
         key = requester, request.transaction_id
-        for connecting in list(self._connecting.values()):
-            connecting.responses = [each for each in connecting.responses if each.key != key]
-            if not connecting.responses:
-                self._end(connecting)
-                self._emit(ConnectionAbandoned(connecting.attach))
-        if not request.options:
+        try:
+            wanted = read_route(request, requester)
+        except DecodeError:
+            wanted = None
+        for place, connecting in list(self._connecting.items()):
+            if wanted is None or place != (wanted.target, wanted.address):
+                connecting.responses = [each for each in connecting.responses if each.key != key]
+                if not connecting.responses:
+                    self._end(connecting)
+                    self._emit(ConnectionAbandoned(connecting.attach))
+        if wanted is None:
             _remember(self._symmetric, key, None)
 
     # Connections.
@@ -183,6 +188,8 @@ class DirectResponses:
             connecting = self._connecting[place] = _Connecting(next(self._context.numbers), wanted, deadline)
             link_type = OverlayLinkType(wanted.overlay_link)
             self._emit(DirectConnectionWanted(connecting.attach, wanted.target, link_type, wanted.address))
+        if any(each.key == response.key for each in connecting.responses):
+            return True
         if len(connecting.responses) >= MAX_WAITING:
             return False
         connecting.responses.append(response)

@@ -10,8 +10,9 @@ from reload._stored import Key, Shelf, Signatory, Value, exists
 from reload.kinds import Kind
 from reload.security_block import GenericCertificate
 
-VALUE_OVERHEAD = 512
-"""Octets that a value is taken to need beside its own: small ones would be free otherwise."""
+VALUE_OVERHEAD = 1024
+"""Octets of memory that a value takes beside its own, as measured for one alone at its resource and the only one of
+its signer: small ones would be free otherwise."""
 _SPARE_TIMES = 64
 """Outdated entries of the heap that are no reason to build it anew."""
 _COUNTABLE = 1 << 63

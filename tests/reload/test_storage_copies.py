@@ -337,9 +337,9 @@ def test_a_snapshot_leaves_out_kinds_that_are_not_known_any_more_and_what_has_no
     fresh.storage.restore(octets, 10.0)
     assert fresh.values(ARRAY, now=10.0) == [None, None, None, b"a"]
     assert len(fresh.storage._holdings.certificates) == 1
-    small = Peer(quotas=Quotas(max_octets=900))
+    small = Peer(quotas=Quotas(max_octets=1500))
     small.storage.restore(octets, 10.0)
-    assert 0 < small.storage.octets <= 900
+    assert 0 < small.storage.octets <= 1500
 
 
 def test_a_snapshot_is_restored_into_an_empty_storage_only() -> None:

@@ -135,7 +135,7 @@ def test_one_signer_cannot_fill_a_node_but_others_find_room() -> None:
 
 
 def test_the_share_of_a_signer_comes_back_when_values_expire_or_are_replaced_by_smaller_ones() -> None:
-    peer = Peer(quotas=Quotas(max_octets=20_000), kinds=KINDS.updated([attrs.evolve(SINGLE, max_size=2000)]))
+    peer = Peer(quotas=Quotas(max_octets=30_000), kinds=KINDS.updated([attrs.evolve(SINGLE, max_size=2000)]))
     generations(peer.store(of(SINGLE, signed(SINGLE, there(bytes(1000)), time=1))))
     more = of(ARRAY, signed(ARRAY, entry(0, bytes(100)), time=1))
     assert error(peer.store(more)) == ErrorCode.DATA_TOO_LARGE
@@ -152,7 +152,7 @@ def test_replicas_have_more_room_than_originals() -> None:
 
 
 def test_the_quota_of_one_request_counts_all_its_values() -> None:
-    peer = Peer(quotas=Quotas(max_octets=10_000))
+    peer = Peer(quotas=Quotas(max_octets=20_000))
     values = [signed(ARRAY, entry(i, bytes(100)), time=1) for i in range(4)]
     assert error(peer.store(of(ARRAY, *values))) == ErrorCode.DATA_TOO_LARGE
     generations(peer.store(of(ARRAY, *values[:1])))

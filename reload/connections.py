@@ -22,7 +22,8 @@ LOCAL: Link = 0
 class Connection:
     """A link. `node_id` is who is at the other end, None while a node with several Node-IDs has not told which.
 
-    `path_mtu` is how many octets of a message fit into a datagram, None where messages of any size go.
+    `path_mtu` is how many octets of a message fit into a datagram, None where messages of any size go. A link that
+    `is_failing` does not bring acknowledgements.
     """
 
     link: Link
@@ -33,6 +34,7 @@ class Connection:
     path_mtu: int | None
     requests: Bucket
     errors: Bucket
+    is_failing: bool = False
 
 
 class ConnectionTable:
@@ -61,9 +63,19 @@ class ConnectionTable:
         return self._links.get(link)
 
     def to(self, node_id: bytes) -> Connection | None:
-        """The link to use to this node: the newest one."""
+        """The link to use to this node: the newest one that works, or the newest one."""
         links = self._of.get(node_id)
-        return links[-1] if links else None
+        if not links:
+            return None
+        newest = links[-1]
+        if newest.is_failing:
+            return next((each for each in reversed(links) if not each.is_failing), newest)
+        return newest
+
+    def works(self, node_id: bytes) -> bool:
+        """Whether a link to this node is not failing."""
+        connection = self.to(node_id)
+        return connection is not None and not connection.is_failing
 
     def links_to(self, node_id: bytes) -> tuple[Connection, ...]:
         """All links to this node, the newest last."""

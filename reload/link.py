@@ -20,12 +20,12 @@ class MessageReceived:
 
 @attrs.frozen
 class LinkFailing:
-    """ACKs are overdue: the link should be taken out of the Routing Table. It may come back, or close."""
+    """ACKs are overdue: for `Node.link_failing`, which routes around it. It may come back, or close."""
 
 
 @attrs.frozen
 class LinkRestored:
-    """ACKs come again on a link that was failing."""
+    """ACKs come again on a link that was failing: for `Node.link_restored`."""
 
 
 @attrs.frozen

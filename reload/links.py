@@ -83,11 +83,35 @@ class Links:
 
     def lost(self, link: Link, now: float) -> None:
         """A link is gone; what is not known is gone already."""
+        found = self._connections.get(link)
+        worked = found is not None and found.node_id is not None and self._connections.works(found.node_id)
         connection = self._connections.close(link)
-        if connection is not None and connection.node_id is not None and connection.node_id not in self._connections:
+        if connection is None or connection.node_id is None:
+            return
+        if connection.node_id not in self._connections:
             self._emit(Disconnected(connection.node_id))
             self._keeper.peer_lost(connection.node_id, now)
+        if worked and not self._connections.works(connection.node_id):
             self._topology.on_disconnected(connection.node_id, now)
+
+    def failing(self, link: Link, now: float) -> None:
+        """A link brings no acknowledgements: the topology does without the node, unless another link leads there."""
+        connection = self._connections.get(link)
+        if connection is None or connection.is_failing:
+            return
+        connection.is_failing = True
+        if connection.node_id is not None and not self._connections.works(connection.node_id):
+            self._topology.on_disconnected(connection.node_id, now)
+
+    def restored(self, link: Link, now: float) -> None:
+        """Acknowledgements come again. An Update tells the node that this one is there, as it may have lost it, too."""
+        connection = self._connections.get(link)
+        if connection is None or not connection.is_failing:
+            return
+        was_lost = connection.node_id is not None and not self._connections.works(connection.node_id)
+        connection.is_failing = False
+        if was_lost and connection.node_id is not None and connection.is_attached:
+            self._topology.on_connected(connection.node_id, now, send_update=True)
 
     def close(self, link: Link, reason: str, now: float) -> None:
         """Have the driver close a link."""

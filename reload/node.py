@@ -322,6 +322,16 @@ class Node:
         self._links.lost(link, now)
         self._settle(now)
 
+    def link_failing(self, link: Link, now: float) -> None:
+        """Acknowledgements are overdue (`LinkFailing`): nothing is routed through this link for now (section 6.6)."""
+        self._links.failing(link, now)
+        self._settle(now)
+
+    def link_restored(self, link: Link, now: float) -> None:
+        """They come again (`LinkRestored`)."""
+        self._links.restored(link, now)
+        self._settle(now)
+
     def receive_message(self, link: Link, octets: bytes, now: float) -> None:
         """One message, or one fragment, without its framing."""
         connection = self._connections.get(link)

@@ -6,7 +6,8 @@ from typing import Any
 
 import attrs
 import pytest
-from reload_overlay import Host, MemoryOverlay, in_force, line_topology, node, node_id
+from reload_identities import node_id
+from reload_overlay import Host, MemoryOverlay, in_force, line_topology, node
 
 from reload._presentation import decode, encode
 from reload.addresses import IPV4, IpAddressPort, IPv4AddrPort

@@ -88,12 +88,13 @@ class KindTable(Mapping[int, Kind]):
 
 
 # What is registered: id, data model and policy. The limits are the configuration's to set; those here, ours, hold where
-# it says nothing of a Kind that every node must know: some devices a user, certificates that fit into a message.
+# it says nothing of a Kind that every node must know: some devices a user, certificates that fit into a message. A tree
+# node of ReDiR comes to hold 2 * 10 * 10 providers, the lowest and highest of all intervals of its children.
 TURN_SERVICE = Kind(2, DataModel.SINGLE, AccessControl.NODE_MULTIPLE, 1, 64, 20, "TURN-SERVICE")
 CERTIFICATE_BY_NODE = Kind(3, DataModel.ARRAY, AccessControl.NODE_MATCH, 16, 4096, 0, "CERTIFICATE_BY_NODE")
 CERTIFICATE_BY_USER = Kind(0x10, DataModel.ARRAY, AccessControl.USER_MATCH, 16, 4096, 0, "CERTIFICATE_BY_USER")
 SIP_REGISTRATION = Kind(1, DataModel.DICTIONARY, AccessControl.USER_NODE_MATCH, 16, 512, 0, "SIP-REGISTRATION")
-REDIR = Kind(0x104, DataModel.DICTIONARY, AccessControl.NODE_ID_MATCH, 100, 512, 0, "REDIR")
+REDIR = Kind(0x104, DataModel.DICTIONARY, AccessControl.NODE_ID_MATCH, 256, 512, 0, "REDIR")
 
 REGISTERED: Mapping[str, Kind] = MappingProxyType(
     {str(kind.name): kind for kind in (TURN_SERVICE, CERTIFICATE_BY_NODE, CERTIFICATE_BY_USER, SIP_REGISTRATION, REDIR)}

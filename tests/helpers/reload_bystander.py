@@ -1,6 +1,7 @@
 """The other end of a link to a node under test: writes any message, and reads what the node sends."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -28,6 +29,10 @@ ME = 100
 _IN_FORCE = in_force()
 
 
+def null_signer(number: int) -> Signer:
+    return NullSigner(node_id(number))
+
+
 class Bystander:
     """A neighbor of the node, with a link of its own; it can sign."""
 
@@ -35,7 +40,7 @@ class Bystander:
         self, bench: "Bench", number: int, *, signer: Signer | None = None, path_mtu: int | None = None
     ) -> None:
         self.bench = bench
-        self.signer = signer or NullSigner(node_id(number))
+        self.signer = signer or null_signer(number)
         self.number = number
         node, verifier = bench.node, bench.node.in_force.verifier
         certificates = self.signer.certificates
@@ -136,12 +141,16 @@ class Bench:
 
 
 def bench(
-    *others: int, in_force: InForce = _IN_FORCE, node_number: int = ME, is_joined: bool = True, **options: Any
+    *others: int,
+    in_force: InForce = _IN_FORCE,
+    make_signer: Callable[[int], Signer] = null_signer,
+    is_joined: bool = True,
+    **options: Any,
 ) -> tuple[Bench, list[Bystander]]:
     """A node with links to such neighbors, which are peers like itself. Its ring has its predecessor at 50."""
     options.setdefault("make_topology", MeshTopology)
     node = Node(
-        options.pop("signer", None) or NullSigner(node_id(node_number)),
+        make_signer(ME),
         in_force,
         epoch=NOW,
         random_bytes=random.Random(1).randbytes,
@@ -150,8 +159,8 @@ def bench(
     made = Bench(node)
     if is_joined and isinstance(node.topology, MeshTopology):
         made.topology.is_joined = True
-        made.topology.peers = [node_id(50), node_id(node_number), *map(node_id, others)]
-    bystanders = [Bystander(made, number) for number in others]
+        made.topology.peers = [node_id(50), node_id(ME), *map(node_id, others)]
+    bystanders = [Bystander(made, number, signer=make_signer(number)) for number in others]
     made.collect()
     made.events.clear()
     return made, bystanders

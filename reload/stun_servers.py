@@ -7,7 +7,7 @@ import attrs
 from reload.addresses import IpAddressPort
 
 MAX_SERVERS = 8
-"""Servers to gather with at a time: nobody is behind so many NATs, and a peer may make a group by telling any address."""
+"""Servers to gather with at a time: nobody is behind so many NATs, but any peer may make a group by what it tells."""
 
 
 @attrs.frozen

@@ -330,7 +330,8 @@ class Storage:
             generation = holdings.generation_after(shelf)
         values: dict[Key, Value] = {}
         for key, new in change.values.items():
-            own = next(each for each in certificates if each.certificate == new.signer.certificate)
+            der = new.signer.certificate
+            own = next((each for each in certificates if each.certificate == der), GenericCertificate(X509, der))
             issuers = tuple(GenericCertificate(X509, der) for der in new.signer.issuers)
             signatory = holdings.certificates.keep(own, issuers, cost(new.octets))
             values[key] = Value(new.octets, now + new.data.lifetime, signatory)

@@ -271,6 +271,22 @@ def test_the_certificate_of_a_values_signer_must_be_with_the_request(peer: Peer)
     assert error(outcome) == ErrorCode.FORBIDDEN
 
 
+def test_a_verifier_may_know_certificates_that_do_not_come_with_the_request() -> None:
+    class Knowing(OverlayVerifier):
+        def verify(
+            self, signature: object, octets: object, certificates: object, *args: object, **options: object
+        ) -> object:  # type: ignore[override]
+            return super().verify(signature, octets, ALICE.certificates, *args, **options)  # type: ignore[arg-type]
+
+    peer = Peer(verifier=Knowing(_TRUST))  # type: ignore[arg-type]
+    peer.where.senders = (PEER.node_id,)
+    value = signed(SINGLE, there(b""), time=1, by=ALICE)
+    generations(peer.store(of(SINGLE, value, generation=1), by=PEER, replica=1, with_signers=()))
+    copy = peer.storage.values_of(HOME, 0.0)
+    assert copy is not None
+    assert copy.certificates == ALICE.certificates
+
+
 def test_a_self_signed_certificate_is_nobodys_where_there_are_root_certificates(peer: Peer) -> None:
     stranger = KeySigner(key("stranger"), [issue([node_id(1)], by=authority("other"), name="stranger")], OVERLAY)
     octets = signed(SINGLE, there(b""), time=1, by=stranger)

@@ -226,8 +226,11 @@ class Requester:
         self.on_error(pending, error, identity, now)
         mismatch = error.error_code in (ErrorCode.CONFIG_TOO_OLD, ErrorCode.CONFIG_TOO_NEW)
         if mismatch and pending.message_code != MessageCode.CONFIG_UPDATE_REQ:
-            # One of the two nodes is about to get the other's configuration: the timer is given its chance.
-            pending.error, pending.identity = error, identity
+            # One of the two nodes is about to get the other's configuration, if this one has not got it already.
+            if pending.header.configuration_sequence != self._sequence(pending.message_code):
+                self._transmit(pending, now)
+            else:
+                pending.error, pending.identity = error, identity
             return
         self._transactions.take(pending.transaction)
         self._tell(pending, Failure(pending.transaction, error, identity, "refused"))

@@ -15,7 +15,7 @@ from reload.contents import ErrorResponse, MessageCode, MessageExtension
 from reload.destinations import Destination, NodeDestination, ResourceDestination
 from reload.exchange import Failure, Request, Response
 from reload.header import ForwardingHeader
-from reload.methods import PingAns
+from reload.methods import PingAns, ProbeAns, ProbeInformation, ProbeInformationType
 from reload.ports import Identity
 from reload.topology import Left, TopologyEvent
 
@@ -58,6 +58,7 @@ class Peer:
         self.values: dict[bytes, str] = {}
         self.moves = 0
         self.is_up = True
+        self.born = net.now
         self.events: list[TopologyEvent] = []
         self.discovers = True
         self._wake = float("inf")
@@ -88,14 +89,14 @@ class Peer:
         transaction = self.net.number()
         self.net.sent[MessageCode(message_code).name] += 1
         self.net.log.append((now, self.node_id, message_code, body))
-        self.net.send(self, tuple(destination_list), first_hop, (transaction, message_code, body))
+        self.net.send(self, tuple(destination_list), first_hop, (transaction, message_code, body, extensions))
         return transaction
 
     def attach(self, destination_list: Sequence[Destination], now: float, *, send_update: bool = False) -> int:
         transaction = self.net.number()
         self.net.sent["ATTACH_REQ"] += 1
         self.net.log.append((now, self.node_id, "attach", tuple(destination_list)))
-        self.net.send(self, tuple(destination_list), None, (transaction, MessageCode.ATTACH_REQ, send_update))
+        self.net.send(self, tuple(destination_list), None, (transaction, MessageCode.ATTACH_REQ, send_update, ()))
         return transaction
 
     def disconnect(self, peer: bytes, now: float) -> None:
@@ -277,17 +278,21 @@ class Net:
         self._hop(origin, origin, route, first_hop, message, 0, outcome)
 
     def _tell(self, origin: Peer, message: Any, response: Any, now: float) -> None:
-        transaction, code, _ = message
+        transaction, code, _, _ = message
         if code == MessageCode.ATTACH_REQ:
             origin.topology.on_attached(transaction, response, now)
         elif response is None:
             origin.topology.on_outcome(Failure(transaction), now)
         else:
-            who, reply = response
+            who, reply, *more = response
+            if who in origin.links:
+                origin.links[who] = now
             if isinstance(reply, ErrorResponse):
                 origin.topology.on_outcome(Failure(transaction, reply, identity(who)), now)
             else:
-                origin.topology.on_outcome(Response(transaction, code + 1, reply, identity(who), header()), now)
+                extensions = more[0] if more else ()
+                answer = Response(transaction, code + 1, reply, identity(who), header(), extensions=extensions)
+                origin.topology.on_outcome(answer, now)
 
     def _hop(
         self,
@@ -328,11 +333,16 @@ class Net:
     def _deliver(
         self, origin: Peer, at: Peer, message: Any, hops: int, outcome: Callable[[Any], None], previous: bytes
     ) -> None:
-        _, code, body = message
+        _, code, body, extensions = message
         back = max(hops, 1) * LATENCY
         self.messages += hops
         if code == MessageCode.PING_REQ:
             self.later(back, lambda: outcome((at.node_id, PingAns(0, 0))))
+        elif code == MessageCode.PROBE_REQ:
+            request = Request(code, body, identity(origin.node_id), header(), 0, previous, (), extensions)
+            shared = at.topology.probe_extensions(request, self.now)
+            uptime = ProbeInformation(ProbeInformationType.UPTIME, int(self.now - at.born))
+            self.later(back, lambda: outcome((at.node_id, ProbeAns((uptime,)), shared)))
         elif code == MessageCode.ATTACH_REQ:
             self.later(back + 4 * LATENCY, lambda: self._connect(origin, at, body, outcome))
         else:

@@ -172,6 +172,8 @@ class ClientTopology:
             self._check = self._overlay.request(destination, MessageCode.PING_REQ, PingReq(), now)
 
     def _found(self, peer: bytes, now: float) -> None:
+        if self._home is not None and self._home != peer:
+            self._overlay.disconnect(self._home, now)
         self._home = peer
         self._due = now + CHECK_INTERVAL
         if self._is_joining:

@@ -177,6 +177,23 @@ def test_two_nodes_attach(application: int | None) -> None:
     assert_idle(a, b)
 
 
+def test_an_attach_is_one_offer_and_one_answer() -> None:
+    a, b = Side(SMALL), Side(LARGE)
+    attach = a.ask(LARGE)
+    offer = a.request()
+    b.receive(offer)
+    incoming = b.gather()
+    a.answered(b)
+    for side, number in ((a, attach), (b, incoming)):
+        with pytest.raises(StateError):
+            side.attaches.provide_candidates(number, candidates(77), 1.0)
+    # Until the connection is there, and behind it, nothing more goes out.
+    a.attaches.handle_timer(1.0)
+    a.attaches.established(attach, identity(LARGE), 2.0)
+    b.attaches.established(incoming, identity(SMALL), 2.0)
+    assert (a.host.sent, a.host.number, len(b.host.answers), b.host.number) == ({}, 1001, 1, 1000)
+
+
 def test_an_attach_to_a_resource_leads_to_whom_answers() -> None:
     a, b = Side(SMALL), Side(LARGE)
     attach = a.ask(ResourceDestination(b"r" * 16))

@@ -211,6 +211,22 @@ def test_a_relayed_response_takes_two_hops() -> None:
     assert second[2].destination_list == (node(1),)
 
 
+def test_a_relay_passes_on_what_is_in_order_and_drops_the_rest() -> None:
+    line = relay_line(3)
+    line.ping(1, 7)
+    relay, octets = line.by_number[3], next(octets for _, sender, _, octets in line.sent if sender == 7)
+    header, start = decode_header(octets)
+    payload = octets[start:]
+    (link,) = [link for link, wire in relay.wires.items() if wire.other and wire.other.peer.number == 7]
+    line.sent.clear()
+    for changed in ({"overlay": 1}, {"ttl": 0}, {"ttl": 101}):
+        wrong = encode_header(attrs.evolve(header, **changed), len(payload)) + payload
+        relay.node.receive_message(link, wrong, line.now)
+    assert relay.node.messages_to_send(line.now) == []
+    relay.node.receive_message(link, octets, line.now)
+    assert len(relay.node.messages_to_send(line.now)) == 1
+
+
 def test_a_relay_that_is_connected_with_the_responder_needs_no_new_connection() -> None:
     line = relay_line(3)
     line.link(line.by_number[7], line.by_number[3])

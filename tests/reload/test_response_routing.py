@@ -219,8 +219,12 @@ def test_a_relay_passes_on_what_is_in_order_and_drops_the_rest() -> None:
     payload = octets[start:]
     (link,) = [link for link, wire in relay.wires.items() if wire.other and wire.other.peer.number == 7]
     line.sent.clear()
-    for changed in ({"overlay": 1}, {"ttl": 0}, {"ttl": 101}):
-        wrong = encode_header(attrs.evolve(header, **changed), len(payload)) + payload
+    for changed in (
+        attrs.evolve(header, overlay=1),
+        attrs.evolve(header, ttl=0),
+        attrs.evolve(header, ttl=101),
+    ):
+        wrong = encode_header(changed, len(payload)) + payload
         relay.node.receive_message(link, wrong, line.now)
     assert relay.node.messages_to_send(line.now) == []
     relay.node.receive_message(link, octets, line.now)

@@ -162,7 +162,7 @@ def null_configuration(**fields: object) -> Configuration:
     return configuration(**{"no_ice": True, "expiration": NOW + 1e6, **fields})
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Wire:
     """One side of a link."""
 
@@ -171,7 +171,7 @@ class Wire:
     other: "Wire | None" = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Host:
     """A node, what it has told, and its ends of links."""
 

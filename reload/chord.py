@@ -39,8 +39,6 @@ LEAVE_PATIENCE = 5.0
 """Seconds in which a node that leaves waits for answers, and forwards Attaches to those that it has named."""
 MAX_ASKED = 32
 """Full Updates that are owed for RouteQueries; who asks beyond that gets the answer alone."""
-MAX_PEERS = 160
-"""Connected peers in the tables: 64 neighbors at most, and 96 fingers, in three of four ranges of any real size two."""
 
 MakeMaintenance: TypeAlias = Callable[[ChordOverlay, Candidates], Maintenance]
 
@@ -209,7 +207,7 @@ class ChordReload:
 
     def on_disconnected(self, peer: bytes, now: float) -> None:
         """The last link to this node is gone (sections 10.7.1 and 10.7.2)."""
-        self._lose(peer, FAILED_REST, now)
+        self._lose(peer, FAILED_REST, now, has_failed=False)
         self._settle(now)
 
     def on_attached(self, attach: int, peer: bytes | None, now: float) -> None:
@@ -221,11 +219,11 @@ class ChordReload:
             _ = self._joining.on_attached(attach, peer, now) or self._partition.on_attached(attach, peer, now)
         self._settle(now)
 
-    def _lose(self, peer: bytes, rest: float, now: float) -> None:
+    def _lose(self, peer: bytes, rest: float, now: float, *, has_failed: bool) -> None:
         entry = self._table.remove(peer)
         if entry is not None:
             self._candidates.rest(peer, rest, now)
-            self._maintenance.on_peer_lost(entry, now)
+            self._maintenance.on_peer_lost(entry, now, has_failed=has_failed)
             if peer not in self._neighbors and self._chord.is_announced:
                 self._lose_finger(entry, now)
         self._joining.on_lost(peer, now)
@@ -293,7 +291,7 @@ class ChordReload:
             except DecodeError as exc:
                 return ErrorResponse(ErrorCode.INVALID_MESSAGE, str(exc).encode())
         was_known = leaving in self._table
-        self._lose(leaving, REST, now)
+        self._lose(leaving, REST, now, has_failed=True)
         if was_known and self._is_active:
             self._candidates.consider(leaving, listed[:MAX_LISTED], now)
         return Answer(Empty())
@@ -326,7 +324,7 @@ class ChordReload:
             if isinstance(outcome, Failure) and outcome.error is None and peer in self._table:
                 if self._chord.is_connected(peer):
                     self._overlay.disconnect(peer, now)
-                self._lose(peer, FAILED_REST, now)
+                self._lose(peer, FAILED_REST, now, has_failed=True)
         elif outcome.transaction in self._leaves:
             self._leaves.remove(outcome.transaction)
             if not self._leaves:
@@ -400,7 +398,7 @@ class ChordReload:
             self._events.append(BootstrapWanted())
         while self._partition.done:
             self._release(self._partition.done.pop(), now)
-        if len(self._table) > MAX_PEERS:
+        if len(self._table) > self._maintenance.max_peers:
             self._prune(now)
 
     def _on_edition(self, now: float) -> None:

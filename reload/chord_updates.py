@@ -16,6 +16,8 @@ from reload.methods import ChordUpdateType
 
 UPDATE_DELAY = 0.5
 """Seconds in which further changes are waited for before all connections are told: several joins are told at once."""
+MAX_PEERS = 160
+"""Connected peers in the tables: 64 neighbors at most, and 96 fingers, in three of four ranges of any real size two."""
 MAX_DELAY = 5.0
 """Seconds that the Attaches to further neighbors are waited for before (section 10.7.3): as long as most take."""
 
@@ -38,6 +40,11 @@ class Maintenance(Protocol):
     @property
     def finger_interval(self) -> float:
         """Seconds between two searches for fingers."""
+        ...
+
+    @property
+    def max_peers(self) -> int:
+        """Connected peers in the tables, at most: beyond, connections are closed that can be done without."""
         ...
 
     @property
@@ -69,8 +76,8 @@ class Maintenance(Protocol):
         """A peer is new in the routing table."""
         ...
 
-    def on_peer_lost(self, peer: Peer, now: float) -> None:
-        """A peer has left or failed, and is no longer in the routing table."""
+    def on_peer_lost(self, peer: Peer, now: float, *, has_failed: bool) -> None:
+        """A peer is no longer in the routing table: it has left or failed; or only its link is gone, why ever."""
         ...
 
     def on_outcome(self, outcome: Outcome, now: float) -> bool:
@@ -104,6 +111,11 @@ class ChordMaintenance:
     def finger_interval(self) -> float:
         """chord-ping-interval."""
         return float(self._chord.overlay.configuration.chord_ping_interval)
+
+    @property
+    def max_peers(self) -> int:
+        """Always the same: most connections are not much used."""
+        return MAX_PEERS
 
     @property
     def is_reactive(self) -> bool:
@@ -152,7 +164,7 @@ class ChordMaintenance:
         elif not self.is_reactive:
             self._chord.send_update(peer.node_id, ChordUpdateType.NEIGHBORS, now)
 
-    def on_peer_lost(self, peer: Peer, now: float) -> None:
+    def on_peer_lost(self, peer: Peer, now: float, *, has_failed: bool) -> None:
         """Nothing more to do."""
 
     def on_outcome(self, outcome: Outcome, now: float) -> bool:

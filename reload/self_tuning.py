@@ -17,7 +17,7 @@ from reload.contents import ExtensionType, MessageCode, MessageExtension
 from reload.destinations import NodeDestination
 from reload.errors import DecodeError
 from reload.estimates import Estimates, Estimator, finger_count, neighbor_count, stabilization_interval
-from reload.exchange import Outcome, Request, Response
+from reload.exchange import Failure, Outcome, Request, Response
 from reload.extensions import SelfTuningData
 from reload.methods import ChordUpdateType, PingReq, ProbeInformationType, ProbeReq
 from reload.topology import Overlay
@@ -26,6 +26,8 @@ INACTIVITY = 15.0
 """Tr of ICE, in seconds: a node sends something on each of its connections that often (section 6.3.1)."""
 DEFAULT_PROBES = 4
 """Fingers that are asked for their estimates, where the configuration does not say how many (section 7)."""
+MAX_LOST = 64
+"""Pings at a time to peers whose links are gone: as many as there are neighbors, all of which may be lost at once."""
 MIN_WATCH = 1.0
 """Seconds from one look at the connections to the next, at least: those that fall due together are seen together."""
 
@@ -35,7 +37,18 @@ _QUIET = 2 * INACTIVITY
 class SelfTuning:
     """The `Maintenance` of a self-tuning peer: periodic, by an interval that it calculates anew each time."""
 
-    __slots__ = ("_chord", "_interval", "_introduced", "_pinged", "_pings", "_probes", "_tick", "_watch", "estimator")
+    __slots__ = (
+        "_chord",
+        "_interval",
+        "_introduced",
+        "_lost",
+        "_pinged",
+        "_pings",
+        "_probes",
+        "_tick",
+        "_watch",
+        "estimator",
+    )
 
     is_reactive = False
 
@@ -47,6 +60,7 @@ class SelfTuning:
         self._pings: dict[int, bytes] = {}
         self._probes: dict[int, bytes] = {}
         self._introduced: set[bytes] = set()
+        self._lost: set[int] = set()
         self.estimator = Estimator(chord.born)
 
     @property
@@ -58,6 +72,12 @@ class SelfTuning:
     def finger_interval(self) -> float:
         """The stabilization interval, in seconds: fingers are searched for as often as neighbors are updated."""
         return self._interval
+
+    @property
+    def max_peers(self) -> int:
+        """Twice the neighbors on each side, and two peers in the range of each finger: connections are kept alive."""
+        table = self._chord.table
+        return 4 * table.neighbor_count + 2 * table.finger_count
 
     @property
     def _longest(self) -> float:
@@ -93,6 +113,7 @@ class SelfTuning:
         self._pings.clear()
         self._probes.clear()
         self._introduced.clear()
+        self._lost.clear()
 
     def on_changed(self, change: Change, now: float) -> None:
         """Introduce this node to its new neighbors (section 5.2); all else waits for the end of the interval."""
@@ -107,12 +128,21 @@ class SelfTuning:
         if not self._chord.table.is_neighbor(peer.node_id):
             self._probe(peer.node_id, now)
 
-    def on_peer_lost(self, peer: Peer, now: float) -> None:
-        """It has left or failed: that counts (section 6.3.1)."""
-        self.estimator.on_failure(now)
+    def on_peer_lost(self, peer: Peer, now: float, *, has_failed: bool) -> None:
+        """It has left or failed: that counts (section 6.3.1). If only its link is gone, a Ping shows whether it has."""
+        if has_failed:
+            self.estimator.on_failure(now)
+        elif len(self._lost) < MAX_LOST:
+            destination = (NodeDestination(peer.node_id),)
+            self._lost.add(self._chord.overlay.request(destination, MessageCode.PING_REQ, PingReq(), now))
 
     def on_outcome(self, outcome: Outcome, now: float) -> bool:
-        """What became of a Probe, or of a Ping to a node that is no peer; False when it is neither."""
+        """What became of a Probe, or of a Ping to who is lost or no peer; False when it is none of them."""
+        if outcome.transaction in self._lost:
+            self._lost.remove(outcome.transaction)
+            if isinstance(outcome, Failure):
+                self.estimator.on_failure(now)
+            return True
         pinged = self._pings.pop(outcome.transaction, None)
         if pinged is not None:
             if not isinstance(outcome, Response) and self._chord.is_connected(pinged):

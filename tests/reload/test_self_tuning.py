@@ -93,8 +93,8 @@ class HandMadeOverlay:
     ) -> int:
         (destination,) = destination_list
         assert isinstance(destination, NodeDestination)
-        assert first_hop == destination.node_id
-        self.sent.append(Sent(len(self.sent) + 1, first_hop, message_code, body, extensions, now))
+        assert first_hop == (destination.node_id if destination.node_id in self.heard else None)
+        self.sent.append(Sent(len(self.sent) + 1, destination.node_id, message_code, body, extensions, now))
         return len(self.sent)
 
     def attach(self, destination_list: Sequence[Destination], now: float, *, send_update: bool = False) -> int:
@@ -134,11 +134,11 @@ class Peer:
             if added:
                 self.tuning.on_changed(Change(added, (), False), now)
 
-    def lose(self, number: int, now: float) -> None:
+    def lose(self, number: int, now: float, *, has_failed: bool = True) -> None:
         entry = self.chord.table.remove(node(number))
         self.overlay.heard.pop(node(number), None)
         assert entry is not None
-        self.tuning.on_peer_lost(entry, now)
+        self.tuning.on_peer_lost(entry, now, has_failed=has_failed)
 
     def keep_alive(self, now: float) -> None:
         for each in self.overlay.heard:
@@ -386,6 +386,30 @@ def test_losing_peers_raises_the_failure_rate() -> None:
     made.lose(3 * (RING // 1000), 2001.0)
     made.run(2000.0 + made.tuning.finger_interval)
     assert made.tuning.estimator.own.failure_rate > 2 * before
+
+
+def test_a_link_that_is_gone_is_no_failure_if_the_peer_answers_a_ping() -> None:
+    made = peer(1000)
+    made.run(2000.0)
+    before = list(made.tuning.estimator._times)
+    made.overlay.take()
+    for number in (2, 3):
+        made.lose(number * (RING // 1000), 2000.0, has_failed=False)
+    alive, dead = made.overlay.take()
+    assert [each.code for each in (alive, dead)] == [MessageCode.PING_REQ] * 2
+    assert made.tuning.on_outcome(Response(alive.number, 24, PingAns(1, 1), identity(alive.to), HEADER), 2001.0)
+    assert list(made.tuning.estimator._times) == before
+    assert made.tuning.on_outcome(Failure(dead.number), 2015.0)
+    assert list(made.tuning.estimator._times) == [*before, 2015.0]
+
+
+def test_links_that_are_gone_by_the_hundred_are_not_all_looked_after() -> None:
+    made = peer(1000)
+    made.add(range(5000, 5500), 1.0)
+    made.overlay.take()
+    for number in range(5000, 5500):
+        made.lose(number, 2.0, has_failed=False)
+    assert len(of(made.overlay.take(), MessageCode.PING_REQ)) == 64
 
 
 def test_looking_after_connections_takes_few_looks() -> None:

@@ -253,7 +253,7 @@ class ChordReload:
         if sender == self._chord.node_id or not is_node(sender):
             return ErrorResponse(ErrorCode.FORBIDDEN)
         # One that was forwarded may be old, and says nothing about a link.
-        if request.previous_hop == sender and self._chord.is_connected(sender):
+        if request.is_direct and self._chord.is_connected(sender):
             self._on_peer(sender, update, now)
         elif self._is_active:
             self._candidates.consider(request.previous_hop, (sender,), now)

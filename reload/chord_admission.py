@@ -21,7 +21,7 @@ Admitted: TypeAlias = tuple[bytes, bool]
 
 def is_genuine(request: Request, node_id: bytes) -> bool:
     """Whether a Join or Leave for this Node-ID is signed by it, and has come over a link of it (section 6.4.2)."""
-    return node_id == request.identity.node_id == request.previous_hop
+    return node_id == request.identity.node_id and request.is_direct
 
 
 class Admission:

@@ -28,6 +28,14 @@ class Request:
     certificates: tuple[GenericCertificate, ...] = ()
     extensions: tuple[MessageExtension, ...] = ()
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether its signer has sent it over a link of its own, and not only forwarded it.
+
+        Anybody can have a node forward an old request of that very node. Whoever forwards adds to the Via List.
+        """
+        return self.previous_hop == self.identity.node_id and not self.header.via_list
+
 
 @attrs.frozen
 class Answer:

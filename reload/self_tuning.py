@@ -170,7 +170,7 @@ class SelfTuning:
         """
         if not _shared(request.extensions):
             return ()
-        if request.identity.node_id == request.previous_hop:
+        if request.is_direct:
             self._learn(request.previous_hop, request.extensions)
         return (self._estimates_to_share(),)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from reload._source import Member, Source, runs
 from reload._specs import Boolean, Custom, Fixed, Nested, NodeId, Number, Opaque, Select, Spec, Vector
-from reload.errors import DecodeError
+from reload.errors import DecodeError, UnknownTypeError
 
 
 def short(where: str, at: int, need: int, have: int) -> DecodeError:
@@ -27,7 +27,7 @@ def not_boolean(where: str, value: int) -> DecodeError:
 
 def unknown_case(where: str, value: int) -> DecodeError:
     """A type that the structure does not know and may not skip."""
-    return DecodeError(f"{where}: unknown type {value}")
+    return UnknownTypeError(f"{where}: unknown type {value}")
 
 
 def uneven(where: str, size: int, item: int) -> DecodeError:

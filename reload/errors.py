@@ -9,6 +9,10 @@ class DecodeError(ReloadError):
     """Octets that do not follow RFC 6940 or its extensions; the text says where and what."""
 
 
+class UnknownTypeError(DecodeError):
+    """A type that a structure does not know and cannot skip: the message is discarded, and not answered."""
+
+
 class EncodeError(ReloadError, ValueError):
     """A value that its structure has no octets for; the text names the member."""
 

@@ -14,7 +14,7 @@ from reload.contents import ErrorCode, ErrorResponse, MessageCode, MessageConten
 from reload.context import Context
 from reload.destinations import Destination
 from reload.direct_responses import DirectResponses
-from reload.errors import DecodeError, EncodeError
+from reload.errors import DecodeError, EncodeError, UnknownTypeError
 from reload.exchange import Answer, Reply, Request
 from reload.header import ForwardingHeader, ForwardingOption, OptionFlag, encode_header
 from reload.message import Message, decode_body
@@ -79,6 +79,8 @@ class Responder:
         if error is None:
             try:
                 body = decode_body(contents, node_id_length=self._context.node_id_length)
+            except UnknownTypeError as exc:
+                return str(exc)
             except DecodeError as exc:
                 error = ErrorResponse(ErrorCode.INVALID_MESSAGE, str(exc).encode())
             else:

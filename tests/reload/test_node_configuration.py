@@ -330,6 +330,23 @@ def test_values_of_a_kind_that_is_gone_are_gone() -> None:
     assert len(holder.node.storage) == 0
 
 
+def test_a_learned_kind_whose_signer_may_sign_no_more_is_gone_with_its_values() -> None:
+    overlay, (one, other) = _nodes(22, 22)
+    body = ConfigUpdateReq(ConfigUpdateType.KIND, (write_kind_block(_KIND, kind_signer()),))
+    one.topology.overlay.request((node(2),), _CONFIG, body, overlay.now)
+    one.topology.overlay.request((node(1),), _CONFIG, body, overlay.now)
+    one.node.handle_timer(overlay.now)
+    overlay.settle()
+    where = resource_id(ALICE.encode())
+    handle = one.node.perform(Store(where, (NewValue(_KIND.id, DataValue(True, b"x"), 1000),)), overlay.now)
+    overlay.settle()
+    assert isinstance(one.result(handle), Stored)
+    holder = next(host for host in (one, other) if len(host.node.storage))
+    holder.node.update_configuration(_document(23, kinds=(), kind_signers=(node_id(7),)), overlay.now)
+    assert len(holder.node.storage) == 0
+    assert _KIND.id not in holder.node.in_force.kinds
+
+
 def _expiring(seconds: float) -> tuple[Bench, Configuration]:
     made, _ = bench(in_force=_in_force(expiration=NOW + seconds), make_signer=enrolled, is_joined=False)
     return made, made.node.in_force.configuration

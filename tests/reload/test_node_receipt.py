@@ -130,6 +130,13 @@ def test_a_body_that_is_malformed_is_an_invalid_message(pair: tuple[Bench, Bysta
     assert error_of(answer) == ErrorCode.INVALID_MESSAGE
 
 
+def test_a_type_that_a_structure_does_not_know_is_not_answered(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    made, one, _ = pair
+    assert one.send(MessageCode.UPDATE_REQ, bytes(4) + b"\x09") == []
+    assert made.drops() == ["ChordUpdate.tables: unknown type 9"]
+    assert made.topology.requests == []
+
+
 def test_an_unknown_extension_is_refused_if_it_is_critical(pair: tuple[Bench, Bystander, Bystander]) -> None:
     _, one, _ = pair
     (answer,) = one.send(_PING, PingReq(), extensions=(MessageExtension(77, True, b""),))

@@ -15,7 +15,7 @@ from interop._reload_values import (
     structure_from_json,
     structure_to_json,
 )
-from interop.conformance import _reload_security, _reload_storage, _reload_usages
+from interop.conformance import _reload_security, _reload_storage, _reload_tuning, _reload_usages
 from reload import addresses, contents, diagnostic_information, extensions, header, methods, security_block
 from reload import storage_messages as storage
 from reload._presentation import decode, encode
@@ -197,6 +197,7 @@ _PARTS: tuple[Mapping[str, Callable[[_Json], Any]], ...] = (
     _CODEC_CALLS,
     _reload_security.CALLS,
     _reload_storage.CALLS,
+    _reload_tuning.CALLS,
     _reload_usages.CALLS,
 )
 _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(

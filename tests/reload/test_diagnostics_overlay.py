@@ -7,6 +7,7 @@ from reload_diagnosed import Told, access
 from reload_identities import node_id
 from reload_overlay import EPOCH, Host, LineTopology, MemoryOverlay, in_force
 
+from reload.chord import ChordReload
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import Destination, NodeDestination, ResourceDestination
 from reload.extensions import DiagnosticKind, DiagnosticsRequest, PathTrackReq
@@ -15,6 +16,7 @@ from reload.message import decode_message
 from reload.methods import PingReq, ProbeReq
 from reload.node_ports import Forwarded
 from reload.operations import Failed, Send
+from reload.self_tuning import SelfTuningChord
 from reload.topology import MakeTopology
 from reload.usages.diagnostic_rules import EVERYTHING, dmflags, make_request, ping_extension
 from reload.usages.diagnostics import Diagnostics, upstream_of
@@ -346,3 +348,39 @@ def test_very_many_requests_are_answered_and_cost_their_information_only_up_to_a
     results = [line.asking.result(handle) for handle in handles]
     assert all(isinstance(result, Diagnosis) for result in results)
     assert 100 <= len(source.asked) <= 130
+
+
+# In a ring of Chord.
+@pytest.mark.parametrize("make_topology", [ChordReload, SelfTuningChord])
+def test_a_path_through_a_ring_ends_at_the_owner_of_the_resource(make_topology: MakeTopology) -> None:
+    overlay = MemoryOverlay(
+        in_force=in_force(extensions=access({2: [node_id(number << 120) for number in range(256)]}))
+    )
+    numbers = [(37 * at % 256) << 120 for at in range(1, 17)]
+    diagnostics = [Diagnostics() for _ in numbers]
+    hosts = [
+        overlay.add(number, make_topology=make_topology, services=(service,))
+        for number, service in zip(numbers, diagnostics, strict=True)
+    ]
+    hosts[0].node.start(overlay.now)
+    for host in hosts[1:]:
+        link, _ = overlay.link(host, hosts[0])
+        host.node.join(link, overlay.now)
+        overlay.settle(3.0)
+    overlay.settle(30.0)
+    lengths = []
+    for at in range(8, 256, 16):
+        target = ResourceDestination(node_id(at << 120))
+        asking, service = hosts[at % 16], diagnostics[at % 16]
+        handle = asking.node.run(path_track(service.host, target, overlay.now, flags=dmflags(2)), overlay.now)
+        overlay.settle(5.0)
+        path = asking.result(handle)
+        assert isinstance(path, Path)
+        assert path.end is PathEnd.RESPONSIBLE
+        owner = min(numbers, key=lambda number: ((number >> 120) - at) % 256)
+        assert (path.hops[-1].node_id if path.hops else asking.node_id) == node_id(owner)
+        for hop in path.hops:
+            assert hop.diagnosis is not None
+            assert int(str(hop.diagnosis.information[2])) >= 6
+        lengths.append(len(path.hops))
+    assert max(lengths) <= 5

@@ -156,6 +156,44 @@ def test_connections_that_can_be_done_without_are_closed() -> None:
         assert len(table) <= 4 * table.neighbor_count + 2 * table.finger_count
 
 
+# Upstream peers (RFC 7851 section 6.2).
+@pytest.mark.parametrize("make", [ChordReload, SelfTuningChord])
+def test_on_honest_paths_nobody_is_said_to_misroute(make: MakeTopology) -> None:
+    net = Net(make=make)
+    net.ring(40, each=1.0)
+    chance = Random(11)
+    for at in range(60):
+        if at % 20 == 10:
+            net.crash(chance.choice(net.alive()).node_id)
+            net.join(node_id(1000 + at), chance.choice(net.alive()).node_id)
+        net.run(2.0)
+        for _ in range(20):
+            key, peer = chance.randbytes(16), chance.choice(net.alive())
+            while (hop := peer.topology.next_hop(key)) is not None and net.peers[hop].is_up:
+                assert not net.peers[hop].topology.is_misrouted(peer.node_id, key)
+                peer = net.peers[hop]
+
+
+def test_a_message_that_goes_far_past_its_target_is_misrouted() -> None:
+    net = ring(40)
+    names = sorted(peer.node_id for peer in net.alive())
+    misrouted = 0
+    for at, name in enumerate(names):
+        topology = tuned(net.peers[name])
+        for upstream in topology.table.fingers():
+            # What the next peer behind the upstream one owns comes here instead.
+            key = (int.from_bytes(upstream, "big") + 1).to_bytes(16, "big")
+            passed = (at - names.index(upstream) - 1) % len(names)
+            if passed > 2 * topology.table.neighbor_count:
+                misrouted += 1
+                assert topology.is_misrouted(upstream, key)
+                assert not topology.is_misrouted(b"no peer of ours.", key)
+            elif passed == 0:
+                assert not topology.is_misrouted(upstream, key)
+            assert not topology.is_misrouted(upstream, name)
+    assert misrouted > 40
+
+
 # How a ring is maintained says the configuration.
 @pytest.mark.parametrize(
     ("plugin", "is_reactive", "topology", "acts_reactively"),

@@ -14,7 +14,7 @@ from reload._stored import data_value_at
 from reload.configuration import Configuration
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import Destination, NodeDestination, ResourceDestination
-from reload.exchange import Failure, Outcome, Response
+from reload.exchange import Outcome, Response
 from reload.node_ports import OnOutcome
 from reload.ports import Signer
 from reload.reading import Reader
@@ -38,6 +38,10 @@ MAX_IN_FLIGHT = 32
 """Stores under way in all, some 5 kB each: the overlay's own maintenance must not wait behind them."""
 RESPONSIBLE = b""
 """In the place of a peer: whoever is responsible, when the neighbors do not show it."""
+
+_TO_COMPARE = (ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.DATA_TOO_OLD, ErrorCode.FORBIDDEN)
+"""Errors after which what the peer has is fetched. With the first two it has newer data, and section 7.4.1.1 says MUST.
+With the third it takes nothing from this node, as it knows nearer ones: it may have had the data from those."""
 
 
 class Carrier(Protocol):
@@ -78,7 +82,7 @@ class Consignor(Protocol):
         ...
 
     def on_gone(self, peer: bytes, resource_id: bytes) -> None:
-        """There is nothing left to send."""
+        """What was due is there, or here no more; something newer may be due."""
         ...
 
     def on_failed(self, peer: bytes, resource_id: bytes, failures: int, in_a_row: int) -> None:
@@ -223,18 +227,17 @@ class Shipper:
         if isinstance(outcome, Response):
             due.places = flight.rest
             self._arrived(flight, outcome.identity.node_id, now)
-        elif _is_behind(outcome) and outcome.identity is not None and not due.is_merged:
-            # Section 7.4.1.1: it MUST fetch the newer data from the peer generating the error.
-            due.is_merged = True
-            body = FetchReq(flight.resource_id, self._specifiers(flight.sent))
-            source = outcome.identity.node_id
-            on_outcome = partial(self._on_fetch, flight, source)
-            self._request(NodeDestination(source), MessageCode.FETCH_REQ, body, now, on_outcome)
         else:
-            due.is_merged = False
-            if outcome.error is not None and outcome.error.error_code == ErrorCode.FORBIDDEN:
-                due.is_doubted = True
-            self._failed(flight, now)
+            code = None if outcome.error is None else outcome.error.error_code
+            due.is_doubted |= code == ErrorCode.FORBIDDEN
+            due.is_merged = not due.is_merged and code in _TO_COMPARE
+            if due.is_merged and outcome.identity is not None:
+                source = outcome.identity.node_id
+                body = FetchReq(flight.resource_id, self._specifiers(flight.sent))
+                on_outcome = partial(self._on_fetch, flight, source)
+                self._request(NodeDestination(source), MessageCode.FETCH_REQ, body, now, on_outcome)
+            else:
+                self._failed(flight, now)
         self.send(now)
 
     def _on_fetch(self, flight: _Flight, source: bytes, outcome: Outcome, now: float) -> None:
@@ -273,7 +276,9 @@ class Shipper:
             return  # The peer was lost meanwhile.
         if due.places:
             backlog.again(resource_id, due)
-        elif resource_id not in backlog.due:
+        elif resource_id in backlog.due:
+            self._consignor.on_gone(flight.peer, resource_id)
+        else:
             self._consignor.on_arrived(flight.peer, resource_id, holder, now)
 
     def _failed(self, flight: _Flight, now: float) -> None:
@@ -310,10 +315,3 @@ def _specifier(model: DataModel, places: Sequence[bytes]) -> Specifier:
 def essence(octets: bytes) -> bytes:
     """StoredData without its lifetime, in which copies of one value differ."""
     return octets[:8] + octets[12:]
-
-
-def _is_behind(failure: Failure) -> bool:
-    return failure.error is not None and failure.error.error_code in (
-        ErrorCode.GENERATION_COUNTER_TOO_LOW,
-        ErrorCode.DATA_TOO_OLD,
-    )

@@ -87,6 +87,7 @@ class Node:
         """
         self._events: deque[Event] = deque()
         self._drops = 0
+        self._leaving: int | None = None
         self._tasks: Tasks = deque()
         context = self._context = Context(signer, in_force, epoch=epoch, now=now, random_bytes=random_bytes)
         connections = self._connections = ConnectionTable()
@@ -229,8 +230,18 @@ class Node:
         self._settle(now)
 
     def leave(self, now: float) -> None:
-        """Be no peer any more; `Left` follows, and the links are unwanted once what waits is sent."""
-        self._topology.leave(now)
+        """Be no peer any more, once the next peer has what this one is responsible for. Raises StateError.
+
+        `Left` follows, and the links are unwanted once what waits is sent.
+        """
+        topology = self._topology
+        if self._leaving is not None:
+            raise StateError("the node is leaving already")
+        successors = topology.replica_peers(self.node_id) if topology.is_joined else ()
+        if successors:
+            self._leaving = self._keeper.hand_over(successors[0], topology.is_responsible, now)
+        else:
+            topology.leave(now)
         self._settle(now)
 
     def run(self, plan: Plan[Any], now: float) -> int:
@@ -396,7 +407,7 @@ class Node:
                 self._tasks.popleft()(now)
             elif handed_over := self._keeper.handed_over():
                 for number in handed_over:
-                    self._topology.on_handed_over(number, now)
+                    self._on_handed_over(number, now)
             elif (event := self._topology.next_event()) is not None:
                 self._events.append(event)
                 if isinstance(event, Left):
@@ -404,7 +415,14 @@ class Node:
             else:
                 return
 
+    def _on_handed_over(self, number: int, now: float) -> None:
+        if number != self._leaving:
+            self._topology.on_handed_over(number, now)
+        elif self._topology.is_joined:
+            self._topology.leave(now)
+
     def _left(self, now: float) -> None:
+        self._leaving = None
         self._attaching.abandon_all(now)
         self._keeper.clear()
         self._links.close_all("the node has left", now)

@@ -106,9 +106,9 @@ class Keeper:
         self.placement_changed(now)
 
     def hand_over(self, peer: bytes, belongs: Callable[[bytes], bool], now: float) -> int:
-        """Store at `peer` all values whose Resource-ID `belongs`, and those that come before this is done.
+        """Store at `peer` all values whose Resource-ID `belongs`; also those that come meanwhile, but for no longer.
 
-        `handed_over` tells the number when all are there, or could not be stored.
+        `handed_over` tells the number when what is here now is there, or could not be stored.
         """
         number = next(self._numbers)
         remaining: set[bytes] = set()
@@ -235,10 +235,7 @@ class Keeper:
         if self._placement.is_responsible(resource_id):
             held.is_owned = True
             peers += self._placement.replica_peers(resource_id)
-        for hand_over in self._hand_overs.values():
-            if hand_over.belongs(resource_id):
-                hand_over.remaining.add(resource_id)
-                peers.append(hand_over.peer)
+        peers += [each.peer for each in self._hand_overs.values() if each.belongs(resource_id)]
         for peer in dict.fromkeys(peers):
             if peer != source:
                 backlog = self._shipper.to(peer)
@@ -254,7 +251,7 @@ class Keeper:
 
     def replica_number(self, peer: bytes, resource_id: bytes) -> int:
         """With which number a peer is to have a resource now; 0 if it is not to have it any more."""
-        if any(each.peer == peer and resource_id in each.remaining for each in self._hand_overs.values()):
+        if any(each.peer == peer and each.belongs(resource_id) for each in self._hand_overs.values()):
             return 1
         if self._placement.is_responsible(resource_id):
             peers = self._placement.replica_peers(resource_id)

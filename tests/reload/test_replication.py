@@ -405,6 +405,18 @@ def test_what_is_stored_during_a_hand_over_is_handed_over_too() -> None:
     assert world.sites[5].holds(HOME) == world.sites[6].holds(HOME) != []
 
 
+def test_a_hand_over_does_not_last_as_long_as_somebody_keeps_writing() -> None:
+    world = ring(1, 3, 6, 7, 9)
+    handle = join_by_hand_over(world, 5, 6)
+    for time in range(2, 60):
+        world.write(6, HOME, of(SINGLE, single(b"%d" % time, time=time)), by=ALICE)
+        world.run(0.01)
+    assert world.sites[6].keeper.handed_over() == [handle]
+    world.all_know()
+    world.run(1)
+    assert world.sites[5].holds(HOME) == world.sites[6].holds(HOME)
+
+
 def test_a_hand_over_to_a_peer_that_refuses_ends_all_the_same() -> None:
     world = ring(1, 3, 6, 7, 9)
     world.refuse = forbid([5])

@@ -11,6 +11,7 @@ from reload_overlay import Host, MemoryOverlay, in_force
 from reload.chord import ChordReload
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import NodeDestination
+from reload.errors import StateError
 from reload.events import ConnectionWanted
 from reload.kinds import AccessControl, Kind
 from reload.naming import resource_id
@@ -315,3 +316,33 @@ def test_a_replica_from_a_peer_that_is_not_near_is_refused(twelve: tuple[Ring, d
     copy = owner.node.storage.values_of(resource, ring.now)
     assert copy is not None
     assert copy.kind_data[0].generation_counter == 1
+
+
+def test_a_peer_leaves_only_when_its_successor_has_its_values(twelve: tuple[Ring, dict[bytes, bytes]]) -> None:
+    ring, values = twelve
+    leaving, successor = ring.by_number[130], ring.by_number[150]
+    mine = [resource for resource in values if ring.owner(resource) is leaving]
+    for host in ring.hosts:
+        if host is not leaving:
+            for resource in mine:
+                host.node.storage.drop(resource)
+    leaving.node._keeper.peer_lost(successor.node_id, ring.now)  # As far as it knows, it is the only one.
+    leaving.node.leave(ring.now)
+    assert leaving.node.topology.is_joined
+    with pytest.raises(StateError):
+        leaving.node.leave(ring.now)
+    ring.settle(1)
+    assert not leaving.node.topology.is_joined
+    ring.crash(130)
+    ring.settle(60)
+    ring.check({resource: values[resource] for resource in mine})
+
+
+def test_a_peer_whose_successor_is_silent_leaves_all_the_same(twelve: tuple[Ring, dict[bytes, bytes]]) -> None:
+    ring, _ = twelve
+    leaving, successor = ring.by_number[130], ring.by_number[150]
+    leaving.node._keeper.peer_lost(successor.node_id, ring.now)
+    ring.on_send = lambda sender, receiver, octets: receiver is not successor
+    leaving.node.leave(ring.now)
+    ring.settle(60)
+    assert not leaving.node.topology.is_joined

@@ -65,7 +65,7 @@ class ChordReload:
         self._edition = self._table.edition
         self._neighbors: tuple[bytes, ...] = ()
         self._successors: tuple[bytes, ...] = ()
-        self._predecessor: bytes | None = None
+        self._predecessors: tuple[bytes, ...] = ()
         self._owed: dict[bytes, None] = {}
         self._leaves: set[int] = set()
         self._owed_due = self._leave_due = inf
@@ -403,10 +403,10 @@ class ChordReload:
 
     def _on_edition(self, now: float) -> None:
         """The neighbor table has changed."""
-        table, before, successors = self._table, self._neighbors, self._successors
-        self._edition, self._neighbors, self._successors = table.edition, table.neighbors(), table.successors
-        is_range_changed = table.predecessor != self._predecessor
-        self._predecessor = table.predecessor
+        table, before, successors, predecessors = self._table, self._neighbors, self._successors, self._predecessors
+        self._edition, self._neighbors = table.edition, table.neighbors()
+        self._successors, self._predecessors = table.successors, table.predecessors
+        is_range_changed = table.predecessors[:1] != predecessors[:1]
         if self._chord.is_joined:
             self._placement.refresh(now)
         if not self._chord.is_announced:
@@ -419,8 +419,9 @@ class ChordReload:
         if not len(table):
             self._partition.hurry(now)
             return
-        lost = not any(peer in table for peer in successors)
-        self._repair.on_removed(added, now, lost_successors=lost)
+        stand_ins = [peer for peer in table.successors if peer not in successors]
+        stand_ins += [peer for peer in table.predecessors if peer not in predecessors]
+        self._repair.on_removed(tuple(stand_ins), now)
 
     def _prune(self, now: float) -> None:
         """Close a connection that is the least use: to who is no near neighbor, and whose range has most peers."""
@@ -472,7 +473,7 @@ class ChordReload:
         self._leave_due = inf
         self._leaves.clear()
         self._table.clear()
-        self._edition, self._neighbors, self._successors, self._predecessor = self._table.edition, (), (), None
+        self._edition, self._neighbors, self._successors, self._predecessors = self._table.edition, (), (), ()
         self._events.append(Left())
 
 

@@ -11,6 +11,9 @@ ASK_DELAY = 2.0
 REJOIN_DELAY = 10.0
 """The same, until who has lost all successors joins anew: by then those that were asked have answered."""
 
+REMEMBERED = 60.0
+"""Seconds in which losses count as one: links of nodes that fail together are not found lost at the same time."""
+
 
 class Repair:
     """Finds out who is really next to this node, when only others of the routing table are left to stand in.
@@ -18,23 +21,27 @@ class Repair:
     Messages never show it: all that is for the gap behind this node is routed to this node.
     """
 
-    __slots__ = ("_ask_due", "_chord", "_rejoin_due", "_stand_ins")
+    __slots__ = ("_ask_due", "_chord", "_rejoin_due", "_stand_ins", "_unasked")
 
     def __init__(self, chord: ChordOverlay) -> None:
         self._chord = chord
-        self._stand_ins: dict[bytes, None] = {}
+        self._stand_ins: dict[bytes, float] = {}
+        self._unasked: dict[bytes, None] = {}
         self._ask_due = self._rejoin_due = inf
 
-    def on_removed(self, stand_ins: tuple[bytes, ...], now: float, *, lost_successors: bool) -> None:
-        """Neighbors are lost, and others have their places; `lost_successors`: all that were there before."""
-        self._stand_ins.update(dict.fromkeys(stand_ins))
+    def on_removed(self, stand_ins: tuple[bytes, ...], now: float) -> None:
+        """Neighbors are lost, and others of the table have their places, as successors or as predecessors."""
+        self._stand_ins = {each: since for each, since in self._stand_ins.items() if now - since < REMEMBERED}
+        self._stand_ins.update(dict.fromkeys(stand_ins, now))
+        self._unasked.update(dict.fromkeys(stand_ins))
         self._ask_due = min(self._ask_due, now + ASK_DELAY)
-        if lost_successors:
+        if all(each in self._stand_ins for each in self._chord.table.successors):
             self._rejoin_due = min(self._rejoin_due, now + REJOIN_DELAY)
 
     def stop(self) -> None:
         """Repair nothing any more."""
         self._stand_ins.clear()
+        self._unasked.clear()
         self._ask_due = self._rejoin_due = inf
 
     def get_timer(self) -> float:
@@ -45,8 +52,8 @@ class Repair:
         """Ask who stands in. True when this node is to join anew."""
         if now >= self._ask_due:
             self._ask_due = inf
-            stand_ins, self._stand_ins = self._stand_ins, {}
-            for node_id in stand_ins:
+            unasked, self._unasked = self._unasked, {}
+            for node_id in unasked:
                 if self._chord.table.is_neighbor(node_id):
                     self._chord.ask_for_update(node_id, now)
         is_due = now >= self._rejoin_due

@@ -36,7 +36,7 @@ class Fingers:
         self._tick = self._search = inf
 
     def start(self, now: float) -> None:
-        """Search from time to time."""
+        """Search from time to time, first when a part of the interval is over, by chance."""
         self._tick = now + self._maintenance.finger_interval * (0.5 + fraction(self._chord.overlay.random_bytes) / 2)
 
     def stop(self) -> None:
@@ -103,7 +103,7 @@ class Fingers:
             for index in [index for index in invalid if index in lost][:MAX_FINGER_ATTACHES]:
                 self._ping(index, now)
         if now >= self._tick:
-            self.start(now)
+            self._tick = now + self._maintenance.finger_interval * (1 + fraction(self._chord.overlay.random_bytes) / 8)
             self.search(now)
             self._maintenance.check_fingers(now)
 
@@ -194,7 +194,8 @@ class PartitionCheck:
     def _tell(self, peer: bytes | None, bootstrap: bytes, now: float) -> None:
         if peer is not None:
             self._chord.send_update(peer, ChordUpdateType.NEIGHBORS, now)
-        self.done.append(bootstrap)
+        if peer != bootstrap:
+            self.done.append(bootstrap)
 
     def get_timer(self) -> float:
         """When `handle_timer` has something to do."""

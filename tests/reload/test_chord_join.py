@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from reload_chord import RING, Attached, Lone, Sent, node
@@ -278,7 +279,7 @@ def test_pauses_double_up_to_a_limit_and_then_the_join_has_failed() -> None:
         join.attached(join.last_attach(), None)
         while join.state is JoinState.PAUSED:
             join.wait(0.05)
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(times)]
     assert all(0.5 * 2**step <= pause <= 2**step + 0.1 for step, pause in enumerate(pauses[:5]))
     assert all(15 <= pause <= 30.1 for pause in pauses[5:])
     assert join.events() == ["JoinFailed"]

@@ -148,10 +148,8 @@ def partition(*, quick: bool = False, note: Note = _silent) -> Result:
     overlay.network.cut_off(hosts[::2])
     overlay.run(900.0)
     halves = sum(_ring_of(part) for part in (hosts[::2], hosts[1::2]))
-    for entry in workload.entries:
-        host = next((host for host in hosts if host.number == entry.writer), None)
-        if host is not None:
-            workload.store_version(host, entry)
+    for host in hosts:
+        workload.store_version(host)
     overlay.run(60.0)
     overlay.network.heal()
     since = overlay.now

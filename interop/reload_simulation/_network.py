@@ -60,7 +60,7 @@ class End(Protocol):
         ...
 
     def not_connected(self, attach: int | None) -> None:
-        """It has come to nothing."""
+        """An Attach has come to nothing, or without a number, a connection that this end wanted for itself."""
         ...
 
 
@@ -157,7 +157,8 @@ class Connection:
             self._fail(1 - side, UNACKNOWLEDGED)
             return
         if not self._network.reaches(host, peer) or (side == 0 and self.links[1] is None):
-            host.not_connected(attach)
+            if attach is not None or side == 0:
+                host.not_connected(attach)
             self._fail(1 - side, UNACKNOWLEDGED)
             return
         self._failing = [None, None]

@@ -125,6 +125,10 @@ class Workload:
     def store_again(self) -> None:
         """A peer stores a new version of a value of its own."""
         host = self._overlay.any_peer(self._random)
+        self.store_version(host)
+
+    def store_version(self, host: Host) -> None:
+        """This peer stores a new version of a value of its own, unless one is under way."""
         own = [entry for entry in self._known.get(host.number, ()) if entry.stored == entry.begun]
         if own:
             self._store(host, self._random.choice(own))

@@ -18,6 +18,7 @@ from reload.configuration_extensions import (
     number_of_peers_to_probe,
     route_mode,
 )
+from reload.configuration_update import Capabilities
 from reload.errors import DecodeError
 from reload.kinds import REGISTERED, Extension
 
@@ -45,6 +46,12 @@ def test_extensions_of_other_rfcs_are_read() -> None:
     assert number_of_peers_to_probe(found) == 7
     assert branching_factor(REGISTERED["REDIR"], found) == 3
     assert diagnostic_access(found) == {12: frozenset({node_id(1), node_id(2)})}
+
+
+@pytest.mark.parametrize("namespace", [SELF_TUNING, DIAGNOSTICS, REDIR, ROUTE_MODE, SIP])
+def test_an_overlay_whose_configuration_makes_an_extension_mandatory_can_be_joined(namespace: str) -> None:
+    assert Capabilities().obstacles(configuration(mandatory_extensions=(namespace,))) == ()
+    assert len(Capabilities(extensions=frozenset()).obstacles(configuration(mandatory_extensions=(namespace,)))) == 1
 
 
 def test_the_branching_factor_may_stand_in_the_kind() -> None:

@@ -136,6 +136,11 @@ def test_every_request_has_times_of_its_own() -> None:
     assert all(send.body.request.dmflags == 2 for send in asked)
 
 
+def test_a_path_track_carries_no_extension_of_pings() -> None:
+    _, asked = walk(Ring(3))
+    assert [send.extensions for send in asked] == [()] * 3
+
+
 def test_no_flags_ask_for_the_next_hops_alone() -> None:
     path, asked = run(path_track(host(), TARGET, 10.0), Ring(2))
     assert isinstance(path, Path)

@@ -27,23 +27,25 @@ RETRY_REFRESH = 3600.0
 
 
 class Configuring:
-    """Takes ConfigUpdates, and sends them to nodes that need them: one to a node for each sequence."""
+    """Takes ConfigUpdates, and sends them to nodes that need them: one to a node for each sequence.
+
+    Whoever owns it sets `on_accepted`, which is told what has come into force.
+    """
 
     def __init__(
         self,
         context: Context,
         connections: ConnectionTable,
         requester: Requester,
-        on_accepted: OnAccepted,
         emit: Callable[[Event], None],
     ) -> None:
         self._context = context
         self._connections = connections
         self._requester = requester
-        self._on_accepted = on_accepted
         self._emit = emit
         self._sent = UpdatesSent()
         self._refresh_at: float | None = None
+        self.on_accepted: OnAccepted = lambda accepted, now: None
 
     def watch(self, now: float) -> None:
         """Look after the expiration of the configuration that is in force now."""
@@ -111,13 +113,13 @@ class Configuring:
         is_newer = accepted.in_force.configuration is not context.configuration
         context.in_force = accepted.in_force
         if not is_newer:
-            self._on_accepted(accepted, now)
+            self.on_accepted(accepted, now)
             return
         self.watch(now)
         if request is not None:
             # Who has sent it has it.
             self._sent.may_send(request.identity.node_id, context.configuration.sequence)
-        self._on_accepted(accepted, now)
+        self.on_accepted(accepted, now)
         if not accepted.obstacles:
             for node_id in list(self._connections.node_ids()):
                 self._send_document(node_id, (NodeDestination(node_id),), now)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from reload.attach_steps import AttachEnded
 from reload.attaching import Attaching
+from reload.client import ClientTopology
 from reload.configuration import Configuration
 from reload.configuration_update import InForce
 from reload.connections import ConnectionTable
 from reload.contents import ErrorResponse, MessageExtension
 from reload.context import Context
 from reload.destinations import Destination, NodeDestination
-from reload.events import Event
+from reload.events import Completed, Event
 from reload.exchange import Reply, Request
 from reload.header import ForwardingHeader
 from reload.links import Links
 from reload.node_ports import OnOutcome
+from reload.operations import Failed
 from reload.requesting import Requester
 from reload.responding import Responder
 from reload.routing import Forward
@@ -70,8 +73,10 @@ class Mover(Protocol):
 
 
 class Inside:
-    """Implements `Overlay` for the topology and `Host` for all others. The node sets
-    the `topology`, `attaching`, `links`, `values` and the `mover` once they are there."""
+    """Implements `Overlay` for the topology and `Host` for all others.
+
+    Whoever owns it sets `topology`, `attaching`, `links`, `values` and `mover` once they are there.
+    """
 
     def __init__(
         self,
@@ -94,8 +99,23 @@ class Inside:
         self.values: Values
         self.mover: Mover
         self.attaching: Attaching
-        self.own_attaches: set[int] = set()
+        self._attaches: set[int] = set()
         """Those of the topology that have not ended."""
+
+    def first_hop(self) -> bytes | None:
+        """Where a message begins its way when the topology has no next hop: at the peer of a client, or at anyone."""
+        if isinstance(self.topology, ClientTopology):
+            return self.topology.first_hop()
+        return None if self.topology.is_joined else next(iter(self._connections.node_ids()), None)
+
+    def on_attach_ended(self, ended: AttachEnded, now: float) -> None:
+        """Tell the topology what became of its Attach, and the user of all others."""
+        if ended.attach in self._attaches:
+            self._attaches.remove(ended.attach)
+            self.topology.on_attached(ended.attach, ended.peer, now)
+        else:
+            result = ended.peer if ended.peer is not None else Failed(ended.error, ended.reason)
+            self.emit(Completed(ended.attach, result))
 
     # Both.
     @property
@@ -141,7 +161,7 @@ class Inside:
     def attach(self, destination_list: Sequence[Destination], now: float, *, send_update: bool = False) -> int:
         """Attach to whom the list leads to; the topology's `on_attached` follows. Raises StateError."""
         number = self.attaching.begin(destination_list, now, send_update=send_update)
-        self.own_attaches.add(number)
+        self._attaches.add(number)
         return number
 
     def disconnect(self, peer: bytes, now: float) -> None:

@@ -240,7 +240,7 @@ def test_a_node_holds_nothing_for_what_was_dropped() -> None:
     for number in range(300):
         one.send(MessageCode.PING_ANS, b"", transaction=number)
         one.send(MessageCode.PING_REQ, b"\xff\xff", node(77), transaction=number)
-    assert len(made.node._requester) == 0
+    assert len(made.node._parts.requester) == 0
     made.advance(20)
     assert made.node.get_timer() is None or made.node.get_timer() > made.now + 100
 

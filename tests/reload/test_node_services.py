@@ -17,8 +17,8 @@ from reload.events import Disconnected, MessageDropped
 from reload.exchange import Answer, Failure, Outcome, Reply, Request, Response
 from reload.message import decode_body, decode_message
 from reload.methods import PingAns, PingReq, ProbeReq
-from reload.node import default_topology
 from reload.node_ports import Forwarded, Host
+from reload.parts import default_topology
 from reload.self_tuning import SelfTuningChord
 
 _PING, _EXP = MessageCode.PING_REQ, MessageCode.EXP_A_REQ

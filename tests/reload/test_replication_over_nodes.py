@@ -191,7 +191,7 @@ def test_no_value_is_lost_when_two_adjacent_peers_fail_at_once(
     ring.check(values)
     for resource, value in list(values.items())[::7]:
         assert fetched(ring.do(next(iter(ring.by_number)), fetch(resource))) == value
-    assert all(host.node._keeper.pending == 0 for host in ring.hosts)
+    assert all(host.node._parts.keeper.pending == 0 for host in ring.hosts)
 
 
 def test_a_joining_peer_is_given_what_it_is_responsible_for_before_it_is(
@@ -326,7 +326,7 @@ def test_a_peer_leaves_only_when_its_successor_has_its_values(twelve: tuple[Ring
         if host is not leaving:
             for resource in mine:
                 host.node.storage.drop(resource)
-    leaving.node._keeper.peer_lost(successor.node_id, ring.now)  # As far as it knows, it is the only one.
+    leaving.node._parts.keeper.peer_lost(successor.node_id, ring.now)  # As far as it knows, it is the only one.
     leaving.node.leave(ring.now)
     assert leaving.node.topology.is_joined
     with pytest.raises(StateError):
@@ -341,7 +341,7 @@ def test_a_peer_leaves_only_when_its_successor_has_its_values(twelve: tuple[Ring
 def test_a_peer_whose_successor_is_silent_leaves_all_the_same(twelve: tuple[Ring, dict[bytes, bytes]]) -> None:
     ring, _ = twelve
     leaving, successor = ring.by_number[130], ring.by_number[150]
-    leaving.node._keeper.peer_lost(successor.node_id, ring.now)
+    leaving.node._parts.keeper.peer_lost(successor.node_id, ring.now)
     ring.on_send = lambda sender, receiver, octets: receiver is not successor
     leaving.node.leave(ring.now)
     ring.settle(60)

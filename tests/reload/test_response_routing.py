@@ -355,7 +355,7 @@ def option(
 )
 def test_an_option_that_cannot_be_followed_is_an_unknown_extension_by_srr(wrong: ForwardingOption) -> None:
     line = direct_line()
-    routes = line.by_number[1].node._routes
+    routes = line.by_number[1].node._parts.routes
     choose = routes.options
     routes.options = lambda pending, now: (wrong,) if choose(pending, now) else ()  # type: ignore[method-assign]
     # And then the request is sent once more, for SRR.
@@ -368,7 +368,7 @@ def test_an_option_that_cannot_be_followed_is_an_unknown_extension_by_srr(wrong:
 
 def forget_the_option(host: Host) -> None:
     """Make it a node that has never heard of RFC 7263."""
-    direct, responder = host.node._direct, host.node._responder
+    direct, responder = host.node._parts.direct, host.node._parts.responder
     responder.option_types = frozenset()
     direct.refusal = lambda header, requester: None  # type: ignore[method-assign]
     direct.send = lambda request, requester, *response: direct.send_back(*response)  # type: ignore[method-assign]
@@ -384,7 +384,7 @@ def test_a_node_that_does_not_know_the_option_answers_by_srr() -> None:
 def test_a_node_that_has_to_know_the_option_and_does_not_refuses_and_is_asked_for_srr() -> None:
     line = direct_line()
     forget_the_option(line.by_number[5])
-    routes = line.by_number[1].node._routes
+    routes = line.by_number[1].node._parts.routes
     choose = routes.options
     critical = option(1, [node(1)], flags=OptionFlag.DESTINATION_CRITICAL)
     routes.options = lambda pending, now: (critical,) if choose(pending, now) else ()  # type: ignore[method-assign]
@@ -400,7 +400,7 @@ def test_intermediate_peers_keep_no_state_and_pass_the_full_via_list_on() -> Non
         packers = []
         for host in line.hosts:
             packer = CompactViaLists(lambda count: bytes(count))
-            host.node._sender.via_lists = packer
+            host.node._parts.sender.via_lists = packer
             packers.append(packer)
         assert isinstance(line.ping(1, 5), Response)
         *_, (_, receiver, header) = line.headers(PING)
@@ -429,7 +429,7 @@ def test_a_mode_that_mostly_works_is_kept() -> None:
     line = direct_line()
     for number in range(12):
         line.reachable[address(1)] = None if number % 3 == 0 else line.by_number[1]
-        line.by_number[5].node._direct._unreachable.clear()
+        line.by_number[5].node._parts.direct._unreachable.clear()
         line.ping(1, 5)
         assert line.headers(PING)[0][2].options != ()
         line.settle(IDLE + 1.0)
@@ -474,7 +474,7 @@ def test_a_request_that_is_answered_late_goes_the_way_that_was_asked_for_last() 
     line = direct_line()
     responder = line.by_number[5].node
     waiting: list[Request] = []
-    handlers: dict[int, Callable[[Request, float], Reply | None]] = dict(responder._responder.handlers)
+    handlers: dict[int, Callable[[Request, float], Reply | None]] = dict(responder._parts.responder.handlers)
     answer_ping = handlers[MessageCode.PING_REQ]
 
     def later(request: Request, now: float) -> Reply | None:
@@ -482,7 +482,7 @@ def test_a_request_that_is_answered_late_goes_the_way_that_was_asked_for_last() 
         return None
 
     handlers[MessageCode.PING_REQ] = later
-    responder._responder.handlers = handlers
+    responder._parts.responder.handlers = handlers
     handle = line.by_number[1].node.ping([node(5)], line.now)
     line.settle(3.5)
     (request,) = waiting
@@ -490,7 +490,7 @@ def test_a_request_that_is_answered_late_goes_the_way_that_was_asked_for_last() 
     line.sent.clear()
     reply = answer_ping(request, line.now)
     assert isinstance(reply, Answer)
-    responder._responder.answer(request, reply, line.now)
+    responder._parts.responder.answer(request, reply, line.now)
     line.settle()
     assert isinstance(line.by_number[1].result(handle), Response)
     assert line.path(PONG) == BACK

@@ -17,8 +17,8 @@ from reload.contents import ExtensionType, MessageCode
 from reload.errors import StateError
 from reload.extensions import SelfTuningData
 from reload.message import decode_body, decode_message
-from reload.methods import ChordUpdateType
-from reload.node import default_topology
+from reload.methods import ChordLeaveData, ChordUpdateType
+from reload.parts import default_topology
 from reload.self_tuning import SelfTuningChord
 from reload.topology import MakeTopology
 
@@ -111,8 +111,9 @@ def test_who_leaves_says_so_to_its_neighbors_and_counts_as_a_failure() -> None:
     heard = listen(net)
     leaving.call(leaving.topology.leave)
     net.run(1.0)
-    told = {whom for peer, whom, code, _ in heard if peer is leaving and code == MessageCode.LEAVE_REQ}
-    assert set(neighbors) <= told
+    told = {whom: body for peer, whom, code, body in heard if peer is leaving and code == MessageCode.LEAVE_REQ}
+    assert set(neighbors) <= told.keys()
+    assert {decode(ChordLeaveData, body.overlay_specific_data).type for body in told.values()} == {1, 2}
     for name in neighbors:
         assert len(tuned(net.peers[name])._tuning.estimator._times) == counts[name] + 1
 

@@ -92,7 +92,8 @@ class Candidates:
             if source not in found.sources and len(found.sources) < MAX_ATTEMPTS:
                 found.sources.append(source)
         elif self._has_room(source):
-            due = now + GRACE if self._chord.is_connected(node_id) else now
+            # Who joins is told nothing by a bootstrap node unasked; a peer is, by those that join.
+            due = now + GRACE if self._chord.is_joined and self._chord.is_connected(node_id) else now
             self._by_id[node_id] = _Candidate(node_id, ahead, [source], due)
             self._due = min(self._due, due)
 

@@ -43,7 +43,7 @@ class Publication:
         """Why the last plan asked for what cannot be: a Kind that the overlay no longer has, or a value too large."""
         self._due: float | None = None
         self._running = 0
-        self._failures = 0
+        self._retry = FIRST_RETRY
 
     def start(self, now: float) -> None:
         """It is due at once. To start it again stores it again, as after another join."""
@@ -97,7 +97,9 @@ class Publication:
             return False
 
     def _plan_next(self, started: float, succeeded: bool) -> None:
-        self._failures = 0 if succeeded else self._failures + 1
-        if self._failures:
+        if succeeded:
+            self._retry = FIRST_RETRY
+        else:
             refresh = REFRESH_AT * self._published.lifetime
-            self._due = started + min(FIRST_RETRY * 2.0 ** (self._failures - 1), refresh)
+            self._due = started + min(self._retry, refresh)
+            self._retry = min(2 * self._retry, refresh)

@@ -33,7 +33,8 @@ MAX_FETCHES = 16
 MAX_ROUTES = 32
 """Devices that one call may go to, and as many external URIs: a fork of more is an attack on somebody."""
 
-_SCHEMES = re.compile(rb'(\(\s*!\s*)?\(\s*sip\.schemes\s*=\s*"?<?\s*(sips?)\s*>?"?\s*\)', re.IGNORECASE)
+# Possessive: of blanks without end, each run is looked at once.
+_SCHEMES = re.compile(rb'(\(\s*+!\s*+)?\(\s*+sip\.schemes\s*+=\s*+"?<?\s*+(sips?)\s*+>?"?\s*+\)', re.IGNORECASE)
 
 
 class Scheme(IntEnum):

@@ -298,6 +298,9 @@ class TestCalls:
             (b"(sip.schemes=SIPS)", Scheme.SIPS),
             (b'(& (audio=TRUE) (sip.schemes="sips") (video=FALSE))', Scheme.SIPS),
             (b"( sip.schemes = <sip> )", Scheme.SIP),
+            (b'(  sip.schemes  =  " < sips  > "  )', None),
+            (b'(  sip.schemes  =  "<  sips  >"  )', Scheme.SIPS),
+            (b"(  !  (  sip.schemes=SIP))", None),
             (b"(| (sip.schemes=SIP) (sip.schemes=SIPS))", None),
             (b"(! (sip.schemes=SIP))", None),
             (b"(sip.schemes=TEL)", None),
@@ -306,6 +309,11 @@ class TestCalls:
     )
     def test_contact_preferences_name_a_scheme(self, prefs: bytes, scheme: Scheme | None) -> None:
         assert preferred_scheme(prefs) is scheme
+
+    @pytest.mark.parametrize("start", [b"(sip.schemes=", b"(sip.schemes=SIP", b"(!", b"("])
+    def test_contact_preferences_made_to_take_long_do_not(self, start: bytes) -> None:
+        # In time quadratic in the blanks, this would take some minutes.
+        assert preferred_scheme(start + b" " * 0xFFFF0) is None
 
     def test_who_accepts_one_scheme_only_says_so(self) -> None:
         assert write_schemes({Scheme.SIPS}) == b"(sip.schemes=SIPS)"

@@ -22,6 +22,8 @@ ANONYMOUS = "anonymous"
 """The user of an anonymous URI (RFC 3323 section 4.1.1.3)."""
 
 _SCHEME = re.compile(r"sips?:", re.IGNORECASE)
+_URI = re.compile(r"[\x21-\x7e]*")
+"""No blank and no line break: a URI of somebody else may come to stand in a SIP message."""
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Neither a second @ nor a colon, which could be that of a scheme or a password.
 _AOR = re.compile(r"[\x21-\x39\x3b-\x3f\x41-\x7e]+@[A-Za-z0-9.-]{1,253}")
@@ -46,6 +48,8 @@ def _split(uri: str) -> tuple[str, dict[str, str]]:
     """The address of record and the parameters of a URI, both decoded."""
     if len(uri) > MAX_URI:
         raise DecodeError(f"SIP URI: {len(uri)} characters, at most {MAX_URI} are read")
+    if not _URI.fullmatch(uri):
+        raise DecodeError(f"SIP URI: {uri!a:.80} is not of printable ASCII")
     if _AOR.fullmatch(uri):
         return uri, {}
     scheme = _SCHEME.match(uri)

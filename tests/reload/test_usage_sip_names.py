@@ -70,6 +70,8 @@ def test_an_address_of_record_is_what_a_certificate_has(uri: str, aor: str) -> N
             "x" * 4100 + "@example.com",
         ),
         *("sip:alice@example.com;a=1;A=2", "sip:alice:secret@example.com", "sip:sip:alice@example.com"),
+        *("alice@example.com;a=\r\nVia: b", "sip:alice@example.com;a=b c", "sip:alice@example.com?a=\0"),
+        *("alice@example.com;a=\xe4", "alice@example.com;a=\ud800", "alice@example.com\n"),
     ],
 )
 def test_what_no_certificate_can_have_is_no_address_of_record(uri: str) -> None:

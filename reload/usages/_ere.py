@@ -272,7 +272,8 @@ class _Parser:
         if self._next() != ")":
             raise self._error("a parenthesis that was not closed")
         self._depth -= 1
-        return node
+        # An anchor in parentheses may be repeated.
+        return _Sequence((node,)) if isinstance(node, _Anchor) else node
 
     def _bracket(self) -> int:
         is_negated = self._peek() == "^"

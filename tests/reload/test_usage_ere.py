@@ -41,6 +41,7 @@ from reload.usages._ere import MAX_DEPTH, MAX_PATTERN, MAX_STATES, Pattern
         ("^a$", ["a"], ["^a$"]),
         ("^a|b$", ["a", "b"], ["ab"]),
         ("(^|x)a", ["a", "xa"], ["xxa"]),
+        ("(^)*a($){2}", ["a"], ["", "aa"]),
         ("a(b|$)", ["a", "ab"], ["abb"]),
         ("(a^)b", [], ["ab", "a^b"]),
         ("a$b", [], ["ab", "a$b"]),

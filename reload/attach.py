@@ -268,6 +268,11 @@ class Attaches:
             if attach.deadline is not None and attach.deadline <= now:
                 self._input(attach, _Input.TIMEOUT, None, now)
 
+    def is_abandoned(self, attach: int) -> bool:
+        """Whether nothing of the driver is wanted any more for this Attach, or never was."""
+        found = self._all.get(attach)
+        return found is None or found.state in (State.AWAITING, State.FOLLOWING)
+
     # The machine.
     def _waiting(self, number: int, event: _Input) -> _Attach:
         """The Attach, if it waits for this. Raises StateError."""

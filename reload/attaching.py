@@ -37,6 +37,7 @@ class Attaching:
         self._tasks = tasks
         self._emit = emit
         self._on_ended = on_ended
+        self._last_wanted = 0
         self._attaches = Attaches(context.node_id, context.configuration, context.numbers, applications=applications)
 
     def configuration_changed(self) -> None:
@@ -63,7 +64,9 @@ class Attaching:
         return reply
 
     def provide_candidates(self, attach: int, local: Candidates, now: float) -> None:
-        """Candidates that were wanted. Raises StateError."""
+        """Candidates that were wanted; in vain, if they are no longer. Raises StateError."""
+        if self._is_late(attach):
+            return
         self._attaches.provide_candidates(attach, local, now)
         self._tasks.append(self._take_steps)
 
@@ -75,7 +78,9 @@ class Attaching:
             self._tasks.append(self._take_steps)
 
     def failed(self, attach: int, now: float) -> None:
-        """No candidates, or no connection. Raises StateError."""
+        """No candidates, or no connection, if it still matters. Raises StateError."""
+        if self._is_late(attach):
+            return
         self._attaches.failed(attach, now)
         self._tasks.append(self._take_steps)
 
@@ -92,6 +97,10 @@ class Attaching:
         """End those that have taken too long."""
         self._attaches.handle_timer(now)
         self._tasks.append(self._take_steps)
+
+    def _is_late(self, attach: int) -> bool:
+        """Whether `ConnectionAbandoned` was told for it, which the driver may not have read yet."""
+        return attach <= self._last_wanted and self._attaches.is_abandoned(attach)
 
     def _take_steps(self, now: float) -> None:
         """Do what the machines want done."""
@@ -116,6 +125,7 @@ class Attaching:
             case AttachEnded():
                 self._on_ended(step, now)
             case _:
+                self._last_wanted = max(self._last_wanted, step.attach)
                 self._emit(step)
 
     def _on_outcome(self, outcome: Outcome, now: float) -> None:

@@ -48,8 +48,8 @@ class Links:
 
         The number may be one of a `DirectConnectionWanted`, too. A node that has not attached is reached over the link,
         but is nobody's next hop before it sends an Update.
-        Returns `LOCAL` for an AppAttach. Raises StateError when no connection is wanted for this Attach, and
-        SecurityError for another node than the one that it is with: the connection is to be closed.
+        Returns `LOCAL` for an AppAttach. Raises StateError when no connection is wanted for this Attach, or no
+        longer, and SecurityError for another node than the one that it is with: the connection is to be closed.
         """
         if self._context.node_id in identity.node_ids:
             raise SecurityError("connection: it leads to this node itself")

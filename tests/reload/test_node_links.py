@@ -9,7 +9,7 @@ from reload_overlay import MemoryOverlay, candidates, mesh, node
 import reload.links
 from reload.contents import ErrorCode, MessageCode
 from reload.errors import SecurityError, StateError
-from reload.events import CandidatesWanted, Completed, Connected, ConnectionWanted, Disconnected
+from reload.events import CandidatesWanted, Completed, Connected, ConnectionAbandoned, ConnectionWanted, Disconnected
 from reload.methods import AttachReqAns, JoinReq, PingReq
 from reload.operations import Failed
 from reload.ports import Identity
@@ -145,6 +145,24 @@ def test_verbs_about_attaches_that_are_none_raise() -> None:
         made.node.attach([me()], made.now)
     with pytest.raises(StateError):
         made.node.attach([], made.now)
+
+
+def test_a_driver_that_is_late_does_nothing_wrong() -> None:
+    made, (one,) = bench(10)
+    number = made.node.attach([at(10)], made.now)
+    body = AttachReqAns(b"", b"", b"passive", candidates(10, 1).candidates)
+    one.send(MessageCode.ATTACH_REQ, body)  # in the place of the own, of which the driver has heard already
+    events = [event for event in made.events if isinstance(event, CandidatesWanted | ConnectionAbandoned)]
+    assert [type(event) for event in events] == [CandidatesWanted, ConnectionAbandoned, CandidatesWanted]
+    made.node.provide_candidates(number, candidates(ME, 1), made.now)
+    made.node.connection_failed(number, made.now)
+    with pytest.raises(StateError):
+        made.node.link_established(one.identity, made.now, attach=number)
+    assert one.received() == []
+    made.node.provide_candidates(events[2].attach, candidates(ME, 1), made.now)
+    assert len(one.received()) == 1
+    made.node.link_established(one.identity, made.now, attach=events[2].attach)
+    assert made.results() == [node_id(10)]
 
 
 def test_a_connection_of_an_attach_to_another_node_is_refused() -> None:

@@ -29,12 +29,12 @@ class Duplicates:
     """Tells what a link has brought already, by its number, or by its octets where a retransmission has another number.
 
     The octets alone do not tell: who has sent a request sends the same ones again after overlay-reliability-timer, and
-    that must pass. A retransmission of the link comes within `rto`, doubled each time. One that comes later is taken
-    for new, which does no harm, as requests are recognized end to end.
+    that must pass. A retransmission of the link comes within `rto`, doubled each time, and no other message comes
+    between. What is not like that is taken for new, which does no harm, as requests are recognized end to end.
     """
 
     def __init__(self) -> None:
-        self._numbers: OrderedDict[int, None] = OrderedDict()
+        self._numbers: OrderedDict[int, bytes] = OrderedDict()
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
         self._newest = SEQUENCES - 1
 
@@ -42,21 +42,26 @@ class Duplicates:
         """Whether to deliver it; `rto` is the peer's timeout, in seconds."""
         if frame.sequence in self._numbers:
             return False
-        self._numbers[frame.sequence] = None
+        digest = hashlib.blake2b(frame.message, digest_size=16).digest()
+        self._numbers[frame.sequence] = digest
         if len(self._numbers) > WINDOW:
             self._numbers.popitem(last=False)
         ahead = _signed(frame.sequence - self._newest)
         if ahead > 0:
             self._newest = frame.sequence
-        digest = hashlib.blake2b(frame.message, digest_size=16).digest()
         seen = self._seen.get(digest)
-        if seen is not None and _repeats(seen, frame.sequence, rto, now):
+        if seen is not None and _repeats(seen, frame.sequence, rto, now) and not self._has_others(seen, frame, digest):
             return False
         self._seen[digest] = _Seen(frame.sequence, now, max(ahead - 1, 0))
         self._seen.move_to_end(digest)
         if len(self._seen) > WINDOW:
             self._seen.popitem(last=False)
         return True
+
+    def _has_others(self, seen: _Seen, frame: DataFrame, digest: bytes) -> bool:
+        """Whether another message came between: a sender has one at a time, and transmits it in a row."""
+        between = range(1, _signed(frame.sequence - seen.sequence))
+        return any(self._numbers.get((seen.sequence + step) % SEQUENCES, digest) != digest for step in between)
 
 
 def _repeats(seen: _Seen, sequence: int, rto: float, now: float) -> bool:

@@ -38,6 +38,17 @@ def test_what_is_sent_again_behind_other_messages_passes() -> None:
         assert duplicates.is_new(DataFrame(number, b"a" if number % 10 == 0 else b"%d" % number), RTO, number * 0.3)
 
 
+@pytest.mark.parametrize("others", [1, 2, 3])
+@pytest.mark.parametrize("first", [0, SEQUENCES - 2])
+def test_what_is_sent_again_end_to_end_passes_behind_a_few_other_messages(first: int, others: int) -> None:
+    duplicates = Duplicates()
+    assert duplicates.is_new(DataFrame(first, b"a"), RTO, 0.0)
+    for number in range(1, others + 1):
+        assert duplicates.is_new(DataFrame((first + number) % SEQUENCES, b"%d" % number), RTO, 0.1)
+    # A retransmission of the link with this number would come by 0.5 * (2 ** (others + 1) - 1) seconds.
+    assert duplicates.is_new(DataFrame((first + others + 1) % SEQUENCES, b"a"), RTO, 1.4)
+
+
 def test_a_late_transmission_of_what_was_there_is_known() -> None:
     duplicates = Duplicates()
     assert duplicates.is_new(DataFrame(1, b"a"), RTO, 0.5)

@@ -200,7 +200,7 @@ class SimpleReliability:
             self._events.append(LinkRestored())
         if self._message is not None and frame.ack_sequence in self._numbers:
             self._message, self._deadline = None, None
-            self._not_before = now + PAUSE
+        self._not_before = now + PAUSE
 
     def _drop_old(self, now: float) -> None:
         while self._queue:

@@ -112,6 +112,20 @@ def test_the_pause_holds_for_a_message_that_comes_after_the_ack() -> None:
     assert sent(link, 0.211) == [DataFrame(1, b"b")]
 
 
+def test_the_pause_holds_for_an_ack_of_any_transmission() -> None:
+    link = SimpleReliability(PEER)
+    link.send_message(b"a", 0.0)
+    sent(link, 0.0)
+    link.handle_timer(0.5)
+    sent(link, 0.5)
+    receive(link, AckFrame(0, 0), 0.6)
+    receive(link, AckFrame(1, 0), 0.605)
+    link.send_message(b"b", 0.606)
+    assert sent(link, 0.612) == []
+    assert link.get_timer() == 0.605 + PAUSE
+    assert sent(link, 0.605 + PAUSE) == [DataFrame(2, b"b")]
+
+
 def test_a_bit_of_the_mask_is_no_acknowledgement() -> None:
     link = SimpleReliability(PEER)
     link.send_message(b"a", 0.0)

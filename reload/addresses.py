@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+
 from reload._presentation import structure
 from reload._specs import fixed, select, u8, u16
 
@@ -32,3 +34,14 @@ class IpAddressPort:
     addr_port: IPv4AddrPort | IPv6AddrPort | bytes = select(
         "type", {IPV4: IPv4AddrPort, IPV6: IPv6AddrPort}, length=1, extensible=True
     )
+
+
+def ip_of(address: IpAddressPort) -> IPv4Address | IPv6Address | None:
+    """The address without the port, that of IPv4 where IPv6 maps it; None of an unknown type."""
+    match address.addr_port:
+        case IPv4AddrPort(addr):
+            return IPv4Address(addr)
+        case IPv6AddrPort(addr):
+            ip = IPv6Address(addr)
+            return ip.ipv4_mapped or ip
+    return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address
 from typing import Any
 
-from reload.addresses import IpAddressPort, IPv4AddrPort, IPv6AddrPort
+from reload.addresses import IpAddressPort, IPv4AddrPort, IPv6AddrPort, ip_of
 from reload.configuration import Configuration
 from reload.contents import ErrorCode
 from reload.errors import StateError
@@ -29,6 +29,7 @@ _ICE = frozenset({OverlayLinkType.DTLS_UDP_SR})
 _NO_ICE = frozenset({OverlayLinkType.DTLS_UDP_SR_NO_ICE, OverlayLinkType.TLS_TCP_FH_NO_ICE})
 _ICE_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _UFRAG, _PASSWORD = range(4, 256), range(22, 256)
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 class CandidatesRefusedError(Exception):
@@ -127,18 +128,17 @@ def _has_credentials(side: Candidates) -> bool:
 
 def _lacks_passive(candidates: tuple[IceCandidate, ...]) -> bool:
     streams = [each for each in candidates if each.overlay_link == OverlayLinkType.TLS_TCP_FH_NO_ICE]
-    return bool(streams) and all(ACTIVE_CANDIDATE in each.extensions or _port(each) in (0, DISCARD) for each in streams)
+    return bool(streams) and all(
+        ACTIVE_CANDIDATE in each.extensions or _port(each.addr_port) in (0, DISCARD) for each in streams
+    )
 
 
-def _port(candidate: IceCandidate) -> int:
-    address = candidate.addr_port.addr_port
-    return address.port if isinstance(address, IPv4AddrPort | IPv6AddrPort) else 0
+def _port(address: IpAddressPort) -> int:
+    where = address.addr_port
+    return where.port if isinstance(where, IPv4AddrPort | IPv6AddrPort) else 0
 
 
-def is_reachable(address_port: IpAddressPort) -> bool:
-    """Whether an address is one of a single host, and of a type that is known."""
-    address = address_port.addr_port
-    if not isinstance(address, IPv4AddrPort | IPv6AddrPort):
-        return False
-    ip: IPv4Address | IPv6Address = ip_address(address.addr)
-    return not (ip.is_multicast or ip.is_unspecified or address.addr == b"\xff" * 4 or address.port == 0)
+def is_reachable(address: IpAddressPort) -> bool:
+    """Whether an address can be that of a single host, and is of a type that is known."""
+    ip = ip_of(address)
+    return not (ip is None or ip.is_multicast or ip.is_unspecified or ip == _BROADCAST or _port(address) == 0)

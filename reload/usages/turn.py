@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
 
 import attrs
 
 from reload._presentation import decode, encode
-from reload.addresses import IpAddressPort, IPv4AddrPort, IPv6AddrPort
+from reload.addresses import IpAddressPort, ip_of
+from reload.candidates import is_reachable
 from reload.errors import DecodeError
 from reload.extensions import TurnServer
 from reload.kinds import TURN_SERVICE
@@ -26,7 +26,6 @@ MAX_TRIES = 16
 MAX_ITERATION = 20
 """The greatest d: the Kind's max-node-multiple (section 9)."""
 
-_Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 # RFC 1918, and what no more leads to one host from everywhere: RFC 6598, 4193, 3927, 4291.
 _PRIVATE = [
     ipaddress.ip_network(prefix)
@@ -43,11 +42,11 @@ def public_address(perceived: Sequence[IpAddressPort], reflexive: Iterable[IpAdd
     `perceived` are the addresses that it could serve at, `reflexive` those that ICE has found for its connections: one
     that is not its own shows a NAT.
     """
-    own = [_ip(address) for address in perceived]
-    if any(_ip(address) not in own for address in reflexive):
+    own = [ip_of(address) for address in perceived]
+    if any(ip_of(address) not in own for address in reflexive):
         return None
     for address, ip in zip(perceived, own, strict=True):
-        if _is_usable(address) and ip is not None and not any(ip in network for network in _PRIVATE):
+        if is_reachable(address) and ip is not None and not any(ip in network for network in _PRIVATE):
             return address
     return None
 
@@ -135,25 +134,6 @@ def _server(value: StoredValue, at: bytes) -> FoundServer | None:
         server = decode(TurnServer, data.value)
     except DecodeError:
         return None
-    if turn_resource_id(signer.node_id, server.iteration) != at or not _is_usable(server.server_address):
+    if turn_resource_id(signer.node_id, server.iteration) != at or not is_reachable(server.server_address):
         return None
     return FoundServer(signer.node_id, server.server_address)
-
-
-def _is_usable(address: IpAddressPort) -> bool:
-    """Whether it can be that of one host, of IPv4 or IPv6."""
-    ip = _ip(address)
-    if ip is None or ip.is_multicast or ip.is_unspecified or ip == ipaddress.IPv4Address("255.255.255.255"):
-        return False
-    return isinstance(address.addr_port, IPv4AddrPort | IPv6AddrPort) and address.addr_port.port > 0
-
-
-def _ip(address: IpAddressPort) -> _Ip | None:
-    """The address without the port; None of an unknown type."""
-    match address.addr_port:
-        case IPv4AddrPort(addr):
-            return ipaddress.IPv4Address(addr)
-        case IPv6AddrPort(addr):
-            ip = ipaddress.IPv6Address(addr)
-            return ip.ipv4_mapped or ip
-    return None

@@ -91,6 +91,10 @@ def test_candidates_that_no_link_can_come_of_are_refused(
         IpAddressPort(1, IPv4AddrPort(b"\x00\x00\x00\x00", 6084)),
         IpAddressPort(1, IPv4AddrPort(b"\xc0\x00\x02\x01", 0)),
         IpAddressPort(2, IPv6AddrPort(b"\xff\x02" + bytes(13) + b"\x01", 6084)),
+        *(
+            IpAddressPort(2, IPv6AddrPort(bytes(10) + b"\xff\xff" + ip, 6084))
+            for ip in (b"\xe0\0\0\1", b"\xff" * 4, bytes(4))
+        ),
         IpAddressPort(7, b"an address of the future"),
     ],
 )

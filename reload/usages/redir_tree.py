@@ -90,7 +90,7 @@ def read_provider(
         return None
     if redir_resource_id(record.namespace, record.level, record.node) != at:
         return None
-    # The level is the sender's word, and the numbers grow with it; an interval deeper than this holds no Node-ID.
+    # The level is the sender's word, and the numbers grow with it; deeper down no interval holds two Node-IDs.
     if record.level >= 8 * len(signer):
         return None
     if interval_of(signer, record.level, branching_factor) // branching_factor != record.node:

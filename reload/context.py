@@ -11,12 +11,24 @@ from reload.configuration import Configuration
 from reload.configuration_update import InForce
 from reload.naming import overlay_hash
 from reload.ports import Identity, Signer
+from reload.storage_settings import StorageSettings
 
 
 class Context:
     """One for each node. `epoch` is the Unix time at `now == 0`, `numbers` are for whatever a verb begins."""
 
-    __slots__ = ("epoch", "identity", "in_force", "node_id", "numbers", "overlay", "random_bytes", "signer", "started")
+    __slots__ = (
+        "epoch",
+        "identity",
+        "in_force",
+        "node_id",
+        "numbers",
+        "overlay",
+        "random_bytes",
+        "signer",
+        "started",
+        "storage_settings",
+    )
 
     def __init__(
         self,
@@ -26,6 +38,7 @@ class Context:
         epoch: float,
         now: float,
         random_bytes: Callable[[int], bytes],
+        storage_settings: StorageSettings,
     ) -> None:
         """It is made at `now`. Raises SecurityError when the own certificate is not one of this overlay."""
         self.signer = signer
@@ -33,6 +46,7 @@ class Context:
         self.epoch = epoch
         self.random_bytes = random_bytes
         self.started = now
+        self.storage_settings = storage_settings
         self.overlay = overlay_hash(in_force.configuration.instance_name)
         certificates = signer.certificates
         own = in_force.verifier.identify(certificates[0].certificate, certificates, epoch + now)

@@ -7,7 +7,6 @@ from reload.errors import StateError
 from reload.events import ConfigurationChanged
 from reload.exchange import Link
 from reload.parts import Parts
-from reload.policies import standard_checks, standard_policies
 from reload.topology import Left
 
 
@@ -74,7 +73,9 @@ class Membership:
         parts.running.configuration_changed()
         parts.keeper.use(parts.running.reader)
         parts.storage.drop_kinds(accepted.dropped_kinds)
-        parts.storage.use(accepted.in_force.kinds, standard_policies(configuration), standard_checks(configuration))
+        settings = parts.context.storage_settings
+        policies, checks = settings.policies_with(configuration), settings.checks_with(configuration)
+        parts.storage.use(accepted.in_force.kinds, policies, checks)
         parts.storage.drop_invalid(accepted.in_force.verifier, now)
         parts.links.close_bad(configuration.bad_nodes, now)
         if is_newer:

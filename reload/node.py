@@ -29,6 +29,7 @@ from reload.response_routes import ResponseRoute
 from reload.routing import code_of
 from reload.security_block import GenericCertificate
 from reload.storage import Storage
+from reload.storage_settings import StorageSettings
 from reload.topology import MakeTopology, Topology
 from reload.via_lists import FullViaLists, ViaLists
 
@@ -56,6 +57,7 @@ class Node:
         via_lists: ViaLists | None = None,
         response_routes: Sequence[ResponseRoute] = (),
         max_response_length: int = 0,
+        storage_settings: StorageSettings | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`epoch` is the Unix time at `now` 0. The topology is that of the configuration, unless another is given.
@@ -63,9 +65,17 @@ class Node:
         `applications` are the Application-IDs that an AppAttach may name, `max_response_length` is what responses to
         this node may have, in octets, if that is not 0, and `via_lists` may be others than full ones.
         `response_routes` are used where the configuration says route-mode (see `use_response_routes`). Raises
-        SecurityError when the own certificate does not hold in this overlay.
+        SecurityError when the own certificate does not hold in this overlay, and DecodeError for a snapshot of
+        `storage_settings` that is none.
         """
-        context = Context(signer, in_force, epoch=epoch, now=now, random_bytes=random_bytes)
+        context = Context(
+            signer,
+            in_force,
+            epoch=epoch,
+            now=now,
+            random_bytes=random_bytes,
+            storage_settings=storage_settings or StorageSettings(),
+        )
         make = ClientTopology if is_client else make_topology or default_topology(in_force.configuration)
         self._parts = Parts(
             context,
@@ -103,7 +113,7 @@ class Node:
 
     @property
     def storage(self) -> Storage:
-        """What it holds for the overlay, to look at."""
+        """What it holds for the overlay, to look at, and to take a snapshot of."""
         return self._parts.storage
 
     # Verbs.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+import attrs
+
 from reload.attaching import Attaching
 from reload.chord import ChordReload
 from reload.configuration import CHORD_RELOAD, CHORD_SELF_TUNING, Configuration
@@ -20,7 +22,6 @@ from reload.header import OptionType
 from reload.inside import Inside
 from reload.links import Links
 from reload.node_ports import Service, Transit
-from reload.policies import standard_checks, standard_policies
 from reload.receiving import Receiver
 from reload.replication import Keeper
 from reload.requesting import Requester
@@ -86,15 +87,23 @@ class Parts:
         self._serve(services)
 
     def _store(self) -> None:
+        """Hold values, or go on with those of a snapshot. Raises DecodeError."""
         context, topology = self.context, self.topology
+        settings = context.storage_settings
         self.storage = Storage(
             context.in_force.kinds,
             topology,
             epoch=context.epoch,
             node_id_length=context.node_id_length,
-            policies=standard_policies(context.configuration),
-            checks=standard_checks(context.configuration),
+            policies=settings.policies_with(context.configuration),
+            checks=settings.checks_with(context.configuration),
+            hidden_kinds=settings.hidden_kinds,
+            quotas=settings.quotas,
         )
+        if settings.snapshot is not None:
+            self.storage.restore(settings.snapshot, context.started)
+            self.storage.drop_invalid(context.in_force.verifier, context.started)
+            context.storage_settings = attrs.evolve(settings, snapshot=None)
         self.keeper = Keeper(self.storage, topology, self.inside, self.running.reader, context.signer)
 
     def _connect(self) -> None:

@@ -12,7 +12,6 @@ from reload.destinations import ResourceDestination
 from reload.errors import EncodeError, StateError
 from reload.exchange import Failure, Outcome, Response
 from reload.operations import Failed, Fetch, Find, Operation, Plan, Result, Send, Stat, Store
-from reload.policies import standard_checks, standard_policies
 from reload.reading import Reader, find_request, read_found
 from reload.requesting import Requester
 from reload.sending import Tasks
@@ -35,12 +34,12 @@ class Running:
 
     def configuration_changed(self) -> None:
         """Other Kinds, signers or policies may be in force."""
-        in_force = self._context.in_force
+        in_force, settings = self._context.in_force, self._context.storage_settings
         self.reader = Reader(
             in_force.kinds,
             in_force.verifier,
-            standard_policies(in_force.configuration),
-            standard_checks(in_force.configuration),
+            settings.policies_with(in_force.configuration),
+            settings.checks_with(in_force.configuration),
             node_id_length=self._context.node_id_length,
         )
 

@@ -209,8 +209,10 @@ class Requester:
         if error is not None:
             if error.error_code in FROM_ANYBODY:
                 return True
-            # A neighbor forbids what is sent through it without an Attach (section 6.1.2).
-            if error.error_code == ErrorCode.FORBIDDEN and identity.node_id == connection.node_id:
+            # A neighbor forbids what a node with several Node-IDs sends through it without an Attach (section 6.1.2).
+            # From who has no such reason it would be a lie about the outcome.
+            may_forbid = len(self._context.identity.node_ids) > 1 and not connection.is_attached
+            if may_forbid and error.error_code == ErrorCode.FORBIDDEN and identity.node_id == connection.node_id:
                 return True
         match pending.destination:
             case NodeDestination(node_id) as destination:

@@ -15,6 +15,9 @@ SLOT_BITS, GENERATION_BITS = 12, 3
 """Of a compact opaque ID (section 6.3.2.2); its first bit is 1."""
 SLOT_LIFETIME = 15.0
 """Seconds that a Via List is kept for: the maximum request lifetime, which overlay-reliability-timers are below."""
+MAX_KEPT = 64
+"""Entries of a Via List that is kept: several times the hops of any way, and 64 MB in all slots at the most. Lists of
+thousands can be made up."""
 MAX_SEALED = 254
 """Octets of an opaque ID that a Destination has room for."""
 NONCE_SIZE = 12
@@ -57,7 +60,7 @@ class CompactViaLists:
     """Keeps Via Lists in a table, and sends two octets: the slot, in 12 bits, and its generation, in 3.
 
     Slots and generations begin at random, and slots are used in turn. When all are in use, lists go as they are: what
-    is promised to be kept is kept (section 6.1.2).
+    is promised to be kept is kept (section 6.1.2). So do lists that are too long.
     """
 
     def __init__(self, random_bytes: Callable[[int], bytes], *, lifetime: float = SLOT_LIFETIME) -> None:
@@ -74,14 +77,14 @@ class CompactViaLists:
         return len(self._slots)
 
     def pack(self, via_list: ViaList, now: float) -> ViaList:
-        """An opaque ID, or the list itself while no slot is free."""
+        """An opaque ID, or the list itself while no slot is free, or when it is too long."""
         while self._slots:
             index = next(iter(self._slots))
             if self._slots[index].deadline > now:
                 break
             del self._slots[index]
         index = self._next
-        if index in self._slots:
+        if index in self._slots or len(via_list) > MAX_KEPT:
             return via_list
         self._next = (index + 1) % (1 << SLOT_BITS)
         generation = (self._generations.get(index, self._first_generations[index]) + 1) % (1 << GENERATION_BITS)

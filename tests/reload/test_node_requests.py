@@ -1,10 +1,12 @@
 """Requests of a node: sent, sent again, and what counts as an answer (RFC 6940 sections 6.2.1 and 6.3.4)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from reload_bystander import ME, Bench, Bystander, at, bench, me, where
-from reload_identities import node_id
+from reload_configurations import in_force as signed_in_force
+from reload_identities import OVERLAY, enrolled, issue, key, node_id
 from reload_overlay import in_force
 
 from reload._presentation import encode
@@ -17,6 +19,7 @@ from reload.methods import PingAns, PingReq
 from reload.naming import wildcard
 from reload.null_security import NullSigner
 from reload.operations import Failed, Send
+from reload.signing import KeySigner
 
 _PING, _ANSWER = MessageCode.PING_REQ, MessageCode.PING_ANS
 _TIMER = 3.0
@@ -223,17 +226,26 @@ def test_an_error_of_the_node_that_was_asked_is_believed(
     assert failed.identity.node_id == node_id(200)
 
 
-def test_the_first_hop_may_forbid_what_goes_through_it(pair: tuple[Bench, Bystander, Bystander]) -> None:
-    made, one, other = pair
+def _several(number: int) -> KeySigner:
+    if number != ME:
+        return enrolled(number, name=f"peer {number}")
+    return KeySigner(key("node"), [issue([node_id(ME), node_id(ME + 1)])], OVERLAY)
+
+
+@pytest.mark.parametrize(("make_signer", "is_believed"), [(_several, True), (enrolled, False)])
+def test_the_first_hop_may_forbid_what_a_node_with_several_node_ids_sends_through_it(
+    make_signer: Callable[[int], KeySigner],
+    is_believed: bool,
+) -> None:
+    """It has to attach before (section 6.1.2); of anybody else it would be a lie about the outcome."""
+    made, (one, other) = bench(10, 200, in_force=signed_in_force(no_ice=True), make_signer=make_signer)
     _ping(made, where(150), first_hop=node_id(10))
     (request,) = one.received()
     transaction = request.header.transaction_id
-    other.send(
-        MessageCode.ERROR, _error(ErrorCode.FORBIDDEN), me(), transaction=transaction, signer=NullSigner(node_id(33))
-    )
+    other.send(MessageCode.ERROR, _error(ErrorCode.FORBIDDEN), me(), transaction=transaction, signer=make_signer(33))
     assert made.results() == []
     one.send(MessageCode.ERROR, _error(ErrorCode.FORBIDDEN), me(), transaction=transaction)
-    assert len(made.results()) == 1
+    assert len(made.results()) == is_believed
 
 
 def test_an_answer_of_another_code_or_malformed_has_no_effect(pair: tuple[Bench, Bystander, Bystander]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from reload_identities import node_id
 
 from reload.destinations import Destination, NodeDestination, OpaqueDestination, encode_destinations
-from reload.via_lists import CompactViaLists, FullViaLists, SealedViaLists, ViaList
+from reload.via_lists import MAX_KEPT, CompactViaLists, FullViaLists, SealedViaLists, ViaList
 
 _LIST: ViaList = tuple(NodeDestination(node_id(number)) for number in (1, 2, 3))
 
@@ -35,6 +35,14 @@ def test_a_compact_id_has_two_octets_and_stands_for_its_list_as_long_as_that_is_
     assert lists.unpack(opaque, 14.9) == _LIST
     assert lists.unpack(opaque, 14.9) == _LIST
     assert lists.unpack(opaque, 15.0) is None
+
+
+def test_a_list_that_is_too_long_to_be_kept_is_sent_as_it_is() -> None:
+    lists = CompactViaLists(_chance().randbytes)
+    long = (NodeDestination(node_id(1)),) * (MAX_KEPT + 1)
+    assert lists.pack(long, 0.0) == long
+    assert len(lists) == 0
+    assert lists.unpack(_opaque(lists.pack(long[1:], 0.0)), 0.0) == long[1:]
 
 
 def test_a_compact_id_may_come_back_in_its_long_form() -> None:

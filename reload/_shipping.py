@@ -32,16 +32,18 @@ from reload.storage_messages import (
     StoredDataSpecifier,
     StoreReq,
 )
-from reload.writing import overhead
+from reload.writing import ROOM_FOR_LISTS, overhead
 
 MAX_IN_FLIGHT = 32
 """Stores under way in all, some 5 kB each: the overlay's own maintenance must not wait behind them."""
+_TIME, _TIMES = slice(8), slice(12)
+"""Of StoredData: its storage_time, and with it the lifetime; those of a synthetic value are 0."""
+_SYNTHETIC = bytes(12)
 RESPONSIBLE = b""
 """In the place of a peer: whoever is responsible, when the neighbors do not show it."""
 
-_TO_COMPARE = (ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.DATA_TOO_OLD, ErrorCode.FORBIDDEN)
-"""Errors after which what the peer has is fetched. With the first two it has newer data, and section 7.4.1.1 says MUST.
-With the third it takes nothing from this node, as it knows nearer ones: it may have had the data from those."""
+_BEHIND = (ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.DATA_TOO_OLD)
+"""Errors of a peer that has newer data, which MUST be fetched from it (section 7.4.1.1)."""
 
 
 class Carrier(Protocol):
@@ -75,6 +77,10 @@ class Consignor(Protocol):
 
     def replica_number(self, peer: bytes, resource_id: bytes) -> int:
         """With which number the peer is to have the resource now; 0 if it is not to have it any more."""
+        ...
+
+    def is_responsible(self, resource_id: bytes) -> bool:
+        """Whether this node is, so that what it sends are replicas; others give away what they have."""
         ...
 
     def on_arrived(self, peer: bytes, resource_id: bytes, holder: bytes, now: float) -> None:
@@ -115,6 +121,7 @@ class Shipper:
         self._storage = storage
         self._carrier = carrier
         self._overhead = overhead(signer)
+        self._own = frozenset(signer.certificates)
         self._consignor = consignor
         self._backlogs: dict[bytes, Backlog] = {}
         self._in_flight = 0
@@ -147,7 +154,7 @@ class Shipper:
 
     def places(self, values: Iterable[CopiedValue]) -> set[Place]:
         """Where values stand, but those of Kinds that are known no more."""
-        return {place for value in values if (place := self._place(value)) is not None}
+        return {place for value in values if (place := self._place(value.kind, value.octets)) is not None}
 
     def get_timer(self) -> float | None:
         """When a pause ends."""
@@ -183,12 +190,25 @@ class Shipper:
         largest = self._carrier.configuration.max_message_size - self._overhead
         part = next(Copy(resource_id, values).split(largest))
         sent, rest = self.places(part.values), self.places(values[len(part.values) :])
+        body = StoreReq(resource_id, number, part.kind_data)
+        if len(part.values) == 1 and not self._fits(body, part):
+            # No message will ever bring it to anybody, and nothing else is to wait for that.
+            due.places = rest
+            if rest:
+                backlog.again(resource_id, due)
+            else:
+                self._consignor.on_gone(peer, resource_id)
+            return True
         flight = _Flight(peer, backlog, resource_id, due, sent, rest)
         backlog.flying[resource_id] = due
         destination = NodeDestination(peer) if peer else ResourceDestination(resource_id)
-        body = StoreReq(resource_id, number, part.kind_data)
         self._request(destination, MessageCode.STORE_REQ, body, now, partial(self._on_store, flight), part.certificates)
         return True
+
+    def _fits(self, body: StoreReq, part: Copy) -> bool:
+        certificates = sum(len(encode(each)) for each in part.certificates if each not in self._own)
+        size = len(encode(body)) + certificates + self._overhead - ROOM_FOR_LISTS
+        return size <= self._carrier.configuration.max_message_size
 
     def _select(self, resource_id: bytes, due: Due, now: float) -> tuple[CopiedValue, ...]:
         """What is here of what is due. Values that would be refused, as their certificate has expired, stay here."""
@@ -200,7 +220,7 @@ class Shipper:
             [
                 each
                 for each in copy.values
-                if (place := self._place(each)) is not None
+                if (place := self._place(each.kind, each.octets)) is not None
                 and (due.places is None or place in due.places)
                 and (
                     not due.is_doubted
@@ -230,7 +250,9 @@ class Shipper:
         else:
             code = None if outcome.error is None else outcome.error.error_code
             due.is_doubted |= code == ErrorCode.FORBIDDEN
-            due.is_merged = not due.is_merged and code in _TO_COMPARE
+            # The responsible peer takes nothing from who is not near: it may have had the data from nearer ones.
+            is_far = code == ErrorCode.FORBIDDEN and not self._consignor.is_responsible(flight.resource_id)
+            due.is_merged = not due.is_merged and (code in _BEHIND or is_far)
             if due.is_merged and outcome.identity is not None:
                 source = outcome.identity.node_id
                 body = FetchReq(flight.resource_id, self._specifiers(flight.sent))
@@ -255,9 +277,15 @@ class Shipper:
             )
             if changed is not None:
                 self._consignor.on_merged(changed, source)
-            theirs = {(each.kind, essence(octets)) for each in responses for octets in each.values}
+            # Of two values of one time neither replaces the other: to send it again would lead to nothing.
+            theirs = {
+                (self._place(each.kind, octets), octets[_TIME])
+                for each in responses
+                for octets in each.values
+                if octets[_TIMES] != _SYNTHETIC
+            }
             mine = self._select(flight.resource_id, Due(flight.sent), now)
-            newer = [each for each in mine if (each.kind, essence(each.octets)) not in theirs]
+            newer = [each for each in mine if (self._place(each.kind, each.octets), each.octets[_TIME]) not in theirs]
             flight.due.places = flight.rest | self.places(newer)
             if newer:
                 # That it has something to fetch is no sign that it takes what is sent.
@@ -297,10 +325,10 @@ class Shipper:
             if kind in known
         )
 
-    def _place(self, value: CopiedValue) -> Place | None:
+    def _place(self, kind_id: int, octets: bytes) -> Place | None:
         """None for a Kind that is known no more."""
-        kind = self.reader.kinds.get(value.kind)
-        return None if kind is None else (value.kind, value.octets[12 : data_value_at(kind.data_model, value.octets)])
+        kind = self.reader.kinds.get(kind_id)
+        return None if kind is None else (kind_id, octets[12 : data_value_at(kind.data_model, octets)])
 
 
 def _specifier(model: DataModel, places: Sequence[bytes]) -> Specifier:

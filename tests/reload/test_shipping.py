@@ -1,0 +1,68 @@
+"""What of the values that others are to have is sent, and when it is sent again (RFC 6940 section 7.4.1.1)."""
+
+from reload_keepers import World
+from reload_storing import ALICE, HOME, SINGLE, of, signed, there
+
+from reload._backlog import FIRST_PAUSE
+from reload.naming import resource_id
+from reload.null_security import NullSigner
+from reload.storage_messages import StoreReq
+
+LONG = 1_000_000
+
+
+def store(world: World, user: NullSigner, name: str) -> bytes:
+    """A value of this user at the resource of its name, at who is responsible."""
+    resource = resource_id(name.encode())
+    value = signed(SINGLE, there(b"v"), time=1, lifetime=LONG, by=user, at=resource)
+    owner = next(site for site in world.sites.values() if site.placement.is_responsible(resource))
+    world.write(owner.number, resource, of(SINGLE, value), by=user)
+    return resource
+
+
+def user(number: int, *, certificate_size: int = 0) -> tuple[NullSigner, str]:
+    name = f"user{number}@example.org"
+    return NullSigner(bytes([0xC0, number]) * 8, name, certificate_size=certificate_size), name
+
+
+def test_values_that_fit_no_message_are_sent_to_nobody_and_keep_no_others_waiting() -> None:
+    world = World(5, 6, 7)
+    largest = world.sites[5].configuration.max_message_size
+    heavy = [store(world, *user(number, certificate_size=largest - 100)) for number in range(30)]
+    light = [store(world, *user(number)) for number in range(100, 130)]
+    world.run(FIRST_PAUSE - 1)
+    assert [len(world.holders(each)) for each in light] == [3] * 30
+    assert [len(world.holders(each)) for each in heavy] == [1] * 30
+    assert not any(sent.body.resource in heavy for sent in world.sent)
+    assert all(site.keeper.pending == 0 for site in world.up())
+
+
+def test_a_hand_over_does_not_wait_for_a_value_that_fits_no_message() -> None:
+    world = World(5, 6)
+    largest = world.sites[5].configuration.max_message_size
+    store(world, *user(1, certificate_size=largest))
+    handles = [site.keeper.hand_over(other.node_id, lambda _: True, 0.0) for site, other in _both(world)]
+    world.run(1)
+    assert [site.keeper.handed_over() for site, _ in _both(world)] == [[handle] for handle in handles]
+    assert world.sent == []
+
+
+def _both(world: World) -> list[tuple]:  # type: ignore[type-arg]
+    return [(world.sites[5], world.sites[6]), (world.sites[6], world.sites[5])]
+
+
+def test_two_values_of_one_time_stay_where_they_are_and_are_not_sent_again_and_again() -> None:
+    world = World(1, 5, 6)
+    for number in (1, 5, 6):
+        world.sites[number].knows(number)
+    for number, octets in ((5, b"one"), (6, b"other")):
+        value = signed(SINGLE, there(octets), time=7, lifetime=LONG, by=ALICE)
+        world.write(number, HOME, of(SINGLE, value), by=ALICE)
+    world.all_know()
+    world.run(2)
+    assert all(site.keeper.pending == 0 for site in world.up())
+    world.sent.clear()
+    world.run(1000)
+    assert not any(isinstance(sent.body, StoreReq) and sent.receiver == 6 for sent in world.sent)
+    assert world.holders(HOME) == [1, 5, 6]
+    assert world.sites[5].holds(HOME) != world.sites[6].holds(HOME)

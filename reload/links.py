@@ -74,9 +74,10 @@ class Links:
             self._direct.opened(responses, connection, now)
         self._bound(connection, now)
         if attach is not None and node_id is not None:
-            # What a node has begun with over a link without an Attach is answered, and then it is of no use any more.
+            # What was begun over another link is answered, and then it is of no use any more. Of two links by an Attach
+            # only one side closes the older one: they might not agree on which it is.
             for other in self._connections.links_to(node_id):
-                if not other.is_attached:
+                if other is not connection and (not other.is_attached or self._context.node_id < node_id):
                     self._surplus.append((now + REQUEST_LIFETIME, other.link))
             self._topology.on_connected(node_id, now, send_update=send_update)
         return connection.link

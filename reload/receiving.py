@@ -24,6 +24,10 @@ _BEFORE_ATTACH = frozenset({MessageCode.PING_REQ, MessageCode.ATTACH_REQ})
 """What a node with several Node-IDs may ask before it has told by an Attach which one it uses (section 6.1.2)."""
 
 
+_MAX_VIA_OCTETS = 0xFFFF - 64
+"""Of a Via List that one more destination fits into, also when it comes back as a Destination List."""
+
+
 class TooLargeError(Exception):
     """The link has brought a message over max-message-size, and is to be closed."""
 
@@ -78,6 +82,8 @@ class Receiver:
             header, start = decode_header(octets, node_id_length=self._context.node_id_length)
         except DecodeError as exc:
             return str(exc)
+        if int.from_bytes(octets[LISTS_AT : LISTS_AT + 2], "big") > _MAX_VIA_OCTETS:
+            return "its Via List has no room for another hop"
         code = message_code(octets, header, start)
         if not connection.is_attached and len(connection.identity.node_ids) > 1:
             reason = self._admit(connection, header, code, octets, now)

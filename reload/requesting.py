@@ -10,9 +10,9 @@ from reload.connections import Connection
 from reload.contents import ErrorCode, ErrorResponse, MessageCode, MessageContents, MessageExtension
 from reload.context import Context
 from reload.destinations import Destination, NodeDestination, ResourceDestination
-from reload.errors import DecodeError
+from reload.errors import DecodeError, EncodeError
 from reload.exchange import Answer, Failure, Outcome, Reply, Response
-from reload.header import ANY_CONFIGURATION, HEADER_SIZE, ForwardingHeader
+from reload.header import ANY_CONFIGURATION, ForwardingHeader, encode_header
 from reload.message import Message, decode_body
 from reload.node_ports import OnOutcome
 from reload.ports import Identity
@@ -84,6 +84,8 @@ class Requester:
 
         `certificates` are those of the values in the body.
         """
+        if not destination_list:
+            raise EncodeError("a request without a destination")
         context = self._context
         contents = MessageContents(message_code, encode_body(body, context.node_id_length), extensions)
         transaction = context.transaction_id()
@@ -98,7 +100,8 @@ class Requester:
             max_response_length=self._max_response_length,
         )
         payload = sign_payload(context, transaction, contents, certificates)
-        if HEADER_SIZE + len(payload) > context.configuration.max_message_size:
+        size = len(encode_header(header, len(payload), node_id_length=context.node_id_length)) + len(payload)
+        if size > context.configuration.max_message_size:
             failure = Failure(transaction, None, None, "it is larger than messages of this overlay may be")
             self._tasks.append(partial(on_outcome, failure))
             return transaction

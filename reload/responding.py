@@ -96,7 +96,11 @@ class Responder:
         if transaction in self._local:
             return
         contents = pending.contents
-        body = decode_body(contents, node_id_length=context.node_id_length)
+        try:
+            body = decode_body(contents, node_id_length=context.node_id_length)
+        except DecodeError as exc:
+            self.on_reply(pending, ErrorResponse(ErrorCode.INVALID_MESSAGE, str(exc).encode()), now)
+            return
         request = Request(
             contents.message_code,
             body,

@@ -123,6 +123,20 @@ def test_a_link_that_an_attach_has_made_needless_is_closed_later() -> None:
     assert one.of(Disconnected) == other.of(Disconnected) == []
 
 
+def test_of_two_links_by_attaches_one_is_left() -> None:
+    overlay, (one, other) = mesh(1, 2)
+    one.node.attach([node(2)], overlay.now)
+    overlay.settle(1)
+    other.node.attach([node(1)], overlay.now)
+    overlay.settle(1)
+    assert len(one.wires) == len(other.wires) == 3
+    (newest,) = list(one.wires)[2:]
+    overlay.settle(20)
+    assert list(one.wires) == [newest]
+    assert len(other.wires) == 1
+    assert one.of(Disconnected) == other.of(Disconnected) == []
+
+
 def test_an_attach_that_leads_to_nobody_fails() -> None:
     made, _ = bench()
     made.node.attach([at(77)], made.now)

@@ -274,6 +274,15 @@ def test_a_message_that_is_too_large_is_not_always_worth_an_error(fields: dict[s
     assert made.closed() == [one.link]
 
 
+def test_a_via_list_without_room_for_another_hop_is_dropped() -> None:
+    made, (one, other) = bench(10, 200, in_force=in_force(max_message_size=200_000))
+    for destination in (me(), at(200)):
+        for count, answers in ((3637, 1), (3638, 0)):
+            found = one.send(_PING, PingReq(), destination, via_list=(at(1),) * count, transaction=count)
+            assert len(found) + len(other.received()) == answers
+    assert len(made.drops()) == 2
+
+
 def test_what_is_too_large_and_no_message_closes_the_link_too() -> None:
     made, (one,) = bench(10, in_force=in_force(max_message_size=1000))
     assert one.send_octets(bytes(1001)) == []

@@ -302,6 +302,25 @@ def test_a_body_that_has_no_octets_is_the_callers_mistake(pair: tuple[Bench, Bys
     assert one.received_octets() == []
 
 
+@pytest.mark.parametrize("destination_list", [(), (NodeDestination(b"short"),), (where(10), at(10))])
+def test_a_destination_list_that_has_no_octets_is_the_callers_mistake(
+    pair: tuple[Bench, Bystander, Bystander], destination_list: tuple[Destination, ...]
+) -> None:
+    made, one, _ = pair
+    with pytest.raises(EncodeError):
+        _ping(made, *destination_list)
+    made.advance(20)
+    assert made.results() == []
+    assert one.received_octets() == []
+
+
+def test_a_malformed_body_is_refused_by_the_node_itself_too() -> None:
+    made, _ = bench()
+    made.node.perform(Send((me(),), _PING, b"\xff"), made.now)
+    (failed,) = made.results()
+    assert failed.error.error_code == ErrorCode.INVALID_MESSAGE
+
+
 def test_a_node_may_say_how_long_responses_may_be() -> None:
     made, (one,) = bench(10, max_response_length=1234)
     _ping(made, at(10))

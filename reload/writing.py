@@ -58,6 +58,10 @@ VALUES: Mapping[DataModel, type[Any]] = {
 ROOM_FOR_LISTS = 512
 """Octets of a message that are kept for its lists: some 28 hops in a via list, more than 2^28 peers need."""
 MAX_STORAGE_TIME = (1 << 64) - 1
+_MAX_LIFETIME = (1 << 32) - 1
+_REMAINDER = 30
+"""Seconds by which a removed value may have been there longer than was told: what was rounded down on its ways from
+peer to peer, and the time that passes until it is removed."""
 _FRAME = 12
 """Octets of the message contents and the SecurityBlock that hold the body, the certificates and the signature."""
 
@@ -138,7 +142,10 @@ class Writer:
 def removals(
     kind: int, values: Iterable[StoredValue], *, lifetime: int = 0, generation: int = 0
 ) -> tuple[NewValue, ...]:
-    """What to store to remove values that were fetched, for as long as those would have lasted (section 7.4.1.3)."""
+    """What to store at once to remove values that were fetched, for as long as those would have lasted, and longer.
+
+    Else who has the old value may store it again (section 7.4.1.3). Lifetimes are told in seconds, rounded down.
+    """
     gone = DataValue(False)
     found: list[NewValue] = []
     for each in values:
@@ -150,7 +157,8 @@ def removals(
                 value = DictionaryEntry(key, gone)
             case _:
                 value = gone
-        found.append(NewValue(kind, value, max(lifetime, each.data.lifetime), generation))
+        longest = min(each.data.lifetime + _REMAINDER, _MAX_LIFETIME)
+        found.append(NewValue(kind, value, max(lifetime, longest), generation))
     return tuple(found)
 
 

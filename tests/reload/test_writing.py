@@ -4,7 +4,24 @@ from typing import Any
 
 import pytest
 from reload_identities import NOW, OVERLAY, authority, enrolled
-from reload_storing import ALICE, ARRAY, DICTIONARY, EPOCH, GONE, HOME, KINDS, SINGLE, Peer, entry, item, signed, there
+from reload_storing import (
+    ALICE,
+    ARRAY,
+    DICTIONARY,
+    EPOCH,
+    GONE,
+    HOME,
+    KINDS,
+    SINGLE,
+    Peer,
+    entry,
+    error,
+    generations,
+    item,
+    of,
+    signed,
+    there,
+)
 
 from reload._chain import Trust
 from reload._presentation import decode, encode
@@ -376,7 +393,7 @@ def test_values_are_removed_for_as_long_as_they_would_have_lasted() -> None:
     ).kinds[DICTIONARY.id]
     gone = removals(DICTIONARY.id, values.values, lifetime=60, generation=3)
     assert [(each.value.key, each.value.value, each.lifetime, each.generation) for each in gone] == [  # type: ignore[union-attr]
-        (b"a", GONE, 500, 3),
+        (b"a", GONE, 530, 3),
         (b"b", GONE, 60, 3),
     ]
 
@@ -384,8 +401,19 @@ def test_values_are_removed_for_as_long_as_they_would_have_lasted() -> None:
 def test_single_values_and_array_entries_are_removed_where_they_are() -> None:
     single = fetched(SINGLE, signed(SINGLE, there(b"x"), time=1)).kinds[SINGLE.id]
     array = fetched(ARRAY, signed(ARRAY, entry(2, b"x"), time=1)).kinds[ARRAY.id]
-    assert removals(SINGLE.id, single.values) == (NewValue(SINGLE.id, GONE, 100),)
-    assert removals(ARRAY.id, array.values) == (NewValue(ARRAY.id, ArrayEntry(2, GONE), 100),)
+    assert removals(SINGLE.id, single.values) == (NewValue(SINGLE.id, GONE, 130),)
+    assert removals(ARRAY.id, array.values) == (NewValue(ARRAY.id, ArrayEntry(2, GONE), 130),)
+
+
+@pytest.mark.parametrize("lifetime", [1, 100, 0xFFFFFFFF])
+def test_nobody_can_store_a_removed_value_again_in_what_was_left_of_its_lifetime(lifetime: int) -> None:
+    """It was fetched at 0.9 seconds, when less was told than was left, and removed a second later."""
+    peer, value = Peer(), signed(SINGLE, there(b"x"), time=1, lifetime=lifetime)
+    present = fetched(SINGLE, signed(SINGLE, there(b"x"), time=1, lifetime=lifetime - 1)).kinds[SINGLE.id]
+    peer.store(of(SINGLE, value))
+    (new,) = removals(SINGLE.id, present.values)
+    generations(peer.store(of(SINGLE, signed(SINGLE, GONE, time=2, lifetime=new.lifetime)), now=1.0))
+    assert error(peer.store(of(SINGLE, value), now=lifetime - 0.01)) == ErrorCode.DATA_TOO_OLD
 
 
 def test_a_removed_value_is_stored_like_any_other() -> None:

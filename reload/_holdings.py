@@ -177,8 +177,12 @@ class Holdings:
             self._shelves -= 1
             if not self._resources[resource_id]:
                 del self._resources[resource_id]
-            if shelf.generation < _COUNTABLE:
-                self.forgotten = max(self.forgotten, shelf.generation)
+            self.forget(shelf.generation)
+
+    def forget(self, generation: int) -> None:
+        """There was a generation of values, of which none is left."""
+        if generation < _COUNTABLE:
+            self.forgotten = max(self.forgotten, generation)
 
     def expire(self, now: float) -> None:
         """Forget the values whose lifetime is over."""

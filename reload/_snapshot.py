@@ -103,6 +103,8 @@ def read(octets: bytes, kinds: KindTable, quotas: Quotas, epoch: float, now: flo
     holdings = Holdings()
     holdings.forgotten = snapshot.forgotten
     for resource in snapshot.resources:
+        if len(holdings) >= quotas.max_resources:
+            break
         for shelf in resource.shelves:
             if shelf.model >= len(_MODELS) or shelf.generation == 0:
                 raise DecodeError("snapshot: neither a data model nor a generation")
@@ -120,4 +122,6 @@ def read(octets: bytes, kinds: KindTable, quotas: Quotas, epoch: float, now: flo
                     signatory = holdings.certificates.keep(own, issuers, size)
                     value = Value(each.stored, expires, signatory)
                     holdings.put(resource.resource, kind, shelf.generation, {key: value})
+            if holdings.shelf(resource.resource, kind.id) is None:
+                holdings.forget(shelf.generation)
     return holdings

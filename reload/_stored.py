@@ -113,7 +113,7 @@ def is_same(one: bytes, other: bytes, *, behind: int = _LIFETIME.stop) -> bool:
 
     From `behind` on: 16 leaves the index of array entries out as well.
     """
-    return one[behind:] == other[behind:] and one[: _LIFETIME.start] == other[: _LIFETIME.start]
+    return one[: _LIFETIME.start] == other[: _LIFETIME.start] and one[behind:] == other[behind:]
 
 
 def lifetime_left(value: Value, now: float) -> int:

@@ -170,12 +170,13 @@ def arrange(kind: Kind, shelf: Shelf | None, values: Sequence[NewValue]) -> Mapp
     """
     held = {} if shelf is None else shelf.values
     placed: dict[Key, NewValue] = {}
+    end = max((index for index in held if isinstance(index, int)), default=-1) + 1
     for each in values:
         key = key_of(each.data.value)
         if kind.data_model is DataModel.ARRAY and key == APPEND:
             if shelf is not None and _is_appended(shelf, each.octets):
                 raise RefusalError(ErrorCode.DATA_TOO_OLD, "it is in the array already")
-            key = max((index for index in (*held, *placed) if isinstance(index, int)), default=-1) + 1
+            key = end
             if key >= APPEND:
                 raise RefusalError(ErrorCode.DATA_TOO_LARGE, "the array has an entry at the last index")
             each = attrs.evolve(each, octets=_stored.with_index(each.octets, key))
@@ -183,6 +184,8 @@ def arrange(kind: Kind, shelf: Shelf | None, values: Sequence[NewValue]) -> Mapp
         if before is not None and each.data.storage_time <= _stored.storage_time(before):
             raise RefusalError(ErrorCode.DATA_TOO_OLD, f"stored at {_stored.storage_time(before)} ms")
         placed[key] = each
+        if isinstance(key, int):
+            end = max(end, key + 1)
     return placed
 
 

@@ -330,8 +330,7 @@ class Storage:
             generation = holdings.generation_after(shelf)
         values: dict[Key, Value] = {}
         for key, new in change.values.items():
-            der = new.signer.certificate
-            own = next((each for each in certificates if each.certificate == der), GenericCertificate(X509, der))
+            own = _certificate(new.signer.certificate, certificates)
             issuers = tuple(GenericCertificate(X509, der) for der in new.signer.issuers)
             signatory = holdings.certificates.keep(own, issuers, cost(new.octets))
             values[key] = Value(new.octets, now + new.data.lifetime, signatory)
@@ -353,6 +352,16 @@ class Storage:
             for kind_id, shelf in list(self._holdings.shelves(resource_id).items()):
                 if is_unwanted(kind_id, shelf):
                     self._holdings.remove(resource_id, kind_id, list(shelf.values))
+
+
+def _certificate(octets: bytes, certificates: Sequence[GenericCertificate]) -> GenericCertificate:
+    """A signer's, as it is passed on: X.509, even if it came under another type as well, under which nobody reads it.
+
+    That of a `NullSigner` has a type of its own.
+    """
+    x509 = GenericCertificate(X509, octets)
+    of_others = [each for each in certificates if each.certificate == octets]
+    return x509 if x509 in of_others else next(iter(of_others), x509)
 
 
 def _copied(kind_id: int, shelf: Shelf, value: Value, now: float) -> CopiedValue:

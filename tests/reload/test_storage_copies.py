@@ -34,6 +34,8 @@ from reload._presentation import encode
 from reload.errors import DecodeError, StateError
 from reload.exchange import Answer
 from reload.kinds import BASE_KINDS, Kind
+from reload.naming import resource_id
+from reload.null_security import NullSigner
 from reload.quotas import Quotas
 from reload.security_block import X509, GenericCertificate
 from reload.signing import KeySigner, OverlayVerifier
@@ -370,3 +372,23 @@ _OCTETS = _filled().storage.snapshot(10.0)
 def test_a_snapshot_of_another_version_is_refused() -> None:
     with pytest.raises(DecodeError):
         Peer().storage.restore(_OCTETS[:4] + b"\x02" + _OCTETS[5:], 10.0)
+
+
+def test_a_generation_whose_values_have_expired_before_a_snapshot_is_restored_is_not_used_again() -> None:
+    peer, fresh = Peer(), Peer()
+    for time in (1, 2, 3):
+        peer.store(of(SINGLE, signed(SINGLE, there(b""), time=time, lifetime=10)))
+    fresh.storage.restore(peer.storage.snapshot(5.0), 20.0)
+    new = of(SINGLE, signed(SINGLE, there(b"new"), time=9))
+    assert generations(fresh.store(new, now=20.0)) == generations(peer.store(new, now=20.0)) == {SINGLE.id: 4}
+
+
+def test_a_snapshot_leaves_out_resources_over_the_quota() -> None:
+    peer, small = Peer(), Peer(quotas=Quotas(max_resources=2))
+    for number in range(4):
+        user = NullSigner(bytes([number]) * 16, f"user{number}@example.org")
+        resource = resource_id(f"user{number}@example.org".encode())
+        value = signed(SINGLE, there(b""), time=1, by=user, at=resource)
+        generations(peer.store(of(SINGLE, value), by=user, at=resource, with_signers=()))
+    small.storage.restore(peer.state(), 0.0)
+    assert (len(peer.storage), len(small.storage)) == (4, 2)

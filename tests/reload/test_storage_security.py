@@ -31,7 +31,7 @@ from reload.contents import ErrorCode
 from reload.kinds import CERTIFICATE_BY_NODE, CERTIFICATE_BY_USER, AccessControl, Kind
 from reload.naming import resource_id
 from reload.ports import Verifier
-from reload.security_block import CertificateHash, SignatureAndHashAlgorithm, SignerIdentity
+from reload.security_block import CertificateHash, GenericCertificate, SignatureAndHashAlgorithm, SignerIdentity
 from reload.signing import KeySigner, OverlayVerifier
 from reload.storage import StoreOutcome
 from reload.storage_messages import (
@@ -325,3 +325,15 @@ def test_a_user_and_a_node_store_their_certificate_where_everybody_finds_it(peer
             generations(_store(peer, kind, signed(kind, appended, time=time, by=ALICE, at=at), at=at))
         assert peer.values(kind, at=at) == [der, newer]
         assert error(_store(peer, kind, signed(kind, entry(0, b""), time=9, by=BOB, at=at), by=BOB, at=at)) == 2
+
+
+def test_a_certificate_that_comes_under_another_type_as_well_is_passed_on_as_what_it_is(peer: Peer) -> None:
+    """Else who replicates a value makes it unreadable at all who get it from here."""
+    (own,) = ALICE.certificates
+    disguised = GenericCertificate(99, own.certificate)
+    value = of(SINGLE, signed(SINGLE, there(b""), time=1, by=ALICE), generation=1)
+    bucket = (disguised, own)
+    generations(peer.store(value, by=PEER, replica=1, with_signers=(), certificates=bucket))
+    copy = peer.storage.values_of(HOME, 0.0)
+    assert copy is not None
+    assert copy.certificates == (own,)

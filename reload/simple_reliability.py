@@ -70,7 +70,8 @@ class SimpleReliability:
         self._wait = 0.0
         self._deadline: float | None = None
         self._not_before = 0.0
-        self._is_silent = False
+        self._heard = 0
+        """Transmissions of the message before the last ACK."""
         self._is_failing = False
 
     @property
@@ -171,7 +172,7 @@ class SimpleReliability:
         self._numbers.clear()
         self._deadline = None
         self._wait = self._timeout.rto
-        self._is_silent = True
+        self._heard = 0
 
     def _transmit(self, message: bytes, now: float) -> DataFrame:
         """Each transmission has a number of its own."""
@@ -182,7 +183,8 @@ class SimpleReliability:
             self._sent.popitem(last=False)
         self._numbers.append(sequence)
         self._deadline = now + self._wait
-        if self._is_silent and not self._is_failing and len(self._numbers) > RETRANSMISSIONS_UNTIL_FAILING:
+        # The first one behind an ACK begins the interval without any, and the third retransmission of it ends the wait.
+        if not self._is_failing and len(self._numbers) - self._heard > RETRANSMISSIONS_UNTIL_FAILING:
             self._is_failing = True
             self._events.append(LinkFailing())
         return DataFrame(sequence, message)
@@ -194,7 +196,7 @@ class SimpleReliability:
             self._drop(f"ACK of {frame.ack_sequence}, which was not sent lately, or is acknowledged already")
             return
         self._timeout.measure(now - sent)
-        self._is_silent = False
+        self._heard = len(self._numbers)
         if self._is_failing:
             self._is_failing = False
             self._events.append(LinkRestored())

@@ -78,6 +78,30 @@ def test_a_link_is_failing_when_the_third_retransmission_goes_out() -> None:
     assert link.get_timer() is None
 
 
+def test_an_ack_of_a_message_before_puts_off_that_a_link_is_failing() -> None:
+    link = SimpleReliability(PEER)
+    link.send_message(b"a", 0.0)
+    sent(link, 0.0)
+    link.handle_timer(0.5)
+    sent(link, 0.5)
+    receive(link, AckFrame(0, 0), 0.5)
+    link.send_message(b"b", 1.0)
+    assert sent(link, 1.0) == [DataFrame(2, b"b")]
+    receive(link, AckFrame(1, 0), 1.1)
+    for _ in range(3):
+        timer = link.get_timer()
+        assert timer is not None
+        link.handle_timer(timer)
+        assert len(sent(link, timer)) == 1
+        assert events(link) == []
+    # The interval without an ACK is that of the second transmission; this is the third retransmission behind it.
+    timer = link.get_timer()
+    assert timer is not None
+    link.handle_timer(timer)
+    assert sent(link, timer) == [DataFrame(6, b"b")]
+    assert events(link) == [LinkFailing()]
+
+
 def test_an_ack_of_any_transmission_is_one_of_the_message() -> None:
     for number in range(3):
         link = SimpleReliability(PEER)

@@ -206,8 +206,9 @@ class Keeper:
                     self._owe(peer, resource_id)
             return
         owner = placement.owner(resource_id)
-        if owner in held.holders:
-            held.is_owned = False
+        if owner is not None and owner in held.holders:
+            # Of the others it is not known any more whether they are to keep it.
+            held.is_owned, held.holders = False, (owner,)
         is_orphan = not held.is_owned and not held.holders
         if held.is_owned or (is_orphan and has_settled):
             self._owe(owner or RESPONSIBLE, resource_id)
@@ -259,6 +260,10 @@ class Keeper:
         held = self._of(resource_id)
         is_owner = peer == (self._placement.owner(resource_id) or RESPONSIBLE)
         return 1 if is_owner and (held.is_owned or not held.holders) else 0
+
+    def is_responsible(self, resource_id: bytes) -> bool:
+        """Whether this node is, so that what it sends are replicas."""
+        return self._placement.is_responsible(resource_id)
 
     def on_arrived(self, peer: bytes, resource_id: bytes, holder: bytes, now: float) -> None:
         """`holder` has all that was due to `peer`."""

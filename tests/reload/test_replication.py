@@ -292,6 +292,16 @@ def test_who_becomes_responsible_by_a_failure_sends_the_data_to_its_own_successo
     assert [(sent.sender, sent.receiver) for sent in world.stores()] == [(6, 7), (6, 9)]
 
 
+def test_who_is_responsible_again_sends_to_those_who_may_have_forgotten_meanwhile() -> None:
+    world = ring(1, 3, 6, 7, 9)
+    join(world, 5)
+    world.run(2 * SETTLE_TIME)
+    assert world.holders(HOME) == [5, 6, 7]
+    world.fail(5)
+    world.run(1)
+    assert world.holders(HOME) == [6, 7, 9]
+
+
 def test_a_replica_is_forgotten_once_three_others_are_nearer_and_some_time_has_passed() -> None:
     world = ring(1, 3, 6, 7, 9)
     join(world, 5)
@@ -678,3 +688,33 @@ def test_what_has_expired_is_not_remembered() -> None:
         world.sites[5].storage.handle_timer(world.now)
     assert len(world.sites[5].storage) == 0
     assert len(world.sites[5].keeper._held) <= 1000
+
+
+@given(st.data())
+def test_peers_that_hear_of_changes_at_different_times_come_to_the_same_end(data: st.DataObject) -> None:
+    world = World(1, 3, 5, 7, 9, 11)
+    resources = write_many(world, 12)
+    world.run(10)
+    for _ in range(data.draw(st.integers(1, 4))):
+        up = [site.number for site in world.up()]
+        down = [number for number in range(1, 13) if number not in up]
+        if len(up) > 5 and data.draw(st.booleans()):
+            gone = data.draw(st.sampled_from(up))
+            world.sites[gone].is_up = False
+            up.remove(gone)
+            changed = gone
+        elif down:
+            changed = data.draw(st.sampled_from(down))
+            world.sites[changed] = Site(world, changed)
+            up.append(changed)
+        for number in data.draw(st.permutations(up)):
+            if changed not in up:
+                world.sites[number].keeper.peer_lost(at(changed), world.now)
+            world.sites[number].knows(*up)
+            world.run(data.draw(st.sampled_from((0.0, 0.3, 7.0))))
+        world.run(40)
+    world.run(LONGEST_PAUSE + 2 * SETTLE_TIME)
+    for resource in resources:
+        near = sorted(world.up(), key=lambda site: (int.from_bytes(site.node_id) - int.from_bytes(resource)) % 2**128)
+        assert world.holders(resource) == sorted(site.number for site in near[:3])
+    assert is_settled(world)

@@ -169,13 +169,14 @@ class Responder:
         self._answers.expire(now)
 
     def _repeat(self, header: ForwardingHeader, identity: Identity, connection: Connection, now: float) -> str | None:
-        """Answer a request as it was answered before, by the way that it has come now (section 6.2.1)."""
+        """Answer a request as it was answered before, the way that it asks for now (section 6.2.1)."""
         self._direct.on_repetition(header, identity.node_id)
         payload = self._answers.get(identity.node_id, header.transaction_id)
         if payload is None:
             return "a duplicate of a request that is being answered"
         assert connection.node_id is not None
-        self._send(self._header(header, connection.node_id), payload, connection.link, now)
+        back = self._header(header, connection.node_id)
+        self._direct.send(header, identity.node_id, back, payload, connection.link, now)
         return None
 
     def _refusal(self, request: Request, now: float) -> ErrorResponse | None:

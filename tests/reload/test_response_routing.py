@@ -288,24 +288,51 @@ def test_a_driver_that_does_nothing_costs_the_wait_for_one_timer() -> None:
     assert own == [True, False]
 
 
+def repeat_last_hop(line: Line, number: int, *options: ForwardingOption) -> None:
+    """The Ping that a peer has got from the one before it in the line comes once more, with these options."""
+    again = next(octets for _, sender, receiver, octets in line.sent if (sender, receiver) == (number - 1, number))
+    header, start = decode_header(again)
+    header, payload = attrs.evolve(header, options=options), again[start:]
+    line.sent.clear()
+    host = line.by_number[number]
+    link = next(link for link in host.wires if host.node._parts.connections.get(link).node_id == node_id(number - 1))  # type: ignore[union-attr]
+    host.node.receive_message(link, encode_header(header, len(payload)) + payload, line.now)
+    line.settle(0.1)
+
+
 def test_a_retransmission_that_asks_for_srr_gets_it_while_a_connection_is_made() -> None:
     line = direct_line()
     line.reachable[address(1)] = line.by_number[5]
-    responder = line.by_number[5].node
     line.by_number[1].node.ping([node(5)], line.now)
     line.settle(0.1)
     (wanted,) = line.by_number[5].of(DirectConnectionWanted)
     assert isinstance(wanted, DirectConnectionWanted)
-    again = next(octets for _, sender, _, octets in line.sent if sender == 4)
-    header, start = decode_header(again)
-    header = attrs.evolve(header, options=())
-    line.sent.clear()
-    (link,) = line.by_number[5].wires
-    payload = again[start:]
-    responder.receive_message(link, encode_header(header, len(payload)) + payload, line.now)
-    line.settle(0.1)
+    repeat_last_hop(line, 5)
     assert line.path(PONG) == BACK
     assert line.by_number[5].of(ConnectionAbandoned) == [ConnectionAbandoned(wanted.attach)]
+
+
+def test_a_retransmission_that_names_another_relay_gets_it_while_a_connection_is_made() -> None:
+    line = relay_line(3, 4)
+    line.reachable[address(3)] = line.by_number[7]
+    line.by_number[1].node.ping([node(7)], line.now)
+    line.settle(0.1)
+    (wanted,) = line.by_number[7].of(DirectConnectionWanted)
+    assert isinstance(wanted, DirectConnectionWanted)
+    repeat_last_hop(line, 7, ResponseRoute(TLS, address(4), node_id(4)).option(node_id(1)))
+    assert line.path(PONG) == [(7, 4), (4, 1)]
+    assert line.by_number[7].of(ConnectionAbandoned) == [ConnectionAbandoned(wanted.attach)]
+
+
+@pytest.mark.parametrize("make", [direct_line, lambda: relay_line(3)])
+def test_a_retransmission_that_asks_for_the_same_way_is_answered_that_way(make: Callable[[], Line]) -> None:
+    line = make()
+    last = len(line.by_number)
+    (route,) = line.by_number[1].node._parts.requester._routes.routes
+    line.ping(1, last)
+    path = line.path(PONG)
+    repeat_last_hop(line, last, route.option(node_id(1)))
+    assert line.path(PONG) == path == ([(last, 1)] if route.relay is None else [(last, 3), (3, 1)])
 
 
 def test_a_connection_to_somebody_else_is_refused_and_srr_used() -> None:

@@ -73,11 +73,17 @@ class Links:
         if responses is not None:
             self._direct.opened(responses, connection, now)
         self._bound(connection, now)
+        others = (
+            [] if node_id is None else [each for each in self._connections.links_to(node_id) if each is not connection]
+        )
+        if node_id is not None and others and (attach is None or any(each.is_attached for each in others)):
+            # This does not follow the link that it had joined by: it may have begun anew before the others are lost.
+            self._keeper.peer_renewed(node_id, now)
         if attach is not None and node_id is not None:
             # What was begun over another link is answered, and then it is of no use any more. Of two links by an Attach
             # only one side closes the older one: they might not agree on which it is.
-            for other in self._connections.links_to(node_id):
-                if other is not connection and (not other.is_attached or self._context.node_id < node_id):
+            for other in others:
+                if not other.is_attached or self._context.node_id < node_id:
                     self._surplus.append((now + REQUEST_LIFETIME, other.link))
             self._topology.on_connected(node_id, now, send_update=send_update)
         return connection.link

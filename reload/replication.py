@@ -99,10 +99,14 @@ class Keeper:
     def peer_lost(self, peer: bytes, now: float) -> None:
         """There is no connection to a peer any more: if it comes back, it may have lost everything."""
         self._shipper.forget(peer)
+        self._end_all(peer)
+        self.peer_renewed(peer, now)
+
+    def peer_renewed(self, peer: bytes, now: float) -> None:
+        """A peer may have begun anew, without what it had: it is sent again what it is to have."""
         for held in self._held.values():
             if peer in held.holders:
                 held.holders = tuple([each for each in held.holders if each != peer])
-        self._end_all(peer)
         self.placement_changed(now)
 
     def hand_over(self, peer: bytes, belongs: Callable[[bytes], bool], now: float) -> int:

@@ -346,3 +346,23 @@ def test_a_peer_whose_successor_is_silent_leaves_all_the_same(twelve: tuple[Ring
     leaving.node.leave(ring.now)
     ring.settle(60)
     assert not leaving.node.topology.is_joined
+
+
+def vanish(ring: Ring, *numbers: int) -> None:
+    """These peers are gone without a word: whoever was connected misses acknowledgements, and keeps the link."""
+    for host in [ring.by_number.pop(number) for number in numbers]:
+        ring.hosts.remove(host)
+        for wire in host.wires.values():
+            if wire.other is not None:
+                wire.other.other = None
+                wire.other.peer.node.link_failing(wire.other.link, ring.now)
+
+
+@pytest.mark.parametrize("number", [30, 130])
+def test_who_begins_anew_before_its_links_are_lost_gets_all_that_belongs_to_it(
+    twelve: tuple[Ring, dict[bytes, bytes]], number: int
+) -> None:
+    ring, values = twelve
+    vanish(ring, number)
+    ring.grow(number, seconds=60)
+    ring.check(values)

@@ -295,7 +295,7 @@ class Attaches:
     def _join_another(self, attach: _Attach) -> bool:
         """Follow an Attach that is under way with the same peer, if it asks for an Update where this one does."""
         for other in (self._own.get(attach.key), self._incoming.get(attach.key)):
-            if other is not None and other.state in (State.GATHERING, State.ANSWERING):
+            if other is not None and other.state in (State.GATHERING, State.ANSWERING, State.AWAITING):
                 other.send_update |= attach.send_update
             if other is not None and other.send_update >= attach.send_update:
                 self._follow(attach, other)

@@ -238,6 +238,22 @@ def test_the_error_of_a_simultaneous_attach_may_come_before_the_attach() -> None
     assert_idle(small)
 
 
+def test_an_attach_that_wants_an_update_joins_one_that_waits_for_that_of_the_peer() -> None:
+    small, large = Side(SMALL), Side(LARGE)
+    first, kept = small.ask(LARGE), large.ask(SMALL)
+    reply = large.receive(small.request())
+    assert reply is not None
+    small.told(reply, LARGE, 1.0)
+    second = small.begin(LARGE, 1.5, send_update=True)
+    small.receive(large.request(), 2.0)
+    incoming = small.gather(2.0)
+    large.answered(small, 2.5)
+    assert large.attaches.established(kept, identity(SMALL), 3.0).send_update
+    small.attaches.established(incoming, identity(LARGE), 3.0)
+    assert sorted(ended.attach for ended in small.ended() if ended.peer == LARGE) == [first, second]
+    assert_idle(small, large)
+
+
 def test_an_attach_to_a_resource_that_is_in_progress_the_other_way_follows_that() -> None:
     small, large = Side(SMALL), Side(LARGE)
     large.ask(SMALL)

@@ -20,13 +20,14 @@ class Due:
     """Values of one resource that a peer is to have: those at `places`, or all.
 
     `is_doubted`: the peer has refused them, so only those that hold are sent again. `is_merged`: what the peer has
-    newer was fetched.
+    newer was fetched. `most`: so many go at once, as what the peer has in their places was too large for an answer.
     """
 
     places: set[Place] | None
     failures: int = 0
     is_doubted: bool = False
     is_merged: bool = False
+    most: int | None = None
 
     def add(self, places: set[Place] | None) -> None:
         """More of them."""

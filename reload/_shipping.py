@@ -14,7 +14,7 @@ from reload._stored import data_value_at
 from reload.configuration import Configuration
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import Destination, NodeDestination, ResourceDestination
-from reload.exchange import Outcome, Response
+from reload.exchange import Failure, Outcome, Response
 from reload.node_ports import OnOutcome
 from reload.ports import Signer
 from reload.reading import Reader
@@ -188,7 +188,7 @@ class Shipper:
             self._consignor.on_gone(peer, resource_id)
             return True
         largest = self._carrier.configuration.max_message_size - self._overhead
-        part = next(Copy(resource_id, values).split(largest))
+        part = next(Copy(resource_id, values[: due.most]).split(largest))
         sent, rest = self.places(part.values), self.places(values[len(part.values) :])
         body = StoreReq(resource_id, number, part.kind_data)
         if len(part.values) == 1 and not self._fits(body, part):
@@ -292,6 +292,10 @@ class Shipper:
                 flight.backlog.again(flight.resource_id, flight.backlog.flying.pop(flight.resource_id))
             else:
                 self._arrived(flight, source, now)
+        elif len(flight.sent) > 1 and _is_too_large(outcome):
+            due = flight.due
+            due.most, due.is_merged, due.places = len(flight.sent) // 2, False, flight.sent | flight.rest
+            flight.backlog.again(flight.resource_id, flight.backlog.flying.pop(flight.resource_id))
         else:
             self._failed(flight, now)
         self.send(now)
@@ -343,3 +347,8 @@ def _specifier(model: DataModel, places: Sequence[bytes]) -> Specifier:
 def essence(octets: bytes) -> bytes:
     """StoredData without its lifetime, in which copies of one value differ."""
     return octets[:8] + octets[12:]
+
+
+def _is_too_large(outcome: Outcome) -> bool:
+    error = outcome.error if isinstance(outcome, Failure) else None
+    return error is not None and error.error_code == ErrorCode.RESPONSE_TOO_LARGE

@@ -1,12 +1,14 @@
 """What of the values that others are to have is sent, and when it is sent again (RFC 6940 section 7.4.1.1)."""
 
 from reload_keepers import World
-from reload_storing import ALICE, HOME, SINGLE, of, signed, there
+from reload_storing import ALICE, DICTIONARY, HOME, SINGLE, item, of, signed, there
 
 from reload._backlog import FIRST_PAUSE
+from reload._presentation import decode
+from reload.contents import ErrorCode, ErrorResponse
 from reload.naming import resource_id
 from reload.null_security import NullSigner
-from reload.storage_messages import StoreReq
+from reload.storage_messages import DictionarySpecifier, FetchReq, StoreReq
 
 LONG = 1_000_000
 
@@ -66,3 +68,29 @@ def test_two_values_of_one_time_stay_where_they_are_and_are_not_sent_again_and_a
     assert not any(isinstance(sent.body, StoreReq) and sent.receiver == 6 for sent in world.sent)
     assert world.holders(HOME) == [1, 5, 6]
     assert world.sites[5].holds(HOME) != world.sites[6].holds(HOME)
+
+
+def test_newer_values_that_fit_no_answer_together_are_fetched_in_parts() -> None:
+    world = World(5, 6)
+    for number in (5, 6):
+        world.sites[number].knows(number)
+    for number, newer in ((5, b"abc"), (6, b"d")):
+        for key in (b"a", b"b", b"c", b"d"):
+            time = 9 if key in newer else 1
+            value = signed(DICTIONARY, item(key, b"of %d" % number), time=time, lifetime=LONG)
+            world.write(number, HOME, of(DICTIONARY, value), by=ALICE)
+
+    def refuse(sender: object, receiver: object, body: object) -> ErrorResponse | None:
+        if not isinstance(body, FetchReq):
+            return None
+        (wanted,) = body.specifiers
+        keys = decode(DictionarySpecifier, wanted.model_specifier).keys
+        return ErrorResponse(ErrorCode.RESPONSE_TOO_LARGE) if len(keys) > 1 else None
+
+    world.refuse = refuse
+    world.all_know()
+    world.run(FIRST_PAUSE)
+    held = world.sites[5].holds(HOME)
+    assert world.sites[6].holds(HOME) == held
+    assert [b"of 5" in each for each in held].count(True) == 3
+    assert all(site.keeper.pending == 0 for site in world.up())

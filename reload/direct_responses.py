@@ -28,7 +28,8 @@ MAX_CONNECTING = 32
 MAX_WAITING = 16
 """Responses that wait for one connection; beyond that, they go the way back."""
 MAX_REMEMBERED = 256
-"""Addresses that could not be reached, and requests that are to be answered by SRR, which are remembered."""
+"""Connections that were wanted, addresses that could not be reached, and requests that are to be answered by SRR,
+which are remembered."""
 UNREACHABLE_FOR = 600.0
 """Seconds for which an address that could not be reached is not tried again (RFC 7263 section 3.2.1)."""
 IDLE = 60.0
@@ -72,6 +73,7 @@ class DirectResponses:
         self.send_back: SendBack = lambda header, payload, link, now: None
         self.close: Callable[[Link, str, float], None] = lambda link, reason, now: None
         self._connecting: OrderedDict[_Place, _Connecting] = OrderedDict()
+        self._ended: OrderedDict[int, None] = OrderedDict()
         self._unreachable: OrderedDict[_Place, float] = OrderedDict()
         self._symmetric: OrderedDict[tuple[bytes, int], None] = OrderedDict()
         self._links: OrderedDict[Link, float] = OrderedDict()
@@ -147,6 +149,10 @@ class DirectResponses:
         for response in connecting.responses:
             self._send(response, connection, now)
 
+    def has_ended(self, attach: int) -> bool:
+        """Whether it was the number of a `DirectConnectionWanted`: the driver may not know yet that it no longer is."""
+        return attach in self._ended
+
     def failed(self, attach: int, now: float) -> None:
         """There will be no connection."""
         self._give_up(self._of(attach), now)
@@ -212,6 +218,7 @@ class DirectResponses:
 
     def _end(self, connecting: _Connecting) -> None:
         del self._connecting[connecting.wanted.target, connecting.wanted.address]
+        _remember(self._ended, connecting.attach, None)
 
 
 def _remember(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:

@@ -213,7 +213,10 @@ class Node:
 
     def connection_failed(self, attach: int, now: float) -> None:
         """No candidates, or no connection, for this Attach, or for direct responses. Raises StateError."""
-        part = self._parts.direct if self._parts.direct.is_wanted(attach) else self._parts.attaching
+        direct = self._parts.direct
+        if direct.has_ended(attach):
+            return
+        part = direct if direct.is_wanted(attach) else self._parts.attaching
         part.failed(attach, now)
         self._settle(now)
 

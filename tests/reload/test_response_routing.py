@@ -15,7 +15,7 @@ from reload.configuration_extensions import ROUTE_MODE
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import Destination, OpaqueDestination, ResourceDestination
 from reload.direct_responses import IDLE, MAX_CONNECTING, MAX_WAITING, UNREACHABLE_FOR
-from reload.errors import SecurityError
+from reload.errors import SecurityError, StateError
 from reload.events import ConnectionAbandoned, DirectConnectionWanted, Event, LinkUnwanted
 from reload.exchange import Answer, Reply, Request, Response
 from reload.extensions import ExtensiveRoutingModeOption, RouteMode
@@ -283,7 +283,15 @@ def test_a_driver_that_does_nothing_costs_the_wait_for_one_timer() -> None:
     assert line.path(PONG) == []
     line.settle(0.3)
     assert isinstance(host.result(handle), Response)
-    assert len(line.by_number[5].of(ConnectionAbandoned)) == 1
+    (abandoned,) = line.by_number[5].of(ConnectionAbandoned)
+    assert isinstance(abandoned, ConnectionAbandoned)
+    # Nor is it wrong of a driver to say so when it has not read that yet; a connection that comes now is of no use.
+    responder = line.by_number[5].node
+    responder.connection_failed(abandoned.attach, line.now)
+    with pytest.raises(StateError):
+        responder.link_established(host.node._parts.context.identity, line.now, attach=abandoned.attach)
+    with pytest.raises(StateError):
+        responder.connection_failed(abandoned.attach + 1000, line.now)
     own = [header.options != () for sender, _, header in line.headers(PING) if sender == 1]
     assert own == [True, False]
 
@@ -349,6 +357,8 @@ def test_a_connection_to_somebody_else_is_refused_and_srr_used() -> None:
                 host.node.link_established(identity, line.now, attach=event.attach)
             except SecurityError as exc:
                 seen.append(type(exc).__name__)
+                # That there is none is known, and may be said all the same.
+                host.node.connection_failed(event.attach, line.now)
 
     line._do = established  # type: ignore[method-assign]
     assert isinstance(line.ping(1, 5), Response)

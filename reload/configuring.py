@@ -22,6 +22,9 @@ from reload.routing import response_destinations
 from reload.transactions import Pending
 
 OnAccepted: TypeAlias = Callable[[Accepted, float], None]
+MAX_TELLING = 32
+"""ConfigUpdates under way at a time to nodes that have asked with an old configuration. Anybody can ask so with each of
+its Node-IDs, and has a document sent five times for it; who is left out gets it when it asks again."""
 RETRY_REFRESH = 3600.0
 """Seconds between two requests to the driver for another configuration, once this one has expired."""
 
@@ -44,6 +47,7 @@ class Configuring:
         self._requester = requester
         self._emit = emit
         self._sent = UpdatesSent()
+        self._telling = 0
         self._refresh_at: float | None = None
         self.on_accepted: OnAccepted = lambda accepted, now: None
 
@@ -89,10 +93,9 @@ class Configuring:
 
     def on_old_request(self, request: Request, now: float) -> None:
         """A node has asked with a configuration that is older than this node's."""
-        if request.link != LOCAL:
-            self._send_document(
-                request.identity.node_id, response_destinations(request.header, request.previous_hop), now
-            )
+        if request.link != LOCAL and self._telling < MAX_TELLING:
+            to = response_destinations(request.header, request.previous_hop)
+            self._telling += self._send_document(request.identity.node_id, to, now, self._old_told)
 
     def on_error(self, pending: Pending, error: ErrorResponse, identity: Identity, now: float) -> None:
         """An error of another node: it may say that its configuration is old, or that it does not know a Kind."""
@@ -103,6 +106,9 @@ class Configuring:
             self._send_document(identity.node_id, to, now, lambda outcome, then: self._told(pending, outcome, then))
         elif error.error_code == ErrorCode.UNKNOWN_KIND:
             self._send_kinds(error, _answerer(pending.header, identity), now)
+
+    def _old_told(self, outcome: Outcome, now: float) -> None:
+        self._telling -= 1
 
     def _told(self, pending: Pending, outcome: Outcome, now: float) -> None:
         if isinstance(outcome, Response):
@@ -131,11 +137,14 @@ class Configuring:
         destination_list: tuple[Destination, ...],
         now: float,
         on_outcome: Callable[[Outcome, float], None] = lambda outcome, now: None,
-    ) -> None:
+    ) -> bool:
+        """Whether it was due to this node; `on_outcome` follows then."""
         configuration = self._context.configuration
-        if configuration.document and self._sent.may_send(node_id, configuration.sequence):
-            body = ConfigUpdateReq(ConfigUpdateType.CONFIG, configuration.document)
-            self._requester.send(destination_list, MessageCode.CONFIG_UPDATE_REQ, body, now, on_outcome)
+        if not configuration.document or not self._sent.may_send(node_id, configuration.sequence):
+            return False
+        body = ConfigUpdateReq(ConfigUpdateType.CONFIG, configuration.document)
+        self._requester.send(destination_list, MessageCode.CONFIG_UPDATE_REQ, body, now, on_outcome)
+        return True
 
     def _send_kinds(self, error: ErrorResponse, destination_list: tuple[Destination, ...], now: float) -> None:
         try:

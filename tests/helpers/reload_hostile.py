@@ -102,17 +102,20 @@ class Attacker(Bystander):
 
     def errors(self, code: int, body: Any = b"", *destinations: Any, **fields: Any) -> list[int]:
         """The codes of the errors with which a message is answered; a failure where anything else comes back."""
-        found = []
-        for message in self.send(code, body, *destinations, **fields):
-            found.append(error_code(message))
-        return found
+        return [error_code(message) for message in self.send(code, body, *destinations, **fields)]
 
     def flood(self, messages: Any) -> None:
-        """Send many, as fast as the victim takes them, and let it do all that comes of them."""
+        """Send many, as fast as the victim takes them, and let it do all that comes of them.
+
+        When the victim has had enough, as it gets no answers, there is another link.
+        """
         ring, node = self.bench.ring, self.bench.node
         for count, octets in enumerate(messages, 1):
             node.receive_message(self.link, octets, ring.now)
             if not count % 250:
+                if node._parts.connections.get(self.link) is None:
+                    self.link = node.link_established(self.identity, ring.now)
+                    ring.taps[self.bench.host.number, self.link] = self.bench
                 ring.settle(0.25)
                 self.bench.sent.clear()
                 for host in ring.hosts:

@@ -31,6 +31,7 @@ from reload_identities import ALICE, NOW, enrolled
 
 from reload._presentation import encode
 from reload.configuration_writer import write_kind_block
+from reload.configuring import MAX_TELLING
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import NodeDestination, ResourceDestination
 from reload.kinds import AccessControl, Kind
@@ -39,7 +40,7 @@ from reload.methods import ConfigUpdateReq, ConfigUpdateType, PingReq
 from reload.naming import resource_id
 from reload.operations import Stored
 from reload.security_block import SignatureAndHashAlgorithm, SignerIdentity, SignerIdentityType
-from reload.signing import encode_signed
+from reload.signing import KeySigner, encode_signed
 from reload.storage_messages import StoreKindData, StoreReq
 
 ALICES = signer(place(0), ALICE)
@@ -303,6 +304,31 @@ def test_a_sequence_of_65535_is_none_except_in_a_config_update(ring: Ring) -> No
     # To whom seems to have an old one, the configuration is sent: once, however often it says so.
     assert len({each.header.transaction_id for each in updates}) == 1
     assert all(each.header.destination_list[0] == NodeDestination(ATTACKER) for each in updates)
+
+
+def test_so_many_are_sent_the_configuration_at_a_time_and_others_when_they_ask_again(ring: Ring) -> None:
+    attacker = ring.attacker()
+    sybils = [signer((number + 10).to_bytes(16, "big"), name="sybil") for number in range(MAX_TELLING + 10)]
+
+    def told(by: KeySigner) -> bool:
+        messages = attacker.send(
+            MessageCode.PING_REQ, PingReq(), configuration_sequence=3, transaction=ring.transaction(), signer=by
+        )
+        return CONFIG in [each.contents.message_code for each in messages]
+
+    for by in sybils:
+        told(by)
+    transactions = {
+        message.header.transaction_id
+        for *_, receiver, octets in ring.sent
+        if receiver == -1 and (message := decode_message(octets)).contents.message_code == CONFIG
+    }
+    assert len(transactions) == MAX_TELLING
+    ring.settle(20.0)
+    attacker.received()
+    assert told(sybils[-1])
+    assert not told(sybils[0])
+    ring.settle(20.0)
 
 
 def test_requests_of_a_newer_configuration_are_refused_and_nothing_is_believed(ring: Ring) -> None:

@@ -138,7 +138,7 @@ def test_who_names_itself_everybodys_neighbor_comes_to_stand_at_its_own_place_an
     for now, then in zip(_reach(ring), before, strict=True):
         for at, after, earlier in zip(places, now, then, strict=True):
             if after != earlier:
-                # Up to its own place what is there is its own; beyond, it is a hop for what goes as far as the next peer.
+                # Up to its place all is its own; beyond, it is a hop for what goes as far as the next peer.
                 assert 1000 < at <= STEP // 2 or (after == ATTACKER and at <= STEP + 1000)
     # Those whom the attacker has no link with have not heard of it.
     for number in (0, 2, 4):

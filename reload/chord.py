@@ -96,7 +96,7 @@ class ChordReload:
 
     def accepts_replica(self, senders: Collection[bytes], resource_id: bytes, replica_number: int) -> bool:
         """Whether this node holds replicas of that resource, and one of the senders is near enough to send them."""
-        return self._placement.accepts_replica(senders, resource_id, replica_number)
+        return self._is_active and self._placement.accepts_replica(senders, resource_id, replica_number)
 
     def keeps(self, resource_id: bytes) -> bool:
         """Whether less than three peers are between the resource and this node (section 10.7.3)."""

@@ -46,10 +46,13 @@ class ChordPlacement:
     def accepts_replica(self, senders: Collection[bytes], resource_id: bytes, replica_number: int) -> bool:
         """Whether we are one of the three peers behind the Resource-ID, and one of the senders is at least as close.
 
-        As section 7.4.1.1 has it, the sender is in the replica set, or closer than some node in it.
+        As section 7.4.1.1 has it, the sender is in the replica set, or closer than some node in it. Who has not joined
+        yet takes what the peers that it knows hand over: it cannot tell how close others are.
         """
         if not self.keeps(resource_id):
             return False
+        if not self._chord.is_joined:
+            return any(sender in self._chord.table for sender in senders)
         start, reach = position(resource_id), self._chord.table.following(resource_id, _COPIES)
         return any(distance(start, position(sender)) <= reach for sender in senders)
 

@@ -76,8 +76,22 @@ def test_who_is_no_peer_is_responsible_for_nothing() -> None:
 
 def test_who_joins_accepts_replicas_before_it_is_a_peer() -> None:
     lone = Lone(100)
-    lone.ready(50, 150)
+    lone.link(50)
+    lone.chord.join(node(50), 0.0)
+    lone.ready(150)
     assert lone.chord.accepts_replica([node(150)], node(75), 1)
+    assert not lone.chord.accepts_replica([node(50)], node(75), 1)
+
+
+def test_who_is_neither_a_peer_nor_about_to_be_one_accepts_replicas_of_nobody() -> None:
+    lone = Lone(100)
+    assert not lone.chord.accepts_replica([node(150)], node(75), 1)
+    lone.ready(50, 150)
+    assert not lone.chord.accepts_replica([node(150)], node(75), 1)
+    lone.start()
+    assert lone.chord.accepts_replica([node(150)], node(75), 1)
+    lone.chord.leave(0.0)
+    assert not lone.chord.accepts_replica([node(150)], node(75), 1)
 
 
 def test_a_response_is_plausible_if_no_known_peer_is_closer() -> None:

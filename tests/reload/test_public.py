@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import reload
@@ -12,7 +13,7 @@ SOURCE = ast.parse(Path(reload.__file__).read_text(encoding="utf-8"))
 
 def test_every_listed_name_is_there():
     for name in reload.__all__:
-        assert getattr(reload, name).__name__ == name
+        assert getattr(reload, name) is getattr(import_module(reload._MODULE_OF[name]), name)
     assert not hasattr(reload, "NoSuchName")
 
 

@@ -297,7 +297,16 @@ def newer(
             found = change.values
         except RefusalError:
             continue
-    generation = max(holdings.generation(resource_id, kind.id), response.generation)
     kept = 0 if shelf is None else len(shelf.values.keys() - found.keys())
-    # Who has fetched from that peer must not take what is here besides for what is there.
-    return KindChange(kind, next_generation(generation) if kept > same else generation, found)
+    generation = _merged(holdings.generation(resource_id, kind.id), response.generation, not found, kept <= same)
+    return KindChange(kind, generation, found)
+
+
+def _merged(ours: int, theirs: int, is_ours: bool, is_theirs: bool) -> int:
+    """The counter of what was merged, which may be just what was here, or what that peer has.
+
+    Who has fetched from either before must not take it for what was there under the same counter.
+    """
+    highest = max(ours, theirs)
+    is_known = (is_ours or ours < theirs) and (is_theirs or theirs < ours)
+    return highest if is_known else next_generation(highest)

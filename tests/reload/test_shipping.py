@@ -1,5 +1,6 @@
 """What of the values that others are to have is sent, and when it is sent again (RFC 6940 section 7.4.1.1)."""
 
+import attrs
 from reload_keepers import World
 from reload_storing import ALICE, DICTIONARY, HOME, SINGLE, item, of, signed, there
 
@@ -8,7 +9,7 @@ from reload._presentation import decode
 from reload.contents import ErrorCode, ErrorResponse
 from reload.naming import resource_id
 from reload.null_security import NullSigner
-from reload.storage_messages import DictionarySpecifier, FetchReq, StoreReq
+from reload.storage_messages import DictionarySpecifier, FetchAns, FetchKindResponse, FetchReq, StoreReq
 
 LONG = 1_000_000
 
@@ -94,3 +95,24 @@ def test_newer_values_that_fit_no_answer_together_are_fetched_in_parts() -> None
     assert world.sites[6].holds(HOME) == held
     assert [b"of 5" in each for each in held].count(True) == 3
     assert all(site.keeper.pending == 0 for site in world.up())
+
+
+def test_of_an_answer_only_what_was_asked_for_is_taken() -> None:
+    world = World(5, 6)
+    for number, time in ((5, 1), (6, 2)):
+        world.sites[number].knows(number)
+        value = signed(SINGLE, there(b"of %d" % number), time=time, lifetime=LONG)
+        world.write(number, HOME, of(SINGLE, value), by=ALICE)
+    unasked = signed(DICTIONARY, item(b"k", b"v"), time=1, lifetime=LONG)
+    real = world.sites[6].storage.fetch
+
+    def fetch(request: FetchReq, now: float) -> object:
+        answer = real(request, now)
+        more = FetchKindResponse(DICTIONARY.id, 1, (unasked,))
+        return attrs.evolve(answer, body=FetchAns((*answer.body.kind_responses, more)))  # type: ignore[union-attr, call-overload]
+
+    world.sites[6].storage.fetch = fetch  # type: ignore[assignment, method-assign]
+    world.all_know()
+    world.run(FIRST_PAUSE)
+    (held,) = world.sites[5].holds(HOME)
+    assert b"of 6" in held

@@ -300,6 +300,25 @@ def test_values_of_a_node_that_was_revoked_are_dropped_and_no_others() -> None:
     assert [each.signature == UNSIGNED for each in peer.read(ARRAY)] == [True, False]
 
 
+@pytest.mark.parametrize("ours", [1, 4, 7])
+@pytest.mark.parametrize(("mine", "extra"), [(b"same", False), (b"same", True), (b"old", False), (b"newer", False)])
+def test_a_merged_counter_stands_for_no_other_values_than_before(
+    peer: Peer, ours: int, mine: bytes, extra: bool
+) -> None:
+    """Their counter is 4. Who has fetched from either of the two is told of what has changed for them."""
+    other = Peer()
+    times = {b"old": 1, b"same": 5, b"newer": 9}
+    other.replicate(of(DICTIONARY, signed(DICTIONARY, item(b"k", b"same"), time=5), generation=4))
+    values = [signed(DICTIONARY, item(b"k", mine), time=times[mine])]
+    values += [signed(DICTIONARY, item(b"more", b""), time=1)] if extra else []
+    peer.replicate(of(DICTIONARY, *values, generation=ours))
+    known = {(ours, tuple(peer.values(DICTIONARY))), (4, tuple(other.values(DICTIONARY)))}
+    _replace(peer, _answer(other, DICTIONARY))
+    merged = peer.generation(DICTIONARY), tuple(peer.values(DICTIONARY))
+    assert merged in known or merged[0] > max(ours, 4)
+    assert merged[0] >= max(ours, 4)
+
+
 # -- a process that ends -----------------------------------------------------------------------------------------------
 
 

@@ -107,19 +107,35 @@ def test_a_node_goes_on_with_what_it_had_when_it_ended() -> None:
     assert values(ask(overlay, one, FETCH)) == [b""]
 
 
-def test_of_a_snapshot_nothing_is_taken_that_nobody_may_use_any_more() -> None:
-    class Revoking(NullVerifier):
-        def identify(self, certificate: bytes, *rest: object) -> Identity:  # type: ignore[override]
-            found = super().identify(certificate, *rest)  # type: ignore[arg-type]
-            if found.node_id == one.node_id:
-                raise SecurityError("revoked")
-            return found
+class Revoking(NullVerifier):
+    """Believes all but one node."""
 
+    def __init__(self, node_id: bytes) -> None:
+        self.revoked = node_id
+
+    def identify(self, certificate: bytes, *rest: object) -> Identity:  # type: ignore[override]
+        found = super().identify(certificate, *rest)  # type: ignore[arg-type]
+        if found.node_id == self.revoked:
+            raise SecurityError("revoked")
+        return found
+
+
+def test_values_of_who_is_revoked_by_a_new_configuration_are_gone() -> None:
+    settings = StorageSettings(policies=ANYBODY)
+    overlay, one, other = pair(settings, settings)
+    ask(overlay, one, STORE)
+    assert len(other.node.storage) == 1
+    revoked = attrs.evolve(other.node.in_force, verifier=Revoking(one.node_id))
+    other.node._membership.on_accepted(Accepted(revoked), overlay.now)
+    assert len(other.node.storage) == 0
+
+
+def test_of_a_snapshot_nothing_is_taken_that_nobody_may_use_any_more() -> None:
     settings = StorageSettings(policies=ANYBODY)
     overlay, one, other = pair(settings, settings)
     ask(overlay, one, STORE)
     snapshot = other.node.storage.snapshot(overlay.now)
-    strict = attrs.evolve(in_force(), verifier=Revoking())
+    strict = attrs.evolve(in_force(), verifier=Revoking(one.node_id))
     again = MemoryOverlay().add(2, in_force=strict, storage_settings=attrs.evolve(settings, snapshot=snapshot))
     assert len(again.node.storage) == 0
 

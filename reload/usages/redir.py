@@ -1,4 +1,8 @@
-"""ReDiR service discovery (RFC 7374): providers register in a tree of their namespace, and are looked up in it."""
+"""ReDiR service discovery (RFC 7374): providers register in a tree of their namespace, and are looked up in it.
+
+A tree node is fetched as a whole: an overlay with many providers needs a max-message-size beyond the default, or walks
+end at the root, whose record of 200 providers, with their certificates, fits no message of 5,000 octets.
+"""
 
 from __future__ import annotations
 

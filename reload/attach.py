@@ -38,9 +38,10 @@ CONNECTING_TIMEOUT = 60.0
 """Seconds for the driver to connect: STUN gives up after 39.5 (RFC 5389 section 7.2.1), and a handshake follows."""
 AWAITING_TIMEOUT = 15.0
 """Seconds that an Attach, said to be in progress, has to come: those in which its requester sends it again."""
-MAX_INCOMING = 64
-"""Attaches of others at a time, one of each node: the driver keeps sockets and ports for every one. A peer that joins
-is asked by its neighbors and by those that take it as a finger, some tens at once."""
+MAX_INCOMING, MAX_INCOMING_OF_NODE = 64, 8
+"""Attaches of others at a time, in all and of one node: the driver keeps sockets and ports for every one. A peer that
+joins is asked by its neighbors and by those that take it as a finger, some tens at once; a node asks more than once
+when it does not know that several Resource-IDs lead to one peer, and when it begins anew."""
 
 
 class State(Enum):
@@ -123,7 +124,7 @@ class Attaches:
         self._applications = frozenset(applications)
         self._all: dict[int, _Attach] = {}
         self._own: dict[tuple[bytes | None, int | None], _Attach] = {}
-        self._incoming: dict[tuple[bytes | None, int | None], _Attach] = {}
+        self._incoming: dict[tuple[bytes | None, int | None], list[_Attach]] = {}
         self._by_transaction: dict[int, _Attach] = {}
         self._steps: deque[Step] = deque()
 
@@ -208,29 +209,43 @@ class Attaches:
             remote = read_offer(request.body, application, self.configuration)
         except CandidatesRefusedError as exc:
             return ErrorResponse(exc.error_code, str(exc).encode())
-        earlier, own = self._incoming.get((peer, application)), self._own.get((peer, application))
-        if earlier is not None and _is_repetition(earlier, request):
-            return _answer(earlier) if earlier.state is State.CONNECTING else None
+        earlier, own = self._incoming.get((peer, application), []), self._own.get((peer, application))
+        for each in earlier:
+            if _is_repetition(each, request):
+                return _answer(each) if each.state is State.CONNECTING else None
         if own is not None and self._goes_first(own):
             return ErrorResponse(ErrorCode.IN_PROGRESS)
-        if earlier is None and len(self._incoming) >= MAX_INCOMING:
+        if len(earlier) >= MAX_INCOMING_OF_NODE:
+            return ErrorResponse(ErrorCode.IN_PROGRESS, b"too many of this node")
+        if sum(map(len, self._incoming.values())) >= MAX_INCOMING:
             return ErrorResponse(ErrorCode.REQUEST_TIMEOUT, b"too many Attaches at a time: try later")
-        self._open(request, application, remote, [each for each in (earlier, own) if each is not None], now)
+        self._open(request, application, remote, own, now)
         return None
 
     def _open(
-        self, request: Request, application: int | None, remote: Candidates, others: list[_Attach], now: float
+        self, request: Request, application: int | None, remote: Candidates, own: _Attach | None, now: float
     ) -> None:
-        """Begin to answer; what is under way with this peer otherwise yields."""
+        """Begin to answer; an Attach of this node to the same peer yields.
+
+        Others of the peer go on, as it has been told, or is to be told, that it can connect: it does not know whom an
+        Attach to a Resource-ID leads to, and answers may be late (section 6.5.1.2 has each of them answered).
+        """
         peer = request.identity.node_id
         attach = _Attach(next(self._numbers), application, State.ANSWERING, peer=peer, request=request, remote=remote)
         if isinstance(request.body, AttachReqAns):
             attach.update_wanted = request.body.send_update
         self._all[attach.number] = attach
         self._enter(attach, State.ANSWERING, now)
-        for other in others:
-            self._input(other, _Input.PEER_ASKS, attach, now)
-        self._incoming[attach.key] = attach
+        if own is not None:
+            self._input(own, _Input.PEER_ASKS, attach, now)
+        incoming = self._incoming.setdefault(attach.key, [])
+        if incoming:
+            # If the peer has begun anew, it has forgotten the others.
+            earlier = incoming[-1]
+            attach.send_update |= earlier.send_update
+            attach.followers += earlier.followers
+            earlier.followers = []
+        incoming.append(attach)
         self._steps.append(CandidatesWanted(attach.number, application))
 
     def asked(self, attach: int, transaction: int) -> None:
@@ -294,7 +309,7 @@ class Attaches:
 
     def _join_another(self, attach: _Attach) -> bool:
         """Follow an Attach that is under way with the same peer, if it asks for an Update where this one does."""
-        for other in (self._own.get(attach.key), self._incoming.get(attach.key)):
+        for other in (self._own.get(attach.key), self._newest(attach.key)):
             if other is not None and other.state in (State.GATHERING, State.ANSWERING, State.AWAITING):
                 other.send_update |= attach.send_update
             if other is not None and other.send_update >= attach.send_update:
@@ -312,11 +327,19 @@ class Attaches:
             self._all[attach.number] = attach
             leader.followers.append(attach.number)
 
+    def _newest(self, key: tuple[bytes | None, int | None]) -> _Attach | None:
+        """Of those that a peer has begun, the last one."""
+        incoming = self._incoming.get(key)
+        return incoming[-1] if incoming else None
+
     def _forget(self, attach: _Attach) -> None:
         self._all.pop(attach.number, None)
-        for table in (self._own, self._incoming):
-            if table.get(attach.key) is attach:
-                del table[attach.key]
+        if self._own.get(attach.key) is attach:
+            del self._own[attach.key]
+        if attach.request is not None:
+            self._incoming[attach.key].remove(attach)
+            if not self._incoming[attach.key]:
+                del self._incoming[attach.key]
         if attach.transaction is not None:
             del self._by_transaction[attach.transaction]
             self._steps.append(Withdraw(attach.transaction))
@@ -364,10 +387,10 @@ class Attaches:
             del self._own[attach.key]
         attach.peer = peer
         attach.update_wanted = attach.application is None and response.body.send_update
-        # Whatever else was under way with this peer, the peer has let it go when it answered this.
-        for other in (self._own.get(attach.key), self._incoming.get(attach.key)):
-            if other is not None and other.state in (State.CONNECTING, State.ANSWERING):
-                self._yield(other, attach, now)
+        other = self._own.get(attach.key)
+        if other is not None and other.state is State.AWAITING:
+            # This is what the peer has called in progress.
+            self._yield(other, attach, now)
         self._own[attach.key] = attach
         self._connect(attach, Role.PASSIVE, now)
 
@@ -380,7 +403,7 @@ class Attaches:
         if self._own.get(attach.key) is attach:
             del self._own[attach.key]
         attach.peer = peer
-        leader = self._incoming.get(attach.key) or self._own.get(attach.key)
+        leader = self._newest(attach.key) or self._own.get(attach.key)
         if leader is not None:
             self._yield(attach, leader, now)
             return
@@ -440,13 +463,11 @@ _TABLE: dict[State, dict[_Input, _Action]] = {
     },
     State.ANSWERING: {
         _Input.CANDIDATES: Attaches._tell,
-        _Input.PEER_ASKS: Attaches._yield,
         _Input.FAILED: Attaches._fail,
         _Input.TIMEOUT: Attaches._abandon,
     },
     State.CONNECTING: {
         _Input.ESTABLISHED: Attaches._done,
-        _Input.PEER_ASKS: Attaches._yield,
         _Input.FAILED: Attaches._fail,
         _Input.TIMEOUT: Attaches._abandon,
     },

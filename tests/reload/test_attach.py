@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
+from itertools import count, permutations
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ from reload.attach import (
     CONNECTING_TIMEOUT,
     GATHERING_TIMEOUT,
     MAX_INCOMING,
+    MAX_INCOMING_OF_NODE,
     Attaches,
     State,
 )
@@ -343,29 +344,101 @@ def test_an_attach_that_wants_an_update_is_not_satisfied_with_one_that_was_sent_
     second = a.ask(LARGE, send_update=True)
     a.answered(b)
     b.receive(a.request())
-    # The peer takes the newer one for the one that counts.
     newest = b.gather()
     a.answered(b)
-    assert a.abandoned == [first]
+    assert a.abandoned == b.abandoned == []
     a.attaches.established(second, identity(LARGE), 1.0)
     assert b.attaches.established(newest, identity(SMALL), 1.0).send_update
+    a.attaches.established(first, identity(LARGE), 1.0)
+    assert not b.attaches.established(1, identity(SMALL), 1.0).send_update
     assert sorted(ended.attach for ended in a.ended()) == [first, second]
     assert_idle(a, b)
 
 
-def test_a_peer_that_attaches_anew_has_forgotten_the_attach_before() -> None:
+def test_a_peer_that_attaches_anew_is_answered_anew() -> None:
     a, b = Side(SMALL), Side(LARGE)
     b.ask(SMALL)
     a.receive(b.request())
+    own = a.begin(LARGE)
     first = a.gather()
     again = Side(LARGE)
     again.host.number = 2000
     again.ask(SMALL)
     assert a.receive(again.request()) is None
-    assert a.abandoned == [first]
     second = a.gather()
-    assert second != first
-    assert len(a.attaches) == 1
+    # Whoever waits for a connection to the peer waits for the one that the peer wants now.
+    a.attaches.established(second, identity(LARGE), 1.0)
+    assert a.ended() == [AttachEnded(own, LARGE)]
+    a.attaches.failed(first, 2.0)
+    assert a.ended() == []
+    assert_idle(a)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_attaches_to_resources_that_one_peer_has_are_all_answered(order: tuple[int, ...], in_turn: bool) -> None:
+    a, b = Side(SMALL), Side(LARGE)
+    own = [a.ask(ResourceDestination(bytes([number]) * 16)) for number in range(3)]
+    transactions = sorted(a.host.sent)
+    for transaction in transactions:
+        assert b.receive(a.request(transaction)) is None
+        if in_turn:
+            b.gather()
+    for event in [event for event in b.host.events if isinstance(event, CandidatesWanted)]:
+        b.attaches.provide_candidates(event.attach, candidates(event.attach), 0.0)
+    replies = {request.header.transaction_id >> 8: reply for request, reply in b.host.answers}
+    for number in order:
+        a.told(replies[transactions[number]], LARGE, 0.0, transaction=transactions[number])
+    assert a.abandoned == b.abandoned == []
+    for side, peer in ((a, LARGE), (b, SMALL)):
+        for event in [event for event in side.host.events if isinstance(event, ConnectionWanted)]:
+            assert side.attaches.established(event.attach, identity(peer), 1.0).peer == peer
+    assert sorted((ended.attach, ended.peer) for ended in a.ended()) == [(attach, LARGE) for attach in own]
+    assert_idle(a, b)
+
+
+def test_attaches_to_resources_of_each_other_do_not_take_each_other_away() -> None:
+    a, b = Side(SMALL), Side(LARGE)
+    sides = (a, b)
+    for side in sides:
+        side.ask(ResourceDestination(side.node_id))
+    requests = [side.request() for side in sides]
+    for side, request in zip(sides, requests[::-1], strict=True):
+        assert side.receive(request) is None
+        side.gather()
+    a.answered(b)
+    b.answered(a)
+    assert a.abandoned == b.abandoned == []
+    for side, peer in ((a, LARGE), (b, SMALL)):
+        for event in [event for event in side.host.events if isinstance(event, ConnectionWanted)]:
+            side.attaches.established(event.attach, identity(peer), 1.0)
+        assert [ended.peer for ended in side.ended()] == [peer]
+    assert_idle(a, b)
+
+
+def test_an_attach_that_was_said_to_be_in_progress_follows_the_one_that_is() -> None:
+    a = Side(SMALL)
+    waiting = a.ask(ResourceDestination(b"1" * 16))
+    first = max(a.host.sent)
+    answered = a.ask(ResourceDestination(b"2" * 16))
+    a.told(ErrorResponse(ErrorCode.IN_PROGRESS), LARGE, 1.0, transaction=first)
+    b = Side(LARGE)
+    b.receive(a.request())
+    b.gather()
+    a.answered(b)
+    a.attaches.established(answered, identity(LARGE), 2.0)
+    assert sorted((ended.attach, ended.peer) for ended in a.ended()) == [(waiting, LARGE), (answered, LARGE)]
+    assert_idle(a)
+
+
+def test_one_node_has_so_many_attaches_answered_at_a_time() -> None:
+    a, b = Side(SMALL), Side(LARGE)
+    for number in range(MAX_INCOMING_OF_NODE + 1):
+        b.ask(ResourceDestination(bytes([number]) * 16))
+        reply = a.receive(b.request())
+        assert (None if reply is None else reply.error_code) == (  # type: ignore[union-attr]
+            ErrorCode.IN_PROGRESS if number == MAX_INCOMING_OF_NODE else None
+        )
 
 
 def test_an_attach_received_once_more_is_answered_alike() -> None:
@@ -377,22 +450,6 @@ def test_an_attach_received_once_more_is_answered_alike() -> None:
     a.gather()
     assert a.receive(request) == a.host.answers[-1][1]
     assert len(a.host.answers) == len(a.attaches) == 1
-
-
-def test_an_answer_ends_what_the_same_peer_had_begun() -> None:
-    a, b = Side(SMALL), Side(LARGE)
-    b.ask(SMALL)
-    a.receive(b.request())
-    incoming = a.gather()
-    a.host.events.clear()
-    own = a.ask(ResourceDestination(b"r" * 16))
-    fresh = Side(LARGE)
-    fresh.receive(a.request())
-    fresh.gather()
-    a.answered(fresh)
-    assert a.abandoned == [incoming]
-    a.attaches.established(own, identity(LARGE), 1.0)
-    assert_idle(a)
 
 
 def test_an_unknown_application_is_not_found() -> None:

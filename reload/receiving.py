@@ -186,6 +186,11 @@ class Receiver:
             )
         except EncodeError as exc:
             return str(exc)
+        largest = self._context.configuration.max_message_size
+        if len(onwards) > largest:
+            # The next hop would close its link to this node, which has done no wrong (section 6.6).
+            reason = f"its Via List makes it one of {len(onwards)} octets, at most {largest} are taken"
+            return self._refuse(header, code, connection, Reject(ErrorCode.MESSAGE_TOO_LARGE, reason), now)
         return self._sender.pass_on(decision.next_hop, onwards)
 
     def _look_at(

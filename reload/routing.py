@@ -93,8 +93,9 @@ def check_header(header: ForwardingHeader, code: int | None, *, overlay: int, in
     if not destinations:
         return Reject(ErrorCode.INVALID_MESSAGE, "no destination")
     if len(destinations) > 1 and len(set(destinations)) < len(destinations):
-        # A response goes back through whom the request has passed: twice through one, if the path had a loop.
-        bound = 1 if code is None or is_request(code) else 2
+        # A response goes back through whom the request has passed: twice through one, if the path had a loop. Of what
+        # a fragment behind the first one is, nobody knows.
+        bound = 1 if code is not None and is_request(code) else 2
         if max(Counter(destinations).values()) > bound:
             return Reject(ErrorCode.INVALID_MESSAGE, "a destination stands in the list more than once")
     return None

@@ -107,7 +107,11 @@ class Sender:
         destination_list: tuple[Destination, ...],
         payload: bytes,
     ) -> None:
-        """Send a message of this node over a link."""
+        """Send a message of this node over a link, but none that the other end would close the link for (section 6.6).
+
+        Others make the Via List that an error or an answer goes back by.
+        """
         n = self._context.node_id_length
         head = pack_header(header, header.ttl, header.via_list, destination_list, len(payload), n)
-        self.send(connection, head + payload)
+        if len(head) + len(payload) <= self._context.configuration.max_message_size:
+            self.send(connection, head + payload)

@@ -384,8 +384,8 @@ def test_attaches_to_resources_that_one_peer_has_are_all_answered(order: tuple[i
         assert b.receive(a.request(transaction)) is None
         if in_turn:
             b.gather()
-    for event in [event for event in b.host.events if isinstance(event, CandidatesWanted)]:
-        b.attaches.provide_candidates(event.attach, candidates(event.attach), 0.0)
+    for wanted in [event for event in b.host.events if isinstance(event, CandidatesWanted)]:
+        b.attaches.provide_candidates(wanted.attach, candidates(wanted.attach), 0.0)
     replies = {request.header.transaction_id >> 8: reply for request, reply in b.host.answers}
     for number in order:
         a.told(replies[transactions[number]], LARGE, 0.0, transaction=transactions[number])

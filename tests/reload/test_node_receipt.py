@@ -274,6 +274,25 @@ def test_a_message_that_is_too_large_is_not_always_worth_an_error(fields: dict[s
     assert made.closed() == [one.link]
 
 
+def test_a_message_that_would_be_too_large_for_the_next_hop_is_refused_here() -> None:
+    made, (one, other) = bench(10, 200, in_force=in_force(max_message_size=1000))
+    room = 1000 - len(one.octets(_PING, PingReq(), at(200))) - len(encode_list(at(10)))
+    assert one.send(_PING, PingReq(bytes(room)), at(200)) == []
+    (onwards,) = other.received_octets()
+    assert len(onwards) == 1000
+    (refused,) = one.send(_PING, PingReq(bytes(room + 1)), at(200), transaction=2)
+    assert error_of(refused) == ErrorCode.MESSAGE_TOO_LARGE
+    assert other.received_octets() == made.closed() == []
+
+
+def test_an_error_that_does_not_fit_behind_the_way_back_is_not_sent() -> None:
+    made, (one,) = bench(10, in_force=in_force(max_message_size=1000))
+    for count, errors in ((45, 1), (46, 0)):
+        via_list = tuple(at(number) for number in range(1000, 1000 + count))
+        assert len(one.send(_PING, b"", via_list=via_list, transaction=count)) == errors
+    assert made.drops() == []
+
+
 def test_a_via_list_without_room_for_another_hop_is_dropped() -> None:
     made, (one, other) = bench(10, 200, in_force=in_force(max_message_size=200_000))
     for destination in (me(), at(200)):

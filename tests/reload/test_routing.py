@@ -171,7 +171,8 @@ def test_a_request_without_destination_is_invalid() -> None:
     [
         (MessageCode.PING_REQ, 1, True),
         (MessageCode.PING_REQ, 2, False),
-        (None, 2, False),  # a fragment that does not tell its code
+        (None, 2, True),  # a fragment that does not tell its code
+        (None, 3, False),
         (MessageCode.PING_ANS, 2, True),  # back by the way that it came
         (MessageCode.PING_ANS, 3, False),
         (MessageCode.ERROR, 2, True),

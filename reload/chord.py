@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from reload._presentation import decode, encode
 from reload.chord_admission import Admission, is_genuine
-from reload.chord_candidates import FAILED_REST, MAX_LISTED, REST, Candidates
+from reload.chord_candidates import FAILED_REST, MAX_LISTED, NOBODY, REST, Candidates
 from reload.chord_join import Joining, JoinState
 from reload.chord_overlay import ChordOverlay
 from reload.chord_placement import ChordPlacement
@@ -256,7 +256,7 @@ class ChordReload:
         if request.is_direct and self._chord.is_connected(sender):
             self._on_peer(sender, update, now)
         elif self._is_active:
-            self._candidates.consider(request.previous_hop, (sender,), now)
+            self._candidates.consider(request.previous_hop, (sender,), now, author=NOBODY)
         return Answer(Empty())
 
     @property

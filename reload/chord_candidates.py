@@ -17,6 +17,8 @@ MAX_CANDIDATES = 128
 """Peers remembered that are not in our tables: four neighbor tables of an overlay of any real size."""
 MAX_BY_ONE = 16
 """Candidates by the word of one peer: a neighbor table's worth, so that a liar cannot take the place of the others'."""
+NOBODY = b""
+"""By whose word those are who have named themselves, from far away: any number of them might be made up."""
 MAX_IN_FLIGHT = 16
 """Attaches to candidates at the same time: each costs both sides ICE checks and a handshake."""
 MAX_ATTEMPTS = 2
@@ -37,6 +39,7 @@ FAILED_REST = 10.0
 class _Candidate:
     node_id: bytes
     ahead: int
+    author: bytes
     sources: list[bytes]
     due: float
     since: float = 0.0
@@ -68,8 +71,11 @@ class Candidates:
         """Whether somebody is still being tried."""
         return any(not each.is_resting for each in self._by_id.values())
 
-    def consider(self, source: bytes, listed: Iterable[bytes], now: float) -> None:
-        """`source` has named these nodes as peers; those that would be neighbors of ours become candidates."""
+    def consider(self, source: bytes, listed: Iterable[bytes], now: float, *, author: bytes | None = None) -> None:
+        """`source` has named these nodes as peers; those that would be neighbors of ours become candidates.
+
+        It has only forwarded the word of `author`, if that is another.
+        """
         table, known = self._chord.table, self._by_id
         unknown = [each for each in listed if each not in table and each != table.node_id and is_node(each)]
         if not unknown:
@@ -84,21 +90,21 @@ class Candidates:
         for ahead in dict.fromkeys(ordered[: table.neighbor_count] + ordered[-table.neighbor_count :]):
             node_id = aheads[ahead]
             if node_id not in table:
-                self._name(node_id, ahead, source, now)
+                self._name(node_id, ahead, source, source if author is None else author, now)
 
-    def _name(self, node_id: bytes, ahead: int, source: bytes, now: float) -> None:
+    def _name(self, node_id: bytes, ahead: int, source: bytes, author: bytes, now: float) -> None:
         found = self._by_id.get(node_id)
         if found is not None:
             if source not in found.sources and len(found.sources) < MAX_ATTEMPTS:
                 found.sources.append(source)
-        elif self._has_room(source):
+        elif self._has_room(author):
             # Who joins is told nothing by a bootstrap node unasked; a peer is, by those that join.
             due = now + GRACE if self._chord.is_joined and self._chord.is_connected(node_id) else now
-            self._by_id[node_id] = _Candidate(node_id, ahead, [source], due)
+            self._by_id[node_id] = _Candidate(node_id, ahead, author, [source], due)
             self._due = min(self._due, due)
 
-    def _has_room(self, source: bytes) -> bool:
-        if sum(each.sources[:1] == [source] for each in self._by_id.values()) >= MAX_BY_ONE:
+    def _has_room(self, author: bytes) -> bool:
+        if sum(each.author == author for each in self._by_id.values()) >= MAX_BY_ONE:
             return False
         if len(self._by_id) >= MAX_CANDIDATES:
             resting = next((each for each in self._by_id.values() if each.is_resting), None)
@@ -119,7 +125,8 @@ class Candidates:
         if found is None:
             if not self._has_room(node_id):
                 return
-            found = self._by_id[node_id] = _Candidate(node_id, self._chord.table.ahead(node_id), [node_id], now)
+            ahead = self._chord.table.ahead(node_id)
+            found = self._by_id[node_id] = _Candidate(node_id, ahead, node_id, [node_id], now)
         found.is_resting, found.is_named = True, False
         found.since, found.due = now, now + seconds
         self._due = min(self._due, found.due)

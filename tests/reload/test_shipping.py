@@ -1,7 +1,7 @@
 """What of the values that others are to have is sent, and when it is sent again (RFC 6940 section 7.4.1.1)."""
 
 import attrs
-from reload_keepers import World
+from reload_keepers import Site, World, at
 from reload_storing import ALICE, DICTIONARY, HOME, SINGLE, item, of, signed, there
 
 from reload._backlog import FIRST_PAUSE
@@ -9,6 +9,7 @@ from reload._presentation import decode
 from reload.contents import ErrorCode, ErrorResponse
 from reload.naming import resource_id
 from reload.null_security import NullSigner
+from reload.replication import SETTLE_TIME
 from reload.storage_messages import DictionarySpecifier, FetchAns, FetchKindResponse, FetchReq, StoreReq
 
 LONG = 1_000_000
@@ -116,3 +117,32 @@ def test_of_an_answer_only_what_was_asked_for_is_taken() -> None:
     world.run(FIRST_PAUSE)
     (held,) = world.sites[5].holds(HOME)
     assert b"of 6" in held
+
+
+def test_who_has_missed_a_change_while_it_was_held_back_gets_it_afterwards() -> None:
+    world = World(1, 3, 5, 6, 7, 9)
+    write(world, b"old", time=1)
+    site = world.sites[5]
+    site.placement.held_back = {at(7)}
+    write(world, b"new", time=2)
+    site.placement.held_back = set()
+    site.keeper.placement_changed(world.now)
+    world.run(1)
+    assert world.sites[7].holds(HOME) == world.sites[6].holds(HOME) == site.holds(HOME)
+
+
+def write(world: World, octets: bytes, *, time: int) -> None:
+    world.write(5, HOME, of(SINGLE, signed(SINGLE, there(octets), time=time, lifetime=LONG)), by=ALICE)
+    world.run(1)
+
+
+def test_who_was_out_of_the_replica_set_and_is_back_gets_what_it_may_have_forgotten() -> None:
+    world = World(1, 3, 5, 7, 9)
+    write(world, b"v", time=1)
+    world.sites[6] = Site(world, 6)
+    world.all_know()
+    world.run(2 * SETTLE_TIME)
+    assert world.holders(HOME) == [5, 6, 7]
+    world.fail(6)
+    world.run(1)
+    assert world.holders(HOME) == [5, 7, 9]

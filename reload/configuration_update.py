@@ -256,7 +256,10 @@ def _check_known(known: Kind | None, kind: Kind, *, is_configured: bool) -> None
 
 
 class UpdatesSent:
-    """Keeps two nodes from sending ConfigUpdates and errors about them without end: one to a peer for each sequence."""
+    """Keeps two nodes from sending ConfigUpdates and errors about them without end: one to a peer for each sequence.
+
+    One that was not answered does not count, as the peer may not have it.
+    """
 
     def __init__(self, limit: int = 1024) -> None:
         """The last `limit` peers are remembered, some 100 octets each."""
@@ -272,3 +275,7 @@ class UpdatesSent:
         if len(self._sent) > self._limit:
             self._sent.popitem(last=False)
         return True
+
+    def forget(self, node_id: bytes) -> None:
+        """The peer has not answered."""
+        self._sent.pop(node_id, None)

@@ -13,7 +13,7 @@ from reload.context import Context
 from reload.destinations import Destination, NodeDestination
 from reload.errors import DecodeError, StateError
 from reload.events import ConfigurationWanted, Event
-from reload.exchange import Answer, Outcome, Reply, Request, Response
+from reload.exchange import Answer, Failure, Outcome, Reply, Request, Response
 from reload.header import ForwardingHeader
 from reload.methods import ConfigUpdateReq, ConfigUpdateType, Empty
 from reload.ports import Identity
@@ -143,7 +143,13 @@ class Configuring:
         if not configuration.document or not self._sent.may_send(node_id, configuration.sequence):
             return False
         body = ConfigUpdateReq(ConfigUpdateType.CONFIG, configuration.document)
-        self._requester.send(destination_list, MessageCode.CONFIG_UPDATE_REQ, body, now, on_outcome)
+
+        def told(outcome: Outcome, then: float) -> None:
+            if isinstance(outcome, Failure) and outcome.error is None:
+                self._sent.forget(node_id)
+            on_outcome(outcome, then)
+
+        self._requester.send(destination_list, MessageCode.CONFIG_UPDATE_REQ, body, now, told)
         return True
 
     def _send_kinds(self, error: ErrorResponse, destination_list: tuple[Destination, ...], now: float) -> None:

@@ -88,6 +88,14 @@ class Links:
             self._topology.on_connected(node_id, now, send_update=send_update)
         return connection.link
 
+    def named(self, connection: Connection, node_id: bytes, now: float) -> None:
+        """Which of its Node-IDs is used at the other end of a link turns out."""
+        is_new = node_id not in self._connections
+        self._connections.name(connection, node_id)
+        if is_new:
+            self._emit(Connected(node_id))
+        self._bound(connection, now)
+
     def lost(self, link: Link, now: float) -> None:
         """A link is gone; what is not known is gone already."""
         found = self._connections.get(link)

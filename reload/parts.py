@@ -112,6 +112,7 @@ class Parts:
         self.links = Links(
             self.context, self.connections, self.attaching, self.direct, topology, self.keeper, self.events.append
         )
+        self.receiver.on_named = self.links.named
         inside.topology, inside.attaching, inside.links = topology, self.attaching, self.links
         inside.values, inside.mover = self.storage, self.keeper
         self.sender.hops, self.sender.first_hop = topology, inside.first_hop

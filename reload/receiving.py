@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from reload.connections import Connection, ConnectionTable
 from reload.contents import ErrorCode, MessageCode, is_request
@@ -24,6 +24,8 @@ _BEFORE_ATTACH = frozenset({MessageCode.PING_REQ, MessageCode.ATTACH_REQ})
 """What a node with several Node-IDs may ask before it has told by an Attach which one it uses (section 6.1.2)."""
 
 
+_UNNAMED = b"link"
+"""With its number, it stands for the Node-ID of a link that has none yet; Node-IDs are longer."""
 _MAX_VIA_OCTETS = 0xFFFF - 64
 """Of a Via List that one more destination fits into, also when it comes back as a Destination List."""
 
@@ -35,8 +37,8 @@ class TooLargeError(Exception):
 class Receiver:
     """Takes messages from links, and has those for this node answered by `responder` or told to `requester`.
 
-    Whoever owns it sets the `option_types` that this node understands, and the `transits`, by message code, which look
-    at what is forwarded.
+    Whoever owns it sets the `option_types` that this node understands, the `transits`, by message code, which look at
+    what is forwarded, and `on_named`, which gives a link to the node that it turns out to lead to.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Receiver:
         self._sender = sender
         self._requester = requester
         self._responder = responder
+        self.on_named: Callable[[Connection, bytes, float], None] = lambda connection, node_id, now: None
         self.option_types: frozenset[int] = frozenset()
         self.transits: Mapping[int, Sequence[Transit]] = {}
         self.configuration_changed()
@@ -84,6 +87,15 @@ class Receiver:
             return str(exc)
         if int.from_bytes(octets[LISTS_AT : LISTS_AT + 2], "big") > _MAX_VIA_OCTETS:
             return "its Via List has no room for another hop"
+        if connection.node_id is None and not header.is_whole:
+            # Fragments do not tell who has sent them, and this is who the Via List is to name (section 6.1.2).
+            whole = self._reassembler.receive(
+                _UNNAMED + connection.link.to_bytes(8, "big"), header, octets[start:], now
+            )
+            if whole is None:
+                return None
+            octets = whole
+            header, start = decode_header(octets, node_id_length=self._context.node_id_length)
         code = message_code(octets, header, start)
         if not connection.is_attached and len(connection.identity.node_ids) > 1:
             reason = self._admit(connection, header, code, octets, now)
@@ -135,7 +147,7 @@ class Receiver:
                 return str(exc)
             if identity.node_id not in connection.identity.node_ids:
                 return "the message of another node, while it has not told its own Node-ID"
-            self._connections.name(connection, identity.node_id)
+            self.on_named(connection, identity.node_id, now)
         elif self._connections.is_attached(connection.node_id):
             connection.is_attached = True
         elif code is not None and is_request(code) and code not in _BEFORE_ATTACH:

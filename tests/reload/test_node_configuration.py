@@ -81,6 +81,20 @@ def test_a_request_with_an_older_sequence_gets_an_error_and_one_config_update(
             assert decode_body(update.contents).data == made.node.in_force.configuration.document
 
 
+def test_a_config_update_that_was_not_answered_is_sent_again_when_it_is_wanted_again(
+    pair: tuple[Bench, Bystander, Bystander],
+) -> None:
+    made, one, _ = pair
+    one.send(_PING, PingReq(), transaction=1, configuration_sequence=21)
+    made.advance(15.0)
+    assert len(_split(one.received())[0]) == 4
+    updates, _ = _split(one.send(_PING, PingReq(), transaction=2, configuration_sequence=21))
+    (update,) = updates
+    one.send(MessageCode.CONFIG_UPDATE_ANS, b"", me(), transaction=update.header.transaction_id)
+    updates, _ = _split(one.send(_PING, PingReq(), transaction=3, configuration_sequence=21))
+    assert updates == []
+
+
 def test_a_config_update_goes_back_the_way_that_the_request_came(pair: tuple[Bench, Bystander, Bystander]) -> None:
     made, one, _ = pair
     requester = enrolled(1)

@@ -8,8 +8,10 @@ from reload_overlay import MemoryOverlay, candidates, mesh, node
 
 import reload.links
 from reload.contents import ErrorCode, MessageCode
+from reload.destinations import Destination
 from reload.errors import SecurityError, StateError
 from reload.events import CandidatesWanted, Completed, Connected, ConnectionAbandoned, ConnectionWanted, Disconnected
+from reload.forwarding import fragment
 from reload.methods import AttachReqAns, JoinReq, PingReq
 from reload.operations import Failed
 from reload.ports import Identity
@@ -251,6 +253,35 @@ def test_a_ping_through_this_node_is_answered_by_the_way_it_has_told(
     several.send(_PING, PingReq(), where(200))
     (onwards,) = other.received()
     assert onwards.header.via_list == (at(302),)
+
+
+@pytest.mark.parametrize("to", [me(), where(200)])
+def test_fragments_tell_the_node_id_once_they_are_all_there(
+    real: tuple[Bench, Bystander, Bystander], to: Destination
+) -> None:
+    made, several, other = real
+    parts = fragment(several.octets(_PING, PingReq(bytes(1000)), to), 700)
+    assert len(parts) > 2
+    for part in parts[:-1]:
+        assert several.send_octets(part) == other.received() == []
+    answers = several.send_octets(parts[-1])
+    if to == me():
+        assert [answer.header.destination_list for answer in answers] == [(at(302),)]
+    else:
+        assert [onwards.header.via_list for onwards in other.received()] == [(at(302),)]
+    assert made.drops() == []
+
+
+def test_links_that_turn_out_to_lead_to_a_node_are_told_and_so_many(
+    real: tuple[Bench, Bystander, Bystander], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload.links, "MAX_LINKS_OF_NODE", 2)
+    made, first, _ = real
+    more = [Bystander(made, 302, signer=_several()) for _ in range(2)]
+    for transaction, several in enumerate((first, *more)):
+        several.send(_PING, PingReq(), transaction=transaction)
+    assert _told(made, Connected) == [Connected(node_id(302))]
+    assert made.closed() == [first.link]
 
 
 @pytest.mark.parametrize("octets", [b"", b"junk", bytes(100)])

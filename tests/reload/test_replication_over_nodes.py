@@ -18,6 +18,8 @@ from reload.naming import resource_id
 from reload.null_security import NullSigner
 from reload.operations import Failed, Fetch, Fetched, NewValue, Result, Send, Store, Stored, Wanted
 from reload.reading import content
+from reload.replication import SETTLE_TIME
+from reload.routing import code_of
 from reload.storage_messages import DataModel, DataValue, SingleSpecifier, StoreReq
 
 MANY = Kind(0xF0000010, DataModel.SINGLE, AccessControl.NODE_MULTIPLE, 1, 100, max_node_multiple=8)
@@ -366,3 +368,11 @@ def test_who_begins_anew_before_its_links_are_lost_gets_all_that_belongs_to_it(
     vanish(ring, number)
     ring.grow(number, seconds=60)
     ring.check(values)
+
+
+def test_who_has_replicas_stores_them_nowhere_else(twelve: tuple[Ring, dict[bytes, bytes]]) -> None:
+    ring, values = twelve
+    ring.sent.clear()
+    ring.settle(3 * SETTLE_TIME)
+    ring.check(values)
+    assert MessageCode.STORE_REQ not in [code_of(octets) for _, _, _, octets in ring.sent]

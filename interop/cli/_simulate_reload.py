@@ -25,7 +25,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_PEERS = 100_000
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType[float | None]):
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | None:

@@ -8,7 +8,8 @@
 
 The controllers run on an idealised transport (`Flow`): an acknowledgement a segment, no pacing, losses found without
 fail. What is seen is the controller, not a transport. Rates are octets per second of a `World`'s bottleneck; times are
-float seconds. The same code gives the same figures on every machine.
+float seconds. The same code gives the same figures on every machine. `interop.experiments.reload` has those with
+overlays.
 """
 
 from collections.abc import Mapping

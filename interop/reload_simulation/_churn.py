@@ -46,5 +46,4 @@ def flash_crowd(overlay: SimulatedOverlay, size: int, after: float) -> None:
     """So many hosts come within a minute, beginning in so many seconds."""
     chance = random.Random(f"{overlay.scenario.seed}/crowd")
     for _ in range(size):
-        at = overlay.now + after + chance.uniform(0, CROWD)
-        overlay.engine.post(int(at * 1e6), overlay.arrive)
+        overlay.arrive_at(overlay.now + after + chance.uniform(0, CROWD))

@@ -109,6 +109,14 @@ class SimulatedOverlay:
             wait = self.scenario.growth / (len(self.ring) + _AT_ONCE)
             self.engine.post(self.engine.now_us + int(wait * 1e6), self.grow, size)
 
+    def arrive_at(self, seconds: float) -> None:
+        """Another host comes up at that time."""
+
+        def come() -> None:
+            self.arrive()
+
+        self.engine.post(int(seconds * 1e6), come)
+
     def depart(self, host: Host, *, gracefully: bool) -> None:
         """A host goes: its node says goodbye before, or it crashes."""
         if not host.is_up:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ from interop.reload_simulation._report import Report
 
 _BLUE, _RED, _GREEN, _PURPLE, _OCHRE, _GREY = "#0b5fa5", "#d9541e", "#2a8a3e", "#8b3fa0", "#b08a00", "#8c8c8c"
 _COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _OCHRE)
-_STYLE = {"svg.hashsalt": "ietf-p2p", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+_STYLE: dict[Any, Any] = {"svg.hashsalt": "ietf-p2p", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
 _BY_NAME = 5
 """Messages that have a colour of their own; the rest are grey."""
 

@@ -79,7 +79,10 @@ class Workload:
         self._misplaced: dict[Trace, Operation] = {}
         self._is_on = False
         overlay.traffic.answered = self._answered
-        overlay.on_gone.append(lambda host: self._known.pop(host.number, None))
+        overlay.on_gone.append(self._gone)
+
+    def _gone(self, host: Host) -> None:
+        self._known.pop(host.number, None)
 
     # -- when ----------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ from reload.topology import BootstrapWanted, Joined, JoinFailed, Left, Overlay, 
 LEAVE_PATIENCE = 5.0
 """Seconds in which a node that leaves waits for answers, and forwards Attaches to those that it has named."""
 MAX_ASKED = 32
-"""Full Updates that are owed for RouteQueries; who asks beyond that gets the answer alone."""
+"""Full Updates for RouteQueries that are owed or not answered yet, one to a node; who asks beyond that gets the answer
+alone."""
 
 MakeMaintenance: TypeAlias = Callable[[ChordOverlay, Candidates], Maintenance]
 
@@ -67,6 +68,7 @@ class ChordReload:
         self._successors: tuple[bytes, ...] = ()
         self._predecessors: tuple[bytes, ...] = ()
         self._owed: dict[bytes, None] = {}
+        self._paying: dict[int, bytes] = {}
         self._leaves: set[int] = set()
         self._owed_due = self._leave_due = inf
 
@@ -304,10 +306,14 @@ class ChordReload:
             case _:
                 # Opaque IDs are for privacy, which an answer would end (section 6.4.2.4.1).
                 return ErrorResponse(ErrorCode.FORBIDDEN)
-        if body.send_update and self._chord.is_announced and len(self._owed) < MAX_ASKED:
-            self._owed[request.identity.node_id] = None
-            self._owed_due = now
+        if body.send_update and self._chord.is_announced:
+            self._owe(request.identity.node_id, now)
         return Answer(ChordRouteQueryAns(next_peer))
+
+    def _owe(self, node_id: bytes, now: float) -> None:
+        if len(self._owed) + len(self._paying) < MAX_ASKED and node_id not in self._paying.values():
+            self._owed[node_id] = None
+            self._owed_due = now
 
     def _next_peer(self, target: bytes, *, is_node: bool) -> bytes:
         """The next hop for it; ourselves, when it ends here."""
@@ -319,6 +325,7 @@ class ChordReload:
 
     def on_outcome(self, outcome: Outcome, now: float) -> None:
         """What became of a request. A peer that does not answer an Update has failed."""
+        self._paying.pop(outcome.transaction, None)
         peer = self._chord.checks.pop(outcome.transaction, None)
         if peer is not None:
             if isinstance(outcome, Failure) and outcome.error is None and peer in self._table:
@@ -460,7 +467,9 @@ class ChordReload:
             self._owed_due = inf
             owed, self._owed = self._owed, {}
             for node_id in owed:
-                self._chord.send_update(node_id, ChordUpdateType.FULL, now)
+                transaction = self._chord.send_update(node_id, ChordUpdateType.FULL, now)
+                if transaction is not None:
+                    self._paying[transaction] = node_id
         if self._repair.handle_timer(now):
             self._joining.rejoin(None, now)
         if now >= self._leave_due:

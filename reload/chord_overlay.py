@@ -57,19 +57,21 @@ class ChordOverlay:
             return (last,)
         return NodeDestination(via), last
 
-    def send_update(self, peer: bytes, kind: ChordUpdateType, now: float) -> None:
+    def send_update(self, peer: bytes, kind: ChordUpdateType, now: float) -> int | None:
         """Send an Update, if this node may (section 10.7): `peer` need not be connected for one of type full."""
         if not self.is_announced:
-            return
+            return None
         body = ChordUpdate(min(max(int(now - self.born), 0), _MAX_UPTIME), kind, self._tables(kind))
         if self.is_connected(peer):
-            self.checks[self.ask(peer, MessageCode.UPDATE_REQ, body, now)] = peer
+            transaction = self.ask(peer, MessageCode.UPDATE_REQ, body, now)
+            self.checks[transaction] = peer
         else:
-            self.overlay.request((NodeDestination(peer),), MessageCode.UPDATE_REQ, body, now)
+            transaction = self.overlay.request((NodeDestination(peer),), MessageCode.UPDATE_REQ, body, now)
         entry = self.table.get(peer)
         if entry is not None:
             entry.told_at = now
             entry.told = max(entry.told, 0) if kind is ChordUpdateType.PEER_READY else self.table.edition
+        return transaction
 
     def _tables(self, kind: ChordUpdateType) -> ChordNeighbors | ChordFull | None:
         table = self.table

@@ -82,7 +82,7 @@ def check_limits(host: Host) -> None:
         "certificates": (len(verifier._cache), verifier._cache._limit),
         "Attaches": (num_attaches(host), MAX_INCOMING + MAX_BY_ONE),
         "candidates": (len(topology._candidates), MAX_CANDIDATES),
-        "Updates owed": (len(topology._owed), MAX_ASKED),
+        "Updates owed": (len(topology._owed) + len(topology._paying), MAX_ASKED),
         "joining": (len(topology._admission._waiting) + len(topology._admission._hand_overs), MAX_ADMISSIONS),
         "configurations under way": (parts.configuring._telling, MAX_TELLING),
         "configurations sent": (len(parts.configuring._sent._sent), UpdatesSent()._limit),
@@ -176,7 +176,7 @@ def test_requests_for_others_are_forwarded_and_nothing_of_them_is_kept_beyond_th
 
 def _bodies() -> dict[str, list[tuple[int, Any, dict[str, Any]]]]:
     (one,) = candidates(1, 1).candidates
-    near = [(STEP + 1000 - at).to_bytes(16, "big") for at in range(1, 200)]
+    near = [(STEP + 1000 - at).to_bytes(16, "big") for at in range(1, 120)]
     value = stored(b"forged", 10**15, by=signer(place(0), ALICE))
     attach = AttachReqAns(b"", b"", b"passive", (one,))
     query = RouteQueryReq(send_update=True, destination=NodeDestination(place(3)))

@@ -235,6 +235,21 @@ def test_route_queries_are_owed_an_update_each_and_no_more_than_a_few_at_a_time(
     assert codes.count(MessageCode.UPDATE_REQ) == 1
 
 
+def test_updates_for_route_queries_do_not_pile_up_when_nobody_acknowledges_them(ring: Ring) -> None:
+    """One to a node is under way, and to some nodes at a time, however many ask."""
+    attacker = ring.attacker()
+    topology = ring.hosts[0].node.topology
+    body = RouteQueryReq(send_update=True, destination=NodeDestination(place(1)))
+    for number in [*range(MAX_ASKED + 10), 0, 0]:
+        sybil = signer((number + 10).to_bytes(16, "big"), name="sybil")
+        messages = attacker.send(MessageCode.ROUTE_QUERY_REQ, body, transaction=ring.transaction(), signer=sybil)
+        assert MessageCode.ROUTE_QUERY_ANS in [message.contents.message_code for message in messages]
+        assert len(topology._owed) + len(topology._paying) <= MAX_ASKED
+    assert sorted(topology._paying.values()) == [(number + 10).to_bytes(16, "big") for number in range(MAX_ASKED)]
+    ring.settle(20.0)
+    assert topology._paying == {}
+
+
 # Replayed.
 
 

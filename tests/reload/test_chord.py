@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reload_bystander import at, bench, where
 from reload_chord import HEADER, RING, Lone, identity, node
 
 from reload._presentation import decode, encode
@@ -421,3 +422,11 @@ def test_the_same_inputs_lead_to_the_same_requests(steps: list[tuple[Any, ...]])
             _step(lone, step)
         runs.append((lone.overlay.sent, lone.overlay.attaches, lone.overlay.disconnected, lone.events()))
     assert runs[0] == runs[1]
+
+
+def test_a_node_asks_for_an_update_only_if_it_is_told_to() -> None:
+    made, (one,) = bench(10)
+    made.node.route_query([at(10)], where(5), made.now)
+    made.node.route_query([at(10)], where(5), made.now, send_update=True)
+    asked = [decode(RouteQueryReq, each.contents.message_body).send_update for each in one.received()]
+    assert asked == [False, True]

@@ -339,6 +339,13 @@ def test_fingers_are_attached_where_ranges_have_none_and_conventionally() -> Non
     assert after.destination_list == (ResourceDestination(node(OWN + (1 << 122))),)
 
 
+def test_all_who_were_attached_and_have_sent_an_update_are_in_the_routing_table() -> None:
+    join = Join().connect()
+    assert {peer.node_id for peer in join.chord.table.peers()} == {node(each) for each in (400, 500, 2000, 3000, 4000)}
+    # The bootstrap node is connected only.
+    assert node(BOOTSTRAP) in join.overlay.links
+
+
 def test_the_link_to_the_bootstrap_node_is_closed_when_it_is_neither_neighbor_nor_finger() -> None:
     join = state(JoinState.IDLE)
     assert join.overlay.disconnected == [node(BOOTSTRAP)]

@@ -42,6 +42,8 @@ MAX_INCOMING, MAX_INCOMING_OF_NODE = 64, 8
 """Attaches of others at a time, in all and of one node: the driver keeps sockets and ports for every one. A peer that
 joins is asked by its neighbors and by those that take it as a finger, some tens at once; a node asks more than once
 when it does not know that several Resource-IDs lead to one peer, and when it begins anew."""
+MAX_INCOMING_BY_HOP = 48
+"""Of these, those that have come through one neighbor: one with many Node-IDs leaves room for who comes otherwise."""
 
 
 class State(Enum):
@@ -217,10 +219,14 @@ class Attaches:
             return ErrorResponse(ErrorCode.IN_PROGRESS)
         if len(earlier) >= MAX_INCOMING_OF_NODE:
             return ErrorResponse(ErrorCode.IN_PROGRESS, b"too many of this node")
-        if sum(map(len, self._incoming.values())) >= MAX_INCOMING:
+        if not self._has_room(request.previous_hop):
             return ErrorResponse(ErrorCode.REQUEST_TIMEOUT, b"too many Attaches at a time: try later")
         self._open(request, application, remote, own, now)
         return None
+
+    def _has_room(self, hop: bytes) -> bool:
+        hops = [each.request.previous_hop for some in self._incoming.values() for each in some if each.request]
+        return len(hops) < MAX_INCOMING and hops.count(hop) < MAX_INCOMING_BY_HOP
 
     def _open(
         self, request: Request, application: int | None, remote: Candidates, own: _Attach | None, now: float

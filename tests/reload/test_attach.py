@@ -620,7 +620,8 @@ def test_so_many_attaches_of_others_are_answered_at_a_time() -> None:
     request = a.request()
 
     def of(number: int) -> Request:
-        return attrs.evolve(request, identity=identity(number.to_bytes(16, "big")))
+        hop = bytes([number % 2]) * 16
+        return attrs.evolve(request, identity=identity(number.to_bytes(16, "big")), previous_hop=hop)
 
     for number in range(1, MAX_INCOMING + 1):
         assert b.receive(of(number)) is None

@@ -24,7 +24,7 @@ from reload_hostile import (
 from reload_overlay import Host, candidates
 
 from reload._presentation import encode
-from reload.attach import CONNECTING_TIMEOUT, MAX_INCOMING, MAX_INCOMING_OF_NODE
+from reload.attach import CONNECTING_TIMEOUT, MAX_INCOMING, MAX_INCOMING_BY_HOP, MAX_INCOMING_OF_NODE
 from reload.candidates import MAX_CANDIDATES
 from reload.chord import MAX_ASKED
 from reload.chord_candidates import MAX_BY_ONE
@@ -346,16 +346,17 @@ def _attach(number: int, count: int = 1) -> AttachReqAns:
     return AttachReqAns(b"", b"", b"passive", (one,) * count)
 
 
-def test_more_attaches_than_a_node_answers_at_a_time_are_to_try_later(ring: Ring) -> None:
-    """Of many Node-IDs, as each has one alone. A neighbor is attached again when they have timed out."""
-    attacker = ring.attacker()
+def test_a_neighbor_with_many_node_ids_leaves_room_for_the_attaches_of_others(ring: Ring) -> None:
+    """Of each Node-ID one; and when they have timed out, the neighbor itself may attach again."""
+    attacker, other = ring.attacker(), ring.attacker(node_id=(77).to_bytes(16, "big"))
     codes = []
-    for number in range(MAX_INCOMING + 30):
+    for number in range(MAX_INCOMING + 10):
         sybil = signer((number + 10).to_bytes(16, "big"), name="sybil")
         answers = attacker.send(MessageCode.ATTACH_REQ, _attach(1), signer=sybil, transaction=ring.transaction())
         codes += [error_code(answer) for answer in answers if answer.contents.message_code == MessageCode.ERROR]
-        assert num_attaches(ring.hosts[0]) <= MAX_INCOMING
-    assert codes == [ErrorCode.REQUEST_TIMEOUT] * 30
+        assert num_attaches(ring.hosts[0]) <= MAX_INCOMING_BY_HOP
+    assert codes == [ErrorCode.REQUEST_TIMEOUT] * (MAX_INCOMING + 10 - MAX_INCOMING_BY_HOP)
+    assert _answered(other.send(MessageCode.ATTACH_REQ, _attach(2), transaction=98), MessageCode.ATTACH_ANS)
     ring.settle(CONNECTING_TIMEOUT)
     assert num_attaches(ring.hosts[0]) == 0
     assert _answered(attacker.send(MessageCode.ATTACH_REQ, _attach(1), transaction=99), MessageCode.ATTACH_ANS)

@@ -21,6 +21,7 @@ from reload.reading import content
 from reload.replication import SETTLE_TIME
 from reload.routing import code_of
 from reload.storage_messages import DataModel, DataValue, SingleSpecifier, StoreReq
+from reload.storage_settings import StorageSettings
 
 MANY = Kind(0xF0000010, DataModel.SINGLE, AccessControl.NODE_MULTIPLE, 1, 100, max_node_multiple=8)
 IN_FORCE = in_force((PRIVATE, MANY))
@@ -42,11 +43,11 @@ class Ring(MemoryOverlay):
             self.grow(number)
         self.settle(30)
 
-    def grow(self, number: int, *, via: int | None = None, seconds: float = 3.0) -> Host:
+    def grow(self, number: int, *, via: int | None = None, seconds: float = 3.0, **options: object) -> Host:
         """Another peer joins through the first."""
         name = node_id(number * SPACE + 1)
         user = "alice@example.org" if number in ALICES else f"user{number}@example.org"
-        host = self.add(number * SPACE + 1, make_topology=ChordReload, signer=NullSigner(name, user))
+        host = self.add(number * SPACE + 1, make_topology=ChordReload, signer=NullSigner(name, user), **options)
         bootstrap = self.by_number[via] if via is not None else next(iter(self.by_number.values()), None)
         self.by_number[number] = host
         if bootstrap is None:
@@ -376,3 +377,15 @@ def test_who_has_replicas_stores_them_nowhere_else(twelve: tuple[Ring, dict[byte
     ring.settle(3 * SETTLE_TIME)
     ring.check(values)
     assert MessageCode.STORE_REQ not in [code_of(octets) for _, _, _, octets in ring.sent]
+
+
+def test_an_overlay_whose_peers_all_end_goes_on_from_their_snapshots(twelve: tuple[Ring, dict[bytes, bytes]]) -> None:
+    ring, values = twelve
+    again = Ring()
+    for number, host in ring.by_number.items():
+        settings = StorageSettings(snapshot=host.node.storage.snapshot(ring.now))
+        again.grow(number, storage_settings=settings)
+    again.settle(2 * SETTLE_TIME)
+    again.check(values)
+    for resource, value in values.items():
+        assert fetched(again.do(10, fetch(resource))) == value

@@ -12,7 +12,7 @@ the same octets at the same microseconds.
 
 from interop.reload_simulation._checks import condition, ring_errors
 from interop.reload_simulation._churn import Churn, flash_crowd
-from interop.reload_simulation._host import Host
+from interop.reload_simulation._host import Host, MakeNode
 from interop.reload_simulation._overlay import SimulatedOverlay
 from interop.reload_simulation._report import Condition, Figures, Operations, Report, Sample
 from interop.reload_simulation._ring import Ring
@@ -27,6 +27,7 @@ __all__ = [
     "Figures",
     "Host",
     "Maintenance",
+    "MakeNode",
     "NotSettledError",
     "Operation",
     "Operations",

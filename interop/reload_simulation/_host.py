@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from interop.reload_simulation._network import Connection, End, Network
 from interop.reload_simulation._rendezvous import Rendezvous
@@ -33,6 +33,15 @@ from reload.topology import BootstrapWanted, Joined, JoinFailed, Left
 _PORT = 6084
 _PRIORITY = 2130706431
 _ADDRESS = 10 << 24
+
+
+MakeNode: TypeAlias = Callable[[Signer, InForce, float, Callable[[int], bytes]], Node]
+"""Makes a node with this identity and configuration, at this time and with this source of chance."""
+
+
+def make_node(signer: Signer, in_force: InForce, now: float, random_bytes: Callable[[int], bytes]) -> Node:
+    """A node as it is when nobody wants anything else."""
+    return Node(signer, in_force, epoch=EPOCH, now=now, random_bytes=random_bytes)
 
 
 class Watcher(Protocol):
@@ -71,6 +80,7 @@ class Host:
         rendezvous: Rendezvous,
         watcher: Watcher,
         seed: int,
+        make_node: MakeNode,
     ) -> None:
         """`number` is its address, and names it."""
         self.number = number
@@ -90,7 +100,7 @@ class Host:
         certificates = signer.certificates
         self.identity: Identity = in_force.verifier.identify(certificates[0].certificate, certificates, EPOCH)
         chance = random.Random(f"{seed}/host/{number}")
-        self.node = Node(signer, in_force, epoch=EPOCH, now=self._engine.now, random_bytes=chance.randbytes)
+        self.node = make_node(signer, in_force, self._engine.now, chance.randbytes)
         self.node_id = signer.node_id
         address = IpAddressPort(1, IPv4AddrPort((_ADDRESS + number).to_bytes(4, "big"), _PORT))
         self._candidate = IceCandidate(address, OverlayLinkType.DTLS_UDP_SR, b"1", _PRIORITY, CandType.HOST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from interop.reload_simulation._host import Host
+from interop.reload_simulation._host import Host, MakeNode, make_node
 from interop.reload_simulation._network import Connection, Network
 from interop.reload_simulation._reliable import ReliableConnection
 from interop.reload_simulation._rendezvous import Rendezvous
@@ -29,8 +29,10 @@ class SimulatedOverlay:
     `ring` is the truth about who is a peer, from the moment that a node says so to that of its goodbye or crash.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, *, make_node: MakeNode = make_node) -> None:
+        """`make_node` may give the nodes services, or another topology."""
         self.scenario = scenario
+        self._make_node = make_node
         self.engine = Engine()
         self.traffic = Traffic()
         self.network = Network(
@@ -91,6 +93,7 @@ class SimulatedOverlay:
             self._rendezvous,
             self,
             self.scenario.seed,
+            self._make_node,
         )
         self._hosts[host.node_id] = host
         self._arrived[host.node_id] = self.now

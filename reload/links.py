@@ -151,8 +151,9 @@ class Links:
 
     def close_bad(self, bad_nodes: Collection[bytes], now: float) -> None:
         """Close links to nodes whose certificates are no longer valid (section 11.1)."""
+        bad = frozenset(bad_nodes)
         for connection in list(self._connections):
-            if not set(bad_nodes).isdisjoint(connection.identity.node_ids):
+            if not bad.isdisjoint(connection.identity.node_ids):
                 self.close(connection.link, "its certificate is revoked", now)
 
     def get_timer(self) -> float | None:

@@ -1,5 +1,104 @@
-"""PLACEHOLDER"""
+"""What a hostile node tries with certificates and signatures (RFC 6940 sections 6.3.4, 11.3 and 13), and what there is
+of other kinds: every negative, what comes of it, and the tests that show it over nodes with real signatures.
 
+After each of them all peers hold, follow and route as before, and serve (`unharmed` in reload_hostile).
+
+Join in the name of another, over another's link, or forwarded: Forbidden
+    topology: a_join_with_the_id_of_another_is_forbidden, a_join_over_the_link_of_another_node_is_forbidden,
+    a_join_that_others_forward_is_forbidden, a_join_at_a_peer_of_another_part_of_the_ring_is_refused
+Leave in the name of another: Forbidden
+    topology: a_leave_for_another_is_forbidden, a_leave_of_who_is_no_peer_changes_nothing
+Update that makes its sender everybody's neighbor: it gets its own part of the ring, and no other
+    topology: who_names_itself_everybodys_neighbor_comes_to_stand_at_its_own_place_and_nowhere_else,
+    an_update_that_others_forward_places_nobody, an_update_in_the_name_of_this_node_itself_is_forbidden
+Update with thousands of Node-IDs, or with lies in it: 16 Attaches; Invalid_Message
+    topology: an_update_with_thousands_of_ids_has_some_attached_and_nothing_else,
+    who_names_itself_from_afar_does_not_take_the_place_of_whom_peers_name,
+    an_update_whose_lists_are_longer_than_it_is_invalid, an_update_with_ids_that_no_node_has_names_nobody
+Join, Leave or Update of earlier, also through the node that has sent it: Forbidden; nobody is placed
+    topology: a_join_or_leave_of_earlier_is_forbidden, an_update_of_earlier_places_nobody,
+    an_update_of_a_peer_that_has_left_brings_nobody_back
+Store of earlier, replica of earlier, older storage_time: Data_Too_Old, Forbidden
+    storing: a_store_that_is_replayed_is_too_old, a_duplicate_of_a_store_is_answered_and_stored_once,
+    a_value_is_not_rolled_back_by_what_was_stored_before_it, replicas_that_are_replayed_change_nothing,
+    alice_herself_cannot_go_back_in_time
+The same message in another overlay, or under another transaction ID: Incompatible_with_Overlay; silence
+    identity: a_message_of_another_overlay_is_refused_and_cannot_be_passed_off_as_one_of_this,
+    a_message_under_another_transaction_id_is_not_the_one_that_was_signed
+Stolen Node-ID, certificate that is not chained, of another overlay, expired, of a bad-node: silence, and no link
+    identity: nothing_comes_of_messages_by_a_certificate_that_does_not_hold,
+    no_link_is_made_with_a_certificate_that_does_not_hold,
+    a_self_signed_certificate_cannot_claim_a_node_id_where_such_certificates_are_permitted,
+    a_value_by_a_certificate_that_does_not_hold_is_forbidden
+Wrong cert_hash, the other type of it, identity none, algorithm {0,0}: silence; in a value, Forbidden
+    identity: nothing_comes_of_messages_whose_signature_does_not_hold,
+    a_value_whose_signature_does_not_hold_is_forbidden
+Synthetic value in a Store; value of another; replica by an implausible sender; Store elsewhere: Forbidden
+    storing: a_synthetic_value_is_forbidden, nobody_stores_in_the_name_of_alice,
+    a_replica_by_an_implausible_peer_is_forbidden_wherever_it_goes,
+    a_store_at_a_peer_that_is_not_responsible_is_forbidden, a_store_is_taken_as_a_whole_or_not_at_all
+ConfigUpdate that is forged, unsigned, older, or plays with 65535: Forbidden, Config_Too_Old, Invalid_Message
+    storing: a_configuration_that_is_not_the_successor_of_this_one_is_refused,
+    a_sequence_of_65535_is_none_except_in_a_config_update,
+    requests_of_a_newer_configuration_are_refused_and_nothing_is_believed,
+    so_many_are_sent_the_configuration_at_a_time_and_others_when_they_ask_again
+Kind by who is no kind-signer: Forbidden
+    storing: a_kind_that_no_kind_signer_has_signed_is_refused, a_good_kind_among_bad_ones_is_not_learned_either
+Loops and duplicates in a Destination List: Invalid_Message, silence for responses
+    routing: a_destination_that_comes_again_is_an_invalid_message, a_response_that_would_go_round_is_dropped_silently,
+    a_message_goes_over_a_link_once_for_each_destination_and_no_more
+Resource-ID that is not the last one: silence
+    routing: a_resource_id_that_is_not_the_last_destination_is_dropped_silently
+Via List that leads to a victim: only the attacker could carry the answer on
+    routing: a_via_list_that_is_made_up_leads_nobody_to_a_victim
+Opaque ID of nobody, or of another peer: silence
+    routing: an_opaque_id_that_nobody_has_given_out_is_dropped_silently,
+    an_opaque_id_of_another_peer_is_dropped_silently
+Wildcard to be forwarded; Node-ID that nobody has: answered here; silence
+    routing: the_wildcard_is_this_node_and_never_forwarded,
+    a_node_id_of_the_own_range_that_nobody_has_is_dropped_silently
+TTL over the initial one, TTL 0, unknown critical option, amplification: one error, back over the link, hardly larger
+    routing: a_request_that_cannot_go_on_gets_one_error_back_over_its_own_link,
+    errors_on_a_link_are_so_many_and_no_more,
+    an_unknown_critical_extension_keeps_a_request_from_being_done
+Errors about errors and responses: silence
+    routing: there_is_no_error_about_a_response_nor_about_an_error, an_error_about_what_has_a_bad_signature_is_not_made
+Message that is too large, or says that an answer must be small: Message_Too_Large and no link; Response_Too_Large
+    routing: a_message_over_the_largest_size_is_answered_and_its_link_closed,
+    a_header_over_the_largest_size_has_its_link_closed_without_an_answer,
+    an_answer_that_is_not_allowed_to_be_so_long_is_an_error
+Lengths that lie: silence
+    routing: a_length_that_is_not_that_of_the_message_is_dropped_silently,
+    lists_that_are_longer_than_the_message_are_dropped_silently
+Fragments without end, contradictions, far offsets: silence, and no memory
+    routing: fragments_that_contradict_each_other_make_no_message, fragments_over_two_links_do_not_join,
+    a_fragment_far_behind_the_largest_size_takes_no_memory, a_last_fragment_before_the_end_makes_no_message
+    floods: every_table_is_within_its_limit
+Answer of who was not asked (R7), of another method, to nothing, once more: silence, and the right one counts
+    routing: an_answer_of_another_node_than_was_asked_is_none, an_answer_of_a_peer_that_is_not_the_closest_is_none,
+    who_answers_in_the_place_of_the_right_peer_cannot_forge_the_value, an_answer_to_nothing_has_no_effect,
+    an_answer_that_comes_again_has_no_effect, an_answer_to_another_method_has_no_effect,
+    a_join_answer_of_another_than_the_admitting_peer_lets_nobody_in
+Error about data by who was only on the way (T19): silence
+    routing: an_error_about_data_by_who_was_only_on_the_way_is_none,
+    a_store_cannot_be_said_to_have_failed_or_to_be_done_by_another,
+    what_a_forwarder_may_say_ends_a_request_and_shows_nothing_else
+Many Attaches, or candidates; unknown application: Request_Timeout, Invalid_Message; Not_Found
+    topology: a_neighbor_with_many_node_ids_leaves_room_for_the_attaches_of_others,
+    one_node_has_few_attaches_at_a_time_however_often_it_asks,
+    an_attach_with_no_candidates_or_a_great_many_is_invalid, no_connection_is_attempted_to_addresses_of_many_hosts,
+    an_app_attach_to_an_application_that_is_not_here_is_not_found, an_attach_gives_no_routing_to_who_sends_no_update
+RouteQueries that want Updates: 32 of them
+    topology: route_queries_are_owed_an_update_each_and_no_more_than_a_few_at_a_time,
+    updates_for_route_queries_do_not_pile_up_when_nobody_acknowledges_them
+Floods, of Pings too: so many of one neighbor, and every table within its limit
+    floods: a_neighbor_has_so_many_messages_taken_and_others_are_served_meanwhile, every_table_is_within_its_limit,
+    of_what_is_signed_every_table_is_within_its_limit, joins_of_many_nodes_at_once_are_told_to_wait,
+    requests_for_others_are_forwarded_and_nothing_of_them_is_kept_beyond_the_limit,
+    links_are_so_many_for_one_node_and_no_more, what_nobody_reads_does_not_pile_up
+"""
+
+import hashlib
 from collections.abc import Iterator
 
 import attrs
@@ -7,6 +106,7 @@ import pytest
 from reload_hostile import (
     ATTACKER,
     BAD,
+    HOME,
     PRIVATE,
     Attacker,
     Ring,
@@ -22,10 +122,11 @@ from reload_hostile import (
 )
 from reload_identities import ALICE, NOW, OVERLAY, authority, issue, key
 
+from reload._presentation import decode
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import NodeDestination
 from reload.errors import SecurityError
-from reload.message import Message, decode_message
+from reload.message import Message, decode_body, decode_message
 from reload.methods import JoinReq, LeaveReq, PingReq
 from reload.naming import overlay_hash
 from reload.ports import Signer
@@ -36,7 +137,8 @@ from reload.security_block import (
     SignerIdentity,
     SignerIdentityType,
 )
-from reload.signing import KeySigner, encode_signed
+from reload.signing import KeySigner, OverlayVerifier, data_input, encode_signed, value_octets, verify_message
+from reload.storage_messages import StoredSingle
 
 VICTIM = place(0)
 OTHER = place(1)
@@ -74,15 +176,11 @@ CERTIFICATES = {
 
 
 def _hash_node_id(of: KeySigner) -> SignerIdentity:
-    import hashlib
-
     digest = hashlib.sha256(of.node_id + of.certificates[0].certificate).digest()
     return SignerIdentity(SignerIdentityType.CERT_HASH_NODE_ID, CertificateHash(4, digest))
 
 
 def _own_hash(of: KeySigner) -> SignerIdentity:
-    import hashlib
-
     digest = hashlib.sha256(of.certificates[0].certificate).digest()
     return SignerIdentity(SignerIdentityType.CERT_HASH, CertificateHash(4, digest))
 
@@ -239,6 +337,27 @@ def test_a_signature_of_a_value_is_none_of_a_message(ring: Ring) -> None:
     block = SecurityBlock(alice.certificates, value)
     header = attrs.evolve(message.header, length=0)
     assert attacker.send_octets(encode_signed(attrs.evolve(message, header=header, security_block=block))) == []
+
+
+def test_every_message_of_a_ring_is_signed_and_brings_all_certificates_that_it_needs(ring: Ring) -> None:
+    """Joins, Attaches, Updates, Stores, replicas, Fetches and their answers; nothing is looked up elsewhere."""
+    ring.attacker().send(MessageCode.PING_REQ, PingReq(), ttl=255)
+    assert ring.serves()
+    codes, values = set(), 0
+    for *_, octets in ring.sent:
+        message = decode_message(octets)
+        verifier = OverlayVerifier(ring.hosts[0].node.in_force.verifier.trust)
+        verify_message(message, verifier, NOW + ring.now)
+        code, block = message.contents.message_code, message.security_block.certificates
+        codes.add(code)
+        body = decode_body(message.contents) if code in (MessageCode.STORE_REQ, MessageCode.FETCH_ANS) else None
+        kinds = [] if body is None else body.kind_data if code == MessageCode.STORE_REQ else body.kind_responses
+        for value in [decode(StoredSingle, each) for kind in kinds for each in kind.values]:
+            covered = data_input(HOME, PRIVATE.id, value.storage_time, value_octets(value.value))
+            assert verifier.verify(value.signature, covered, block, NOW).user_name == ALICE
+            values += 1
+    assert codes >= {3, 4, 7, 8, 9, 10, 15, 16, 19, 20, 23, 24, 0xFFFF}
+    assert values > 4
 
 
 def test_with_rsa_it_is_the_same() -> None:

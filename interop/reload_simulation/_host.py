@@ -101,6 +101,7 @@ class Host:
         self.identity: Identity = in_force.verifier.identify(certificates[0].certificate, certificates, EPOCH)
         chance = random.Random(f"{seed}/host/{number}")
         self.node = make_node(signer, in_force, self._engine.now, chance.randbytes)
+        self.signer = signer
         self.node_id = signer.node_id
         address = IpAddressPort(1, IPv4AddrPort((_ADDRESS + number).to_bytes(4, "big"), _PORT))
         self._candidate = IceCandidate(address, OverlayLinkType.DTLS_UDP_SR, b"1", _PRIORITY, CandType.HOST)

@@ -10,7 +10,7 @@ from reload.destinations import NodeDestination, ResourceDestination
 from reload.errors import StateError
 from reload.exchange import Answer, Outcome, Reply, Request, Response
 from reload.methods import Empty, PingReq
-from reload.topology import Joined, JoinFailed, Left, Overlay, TopologyEvent
+from reload.topology import BootstrapWanted, Joined, JoinFailed, Left, Overlay, TopologyEvent
 
 CHECK_INTERVAL = 600.0
 """Seconds after which the client looks whether its peer is still the right one, without an Update that says more:
@@ -186,3 +186,5 @@ class ClientTopology:
             self._events.append(JoinFailed("the peer that is responsible for the Node-ID could not be attached to"))
         else:
             self._due = now + RETRY_INTERVAL
+            if not self._overlay.connected():
+                self._events.append(BootstrapWanted())

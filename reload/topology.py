@@ -39,7 +39,7 @@ class Left:
 class BootstrapWanted:
     """Discover a bootstrap node as for the join, connect to it, and call `Topology.on_bootstrap` (section 10.7.4.4).
 
-    Whoever does not is never healed of a partition, but of a lost peer.
+    Whoever does not is never healed of a partition, but of a lost peer. A client asks for it when no link is left.
     """
 
 

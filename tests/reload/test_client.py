@@ -17,7 +17,7 @@ from reload.methods import AttachReqAns, ChordUpdate, JoinReq, LeaveReq, PingAns
 from reload.naming import resource_id
 from reload.operations import Failed, Fetch, Fetched, NewValue, Store, Stored, Wanted
 from reload.storage_messages import DataValue, SingleSpecifier
-from reload.topology import Joined, JoinFailed, Left
+from reload.topology import BootstrapWanted, Joined, JoinFailed, Left
 
 _PEERS = (1 << 60, 1 << 100, 1 << 126)
 
@@ -251,6 +251,20 @@ def test_a_client_that_leaves_looks_for_nobody() -> None:
     assert Left() in made.events
     made.advance(3 * CHECK_INTERVAL)
     assert one.received() == []
+
+
+def test_a_client_whose_last_link_is_gone_wants_a_bootstrap_node() -> None:
+    overlay, peers, client = _overlay()
+    _joined(overlay, peers, client)
+    assert client.of(BootstrapWanted) == []
+    for link in list(client.wires):
+        overlay.cut(client, link)
+    overlay.settle(15)
+    assert client.of(BootstrapWanted) == [BootstrapWanted()]
+    link, _ = overlay.link(client, peers[2])
+    client.node.check_partition(link, overlay.now)
+    overlay.settle()
+    assert peers[1].node_id in {wire.other.peer.node_id for wire in client.wires.values() if wire.other}
 
 
 def test_a_client_may_be_told_of_another_bootstrap_node() -> None:

@@ -4,7 +4,7 @@ The table of all negatives is in test_security_identity.py. What a storage alone
 here are whole messages, and peers that find their own place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 import pytest
@@ -28,11 +28,12 @@ from reload_hostile import (
     unharmed,
 )
 from reload_identities import ALICE, NOW, enrolled
+from reload_overlay import Host
 
 from reload._presentation import encode
 from reload.configuration_writer import write_kind_block
 from reload.configuring import MAX_TELLING
-from reload.contents import ErrorCode, MessageCode
+from reload.contents import ErrorCode, ErrorResponse, MessageCode
 from reload.destinations import NodeDestination, ResourceDestination
 from reload.kinds import AccessControl, Kind
 from reload.message import Message, decode_message
@@ -41,7 +42,7 @@ from reload.naming import resource_id
 from reload.operations import Stored
 from reload.security_block import SignatureAndHashAlgorithm, SignerIdentity, SignerIdentityType
 from reload.signing import KeySigner, encode_signed
-from reload.storage_messages import StoreKindData, StoreReq
+from reload.storage_messages import FetchAns, FetchKindResponse, StoreKindData, StoreReq
 
 ALICES = signer(place(0), ALICE)
 STORE = MessageCode.STORE_REQ
@@ -225,6 +226,50 @@ def test_a_resource_that_is_named_otherwise_than_the_message_is_sent_to_is_not_s
     owner = next(number for number in range(5) if ring.hosts[number].node.topology.is_responsible(elsewhere))
     assert owner != ring.responsible
     assert error_code(answer) == ErrorCode.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda: (stored(b"forged", LATE, by=signer(ATTACKER)),), id="by another"),
+        pytest.param(lambda: (changed(stored(b"hers", 5, by=ALICES), storage_time=LATE),), id="with a later time"),
+        pytest.param(lambda: (stored(b"older", 5, by=ALICES),), id="older"),
+        pytest.param(lambda: (stored(b"hers", LATE, by=ALICES, at=bytes(16)),), id="of another resource"),
+        pytest.param(tuple, id="none"),
+    ],
+)
+def test_a_peer_that_says_to_have_newer_values_has_to_show_them(answer: Callable[[], tuple[bytes, ...]]) -> None:
+    """A replica Store that fails as Data_Too_Old has the responsible peer fetch what is newer, and replace its own."""
+    ring = Ring()
+    owner, liar = ring.hosts[ring.responsible], ring.hosts[(ring.responsible + 1) % 5]
+    (link,) = [wire.link for wire in owner.wires.values() if wire.other and wire.other.peer is liar]
+    mouth = ring.attacker(ring.responsible)
+    mouth.link, mouth.signer = link, signer(liar.node_id)
+    asked: list[int] = []
+
+    def lie(sender: Host, receiver: Host, octets: bytes) -> bool:
+        message = decode_message(octets)
+        code = message.contents.message_code
+        if sender is not owner or receiver is not liar or code not in (STORE, MessageCode.FETCH_REQ):
+            return True
+        asked.append(code)
+        body: object = ErrorResponse(ErrorCode.DATA_TOO_OLD, b"")
+        reply = int(MessageCode.ERROR)
+        if code == MessageCode.FETCH_REQ:
+            body, reply = FetchAns((FetchKindResponse(PRIVATE.id, 99, answer()),)), MessageCode.FETCH_ANS
+        twisted_by = twisted(mouth.signer, certificates=bucket(mouth.signer, ALICES, signer(ATTACKER)))  # type: ignore[arg-type]
+        made = mouth.octets(reply, body, transaction=message.header.transaction_id, signer=twisted_by)
+        owner.node.receive_message(link, made, ring.now)
+        return False
+
+    ring.on_send = lie
+    assert isinstance(ring.store(b"newest", int((NOW + ring.now) * 1000)), Stored)
+    before = owner.node.storage.snapshot(0.0)
+    ring.settle(60.0)
+    assert set(asked) == {STORE, MessageCode.FETCH_REQ}
+    assert len(asked) < 40
+    assert owner.node.storage.snapshot(0.0) == before
+    assert ring.fetch(ring.hosts[(ring.responsible + 3) % 5]) == [b"newest"]
 
 
 # The configuration.

@@ -248,7 +248,9 @@ class Shipper:
             due.places = flight.rest
             self._arrived(flight, outcome.identity.node_id, now)
         else:
-            code = None if outcome.error is None else outcome.error.error_code
+            # A neighbor may forbid that a message goes through it, which says nothing of the data (section 6.1.2).
+            by = b"" if outcome.identity is None else outcome.identity.node_id
+            code = outcome.error.error_code if outcome.error is not None and flight.peer in (RESPONSIBLE, by) else None
             due.is_doubted |= code == ErrorCode.FORBIDDEN
             # The responsible peer takes nothing from who is not near: it may have had the data from nearer ones.
             is_far = code == ErrorCode.FORBIDDEN and not self._consignor.is_responsible(flight.resource_id)

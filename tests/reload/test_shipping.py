@@ -1,12 +1,13 @@
 """What of the values that others are to have is sent, and when it is sent again (RFC 6940 section 7.4.1.1)."""
 
 import attrs
-from reload_keepers import Site, World, at
+from reload_keepers import Site, World, at, forbid
 from reload_storing import ALICE, DICTIONARY, HOME, SINGLE, item, of, signed, there
 
 from reload._backlog import FIRST_PAUSE
 from reload._presentation import decode
 from reload.contents import ErrorCode, ErrorResponse
+from reload.exchange import Failure, Response
 from reload.naming import resource_id
 from reload.null_security import NullSigner
 from reload.replication import SETTLE_TIME
@@ -146,3 +147,26 @@ def test_who_was_out_of_the_replica_set_and_is_back_gets_what_it_may_have_forgot
     world.fail(6)
     world.run(1)
     assert world.holders(HOME) == [5, 7, 9]
+
+
+def test_a_neighbor_that_forbids_the_way_to_a_peer_is_not_taken_for_the_peer() -> None:
+    """Neighbor 7 has the replica; a hand-over to 5 is not done for that."""
+    world = World(1, 3, 6, 7, 9)
+    world.write(6, HOME, of(SINGLE, signed(SINGLE, there(b"v"), time=1, lifetime=LONG)), by=ALICE)
+    world.run(1)
+    world.sites[5] = Site(world, 5)
+    world.sites[5].knows(*world.sites)
+    world.refuse = forbid([5])
+    real = world.outcome
+
+    def outcome(transaction: int, code: int, reply: object, receiver: Site) -> Response | Failure:
+        made = real(transaction, code, reply, receiver)
+        return attrs.evolve(made, identity=world.sites[7].identity) if isinstance(made, Failure) else made
+
+    world.outcome = outcome  # type: ignore[method-assign]
+    world.sites[6].placement.peers = [at(number) for number in world.sites]
+    world.sent.clear()
+    world.sites[6].keeper.hand_over(at(5), lambda _: True, world.now)
+    world.run(1)
+    assert not any(isinstance(sent.body, FetchReq) for sent in world.sent)
+    assert world.sites[6].keeper.handed_over() == []

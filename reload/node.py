@@ -33,9 +33,6 @@ from reload.storage_settings import StorageSettings
 from reload.topology import MakeTopology, Topology
 from reload.via_lists import FullViaLists, ViaLists
 
-_OF_TOPOLOGY = (MessageCode.JOIN_REQ, MessageCode.LEAVE_REQ, MessageCode.UPDATE_REQ, MessageCode.ROUTE_QUERY_REQ)
-_OF_ATTACHES = (MessageCode.ATTACH_REQ, MessageCode.APP_ATTACH_REQ)
-
 
 class Node:
     """A peer, or with `is_client` a client.

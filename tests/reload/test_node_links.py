@@ -4,7 +4,7 @@ import pytest
 import reload_configurations
 from reload_bystander import ME, Bench, Bystander, at, bench, error_of, me, where
 from reload_identities import OVERLAY, enrolled, issue, key, node_id
-from reload_overlay import MemoryOverlay, candidates, mesh, node
+from reload_overlay import MemoryOverlay, candidates, mesh, node, resource
 
 import reload.links
 from reload.contents import ErrorCode, MessageCode
@@ -137,6 +137,22 @@ def test_of_two_links_by_attaches_one_is_left() -> None:
     assert list(one.wires) == [newest]
     assert len(other.wires) == 1
     assert one.of(Disconnected) == other.of(Disconnected) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_attaches_to_resources_of_each_other_all_lead_to_links(seed: int) -> None:
+    overlay, hosts = mesh(10, 20, 30, seed=seed, repeat=0.3, disorder=0.5)
+    attaches = [
+        (host, peer, host.node.attach([resource(peer.number)], overlay.now))
+        for host in hosts
+        for peer in hosts
+        for _ in range(2)
+        if host is not peer
+    ]
+    overlay.settle(5)
+    assert [host.result(attach) for host, _, attach in attaches] == [peer.node_id for _, peer, _ in attaches]
+    overlay.settle(30)
+    assert {host.number: len(host.wires) for host in hosts} == {10: 2, 20: 2, 30: 2}
 
 
 def test_an_attach_that_leads_to_nobody_fails() -> None:

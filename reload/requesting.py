@@ -100,8 +100,7 @@ class Requester:
             max_response_length=self._max_response_length,
         )
         payload = sign_payload(context, transaction, contents, certificates)
-        size = len(encode_header(header, len(payload), node_id_length=context.node_id_length)) + len(payload)
-        if size > context.configuration.max_message_size:
+        if self._is_too_large(header, payload):
             failure = Failure(transaction, None, None, "it is larger than messages of this overlay may be")
             self._tasks.append(partial(on_outcome, failure))
             return transaction
@@ -193,6 +192,10 @@ class Requester:
     def _timer(self) -> float:
         return self._context.configuration.overlay_reliability_timer / 1000
 
+    def _is_too_large(self, header: ForwardingHeader, payload: bytes) -> bool:
+        size = len(encode_header(header, len(payload), node_id_length=self._context.node_id_length)) + len(payload)
+        return size > self._context.configuration.max_message_size
+
     def _sequence(self, message_code: int) -> int:
         # A receiver whose configuration is older would have to refuse the very message that brings it the new one.
         if message_code == MessageCode.CONFIG_UPDATE_REQ:
@@ -202,6 +205,8 @@ class Requester:
     def _transmit(self, pending: Pending, now: float) -> None:
         pending.header.configuration_sequence = self._sequence(pending.message_code)
         pending.header.options = self._routes.options(pending, now)
+        if pending.header.options and self._is_too_large(pending.header, pending.payload):
+            pending.header.options, pending.route, pending.is_symmetric = (), None, True
         decision = self._sender.originate(pending.header, pending.payload, now, first_hop=pending.first_hop)
         if isinstance(decision, Deliver):
             self._tasks.append(partial(self.deliver, pending))

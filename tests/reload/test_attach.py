@@ -359,13 +359,14 @@ def test_a_peer_that_attaches_anew_is_answered_anew() -> None:
     a, b = Side(SMALL), Side(LARGE)
     b.ask(SMALL)
     a.receive(b.request())
-    own = a.begin(LARGE)
+    own = a.begin(LARGE, send_update=True)
     first = a.gather()
     again = Side(LARGE)
     again.host.number = 2000
     again.ask(SMALL)
     assert a.receive(again.request()) is None
     second = a.gather()
+    assert [reply.body.send_update for _, reply in a.host.answers if isinstance(reply, Answer)] == [True, True]
     # Whoever waits for a connection to the peer waits for the one that the peer wants now.
     a.attaches.established(second, identity(LARGE), 1.0)
     assert a.ended() == [AttachEnded(own, LARGE)]

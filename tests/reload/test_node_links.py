@@ -288,6 +288,18 @@ def test_fragments_tell_the_node_id_once_they_are_all_there(
     assert made.drops() == []
 
 
+def test_fragments_over_two_links_do_not_join_before_they_have_a_node_id(
+    real: tuple[Bench, Bystander, Bystander],
+) -> None:
+    made, one, _ = real
+    other = Bystander(made, 303, signer=_several(303))
+    parts = fragment(one.octets(_PING, PingReq(bytes(1000))), 700)
+    for part in parts[:-1]:
+        assert one.send_octets(part) == []
+    assert other.send_octets(parts[-1]) == []
+    assert len(one.send_octets(parts[-1])) == 1
+
+
 def test_links_that_turn_out_to_lead_to_a_node_are_told_and_so_many(
     real: tuple[Bench, Bystander, Bystander], monkeypatch: pytest.MonkeyPatch
 ) -> None:

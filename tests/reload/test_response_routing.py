@@ -115,6 +115,23 @@ def test_a_request_for_drr_says_where_its_response_may_go() -> None:
     assert option.value.hex() == "01040106c000020117c412" + "0110" + node_id(1).hex()
 
 
+def test_a_request_that_has_no_room_for_the_option_goes_without() -> None:
+    line = direct_line()
+    one = line.by_number[1].node
+    largest = one.in_force.configuration.max_message_size
+
+    def sent(padding: int) -> tuple[int, int]:
+        one.ping([node(3)], line.now, padding=bytes(padding))
+        ((_, octets),) = one.messages_to_send(line.now)
+        header, _ = decode_header(octets)
+        return len(octets), len(header.options)
+
+    room = largest - sent(0)[0]
+    assert sent(room) == (largest, 1)
+    size, options = sent(room + 1)
+    assert (size < largest, options) == (True, 0)
+
+
 def test_a_direct_response_takes_one_hop() -> None:
     line = direct_line()
     assert isinstance(line.ping(1, 5), Response)

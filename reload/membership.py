@@ -68,19 +68,24 @@ class Membership:
         parts, configuration = self._parts, accepted.in_force.configuration
         is_newer = configuration.sequence != self._sequence
         self._sequence = configuration.sequence
-        parts.receiver.configuration_changed()
-        parts.attaching.configuration_changed()
         parts.running.configuration_changed()
         parts.keeper.use(parts.running.reader)
         parts.storage.drop_kinds(accepted.dropped_kinds)
         settings = parts.context.storage_settings
         policies, checks = settings.policies_with(configuration), settings.checks_with(configuration)
         parts.storage.use(accepted.in_force.kinds, policies, checks)
+        if not is_newer:
+            # Anybody may send a kind-block once more: what is incomplete goes on.
+            return
+        parts.receiver.configuration_changed()
+        parts.attaching.configuration_changed()
         parts.storage.drop_invalid(accepted.in_force.verifier, now)
         parts.links.close_bad(configuration.bad_nodes, now)
-        if is_newer:
-            parts.events.append(ConfigurationChanged(configuration.sequence, accepted.must_rejoin, accepted.obstacles))
-        if accepted.must_rejoin or accepted.obstacles:
+        obstacles = accepted.obstacles
+        if self._is_client and not configuration.clients_permitted:
+            obstacles += ("it permits no clients",)
+        parts.events.append(ConfigurationChanged(configuration.sequence, accepted.must_rejoin, obstacles))
+        if accepted.must_rejoin or obstacles:
             parts.tasks.append(self._exit)
 
     def _on_handed_over(self, number: int, now: float) -> None:

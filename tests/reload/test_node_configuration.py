@@ -18,6 +18,7 @@ from reload.contents import ErrorCode, ErrorResponse, MessageCode, UnknownKinds
 from reload.errors import StateError
 from reload.events import ConfigurationChanged, ConfigurationWanted, LinkUnwanted
 from reload.exchange import Response
+from reload.forwarding import fragment
 from reload.header import ANY_CONFIGURATION
 from reload.kinds import AccessControl, Kind
 from reload.message import Message, decode_body
@@ -81,8 +82,15 @@ def test_a_request_with_an_older_sequence_gets_an_error_and_one_config_update(
             assert decode_body(update.contents).data == made.node.in_force.configuration.document
 
 
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (MessageCode.CONFIG_UPDATE_ANS, b""),
+        (MessageCode.ERROR, ErrorResponse(ErrorCode.INVALID_MESSAGE, b"it will not be better")),
+    ],
+)
 def test_a_config_update_that_was_not_answered_is_sent_again_when_it_is_wanted_again(
-    pair: tuple[Bench, Bystander, Bystander],
+    pair: tuple[Bench, Bystander, Bystander], code: MessageCode, body: Any
 ) -> None:
     made, one, _ = pair
     one.send(_PING, PingReq(), transaction=1, configuration_sequence=21)
@@ -90,7 +98,7 @@ def test_a_config_update_that_was_not_answered_is_sent_again_when_it_is_wanted_a
     assert len(_split(one.received())[0]) == 4
     updates, _ = _split(one.send(_PING, PingReq(), transaction=2, configuration_sequence=21))
     (update,) = updates
-    one.send(MessageCode.CONFIG_UPDATE_ANS, b"", me(), transaction=update.header.transaction_id)
+    one.send(code, body, me(), transaction=update.header.transaction_id)
     updates, _ = _split(one.send(_PING, PingReq(), transaction=3, configuration_sequence=21))
     assert updates == []
 
@@ -183,6 +191,16 @@ def test_a_kind_that_is_signed_by_a_kind_signer_is_known_then(pair: tuple[Bench,
     assert error_of(refused) == ErrorCode.FORBIDDEN
 
 
+def test_a_kind_that_comes_again_is_no_reason_to_forget_fragments(pair: tuple[Bench, Bystander, Bystander]) -> None:
+    _, one, other = pair
+    parts = fragment(other.octets(_PING, PingReq(bytes(1000)), transaction=7), 700)
+    for part in parts[:-1]:
+        assert other.send_octets(part) == []
+    one.send(_CONFIG, ConfigUpdateReq(ConfigUpdateType.KIND, (write_kind_block(_KIND, kind_signer()),)))
+    (answer,) = other.send_octets(parts[-1])
+    assert answer.contents.message_code == MessageCode.PING_ANS
+
+
 def test_a_user_may_update_the_configuration(pair: tuple[Bench, Bystander, Bystander]) -> None:
     made, one, other = pair
     made.node.update_configuration(_document(23), made.now)
@@ -222,6 +240,15 @@ def test_a_node_leaves_for_a_configuration_that_wants_it_to(
     assert _told(made, Left) == [Left()]
     assert {event.link for event in _told(made, LinkUnwanted)} == {one.link, other.link}
     assert made.topology.is_joined is False
+
+
+def test_a_client_leaves_for_a_configuration_that_permits_none() -> None:
+    made, (one,) = bench(10, in_force=_in_force(), make_signer=enrolled, is_client=True)
+    one.send(_CONFIG, _update(_document(23, clients_permitted=False)))
+    (changed,) = _told(made, ConfigurationChanged)
+    assert len(changed.obstacles) == 1
+    assert _told(made, Left) == [Left()]
+    assert [event.link for event in _told(made, LinkUnwanted)] == [one.link]
 
 
 def test_a_node_that_is_no_peer_leaves_all_the_same() -> None:

@@ -77,7 +77,8 @@ class Candidates:
         It has only forwarded the word of `author`, if that is another.
         """
         table, known = self._chord.table, self._by_id
-        unknown = [each for each in listed if each not in table and each != table.node_id and is_node(each)]
+        unknown = [each for each in listed if each not in table and each != table.node_id]
+        unknown = [each for each in unknown if table.is_wanted(table.ahead(each)) and is_node(each)]
         if not unknown:
             return
         # The best of what this peer names and of the tables: what others name must not hold it back, they may lie.

@@ -240,7 +240,7 @@ def test_updates_for_route_queries_do_not_pile_up_when_nobody_acknowledges_them(
     attacker = ring.attacker()
     topology = ring.hosts[0].node.topology
     body = RouteQueryReq(send_update=True, destination=NodeDestination(place(1)))
-    for number in [*range(MAX_ASKED + 10), 0, 0]:
+    for number in [0, 0, *range(MAX_ASKED + 10)]:
         sybil = signer((number + 10).to_bytes(16, "big"), name="sybil")
         messages = attacker.send(MessageCode.ROUTE_QUERY_REQ, body, transaction=ring.transaction(), signer=sybil)
         assert MessageCode.ROUTE_QUERY_ANS in [message.contents.message_code for message in messages]

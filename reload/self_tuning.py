@@ -90,8 +90,8 @@ class SelfTuning:
     # What happens.
     def introduce(self, node_id: bytes, now: float) -> None:
         """ "An Update request of type 'peer_ready' is sent to the new peer": section 5.2."""
-        self._introduced.add(node_id)
-        self._chord.send_update(node_id, ChordUpdateType.PEER_READY, now)
+        if self._chord.send_update(node_id, ChordUpdateType.PEER_READY, now) is not None:
+            self._introduced.add(node_id)
 
     def check_fingers(self, now: float) -> None:
         """Nothing: all connections are looked after."""

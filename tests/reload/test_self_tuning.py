@@ -101,6 +101,20 @@ def test_a_peer_that_was_introduced_as_it_was_attached_is_not_introduced_again()
     assert [(each.to, each.body.type) for each in updates] == [(node(7), 1), (node(8), 1)]
 
 
+def test_neighbors_that_were_attached_during_the_join_are_told_when_it_is_done() -> None:
+    made = peer()
+    made.chord.is_announced = False
+    neighbors = [i * (RING // 1000) for i in (1, 2, 3, -1, -2, -3)]
+    for number in neighbors:
+        made.overlay.heard[node(number)] = 0.0
+        made.tuning.introduce(node(number), 0.0)
+    made.add(neighbors, 0.0)
+    assert of(made.overlay.take(), MessageCode.UPDATE_REQ) == []
+    made.chord.is_announced = True
+    made.tuning.on_announced(1.0)
+    assert {each.to for each in of(made.overlay.take(), MessageCode.UPDATE_REQ)} == set(map(node, neighbors))
+
+
 def test_recovery_is_periodic_whatever_chord_reactive_says() -> None:
     made = peer(1000)
     assert made.overlay.configuration.chord_reactive

@@ -11,7 +11,8 @@ from reload.chord_ring import RING, distance, position
 REPLICAS = 2
 """A value is stored at so many successors of the responsible peer as well (section 10.4)."""
 HOLD_DOWN = 30.0
-"""Seconds until a peer that takes the place of a failed successor is sent replicas (section 10.7.1)."""
+"""Seconds until a peer that takes the place of a failed successor is sent replicas, unless nobody else would have any
+(section 10.7.1)."""
 _COPIES = REPLICAS + 1
 _BILLION = 1_000_000_000
 
@@ -19,13 +20,13 @@ _BILLION = 1_000_000_000
 class ChordPlacement:
     """A `Placement` by the tables of this node."""
 
-    __slots__ = ("_chord", "_due", "_replicas", "_seen")
+    __slots__ = ("_chord", "_held_back", "_replicas", "_seen")
 
     def __init__(self, chord: ChordOverlay) -> None:
         self._chord = chord
         self._replicas: tuple[bytes, ...] = ()
         self._seen: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
-        self._due = inf
+        self._held_back: dict[bytes, float] = {}
 
     def is_responsible(self, resource_id: bytes) -> bool:
         """Whether it is at most our Node-ID, and greater than our predecessor's (section 10.1)."""
@@ -40,7 +41,7 @@ class ChordPlacement:
         return self._chord.table.owner(resource_id) if self._chord.is_joined else None
 
     def replica_peers(self, resource_id: bytes) -> tuple[bytes, ...]:
-        """The next two successors; those that have replaced a failed one only when they have been held back."""
+        """The next two successors; those that have replaced a failed one only after the hold-down."""
         return self._replicas if self._chord.is_joined else ()
 
     def accepts_replica(self, senders: Collection[bytes], resource_id: bytes, replica_number: int) -> bool:
@@ -77,30 +78,43 @@ class ChordPlacement:
         successors, predecessors = table.successors[:REPLICAS], table.predecessors[:_COPIES]
         if (successors, predecessors) == self._seen or not self._chord.is_joined:
             return
-        self._seen = successors, predecessors
-        before = self._replicas
-        lost = [peer for peer in before if peer not in table]
-        if lost and self._due == inf:
-            self._due = now + HOLD_DOWN
-        self._replicas = successors if self._due == inf else tuple([peer for peer in before if peer not in lost])
+        before, self._seen = self._seen[0], (successors, predecessors)
+        self._hold_back(before, now)
+        self._set_replicas()
         self._chord.overlay.placement_changed(now)
+
+    def _hold_back(self, before: tuple[bytes, ...], now: float) -> None:
+        """Who stands in for a lost successor is behind it; whoever is nearer has joined, and there is no better one.
+
+        A further loss does not prolong it.
+        """
+        table, successors = self._chord.table, self._seen[0]
+        lost = [distance(table.own, position(peer)) for peer in before if peer not in table]
+        due = min(now + HOLD_DOWN, self.get_timer())
+        for peer in successors:
+            if peer not in before and lost and distance(table.own, position(peer)) > min(lost):
+                self._held_back[peer] = due
+        self._held_back = {peer: due for peer, due in self._held_back.items() if peer in successors}
+
+    def _set_replicas(self) -> None:
+        """With both successors lost, this node may have the only copy: the next one is not held back then."""
+        successors = self._seen[0]
+        self._replicas = tuple([peer for peer in successors if peer not in self._held_back]) or successors[:1]
 
     def clear(self) -> None:
         """This node is no peer any more."""
         self._replicas = ()
         self._seen = ((), ())
-        self._due = inf
+        self._held_back.clear()
 
     def get_timer(self) -> float:
         """When `handle_timer` has something to do."""
-        return self._due
+        return min(self._held_back.values(), default=inf)
 
     def handle_timer(self, now: float) -> None:
-        """The hold-down is over."""
-        if now < self._due:
+        """The hold-down of a peer is over."""
+        if now < self.get_timer():
             return
-        self._due = inf
-        successors = self._chord.table.successors[:REPLICAS]
-        if successors != self._replicas:
-            self._replicas = successors
-            self._chord.overlay.placement_changed(now)
+        self._held_back = {peer: due for peer, due in self._held_back.items() if due > now}
+        self._set_replicas()
+        self._chord.overlay.placement_changed(now)

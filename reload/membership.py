@@ -42,9 +42,10 @@ class Membership:
         topology = self._parts.topology
         if self._leaving is not None:
             raise StateError("the node is leaving already")
-        successors = topology.replica_peers(self._parts.context.node_id) if topology.is_joined else ()
-        if successors:
-            self._leaving = self._parts.keeper.hand_over(successors[0], topology.is_responsible, now)
+        successor = topology.owner(_behind(self._parts.context.node_id)) if topology.is_joined else None
+        if successor is not None and successor != self._parts.context.node_id:
+            self._parts.keeper.hurry(now)
+            self._leaving = self._parts.keeper.hand_over(successor, topology.is_responsible, now)
         else:
             topology.leave(now)
 
@@ -118,3 +119,9 @@ class Membership:
         if connection is None or connection.node_id is None:
             raise StateError(f"no node is known at link {link}")
         return connection.node_id
+
+
+def _behind(node_id: bytes) -> bytes:
+    """The Resource-ID that the next peer is responsible for."""
+    size = len(node_id)
+    return ((int.from_bytes(node_id, "big") + 1) % (1 << 8 * size)).to_bytes(size, "big")

@@ -27,8 +27,11 @@ SCAN_DELAY = 0.25
 SCAN_STEP = 512
 """Resources that one call looks at, some 2 ms: messages are not kept waiting."""
 SETTLE_TIME = 60.0
-"""Seconds that a value no longer to be kept, or that nobody is known to have, is waited for: twice the hold-down, so
-that neighbors that come and go are no reason to forget it or to send it."""
+"""Seconds after which a value that is not to be kept is forgotten: twice the hold-down, so that neighbors that come and
+go are no reason for it."""
+ORPHAN_TIME = 10.0
+"""Seconds after which a replica that nobody else is known to have is given to the responsible peer: when a peer has
+failed, the next one has sent its replicas by then."""
 HAND_OVER_TRIES = 2
 """Attempts at each resource of a hand-over before it ends without: a joining peer waits for the end."""
 
@@ -67,7 +70,8 @@ class Keeper:
         self._scan_at: float | None = None
         self._is_outdated = False
         self._unseen: list[bytes] = []
-        self._waiting: dict[bytes, float] = {}
+        self._unkept: dict[bytes, float] = {}
+        self._orphans: dict[bytes, float] = {}
 
     @property
     def pending(self) -> int:
@@ -137,15 +141,21 @@ class Keeper:
             self._end(number)
         self._shipper.clear()
         self._held.clear()
-        self._waiting.clear()
+        self._unkept.clear()
+        self._orphans.clear()
         self._unseen.clear()
         self._scan_at, self._is_outdated = None, False
+
+    def hurry(self, now: float) -> None:
+        """This node is about to leave: it does not wait with what nobody else is known to have."""
+        for resource_id in list(self._orphans):
+            self._examine(resource_id, now, gives_orphan=True)
+        self._shipper.send(now)
 
     def get_timer(self) -> float | None:
         """When there is something to do."""
         due = [] if self._scan_at is None else [self._scan_at]
-        if self._waiting:
-            due.append(next(iter(self._waiting.values())) + SETTLE_TIME)
+        due += [next(iter(waiting.values())) for waiting in (self._unkept, self._orphans) if waiting]
         resuming = self._shipper.get_timer()
         if resuming is not None:
             due.append(resuming)
@@ -155,12 +165,10 @@ class Keeper:
         """Look at values, forget those of others, send what was held back."""
         if self._scan_at is not None and self._scan_at <= now:
             self._scan(now)
-        while self._waiting:
-            resource_id, since = next(iter(self._waiting.items()))
-            if since + SETTLE_TIME > now:
-                break
-            del self._waiting[resource_id]
-            self._examine(resource_id, now, has_settled=True)
+        for resource_id in _take_due(self._orphans, now):
+            self._examine(resource_id, now, gives_orphan=True)
+        for resource_id in _take_due(self._unkept, now):
+            self._examine(resource_id, now, may_forget=True)
         self._shipper.send(now)
 
     # -- what is to be where ---------------------------------------------------------------------------------------
@@ -177,7 +185,9 @@ class Keeper:
     def _forget_gone(self) -> None:
         here = frozenset(self._storage.resources())
         self._held = {resource_id: held for resource_id, held in self._held.items() if resource_id in here}
-        self._waiting = {resource_id: since for resource_id, since in self._waiting.items() if resource_id in here}
+        for waiting in (self._unkept, self._orphans):
+            for resource_id in [each for each in waiting if each not in here]:
+                del waiting[resource_id]
 
     def _scan(self, now: float) -> None:
         """Look at some values. A change of the placement meanwhile makes another round of it."""
@@ -199,11 +209,12 @@ class Keeper:
             if any(each not in peers for each in held.holders):
                 held.holders = tuple([each for each in held.holders if each in peers])
 
-    def _examine(self, resource_id: bytes, now: float, *, has_settled: bool = False) -> None:
+    def _examine(self, resource_id: bytes, now: float, *, gives_orphan: bool = False, may_forget: bool = False) -> None:
         """Who is to have this resource? Called often: it finds what was found before."""
         held, placement = self._of(resource_id), self._placement
         if placement.is_responsible(resource_id):
-            self._waiting.pop(resource_id, None)
+            self._unkept.pop(resource_id, None)
+            self._orphans.pop(resource_id, None)
             held.is_owned = True
             for peer in placement.replica_peers(resource_id):
                 if peer not in held.holders:
@@ -214,13 +225,17 @@ class Keeper:
             # Of the others it is not known any more whether they are to keep it.
             held.is_owned, held.holders = False, (owner,)
         is_orphan = not held.is_owned and not held.holders
-        if held.is_owned or (is_orphan and has_settled):
+        if held.is_owned or (is_orphan and gives_orphan):
             self._owe(owner or RESPONSIBLE, resource_id)
-        if held.is_owned or (placement.keeps(resource_id) and not is_orphan):
-            self._waiting.pop(resource_id, None)
-        elif not has_settled:
-            self._waiting.setdefault(resource_id, now)
-        elif not is_orphan:
+        if not is_orphan:
+            self._orphans.pop(resource_id, None)
+        elif not gives_orphan:
+            self._orphans.setdefault(resource_id, now + ORPHAN_TIME)
+        if held.is_owned or is_orphan or placement.keeps(resource_id):
+            self._unkept.pop(resource_id, None)
+        elif not may_forget:
+            self._unkept.setdefault(resource_id, now + SETTLE_TIME)
+        else:
             self._storage.drop(resource_id)
             del self._held[resource_id]
 
@@ -303,3 +318,15 @@ class Keeper:
     def _end(self, number: int) -> None:
         del self._hand_overs[number]
         self._handed_over.append(number)
+
+
+def _take_due(waiting: dict[bytes, float], now: float) -> list[bytes]:
+    """Take what has waited long enough; whatever came later is due later."""
+    due: list[bytes] = []
+    for resource_id, at in waiting.items():
+        if at > now:
+            break
+        due.append(resource_id)
+    for resource_id in due:
+        del waiting[resource_id]
+    return due

@@ -129,9 +129,29 @@ def test_a_further_loss_does_not_prolong_the_hold_down() -> None:
     lone.lost(200)
     lone.wait(20)
     lone.lost(100)
-    assert lone.chord.replica_peers(b"") == ()
+    assert lone.chord.replica_peers(b"") == (node(300),)
     lone.wait(11)
     assert lone.chord.replica_peers(b"") == (node(300), node(400))
+
+
+def test_when_nobody_else_has_replicas_the_next_successor_gets_them_at_once() -> None:
+    lone = Lone(0).start().ready(100, 200, 300, 400, RING - 5)
+    lone.lost(100)
+    lone.lost(200)
+    assert lone.chord.replica_peers(b"") == (node(300),)
+    lone.wait(HOLD_DOWN)
+    assert lone.chord.replica_peers(b"") == (node(300), node(400))
+
+
+def test_who_joins_during_the_hold_down_gets_replicas_at_once() -> None:
+    lone = Lone(0).start().ready(100, 200, 300, 400, RING - 5)
+    lone.lost(200)
+    lone.ready(150)
+    assert lone.chord.replica_peers(b"") == (node(100), node(150))
+    lone.lost(150)
+    assert lone.chord.replica_peers(b"") == (node(100),)
+    lone.ready(50)
+    assert lone.chord.replica_peers(b"") == (node(50), node(100))
 
 
 def test_nothing_is_moved_when_only_far_peers_change() -> None:

@@ -17,7 +17,7 @@ from reload._shipping import MAX_IN_FLIGHT
 from reload.contents import ErrorCode, ErrorResponse
 from reload.naming import resource_id
 from reload.null_security import NullSigner
-from reload.replication import SETTLE_TIME
+from reload.replication import ORPHAN_TIME, SETTLE_TIME
 from reload.storage_messages import FetchReq, StoreReq
 
 LONG = 1_000_000
@@ -358,9 +358,31 @@ def test_when_the_responsible_peer_fails_before_a_newcomer_has_the_data_the_repl
     world.all_know()
     world.fail(6)
     world.refuse = forbid([])
-    world.run(SETTLE_TIME + 5)
+    world.run(ORPHAN_TIME + 1)
     assert world.holders(HOME) == [5, 7, 9]
     assert {sent.sender for sent in world.stores() if sent.receiver == 5 and sent.time > 10} <= {7, 9}
+
+
+def test_who_leaves_does_not_wait_with_what_nobody_else_is_known_to_have() -> None:
+    world = ring(1, 3, 6, 7, 9)
+    world.refuse = forbid([5])
+    join_by_hand_over(world, 5, 6)
+    world.run(1)
+    world.all_know()
+    world.fail(6)
+    world.refuse = forbid([])
+    world.run(1)
+    assert not world.sites[5].holds(HOME)
+    world.sites[7].keeper.hurry(world.now)
+    world.run(0.1)
+    assert world.sites[5].holds(HOME)
+
+
+def test_a_replica_is_sent_to_nobody_when_the_next_peer_sends_its_own_in_time() -> None:
+    world = ring()
+    world.fail(5)
+    world.run(2 * ORPHAN_TIME)
+    assert {sent.sender for sent in world.stores()} == {6}
 
 
 # -- hand-over ---------------------------------------------------------------------------------------------------------

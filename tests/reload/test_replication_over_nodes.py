@@ -341,6 +341,21 @@ def test_a_peer_leaves_only_when_its_successor_has_its_values(twelve: tuple[Ring
     ring.check({resource: values[resource] for resource in mine})
 
 
+def test_the_only_peer_with_a_value_may_leave_while_its_new_successors_are_held_back(
+    twelve: tuple[Ring, dict[bytes, bytes]],
+) -> None:
+    ring, values = twelve
+    ring.crash(150)
+    ring.settle(1)
+    ring.crash(170)
+    ring.settle(1)
+    ring.by_number[130].node.leave(ring.now)
+    ring.settle(2)
+    ring.crash(130)
+    ring.settle(90)
+    ring.check(values)
+
+
 def test_a_peer_whose_successor_is_silent_leaves_all_the_same(twelve: tuple[Ring, dict[bytes, bytes]]) -> None:
     ring, _ = twelve
     leaving, successor = ring.by_number[130], ring.by_number[150]

@@ -218,6 +218,8 @@ def test_a_client_that_hears_nothing_asks_again() -> None:
     assert len(one.received()) == 5
     made.advance(RETRY_INTERVAL)
     assert len(one.received()) == 1
+    # There is a link left to ask over.
+    assert BootstrapWanted() not in made.events
 
 
 def test_a_client_attaches_to_who_has_answered_in_the_place_of_its_peer() -> None:

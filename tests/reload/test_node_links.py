@@ -139,6 +139,24 @@ def test_of_two_links_by_attaches_one_is_left() -> None:
     assert one.of(Disconnected) == other.of(Disconnected) == []
 
 
+@pytest.mark.parametrize(("number", "is_closed"), [(10, False), (200, True)])
+def test_of_two_links_by_attaches_the_smaller_node_id_closes_the_older_one(number: int, is_closed: bool) -> None:
+    made, (peer,) = bench(number)
+    links = [_attached(made, peer, transaction) for transaction in (1, 2)]
+    made.advance(20.0)
+    assert made.closed() == [peer.link, *links[: int(is_closed)]]
+
+
+def _attached(made: Bench, peer: Bystander, transaction: int) -> int:
+    """A link by an Attach of the peer."""
+    body = AttachReqAns(b"", b"", b"passive", candidates(30, transaction).candidates)
+    peer.send(MessageCode.ATTACH_REQ, body, transaction=transaction)
+    (wanted,) = _told(made, CandidatesWanted)
+    assert isinstance(wanted, CandidatesWanted)
+    made.node.provide_candidates(wanted.attach, candidates(ME, wanted.attach), made.now)
+    return made.node.link_established(peer.identity, made.now, attach=wanted.attach)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_attaches_to_resources_of_each_other_all_lead_to_links(seed: int) -> None:
     overlay, hosts = mesh(10, 20, 30, seed=seed, repeat=0.3, disorder=0.5)

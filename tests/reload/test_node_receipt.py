@@ -163,6 +163,14 @@ def test_a_response_is_no_longer_than_the_requester_allows(pair: tuple[Bench, By
     assert error_of(refused) == ErrorCode.RESPONSE_TOO_LARGE
 
 
+@pytest.mark.parametrize("allowed", [0, 100_000])
+def test_a_response_is_no_larger_than_messages_may_be(allowed: int) -> None:
+    made, (one,) = bench(10, in_force=in_force(max_message_size=1000))
+    (refused,) = one.send(MessageCode.PROBE_REQ, ProbeReq((1,) * 250), max_response_length=allowed)
+    assert error_of(refused) == ErrorCode.RESPONSE_TOO_LARGE
+    assert made.closed() == []
+
+
 # Duplicates.
 
 

@@ -112,14 +112,14 @@ class ChordReload:
         """The share of the ring that this node is responsible for, in parts per billion."""
         return self._placement.responsible_ppb()
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         """Where a message for this identifier goes (section 10.3); None: it ends here.
 
         A node that is no peer and knows none yet sends all to the node that it joins by, or to whom it is connected.
         """
         if self._placement.is_responsible(target):
             return None
-        hop = self._table.next_hop(target)
+        hop = self._table.next_hop(target, previous_hop)
         if hop is not None or self._chord.is_joined:
             return hop
         connected, bootstrap = self._overlay.connected(), self._joining.bootstrap

@@ -161,9 +161,15 @@ class RoutingTable:
         count, known = self.neighbor_count, self._ahead
         return len(known) < count or ahead < known[count - 1] or ahead > known[-count]
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         """The peer that a message goes to for which we are not responsible (section 10.3); None when there is none."""
         ahead = distance(self.own, position(target))
+        if previous_hop is not None and self._has_passed(previous_hop, target):
+            # Whom it comes from knows nobody from itself to the target, and we know somebody from the target to us.
+            # Whoever is before the target would send it here again.
+            at = bisect_left(self._ahead, ahead)
+            if at < len(self._peers):
+                return self._peers[at].node_id
         at = bisect_right(self._ahead, ahead)
         # A peer with that very ID, else the largest one before it; else the smallest one behind it.
         return self._peers[max(at - 1, 0)].node_id if self._peers else None
@@ -174,13 +180,14 @@ class RoutingTable:
         A message comes nearer with each hop; only the last one may go past the target, to the first peer behind that
         its sender knows. It may not know our next predecessors yet, but not miss all of them.
         """
-        to_target, to_us = self._from(upstream, target), self._from(upstream, self.node_id)
-        if upstream not in self._by_id or target in (upstream, self.node_id) or to_us < to_target:
-            return False
-        return self.replica_rank(target) >= self.neighbor_count
+        return self._has_passed(upstream, target) and self.replica_rank(target) >= self.neighbor_count
 
-    def _from(self, start: bytes, end: bytes) -> int:
-        return distance(position(start), position(end))
+    def _has_passed(self, upstream: bytes, target: bytes) -> bool:
+        """Whether what a peer sends here has gone past its target."""
+        if upstream not in self._by_id or target in (upstream, self.node_id):
+            return False
+        start = position(upstream)
+        return distance(start, self.own) >= distance(start, position(target))
 
     def range_start(self) -> int:
         """The position behind which the range begins that we are responsible for: our own when we are alone."""

@@ -82,7 +82,7 @@ class ClientTopology:
             self._bootstrap = bootstrap
             self._look(now)
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         """Never: a client routes nothing."""
         return None
 

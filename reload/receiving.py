@@ -106,7 +106,7 @@ class Receiver:
         )
         if wrong is not None:
             return self._refuse(header, code, connection, wrong, now)
-        decision = self._sender.route(header.destination_list, now)
+        decision = self._sender.route(header.destination_list, now, connection.node_id)
         match decision:
             case Deliver():
                 return self._deliver(connection, header, start, octets, now)

@@ -63,8 +63,8 @@ class Hops(Protocol):
         """Whether this node is responsible for what is there."""
         ...
 
-    def next_hop(self, target: bytes) -> bytes | None:
-        """The connected peer to go on to; None: it ends here."""
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
+        """The connected peer to go on to from `previous_hop`, if it came from one; None: it ends here."""
         ...
 
 
@@ -108,6 +108,7 @@ def route(
     connected: Container[bytes],
     hops: Hops,
     unpack: Callable[[OpaqueDestination], ViaList | None],
+    previous_hop: bytes | None = None,
 ) -> Deliver | Forward | Drop:
     """What becomes of a message with this Destination List at a node (sections 6.1.1 to 6.1.3)."""
     for _ in range(MAX_STEPS):
@@ -138,17 +139,11 @@ def route(
                 continue
             case _:
                 return Drop(f"a destination of type {first.type}")
-        return _towards(target, destination_list, connected, hops)
+        next_hop = hops.next_hop(target, previous_hop)
+        if next_hop is None or next_hop not in connected:
+            return Drop("no way to go on")
+        return Forward(next_hop, destination_list)
     return Drop("a Destination List without end")
-
-
-def _towards(
-    target: bytes, destination_list: tuple[Destination, ...], connected: Container[bytes], hops: Hops
-) -> Forward | Drop:
-    next_hop = hops.next_hop(target)
-    if next_hop is None or next_hop not in connected:
-        return Drop("no way to go on")
-    return Forward(next_hop, destination_list)
 
 
 def check_forward(header: ForwardingHeader, known_options: Container[int]) -> Reject | None:

@@ -72,14 +72,17 @@ class Sender:
         self.send(connection, octets)
         return None
 
-    def route(self, destination_list: tuple[Destination, ...], now: float) -> Deliver | Forward | Drop:
-        """What becomes of a message with this Destination List."""
+    def route(
+        self, destination_list: tuple[Destination, ...], now: float, previous_hop: bytes | None = None
+    ) -> Deliver | Forward | Drop:
+        """What becomes of a message with this Destination List, which came from `previous_hop` or is our own."""
         return route(
             destination_list,
             node_id=self._context.node_id,
             connected=self._connections,
             hops=self.hops,
             unpack=lambda opaque: self.via_lists.unpack(opaque, now),
+            previous_hop=previous_hop,
         )
 
     def originate(

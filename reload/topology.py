@@ -94,9 +94,10 @@ class Topology(Placement, Protocol):
         """A link leads to a bootstrap node, after `BootstrapWanted` or because it is time to look for a partition."""
         ...
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         """The connected peer that a message for this Node-ID or Resource-ID goes to next; None: it ends here.
 
+        `previous_hop` is who has sent it here, None for a message of this node: it does not go back and forth.
         Node-IDs that are connected directly, and this node's own, never get here: that is the node's affair.
         """
         ...

@@ -84,7 +84,7 @@ class MeshTopology:
     def owner(self, resource_id: bytes) -> bytes | None:
         return self._owner(resource_id) if self.peers else None
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         if not self.is_joined:
             return None
         owner = self._owner(target)
@@ -405,7 +405,7 @@ class LineTopology(MeshTopology):
 
     line: tuple[bytes, ...]
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         owner = super().next_hop(target)
         if owner is None:
             return None

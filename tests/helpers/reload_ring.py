@@ -317,7 +317,7 @@ class Net:
         elif isinstance(route[0], NodeDestination) and (target == at.node_id or target in at.links):
             hop = None if target == at.node_id else target
         else:
-            hop = at.topology.next_hop(target)
+            hop = at.topology.next_hop(target, previous or None)
             if hop is None and isinstance(route[0], NodeDestination):
                 return
         if hop is None:
@@ -375,14 +375,14 @@ class Net:
 
     def lookup(self, start: bytes, resource_id: bytes) -> tuple[bytes | None, int]:
         """Where a message ends, and after how many hops, with the tables as they are."""
-        at, hops = start, 0
+        at, previous, hops = start, None, 0
         while hops < TTL:
-            hop = self.peers[at].topology.next_hop(resource_id)
+            hop = self.peers[at].topology.next_hop(resource_id, previous)
             if hop is None:
                 return at, hops
             if not self.peers[hop].is_up:
                 return None, hops
-            at, hops = hop, hops + 1
+            at, previous, hops = hop, at, hops + 1
         return None, hops
 
 

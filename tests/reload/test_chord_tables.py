@@ -1,5 +1,7 @@
 """The tables against an oracle that sorts and scans (RFC 6940 sections 10.1, 10.3, 10.4 and 10.7)."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +47,35 @@ def test_a_message_goes_to_the_largest_id_before_its_target_else_to_the_smallest
     before = [each for each in ordered if (each - own) % RING <= (target - own) % RING]
     expected = before[-1] if before else ordered[0] if ordered else None
     assert table.next_hop(identifier(target)) == (None if expected is None else identifier(expected))
+
+
+@given(POSITIONS, OTHERS, POSITIONS, st.randoms(use_true_random=False))
+def test_a_message_ends_however_little_peers_know_of_each_other(
+    own: int, others: list[int], target: int, chance: random.Random
+) -> None:
+    """While some join or are lost, a peer may know the next one that another does not know yet, or no longer."""
+    places = sorted({own, *others})
+    tables = {place: RoutingTable(identifier(place)) for place in places}
+    for at, place in enumerate(places):
+        for other in places[at + 1 :]:
+            if chance.random() < 0.5:
+                tables[place].add(identifier(other), 0.0)
+                tables[other].add(identifier(place), 0.0)
+    at, previous, hops = own, None, 0
+    while (start := tables[at].range_start()) != at and not 0 < (target - start) % RING <= (at - start) % RING:
+        hop = tables[at].next_hop(identifier(target), previous)
+        assert hop is not None
+        at, previous, hops = position(hop), identifier(at), hops + 1
+        assert hops <= 2 * len(places)
+
+
+def test_a_message_does_not_go_back_and_forth_between_peers_of_which_one_knows_another_between_them() -> None:
+    table = table_of(100, [60, 90, 70])
+    assert table.next_hop(identifier(65)) == identifier(60)
+    assert table.next_hop(identifier(65), identifier(60)) == identifier(70)
+    assert table.next_hop(identifier(70), identifier(60)) == identifier(70)
+    assert table.next_hop(identifier(65), identifier(61)) == identifier(60)
+    assert table.next_hop(identifier(99), identifier(60)) == identifier(90)
 
 
 @given(POSITIONS, OTHERS, st.data())

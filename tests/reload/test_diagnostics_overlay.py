@@ -41,7 +41,7 @@ class DiagnosedLine(LineTopology):
     def is_misrouted(self, upstream: bytes, target: bytes) -> bool:
         return upstream == self.misrouting
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         return self.line[1] if self.turns_back else super().next_hop(target)
 
 

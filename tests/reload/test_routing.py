@@ -45,7 +45,7 @@ class _Hops:
     def is_responsible(self, resource_id: bytes) -> bool:
         return int.from_bytes(resource_id) in _OWN_RANGE
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, previous_hop: bytes | None = None) -> bytes | None:
         return self.hop
 
 

@@ -8,7 +8,7 @@ from math import inf
 import attrs
 
 from reload.chord_overlay import ChordOverlay
-from reload.chord_ring import is_node
+from reload.chord_ring import RING, is_node
 from reload.destinations import NodeDestination
 
 MAX_LISTED = 64
@@ -16,7 +16,8 @@ MAX_LISTED = 64
 MAX_CANDIDATES = 128
 """Peers remembered that are not in our tables: four neighbor tables of an overlay of any real size."""
 MAX_BY_ONE = 16
-"""Candidates by the word of one peer: a neighbor table's worth, so that a liar cannot take the place of the others'."""
+"""Candidates by the word of one peer, the nearest: a liar cannot take the place of the others'. The neighbor table of
+an overlay of 256 self-tuning peers, or 65,536 others, is no larger; beyond, the next Update names the rest."""
 NOBODY = b""
 """By whose word those are who have named themselves, from far away: any number of them might be made up."""
 MAX_IN_FLIGHT = 16
@@ -88,7 +89,9 @@ class Candidates:
         for resting in [known[each] for each in unknown if each in known and known[each].is_resting]:
             if now >= resting.since + STALE:
                 resting.is_named, resting.sources = True, [source]
-        for ahead in dict.fromkeys(ordered[: table.neighbor_count] + ordered[-table.neighbor_count :]):
+        best = {*ordered[: table.neighbor_count], *ordered[-table.neighbor_count :]}
+        # The nearest first, on whichever side: there may not be room for all.
+        for ahead in sorted(best, key=lambda ahead: min(ahead, RING - ahead)):
             node_id = aheads[ahead]
             if node_id not in table:
                 self._name(node_id, ahead, source, source if author is None else author, now)

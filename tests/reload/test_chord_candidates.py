@@ -145,6 +145,15 @@ def test_attaches_in_flight_are_limited_and_the_others_wait_for_their_turn() -> 
     assert len(lone.overlay.take_attaches()) == 1
 
 
+def test_of_more_than_there_is_room_for_the_nearest_are_tried() -> None:
+    lone = peer().ready(1 << 100)
+    lone.chord.table.resize(12, 16)
+    lone.update(1 << 100, [RING - number for number in range(1, 13)], list(range(1, 13)))
+    nearest = [*range(1, 9), *range(RING - 8, RING)]
+    assert len(nearest) == MAX_BY_ONE
+    assert sorted(targets(lone)) == nearest
+
+
 def test_a_liar_cannot_name_more_than_its_share() -> None:
     lone = peer().ready(1 << 100, 1 << 101)
     tried = []

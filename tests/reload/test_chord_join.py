@@ -126,7 +126,7 @@ def test_neighbors_are_attached_through_the_admitting_peer() -> None:
     join.overlay.take_attaches()
     join.update(ADMITTING, [500, 400], [3000, 4000], [])
     assert [each.destination_list for each in join.overlay.take_attaches()] == [
-        (NodeDestination(node(ADMITTING)), NodeDestination(node(number))) for number in (3000, 4000, 400, 500)
+        (NodeDestination(node(ADMITTING)), NodeDestination(node(number))) for number in (500, 400, 3000, 4000)
     ]
     assert join.overlay.take() == []
 

@@ -148,8 +148,8 @@ def test_attaches_in_flight_are_limited_and_the_others_wait_for_their_turn() -> 
 def test_of_more_than_there_is_room_for_the_nearest_are_tried() -> None:
     lone = peer().ready(1 << 100)
     lone.chord.table.resize(12, 16)
-    lone.update(1 << 100, [RING - number for number in range(1, 13)], list(range(1, 13)))
-    nearest = [*range(1, 9), *range(RING - 8, RING)]
+    lone.update(1 << 100, [RING - number for number in range(2, 14)], list(range(2, 14)))
+    nearest = [*range(2, 10), *range(RING - 9, RING - 1)]
     assert len(nearest) == MAX_BY_ONE
     assert sorted(targets(lone)) == nearest
 

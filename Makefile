@@ -47,7 +47,7 @@ conformance-md: $(VENV)/.dev  ## write each package's CONFORMANCE.md anew
 bench: $(VENV)/.bench  ## benchmarks: ratios against the ceiling in one run
 	$(BIN)/python tests/benchmarks/run.py
 
-experiments: $(VENV)/.dev  ## run every experiment with LEDBAT and write the table into ledbat/README.md
+experiments: $(VENV)/.dev  ## run every experiment and write the tables into ledbat/README.md and reload/README.md
 	$(BIN)/python -m interop.experiments
 
 fuzz: $(VENV)/.dev  ## property tests with the soak profile

@@ -110,8 +110,10 @@ def reload(
 
     Exits 0 when no value was lost and the ring is right in the end, 1 otherwise, 2 on a mistake.
     """
-    from interop.reload_simulation import Maintenance, NotSettledError, Scenario, Signatures, run
-
+    try:
+        from interop.reload_simulation import Maintenance, NotSettledError, Scenario, Signatures, run
+    except ModuleNotFoundError as error:
+        raise MistakeError(f"overlays need {error.name}: pip install 'ietf-p2p[simulate]'") from error
     if plot is not None:
         _check_plot(plot)
     scenario = Scenario(

@@ -68,10 +68,9 @@ def _routing(label: str, report: Report) -> list[Metric]:
 def churn(*, quick: bool = False, note: Note = _silent) -> Result:
     """R2: peers stay for half an hour in the mean, and half of them crash."""
     metrics: list[Metric] = []
-    for peers in (64,) if quick else (128, 512):
+    for peers, duration in ((64, 300.0),) if quick else ((128, 1800.0), (2048, 600.0)):
         label = f"{peers} peers"
         note(label)
-        duration = 300.0 if quick else 1800.0
         report = run(Scenario(peers=peers, mean_session=SESSION, duration=duration, lookups=8.0, stores=0.5))
         metrics += _under_churn(label, report)
     return Result("R2", "Churn, mean session 30 min", tuple(metrics))
@@ -185,7 +184,7 @@ def loss(*, quick: bool = False, note: Note = _silent) -> Result:
     metrics: list[Metric] = []
     peers = 32 if quick else 128
     for hop_by_hop in (True,) if quick else (True, False):
-        label = "5 % lost, " + ("Simple Reliability" if hop_by_hop else "no retransmission on links")
+        label = ("Simple Reliability" if hop_by_hop else "no retransmission on links") + ", 5 % lost"
         note(label)
         report = run(Scenario(peers=peers, loss=0.05, hop_by_hop=hop_by_hop, duration=300.0, lookups=8.0))
         metrics += [

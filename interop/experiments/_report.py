@@ -1,4 +1,4 @@
-"""Results as JSON, and as the table of `ledbat/README.md`."""
+"""Results as JSON, and as the tables of `ledbat/README.md` and `reload/README.md`."""
 
 import re
 from collections.abc import Iterable
@@ -53,7 +53,7 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def markdown(results: Iterable[Result]) -> str:
+def markdown(results: Iterable[Result], legend: str = LEGEND) -> str:
     """The table: figures of one kind, such as those of several gaps, in one row from the least to the greatest."""
     lines = ["| Gate | Figure | Measured | Bar | |", "|---|---|---|---|---|"]
     notes: list[str] = []
@@ -73,7 +73,7 @@ def markdown(results: Iterable[Result]) -> str:
             lines.append(f"| {result.gate} | {what} | {span} | {bar} | {word} |")
     lines.append("")
     lines += [f"{index}. {why[0].upper()}{why[1:]}." for index, why in enumerate(notes, 1)]
-    return "\n".join(["", LEGEND, "", *lines, ""])
+    return "\n".join(["", legend, "", *lines, ""])
 
 
 def _grouped(metrics: Iterable[Metric]) -> dict[tuple[str, str], list[Metric]]:
@@ -85,11 +85,14 @@ def _grouped(metrics: Iterable[Metric]) -> dict[tuple[str, str], list[Metric]]:
     return groups
 
 
-def write_table(path: Path, results: Iterable[Result]) -> None:
-    """Replace what is between the markers in the file. Raises ValueError when they are not there."""
+def write_table(path: Path, results: Iterable[Result], *, legend: str = LEGEND, more: str = "") -> None:
+    """Replace what is between the markers in the file; `more` comes behind the table.
+
+    Raises ValueError when the markers are not there.
+    """
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{path}: no markers {BEGIN} and {END}")
-    path.write_text(f"{before}{begin}\n{markdown(results)}\n{end}{after}", encoding="utf-8")
+    path.write_text(f"{before}{begin}\n{markdown(results, legend)}\n{more}{end}{after}", encoding="utf-8")

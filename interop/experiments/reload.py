@@ -9,7 +9,7 @@ for metric in GATES["R4"].run().metrics:
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from interop.experiments import _reload
+from interop.experiments import _reload, _reload_maintenance
 from interop.experiments._result import Gate
 
 _ALL = (
@@ -21,6 +21,7 @@ _ALL = (
     Gate("R6", "crowd", "as many peers as there are come within a minute", _reload.crowd, 1),
     Gate("R7", "signatures", "null signatures and real ones", _reload.signed, 3),
     Gate("R8", "repeated", "the same run twice gives the same octets", _reload.repeated, 3),
+    Gate("R9", "maintenance", "reactive, periodic, self-tuning", _reload_maintenance.maintenance, 3),
 )
 GATES: Mapping[str, Gate] = MappingProxyType({gate.id: gate for gate in _ALL})
 """Every gate by its number."""

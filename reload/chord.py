@@ -7,39 +7,28 @@ from collections.abc import Callable, Collection
 from math import inf
 from typing import TypeAlias
 
-from reload._presentation import decode, encode
 from reload.chord_admission import Admission, is_genuine
 from reload.chord_candidates import FAILED_REST, MAX_LISTED, NOBODY, REST, Candidates
 from reload.chord_join import Joining, JoinState
+from reload.chord_leave import Leaving, named_by
 from reload.chord_overlay import ChordOverlay
 from reload.chord_placement import ChordPlacement
+from reload.chord_queries import RouteQueries
 from reload.chord_repair import Repair
-from reload.chord_ring import RING, finger_index, is_node
+from reload.chord_ring import finger_index, is_node
 from reload.chord_stabilise import Fingers, PartitionCheck
 from reload.chord_tables import Peer, RoutingTable
 from reload.chord_updates import Change, ChordMaintenance, Maintenance
 from reload.contents import ErrorCode, ErrorResponse, MessageCode
-from reload.destinations import NodeDestination, ResourceDestination
 from reload.errors import DecodeError, StateError
 from reload.exchange import Answer, Failure, Outcome, Reply, Request
 from reload.methods import (
     ChordFull,
-    ChordLeaveData,
-    ChordLeaveType,
-    ChordRouteQueryAns,
     ChordUpdate,
     ChordUpdateType,
     Empty,
-    LeaveReq,
-    RouteQueryReq,
 )
 from reload.topology import BootstrapWanted, Joined, JoinFailed, Left, Overlay, TopologyEvent
-
-LEAVE_PATIENCE = 5.0
-"""Seconds in which a node that leaves waits for answers, and forwards Attaches to those that it has named."""
-MAX_ASKED = 32
-"""Full Updates for RouteQueries that are owed or not answered yet, one to a node; who asks beyond that gets the answer
-alone."""
 
 MakeMaintenance: TypeAlias = Callable[[ChordOverlay, Candidates], Maintenance]
 
@@ -62,15 +51,13 @@ class ChordReload:
         self._fingers = Fingers(self._chord, self._maintenance)
         self._partition = PartitionCheck(self._chord)
         self._repair = Repair(self._chord)
+        self._queries = RouteQueries(self._chord, self.next_hop)
+        self._leaving = Leaving(self._chord)
         self._events: deque[TopologyEvent] = deque()
         self._edition = self._table.edition
         self._neighbors: tuple[bytes, ...] = ()
         self._successors: tuple[bytes, ...] = ()
         self._predecessors: tuple[bytes, ...] = ()
-        self._owed: dict[bytes, None] = {}
-        self._paying: dict[int, bytes] = {}
-        self._leaves: set[int] = set()
-        self._owed_due = self._leave_due = inf
 
     # What a Topology shows.
 
@@ -156,7 +143,7 @@ class ChordReload:
         self._settle(now)
 
     def _require_outside(self, verb: str) -> None:
-        if self._chord.is_joined or self._leave_due < inf or self._joining.state is not JoinState.IDLE:
+        if self._chord.is_joined or self._leaving.is_under_way or self._joining.state is not JoinState.IDLE:
             raise StateError(f"{verb}: this node is a peer already, or is about to be one, or to leave")
 
     def leave(self, now: float) -> None:
@@ -173,20 +160,8 @@ class ChordReload:
         self._placement.clear()
         self._candidates.clear()
         self._repair.stop()
-        self._owed_due = inf
-        if was_joined:
-            self._say_goodbye(now)
-        self._leave_due = now + LEAVE_PATIENCE if self._leaves else now
-
-    def _say_goodbye(self, now: float) -> None:
-        table = self._table
-        from_succ = encode(ChordLeaveData(ChordLeaveType.FROM_SUCC, table.successors))
-        from_pred = encode(ChordLeaveData(ChordLeaveType.FROM_PRED, table.predecessors))
-        for peer in table.peers():
-            # Who is nearer ahead of us than behind us has us as a predecessor.
-            data = from_pred if peer.ahead <= RING // 2 else from_succ
-            body = LeaveReq(leaving_peer_id=table.node_id, overlay_specific_data=data)
-            self._leaves.add(self._chord.ask(peer.node_id, MessageCode.LEAVE_REQ, body, now))
+        self._queries.stop()
+        self._leaving.begin(now, was_joined=was_joined)
 
     def on_bootstrap(self, bootstrap: bytes, now: float) -> None:
         """See through a bootstrap node whether the overlay is one (section 10.7.4.4)."""
@@ -267,7 +242,7 @@ class ChordReload:
         return self._chord.is_joined or self._joining.state is not JoinState.IDLE
 
     def _on_peer(self, sender: bytes, update: ChordUpdate, now: float) -> None:
-        if self._leave_due < inf:
+        if self._leaving.is_under_way:
             return
         is_new = sender not in self._table
         peer = self._table.add(sender, now - update.uptime)
@@ -286,59 +261,34 @@ class ChordReload:
         leaving = request.body.leaving_peer_id
         if not is_genuine(request, leaving):
             return ErrorResponse(ErrorCode.FORBIDDEN)
-        listed: tuple[bytes, ...] = ()
-        if request.body.overlay_specific_data:
-            try:
-                listed = decode(ChordLeaveData, request.body.overlay_specific_data).peers
-            except DecodeError as exc:
-                return ErrorResponse(ErrorCode.INVALID_MESSAGE, str(exc).encode())
+        try:
+            named = named_by(request.body)
+        except DecodeError as exc:
+            return ErrorResponse(ErrorCode.INVALID_MESSAGE, str(exc).encode())
         was_known = leaving in self._table
         self._lose(leaving, REST, now, has_failed=True)
         if was_known and self._is_active:
-            self._candidates.consider(leaving, listed[:MAX_LISTED], now)
+            self._candidates.consider(leaving, named[:MAX_LISTED], now)
         return Answer(Empty())
 
     def _on_route_query(self, request: Request, now: float) -> Reply:
-        body: RouteQueryReq = request.body
-        match body.destination:
-            case NodeDestination(target) | ResourceDestination(target):
-                next_peer = self._next_peer(target, is_node=isinstance(body.destination, NodeDestination))
-            case _:
-                # Opaque IDs are for privacy, which an answer would end (section 6.4.2.4.1).
-                return ErrorResponse(ErrorCode.FORBIDDEN)
-        if body.send_update and self._chord.is_announced:
-            self._owe(request.identity.node_id, now)
-        return Answer(ChordRouteQueryAns(next_peer))
-
-    def _owe(self, node_id: bytes, now: float) -> None:
-        if len(self._owed) + len(self._paying) < MAX_ASKED and node_id not in self._paying.values():
-            self._owed[node_id] = None
-            self._owed_due = now
-
-    def _next_peer(self, target: bytes, *, is_node: bool) -> bytes:
-        """The next hop for it; ourselves, when it ends here."""
-        if is_node and self._chord.is_connected(target):
-            return target
-        return self.next_hop(target) or self._chord.node_id
+        return self._queries.on_request(request, now)
 
     # Outcomes.
 
     def on_outcome(self, outcome: Outcome, now: float) -> None:
         """What became of a request. A peer that does not answer an Update has failed."""
-        self._paying.pop(outcome.transaction, None)
+        self._queries.on_outcome(outcome)
         peer = self._chord.checks.pop(outcome.transaction, None)
         if peer is not None:
             if isinstance(outcome, Failure) and outcome.error is None and peer in self._table:
                 if self._chord.is_connected(peer):
                     self._overlay.disconnect(peer, now)
                 self._lose(peer, FAILED_REST, now, has_failed=True)
-        elif outcome.transaction in self._leaves:
-            self._leaves.remove(outcome.transaction)
-            if not self._leaves:
-                self._leave_due = now
         else:
             _ = (
-                self._joining.on_outcome(outcome, now)
+                self._leaving.on_outcome(outcome, now)
+                or self._joining.on_outcome(outcome, now)
                 or self._fingers.on_outcome(outcome, now)
                 or self._partition.on_outcome(outcome, now)
                 or self._maintenance.on_outcome(outcome, now)
@@ -451,8 +401,8 @@ class ChordReload:
             self._fingers.get_timer(),
             self._partition.get_timer(),
             self._repair.get_timer(),
-            self._owed_due,
-            self._leave_due,
+            self._queries.get_timer(),
+            self._leaving.get_timer(),
         )
         return due if due < inf else None
 
@@ -463,24 +413,16 @@ class ChordReload:
         self._placement.handle_timer(now)
         self._fingers.handle_timer(now)
         self._partition.handle_timer(now)
-        if now >= self._owed_due:
-            self._owed_due = inf
-            owed, self._owed = self._owed, {}
-            for node_id in owed:
-                transaction = self._chord.send_update(node_id, ChordUpdateType.FULL, now)
-                if transaction is not None:
-                    self._paying[transaction] = node_id
+        self._queries.handle_timer(now)
         if self._repair.handle_timer(now):
             self._joining.rejoin(None, now)
-        if now >= self._leave_due:
+        if self._leaving.handle_timer(now):
             self._finish_leaving()
         self._settle(now)
         # Last, so that it tells of all that the others have found.
         self._maintenance.handle_timer(now)
 
     def _finish_leaving(self) -> None:
-        self._leave_due = inf
-        self._leaves.clear()
         self._table.clear()
         self._edition, self._neighbors, self._successors, self._predecessors = self._table.edition, (), (), ()
         self._events.append(Left())

@@ -9,7 +9,9 @@ from reload_bystander import at, bench, where
 from reload_chord import HEADER, RING, Lone, identity, node
 
 from reload._presentation import decode, encode
-from reload.chord import LEAVE_PATIENCE, MAX_ASKED, ChordReload
+from reload.chord import ChordReload
+from reload.chord_leave import LEAVE_PATIENCE
+from reload.chord_queries import MAX_ASKED
 from reload.chord_updates import MAX_PEERS
 from reload.contents import ErrorCode, ErrorResponse, MessageCode
 from reload.destinations import (

@@ -28,9 +28,9 @@ from reload import limits
 from reload._chain import MAX_PATHS
 from reload._presentation import encode
 from reload.attach import MAX_INCOMING
-from reload.chord import MAX_ASKED
 from reload.chord_admission import MAX_ADMISSIONS
 from reload.chord_candidates import MAX_BY_ONE, MAX_CANDIDATES
+from reload.chord_queries import MAX_ASKED
 from reload.configuration_update import MAX_LEARNED_KINDS, UpdatesSent
 from reload.configuring import MAX_TELLING
 from reload.connections import MAX_LINKS, MAX_LINKS_OF_NODE

@@ -26,8 +26,8 @@ from reload_overlay import Host, candidates
 from reload._presentation import encode
 from reload.attach import CONNECTING_TIMEOUT, MAX_INCOMING, MAX_INCOMING_BY_HOP, MAX_INCOMING_OF_NODE
 from reload.candidates import MAX_CANDIDATES
-from reload.chord import MAX_ASKED
 from reload.chord_candidates import MAX_BY_ONE
+from reload.chord_queries import MAX_ASKED
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import NodeDestination, OpaqueDestination
 from reload.events import CandidatesWanted

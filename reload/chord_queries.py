@@ -17,7 +17,7 @@ alone."""
 
 
 class RouteQueries:
-    """Answers them; the Updates follow, by the timer."""
+    """Answers them; the Updates follow, by the timer. Its length is how many are owed, or not answered yet."""
 
     __slots__ = ("_chord", "_due", "_next_hop", "_owed", "_sent")
 
@@ -27,6 +27,9 @@ class RouteQueries:
         self._owed: dict[bytes, None] = {}
         self._sent: dict[int, bytes] = {}
         self._due = inf
+
+    def __len__(self) -> int:
+        return len(self._owed) + len(self._sent)
 
     def on_request(self, request: Request, now: float) -> Reply:
         """Where we would send what goes to the destination; to ourselves, when it ends here."""
@@ -44,7 +47,7 @@ class RouteQueries:
         return Answer(ChordRouteQueryAns(next_peer))
 
     def _owe(self, node_id: bytes, now: float) -> None:
-        if len(self._owed) + len(self._sent) < MAX_ASKED and node_id not in self._sent.values():
+        if len(self) < MAX_ASKED and node_id not in self._sent.values():
             self._owed[node_id] = None
             self._due = now
 

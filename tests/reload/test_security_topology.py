@@ -229,7 +229,7 @@ def test_route_queries_are_owed_an_update_each_and_no_more_than_a_few_at_a_time(
     for _ in range(50):
         octets = attacker.octets(MessageCode.ROUTE_QUERY_REQ, body, transaction=ring.transaction())
         ring.hosts[0].node.receive_message(attacker.link, octets, ring.now)
-    assert len(ring.hosts[0].node.topology._owed) <= MAX_ASKED
+    assert len(ring.hosts[0].node.topology._queries) <= MAX_ASKED
     codes = [message.contents.message_code for message in attacker.received()]
     assert codes.count(MessageCode.ROUTE_QUERY_ANS) == 50
     assert codes.count(MessageCode.UPDATE_REQ) == 1
@@ -244,10 +244,12 @@ def test_updates_for_route_queries_do_not_pile_up_when_nobody_acknowledges_them(
         sybil = signer((number + 10).to_bytes(16, "big"), name="sybil")
         messages = attacker.send(MessageCode.ROUTE_QUERY_REQ, body, transaction=ring.transaction(), signer=sybil)
         assert MessageCode.ROUTE_QUERY_ANS in [message.contents.message_code for message in messages]
-        assert len(topology._owed) + len(topology._paying) <= MAX_ASKED
-    assert sorted(topology._paying.values()) == [(number + 10).to_bytes(16, "big") for number in range(MAX_ASKED)]
+        assert len(topology._queries) <= MAX_ASKED
+    assert sorted(topology._queries._sent.values()) == [
+        (number + 10).to_bytes(16, "big") for number in range(MAX_ASKED)
+    ]
     ring.settle(20.0)
-    assert topology._paying == {}
+    assert topology._queries._sent == {}
 
 
 # Replayed.

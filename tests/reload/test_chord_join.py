@@ -239,6 +239,15 @@ def test_the_answer_of_somebody_else_to_the_join_is_discarded() -> None:
     assert not join.chord.is_joined
 
 
+def test_who_is_not_the_first_predecessor_of_the_admitting_peer_is_no_peer_yet() -> None:
+    """Section 10.5: the Update labels the Joining Node "as its predecessor"."""
+    join = Join().wait_for_update()
+    join.update(ADMITTING, [1500, OWN, 500], [3000, 4000, 500])
+    assert not join.chord.is_joined
+    assert join.state is JoinState.ATTACHING
+    assert join.overlay.attaches[-1].destination_list[0] == NodeDestination(node(ADMITTING))
+
+
 def test_an_update_of_another_neighbor_makes_nobody_a_peer() -> None:
     join = Join().wait_for_update()
     join.update(3000, [OWN], [])

@@ -162,6 +162,8 @@ class PartitionCheck:
             route = self._chord.route_via(bootstrap, self._behind_us())
             ping = self._chord.overlay.request(route, MessageCode.PING_REQ, PingReq(), now, first_hop=bootstrap)
             self._pings[ping] = bootstrap
+        elif bootstrap not in (*self._pings.values(), *self._attaches.values()):
+            self.done.append(bootstrap)
 
     def _behind_us(self) -> ResourceDestination:
         return ResourceDestination(identifier(self._chord.table.own + 1))

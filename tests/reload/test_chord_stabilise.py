@@ -86,6 +86,16 @@ def test_who_answers_from_elsewhere_is_not_attached(found: int) -> None:
     assert lone.overlay.take_attaches() == []
 
 
+def test_who_answers_from_behind_the_range_is_not_attached() -> None:
+    lone = peer(chord_ping_interval=100)
+    for _ in range(10):
+        lone.wait(150)
+        for ping in lone.overlay.take(MessageCode.PING_REQ):
+            index = finger_index(position(ping.destination_list[0].resource_id))  # type: ignore[union-attr]
+            lone.answer(ping, finger_range(index)[1])
+            assert lone.overlay.take_attaches() == []
+
+
 def test_an_answerer_that_is_connected_already_is_asked_for_its_update() -> None:
     lone = peer(chord_ping_interval=100)
     lone.wait(150)
@@ -191,6 +201,7 @@ def test_if_our_successor_answers_all_is_well_and_the_link_is_closed() -> None:
     lone = peer()
     lone.answer(discovered(lone), STEP)  # type: ignore[arg-type]
     assert lone.overlay.take_attaches() == []
+    assert lone.overlay.take() == []
     assert lone.overlay.disconnected == [node(5 << 120)]
 
 
@@ -232,6 +243,9 @@ def test_checks_at_the_same_time_are_limited() -> None:
         lone.link(number + (5 << 120))
         lone.chord.on_bootstrap(node(number + (5 << 120)), lone.now)
     assert len(lone.overlay.take(MessageCode.PING_REQ)) == MAX_CHECKS
+    assert lone.overlay.disconnected == [node(number + (5 << 120)) for number in range(MAX_CHECKS, 20)]
+    lone.chord.on_bootstrap(node(5 << 120), lone.now)
+    assert lone.overlay.is_quiet_since(node(5 << 120)) is not None
 
 
 def test_who_is_no_peer_checks_nothing_and_neither_does_one_without_a_link() -> None:

@@ -161,6 +161,16 @@ def test_every_neighbor_is_sent_an_update_periodically_one_after_the_other() -> 
         assert all(300 <= later - earlier <= 1100 for earlier, later in pairwise(each))
 
 
+def test_whoever_was_told_of_a_change_is_not_told_again_before_half_the_interval() -> None:
+    lone = peer(chord_update_interval=600)
+    lone.wait(1000)
+    lone.ready(15 * S)
+    lone.wait(10)
+    assert told(lone)
+    lone.wait(280)
+    assert told(lone) == []
+
+
 def test_periodic_updates_follow_the_interval_of_the_configuration() -> None:
     lone = peer(chord_update_interval=60)
     lone.wait(600)

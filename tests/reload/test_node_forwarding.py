@@ -5,6 +5,7 @@ import random
 import attrs
 import pytest
 from reload_bystander import Bench, Bystander, at, bench, error_of, me, where
+from reload_identities import node_id
 from reload_overlay import in_force
 
 from reload.contents import ErrorCode, MessageCode
@@ -44,6 +45,24 @@ def test_a_request_goes_on_with_the_previous_hop_in_its_via_list_and_a_lower_ttl
         sent.header, ttl=6, via_list=(at(1), at(10)), length=sent.header.length + len(_encoded(at(10)))
     )
     assert (onwards.contents, onwards.security_block) == (sent.contents, sent.security_block)
+
+
+def test_the_topology_is_told_from_where_a_message_comes(
+    pair: tuple[Bench, Bystander, Bystander], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has gone past its target may not go back (section 10.3)."""
+    made, one, other = pair
+    asked: list[bytes | None] = []
+
+    def next_hop(target: bytes, previous_hop: bytes | None = None) -> bytes:
+        asked.append(previous_hop)
+        return node_id(200)
+
+    monkeypatch.setattr(made.topology, "next_hop", next_hop)
+    one.send(_PING, PingReq(), where(150))
+    assert len(other.received()) == 1
+    made.node.ping([where(150)], made.now)
+    assert asked == [node_id(10), None]
 
 
 def test_a_response_goes_on_without_more_in_its_via_list(pair: tuple[Bench, Bystander, Bystander]) -> None:

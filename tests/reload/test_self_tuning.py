@@ -378,7 +378,7 @@ def test_a_plain_probe_gets_no_extension() -> None:
 def test_estimates_that_came_through_others_do_not_count() -> None:
     made = peer(1000)
     for number in range(1, 60):
-        request = probe_request(node(number), data(1 << 31), previous_hop=node(9999))
+        request = probe_request(node(number), data(1 << 31), previous_hop=node(9000 + number))
         assert len(made.tuning.probe_extensions(request, 1.0)) == 1
     made.run(100.0)
     assert round(made.tuning.estimates.network_size) == 1000

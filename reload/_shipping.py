@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,17 +15,20 @@ from reload.configuration import Configuration
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import Destination, NodeDestination, ResourceDestination
 from reload.exchange import Failure, Outcome, Response
+from reload.kinds import Kind
 from reload.node_ports import OnOutcome
 from reload.ports import Signer
 from reload.reading import Reader
 from reload.security_block import GenericCertificate
 from reload.storage import CopiedValue, Copy, Storage
 from reload.storage_messages import (
+    APPEND,
     ArrayRange,
     ArraySpecifier,
     DataModel,
     DictionarySpecifier,
     FetchAns,
+    FetchKindResponse,
     FetchReq,
     SingleSpecifier,
     Specifier,
@@ -39,6 +42,8 @@ MAX_IN_FLIGHT = 32
 _TIME, _TIMES = slice(8), slice(12)
 """Of StoredData: its storage_time, and with it the lifetime; those of a synthetic value are 0."""
 _SYNTHETIC = bytes(12)
+MAX_OFFERS = 8
+"""Fetches at a time of what was offered by peers that replicas are not taken of."""
 RESPONSIBLE = b""
 """In the place of a peer: whoever is responsible, when the neighbors do not show it."""
 
@@ -124,7 +129,7 @@ class Shipper:
         self._own = frozenset(signer.certificates)
         self._consignor = consignor
         self._backlogs: dict[bytes, Backlog] = {}
-        self._in_flight = 0
+        self._in_flight = self._offers = 0
         self.reader = reader
 
     def __len__(self) -> int:
@@ -270,15 +275,7 @@ class Shipper:
         if isinstance(outcome, Response) and isinstance(outcome.body, FetchAns):
             kinds = {kind for kind, _ in flight.sent}
             responses = [each for each in outcome.body.kind_responses if each.kind in kinds]
-            changed = self._storage.replace(
-                flight.resource_id,
-                responses,
-                certificates=outcome.certificates,
-                verifier=self.reader.verifier,
-                now=now,
-            )
-            if changed is not None:
-                self._consignor.on_merged(changed, source)
+            self._merge(flight.resource_id, responses, outcome, source, now)
             # Of two values of one time neither replaces the other: to send it again would lead to nothing.
             theirs = {
                 (self._place(each.kind, octets), octets[_TIME])
@@ -301,6 +298,39 @@ class Shipper:
         else:
             self._failed(flight, now)
         self.send(now)
+
+    def fetch_offer(self, source: bytes, resource_id: bytes, kinds: Collection[int], now: float) -> None:
+        """Fetch the values of some Kinds of which a peer says that it has them, and take those that are newer."""
+        known = self.reader.kinds
+        specifiers = tuple([StoredDataSpecifier(kind, 0, everything(known[kind])) for kind in kinds if kind in known])
+        if specifiers and self._offers < MAX_OFFERS:
+            self._offers += 1
+            body = FetchReq(resource_id, specifiers)
+            on_outcome = partial(self._on_offer, source, resource_id, {each.kind for each in specifiers})
+            self._request(NodeDestination(source), MessageCode.FETCH_REQ, body, now, on_outcome)
+
+    def _on_offer(self, source: bytes, resource_id: bytes, kinds: set[int], outcome: Outcome, now: float) -> None:
+        self._in_flight -= 1
+        self._offers -= 1
+        if isinstance(outcome, Response) and isinstance(outcome.body, FetchAns):
+            responses = [each for each in outcome.body.kind_responses if each.kind in kinds]
+            self._merge(resource_id, responses, outcome, source, now)
+        self.send(now)
+
+    def _merge(
+        self,
+        resource_id: bytes,
+        responses: Sequence[FetchKindResponse],
+        outcome: Response,
+        source: bytes,
+        now: float,
+    ) -> None:
+        """Take what a peer has newer."""
+        changed = self._storage.replace(
+            resource_id, responses, certificates=outcome.certificates, verifier=self.reader.verifier, now=now
+        )
+        if changed is not None:
+            self._consignor.on_merged(changed, source)
 
     def _arrived(self, flight: _Flight, holder: bytes, now: float) -> None:
         """`holder` has what was sent, or the same."""
@@ -344,6 +374,16 @@ def _specifier(model: DataModel, places: Sequence[bytes]) -> Specifier:
         case DataModel.DICTIONARY:
             return DictionarySpecifier(tuple([each[2:] for each in places]))
     return SingleSpecifier()
+
+
+def everything(kind: Kind) -> bytes:
+    """The octets of the specifier of all values of a Kind."""
+    match kind.data_model:
+        case DataModel.ARRAY:
+            return encode(ArraySpecifier((ArrayRange(0, APPEND),)))
+        case DataModel.DICTIONARY:
+            return encode(DictionarySpecifier(()))
+    return encode(SingleSpecifier())
 
 
 def essence(octets: bytes) -> bytes:

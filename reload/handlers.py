@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from reload.contents import ErrorResponse, MessageCode, MessageExtension
+from reload.contents import ErrorCode, ErrorResponse, MessageCode, MessageExtension
 from reload.context import Context
 from reload.exchange import Answer, Reply, Request
 from reload.methods import PingAns, ProbeAns, ProbeInformation, ProbeInformationType
@@ -105,8 +105,10 @@ class StorageService:
             verifier=self._context.in_force.verifier,
             now=now,
         )
-        if not isinstance(outcome, StoreAccepted):
-            return outcome
         source = request.identity.node_id if request.body.replica_number else None
+        if not isinstance(outcome, StoreAccepted):
+            if source is not None and outcome.error_code == ErrorCode.FORBIDDEN:
+                self._keeper.on_refused(request.body, source, now)
+            return outcome
         self._keeper.on_stored(request.body, outcome.changed, source, now)
         return outcome.answer

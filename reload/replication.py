@@ -94,6 +94,16 @@ class Keeper:
         self._examine(resource_id, now)
         self._shipper.send(now)
 
+    def on_refused(self, request: StoreReq, source: bytes, now: float) -> None:
+        """A replica was refused since `source` is not near. The responsible peer asks it what it has.
+
+        In the other part of an overlay that was partitioned it may have been responsible, with any number of peers of
+        this part in between now: values are merged as if all had been stored (section 7.4.1.1).
+        """
+        if self._placement.is_responsible(request.resource):
+            kinds = dict.fromkeys(data.kind for data in request.kind_data)
+            self._shipper.fetch_offer(source, request.resource, kinds, now)
+
     def placement_changed(self, now: float) -> None:
         """Look at all values, soon."""
         self._is_outdated = True

@@ -108,9 +108,11 @@ class Site:
         outcome = self.storage.store(
             request, signer=by, certificates=certificates, verifier=NullVerifier(), now=self.world.now
         )
-        if not isinstance(outcome, StoreAccepted):
-            return outcome
         source = by.node_id if request.replica_number else None
+        if not isinstance(outcome, StoreAccepted):
+            if source is not None and outcome.error_code == ErrorCode.FORBIDDEN:
+                self.keeper.on_refused(request, source, self.world.now)
+            return outcome
         self.keeper.on_stored(request, outcome.changed, source, self.world.now)
         return outcome.answer
 

@@ -6,6 +6,7 @@ from reload_storing import ALICE, DICTIONARY, HOME, SINGLE, item, of, signed, th
 
 from reload._backlog import FIRST_PAUSE
 from reload._presentation import decode
+from reload._shipping import MAX_OFFERS
 from reload.contents import ErrorCode, ErrorResponse
 from reload.exchange import Failure, Response
 from reload.naming import resource_id
@@ -170,3 +171,60 @@ def test_a_neighbor_that_forbids_the_way_to_a_peer_is_not_taken_for_the_peer() -
     world.run(1)
     assert not any(isinstance(sent.body, FetchReq) for sent in world.sent)
     assert world.sites[6].keeper.handed_over() == []
+
+
+def halves(*far: int) -> World:
+    """Peers that know each other and have Alice's first value, and others, each alone with her second."""
+    world = World(5, 6, 7, 8, *far)
+    near = {site.number for site in world.sites.values()} - set(far)
+    for site in world.sites.values():
+        site.knows(*(near if site.number in near else (site.number,)))
+    owner = next(number for number in near if world.sites[number].placement.is_responsible(HOME))
+    for number, time in ((owner, 1), *((each, 2) for each in far)):
+        value = signed(SINGLE, there(b"%d" % time), time=time, lifetime=LONG, by=ALICE)
+        world.write(number, HOME, of(SINGLE, value), by=ALICE)
+    world.run(1)
+    return world
+
+
+def test_what_is_refused_as_its_sender_is_not_near_is_fetched_from_it_by_the_responsible_peer() -> None:
+    """Four peers of the other half are between the two when a partition heals (section 7.4.1.1)."""
+    world = halves(4)
+    before = world.sites[4].holds(HOME)
+    assert world.sites[5].holds(HOME) != before
+    world.all_know()
+    world.run(SETTLE_TIME * 2)
+    holders = world.holders(HOME)
+    assert len(holders) == 3
+    assert 4 not in holders
+    assert all(world.sites[number].holds(HOME) == before for number in holders)
+    assert all(site.keeper.pending == 0 for site in world.up())
+
+
+def test_nobody_but_the_responsible_peer_asks_whom_it_has_refused() -> None:
+    world = halves(4)
+    world.all_know()
+    second = world.sites[6]
+    request = StoreReq(HOME, 1, (of(SINGLE, signed(SINGLE, there(b"3"), time=3, lifetime=LONG, by=ALICE)),))
+    world.sent.clear()
+    for _ in range(3):
+        outcome = second.store(request, world.sites[4].identity, ALICE.certificates)
+        assert isinstance(outcome, ErrorResponse)
+    world.run(1)
+    assert not any(sent.sender == 6 and isinstance(sent.body, FetchReq) for sent in world.sent)
+
+
+def test_fetches_of_what_was_refused_are_few_at_a_time() -> None:
+    world = halves(4)
+    world.all_know()
+    first = world.sites[5]
+    request = StoreReq(HOME, 1, (of(SINGLE, signed(SINGLE, there(b"3"), time=3, lifetime=LONG, by=ALICE)),))
+    world.sent.clear()
+    for _ in range(100):
+        first.keeper.on_refused(request, at(4), world.now)
+    assert len([sent for sent in world.sent if sent.sender == 5 and isinstance(sent.body, FetchReq)]) == MAX_OFFERS
+    # What is of Kinds that nobody knows is not asked for.
+    world.sent.clear()
+    world.run(1)
+    first.keeper.on_refused(StoreReq(HOME, 1, (attrs.evolve(request.kind_data[0], kind=77),)), at(4), world.now)
+    assert not any(isinstance(sent.body, FetchReq) and sent.sender == 5 for sent in world.sent)

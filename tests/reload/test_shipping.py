@@ -224,7 +224,7 @@ def test_fetches_of_what_was_refused_are_few_at_a_time() -> None:
         first.keeper.on_refused(request, at(4), world.now)
     assert len([sent for sent in world.sent if sent.sender == 5 and isinstance(sent.body, FetchReq)]) == MAX_OFFERS
     # What is of Kinds that nobody knows is not asked for.
+    world.run(SETTLE_TIME)
     world.sent.clear()
-    world.run(1)
     first.keeper.on_refused(StoreReq(HOME, 1, (attrs.evolve(request.kind_data[0], kind=77),)), at(4), world.now)
     assert not any(isinstance(sent.body, FetchReq) and sent.sender == 5 for sent in world.sent)

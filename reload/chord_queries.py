@@ -13,7 +13,7 @@ from reload.methods import ChordRouteQueryAns, ChordUpdateType, RouteQueryReq
 
 MAX_ASKED = 32
 """Full Updates for RouteQueries that are owed or not answered yet, one to a node; who asks beyond that gets the answer
-alone."""
+alone, but for nodes that are connected: a neighbor that asks is not to wait for any number of Node-IDs from afar."""
 
 
 class RouteQueries:
@@ -47,7 +47,8 @@ class RouteQueries:
         return Answer(ChordRouteQueryAns(next_peer))
 
     def _owe(self, node_id: bytes, now: float) -> None:
-        if len(self) < MAX_ASKED and node_id not in self._sent.values():
+        has_room = len(self) < MAX_ASKED or self._chord.is_connected(node_id)
+        if has_room and node_id not in self._sent.values():
             self._owed[node_id] = None
             self._due = now
 

@@ -321,6 +321,10 @@ def test_updates_that_are_owed_for_route_queries_are_limited() -> None:
         assert isinstance(query(lone, ResourceDestination(node(1)), send_update=True, sender=number + 7), Answer)
     lone.wait(0)
     assert len(lone.overlay.take()) == MAX_ASKED
+    query(lone, ResourceDestination(node(1)), send_update=True)
+    lone.wait(0)
+    (update,) = lone.overlay.take()
+    assert update.first_hop == node(CLIENT)
 
 
 def test_who_is_no_peer_answers_a_route_query_but_sends_no_update() -> None:

@@ -82,7 +82,7 @@ def check_limits(host: Host) -> None:
         "certificates": (len(verifier._cache), verifier._cache._limit),
         "Attaches": (num_attaches(host), MAX_INCOMING + MAX_BY_ONE),
         "candidates": (len(topology._candidates), MAX_CANDIDATES),
-        "Updates owed": (len(topology._queries), MAX_ASKED),
+        "Updates owed": (len(topology._queries), MAX_ASKED + len(parts.connections)),
         "joining": (len(topology._admission._waiting) + len(topology._admission._hand_overs), MAX_ADMISSIONS),
         "configurations under way": (parts.configuring._telling, MAX_TELLING),
         "configurations sent": (len(parts.configuring._sent._sent), UpdatesSent()._limit),

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from reload.chord_candidates import Candidates
 from reload.chord_overlay import ChordOverlay
-from reload.chord_ring import fraction, identifier
+from reload.chord_ring import fraction, identifier, position
 from reload.contents import ErrorCode, MessageCode
 from reload.destinations import Destination, NodeDestination, ResourceDestination
 from reload.exchange import Failure, Outcome, Response
@@ -42,6 +42,8 @@ class JoinState(Enum):
     """The Attach to the Admitting Peer."""
     LEARNING = auto()
     """The Admitting Peer's Update."""
+    SURVEYING = auto()
+    """The answers to Pings for one successor after the other, as the Admitting Peer does not tell of them."""
     CONNECTING = auto()
     """The Attaches to all who should be neighbors."""
     JOINING = auto()
@@ -54,7 +56,9 @@ class JoinState(Enum):
     """The time for the next attempt."""
 
 
-_AT_ADMITTING_PEER = frozenset({JoinState.LEARNING, JoinState.CONNECTING, JoinState.JOINING, JoinState.WAITING})
+_AT_ADMITTING_PEER = frozenset(
+    {JoinState.LEARNING, JoinState.SURVEYING, JoinState.CONNECTING, JoinState.JOINING, JoinState.WAITING}
+)
 
 
 class JoinOwner(Protocol):
@@ -92,6 +96,7 @@ class Joining:
         "_has_asked",
         "_is_rejoin",
         "_owner",
+        "_pinged",
         "_reason",
         "_request",
         "_since",
@@ -109,6 +114,7 @@ class Joining:
         self._request: int | None = None
         self._attempts = self._detours = 0
         self._has_asked = self._is_rejoin = False
+        self._pinged = 0
         self._reason = ""
         self._since = 0.0
         self._due = inf
@@ -180,13 +186,38 @@ class Joining:
     def _connect(self, now: float) -> None:
         self._enter(JoinState.CONNECTING, now + ATTACH_PATIENCE)
 
-    def _send_join(self, now: float) -> None:
-        successors = self._chord.table.successors
-        if not successors:
-            self._retry("no peer has sent an Update", now)
+    def _survey(self, now: float) -> None:
+        """Find the successors incrementally (section 10.5)."""
+        self._pinged = 0
+        self._ping_behind(self._chord.table.own, now)
+
+    def _ping_behind(self, at: int, now: float) -> None:
+        via = self._via()
+        if via is None or self._pinged > self._chord.table.neighbor_count:
+            self._connect(now)
             return
-        # Another one than was attached first, when a neighbor has named it.
-        self._admitting = successors[0]
+        self._pinged += 1
+        self._enter(JoinState.SURVEYING, inf)
+        route = self._chord.route_via(via, ResourceDestination(identifier(at + 1)))
+        self._request = self._chord.overlay.request(route, MessageCode.PING_REQ, PingReq(), now, first_hop=via)
+
+    def _on_surveyed(self, outcome: Outcome, now: float) -> None:
+        found, via = outcome.identity, self._via()
+        if not isinstance(outcome, Response) or found is None or via is None or found.node_id == self._chord.node_id:
+            self._connect(now)
+            return
+        if found.node_id != self._admitting:
+            self._candidates.consider(via, (found.node_id,), now)
+        self._ping_behind(position(found.node_id), now)
+
+    def _send_join(self, now: float) -> None:
+        # Another one than was attached first, when a neighbor has named it; that need not be in the table yet.
+        table = self._chord.table
+        known = [each for each in (self._admitting, *table.successors[:1]) if each is not None]
+        self._admitting = min(known, key=table.ahead, default=None)
+        if self._admitting is None or not self._chord.is_connected(self._admitting):
+            self._retry("the connection to the Admitting Peer is lost", now)
+            return
         self._enter(JoinState.JOINING, inf)
         self._request = self._chord.ask(
             self._admitting, MessageCode.JOIN_REQ, JoinReq(joining_peer_id=self._chord.node_id), now
@@ -237,6 +268,8 @@ class Joining:
             return False
         if self.state is JoinState.SEEKING:
             self._on_found(outcome, now)
+        elif self.state is JoinState.SURVEYING:
+            self._on_surveyed(outcome, now)
         elif isinstance(outcome, Response):
             if outcome.identity.node_id == self._admitting:
                 self._since = now
@@ -277,7 +310,7 @@ class Joining:
             self._place(now)
         elif any(0 < table.ahead(node_id) < admitting for node_id in predecessors):
             self._detour(sender, now)
-        elif self.state is JoinState.LEARNING:
+        elif self.state in (JoinState.LEARNING, JoinState.SURVEYING):
             self._connect(now)
 
     def on_lost(self, peer: bytes, now: float) -> None:
@@ -302,8 +335,10 @@ class Joining:
             _ON_TIMER[self.state](self, now)
 
     def _ask(self, now: float) -> None:
-        if self._has_asked or self._admitting is None or not self._chord.is_connected(self._admitting):
-            self._retry("the Admitting Peer sends no Update", now)
+        if self._has_asked:
+            self._survey(now)
+        elif self._admitting is None or not self._chord.is_connected(self._admitting):
+            self._retry("the connection to the Admitting Peer is lost", now)
         else:
             self._has_asked = True
             self._due = now + LEARNING_PATIENCE

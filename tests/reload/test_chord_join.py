@@ -99,6 +99,9 @@ def state(of: JoinState) -> Join:
             join.chord._joining.rejoin(None, join.now)
         case JoinState.LEARNING:
             join.attach()
+        case JoinState.SURVEYING:
+            join.attach().wait(2 * LEARNING_PATIENCE)
+            join.overlay.take(MessageCode.ROUTE_QUERY_REQ)
         case JoinState.CONNECTING:
             join.learn()
         case JoinState.JOINING:
@@ -228,8 +231,51 @@ def test_an_update_that_does_not_come_is_asked_for() -> None:
     (query,) = join.overlay.take(MessageCode.ROUTE_QUERY_REQ)
     assert query.first_hop == node(ADMITTING)
     assert query.body.send_update
-    join.wait(LEARNING_PATIENCE)
-    assert join.state is JoinState.PAUSED
+    assert join.state is JoinState.LEARNING
+
+
+def test_successors_are_found_one_by_one_if_the_admitting_peer_does_not_tell_of_them() -> None:
+    join = state(JoinState.SURVEYING)
+    join.overlay.take_attaches()
+    pinged = []
+    for found in (ADMITTING, 3000, 4000, 500):
+        (ping,) = join.overlay.take(MessageCode.PING_REQ)
+        pinged.append(ping.destination_list)
+        join.answer(ping, found)
+    places = [node(number + 1) for number in (OWN, ADMITTING, 3000, 4000)]
+    assert pinged == [(NodeDestination(node(BOOTSTRAP)), ResourceDestination(place)) for place in places]
+    assert join.state is JoinState.CONNECTING
+    for attach, number in join.take_named():
+        assert attach.destination_list[0] == NodeDestination(node(BOOTSTRAP))
+        join.attached(attach, number)
+        join.update(number)
+    # The Admitting Peer is not in the routing table, but it is whom the Join is for.
+    assert join.successors == [3000, 4000, 500]
+    (sent,) = join.overlay.take(MessageCode.JOIN_REQ)
+    assert sent.first_hop == node(ADMITTING)
+    join.answer(sent, ADMITTING)
+    join.update(ADMITTING, [OWN, 500], [3000, 4000, 500])
+    assert join.chord.is_joined
+
+
+def test_the_search_for_successors_ends_where_nobody_answers() -> None:
+    join = state(JoinState.SURVEYING)
+    join.fail(join.overlay.take(MessageCode.PING_REQ)[0])
+    (sent,) = join.overlay.take(MessageCode.JOIN_REQ)
+    assert sent.first_hop == node(ADMITTING)
+
+
+def test_the_search_for_successors_ends_once_round_the_ring() -> None:
+    join = state(JoinState.SURVEYING)
+    join.answer(join.overlay.take(MessageCode.PING_REQ)[0], ADMITTING)
+    join.answer(join.overlay.take(MessageCode.PING_REQ)[0], OWN)
+    assert join.state is JoinState.JOINING
+
+
+def test_an_update_that_comes_late_ends_the_search_for_successors() -> None:
+    join = state(JoinState.SURVEYING)
+    join.update(ADMITTING, [500], [3000], [])
+    assert join.state is JoinState.CONNECTING
 
 
 def test_the_answer_of_somebody_else_to_the_join_is_discarded() -> None:

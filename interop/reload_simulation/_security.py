@@ -28,7 +28,7 @@ _VALIDITY = 365 * 86400.0
 # Octets of a certificate with one Node-ID and user name, and of a signature, by P-256.
 _CERTIFICATE_SIZE, _SIGNATURE_SIZE = 464, 71
 # Keys of RSA take a second each to make, so that peers share a few; what it costs to use them is the same.
-_RSA_KEYS = 3
+_RSA_KEYS = 2
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 

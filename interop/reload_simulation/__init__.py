@@ -6,7 +6,7 @@
     print(report.lookups.success, report.lookups.hops.mean, report.octets)
 
 What stands for ICE and DTLS takes the round trips that these need; an end that falls silent is noticed after 15 to 30
-seconds, or 7.5 after something was sent to it. All chance comes from the seed of the scenario: the same scenario gives
+seconds, or sooner when something is sent to it. All chance comes from the seed of the scenario: the same scenario gives
 the same octets at the same microseconds.
 """
 

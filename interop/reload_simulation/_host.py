@@ -178,7 +178,12 @@ class Host:
         self.pump()
 
     def is_failing(self, link: int, failing: bool) -> None:
-        """Messages are not acknowledged over a link. The node may not care: the link will be lost, or recover."""
+        """Messages are not acknowledged over a link any more, or are again."""
+        if failing:
+            self.node.link_failing(link, self._engine.now)
+        else:
+            self.node.link_restored(link, self._engine.now)
+        self.pump()
 
     def not_connected(self, attach: int | None) -> None:
         """An Attach has led to no connection, or without a number the way to a bootstrap node."""

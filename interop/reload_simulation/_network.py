@@ -15,10 +15,9 @@ ACROSS = 0.06
 MEAN_ACCESS = 0.008
 CONSENT = (15.0, 30.0)
 """Seconds after which a silent end is noticed by the checks of ICE, which tell within 30 (RFC 7675 section 5.1)."""
-UNACKNOWLEDGED = 7.5
-"""Seconds after which a link is given up whose messages nobody acknowledges: that of three retransmissions.
-
-See RFC 6940 section 6.6.3."""
+UNACKNOWLEDGED, CLOSED = 1.75, 7.75
+"""Seconds after which nobody has acknowledged the third retransmission of a message, and the last one: a link is out of
+use then, and closed (RFC 6940 section 6.6.3), with a timeout of 0.25 s, as the round-trip times here lead to."""
 CONNECTING = 10.0
 """Seconds after which it is given up to connect."""
 _ROUND_TRIPS = 3
@@ -140,7 +139,7 @@ class Network:
 class Connection:
     """A connection between two hosts; the link of each has a number of its own there, None while it is not open."""
 
-    __slots__ = ("_failing", "_network", "delay_us", "ends", "links")
+    __slots__ = ("_failing", "_network", "_unacknowledged", "delay_us", "ends", "links")
 
     def __init__(self, network: Network, ends: tuple[End, End]) -> None:
         self.ends = ends
@@ -149,17 +148,19 @@ class Connection:
         self._network = network
         # When each end will find out that the other one is silent; None while nothing is wrong.
         self._failing: list[int | None] = [None, None]
+        # Since when an end sends in vain.
+        self._unacknowledged: list[int | None] = [None, None]
 
     def establish(self, side: int, attach: int | None) -> None:
         """The handshake is over at this end."""
         host, peer = self.ends[side], self.ends[1 - side]
         if not host.is_up:
-            self._fail(1 - side, UNACKNOWLEDGED)
+            self._fail(1 - side, CLOSED)
             return
         if not self._network.reaches(host, peer) or (side == 0 and self.links[1] is None):
             if attach is not None or side == 0:
                 host.not_connected(attach)
-            self._fail(1 - side, UNACKNOWLEDGED)
+            self._fail(1 - side, CLOSED)
             return
         self._failing = [None, None]
         host.established(self, side, peer, attach)
@@ -181,7 +182,7 @@ class Connection:
         if self._gets_through(side):
             engine.post(engine.now_us + self.delay_us, self._deliver, 1 - side, octets)
         elif not network.reaches(host, peer):
-            self._fail(side, UNACKNOWLEDGED)
+            self._go_unacknowledged(side)
 
     def _gets_through(self, side: int) -> bool:
         """Whether what is sent at this end now will come to the other one."""
@@ -221,8 +222,30 @@ class Connection:
         if None not in self.links:
             if all(end.is_up for end in self.ends):
                 self._failing = [None, None]
+                self._recover(0)
+                self._recover(1)
         else:
             self.sever()
+
+    def _go_unacknowledged(self, side: int) -> None:
+        """What was sent at this end will not be acknowledged."""
+        if self._unacknowledged[side] is None:
+            engine = self._network.engine
+            self._unacknowledged[side] = engine.now_us
+            engine.post(engine.now_us + int(UNACKNOWLEDGED * 1e6), self._suspect, side, engine.now_us)
+            self._fail(side, CLOSED)
+
+    def _suspect(self, side: int, since_us: int) -> None:
+        link = self.links[side]
+        if link is not None and self.ends[side].is_up and self._unacknowledged[side] == since_us:
+            self.ends[side].is_failing(link, True)
+
+    def _recover(self, side: int) -> None:
+        """What is sent is acknowledged again."""
+        link, since_us = self.links[side], self._unacknowledged[side]
+        self._unacknowledged[side] = None
+        if link is not None and since_us is not None:
+            self.ends[side].is_failing(link, False)
 
     def _fail(self, side: int, seconds: float) -> None:
         """Lose the link at this end in so many seconds, if not before."""
@@ -248,7 +271,7 @@ class Connection:
     def _forget(self, side: int) -> None:
         link = self.links[side]
         self.links[side] = None
-        self._failing[side] = None
+        self._failing[side] = self._unacknowledged[side] = None
         if link is not None:
             self.ends[side].connections.pop(link, None)
         if self.links == [None, None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from interop.reload_simulation import Maintenance, Ring, Scenario, Signatures
-from interop.reload_simulation._network import CONSENT, UNACKNOWLEDGED, Connection, End, Network
+from interop.reload_simulation._network import CLOSED, CONSENT, UNACKNOWLEDGED, Connection, End, Network
 from interop.reload_simulation._reliable import ReliableConnection
 from interop.reload_simulation._report import Figures, code_name
 from interop.reload_simulation._security import EPOCH, OVERLAY, VALUES, Security, place_of
@@ -136,11 +136,27 @@ def test_a_silent_end_is_noticed_late_and_sooner_when_something_is_sent() -> Non
     busy.one.send(message(MessageCode.PING_REQ))
     for world in (quiet, busy):
         world.engine.run(60.0)
-        assert world.one.words == ["established", "lost"]
         assert world.one.connections == {}
         assert world.other.received == []
+    assert quiet.one.words == ["established", "lost"]
     assert CONSENT[0] <= quiet.one.told[1][1] - 1.0 <= CONSENT[1]
-    assert busy.one.told[1][1] - 1.0 == pytest.approx(UNACKNOWLEDGED)
+    assert busy.one.words == ["established", "failing", "lost"]
+    assert [at - 1.0 for _, at in busy.one.told[1:]] == pytest.approx([UNACKNOWLEDGED, CLOSED])
+
+
+def test_a_link_that_fails_in_a_short_partition_is_restored() -> None:
+    world = World()
+    world.network.cut_off([world.one])
+    world.one.send(message(MessageCode.PING_REQ))
+    world.engine.run(4.0)
+    assert world.one.words == ["established", "failing"]
+    world.network.heal()
+    world.engine.run(60.0)
+    assert world.one.words == ["established", "failing", "restored"]
+    assert world.other.words == ["established"]
+    world.one.send(message(MessageCode.PING_REQ))
+    world.engine.run(61.0)
+    assert len(world.other.received) == 1
 
 
 def test_a_closed_link_is_closed_at_the_other_end() -> None:

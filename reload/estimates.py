@@ -150,20 +150,23 @@ class Estimator:
         if peer in self._received or len(self._received) < MAX_RECEIVED:
             self._received[peer] = from_data(data)
 
-    def recalculate(
+    def estimate(
         self,
         node_id: bytes,
         predecessors: Sequence[bytes],
         successors: Sequence[bytes],
         ages: Collection[float],
         now: float,
-    ) -> Estimates:
-        """The estimates for the next interval; `ages` are those of all peers in the routing table, in seconds."""
+    ) -> None:
+        """Calculate the own estimates; `ages` are those of all peers in the routing table, in seconds."""
         history = max(ceil(len(ages) / HISTORY_SHARE), 1)
         while len(self._times) > history + 1:
             self._times.popleft()
         size = network_size(node_id, predecessors, successors)
         self.own = Estimates(size, join_rate(size, ages), failure_rate(self._times, len(ages), history, now))
+
+    def take_in(self) -> Estimates:
+        """The estimates for the next interval, by the own ones and by what others have shared since the last call."""
         known = [self.own, *self._received.values()]
         self._received = {}
         self.in_use = Estimates(

@@ -172,7 +172,7 @@ class SelfTuning:
             return ()
         if request.is_direct:
             self._learn(request.previous_hop, request.extensions)
-        return (self._estimates_to_share(),)
+        return (self._estimates_to_share(now),)
 
     def _learn(self, peer: bytes, extensions: Iterable[MessageExtension]) -> None:
         for octets in _shared(extensions)[:1]:
@@ -181,7 +181,10 @@ class SelfTuning:
             except DecodeError:
                 return
 
-    def _estimates_to_share(self) -> MessageExtension:
+    def _estimates_to_share(self, now: float) -> MessageExtension:
+        if not self._chord.is_announced:
+            # Who joins has no interval yet, but tables to calculate by (section 6.1).
+            self._estimate(now)
         contents = encode(self.estimator.own.to_data())
         return MessageExtension(ExtensionType.SELF_TUNING_DATA, False, contents)
 
@@ -204,13 +207,17 @@ class SelfTuning:
 
     def _recalculate(self, now: float) -> None:
         """ "At the end of each stabilization period before restarting the stabilization timer": section 6."""
-        table = self._chord.table
-        ages = [now - peer.since for peer in table.peers()]
-        estimates = self.estimator.recalculate(table.node_id, table.predecessors, table.successors, ages, now)
+        self._estimate(now)
+        estimates, table = self.estimator.take_in(), self._chord.table
         self._interval = stabilization_interval(estimates, self._longest)
         wanted = neighbor_count(estimates.network_size), finger_count(estimates.network_size)
         if wanted != (table.neighbor_count, table.finger_count):
             table.resize(*wanted)
+
+    def _estimate(self, now: float) -> None:
+        table = self._chord.table
+        ages = [now - peer.since for peer in table.peers()]
+        self.estimator.estimate(table.node_id, table.predecessors, table.successors, ages, now)
 
     def _update_nearest(self, now: float) -> None:
         """Updates go to the first successor and the first predecessor, and MUST NOT go to others (section 5.2)."""
@@ -245,7 +252,7 @@ class SelfTuning:
                     MessageCode.PROBE_REQ,
                     ProbeReq((ProbeInformationType.UPTIME,)),
                     now,
-                    extensions=(self._estimates_to_share(),),
+                    extensions=(self._estimates_to_share(now),),
                     first_hop=node_id,
                 )
             ] = node_id

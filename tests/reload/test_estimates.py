@@ -224,7 +224,8 @@ AGES = [100.0] * 16
 
 
 def recalculate(estimator: Estimator, now: float, ages: list[float] = AGES) -> Estimates:
-    return estimator.recalculate(node(0), [node(-1 << 120)], [node(1 << 120)], ages, now)
+    estimator.estimate(node(0), [node(-1 << 120)], [node(1 << 120)], ages, now)
+    return estimator.take_in()
 
 
 def test_the_estimator_has_what_the_formulas_give() -> None:
@@ -290,7 +291,8 @@ def test_whatever_is_heard_the_interval_and_the_tables_have_their_bounds(
     for at in sorted(fails):
         estimator.on_failure(at)
     ahead = list(map(node, sorted(peers)))
-    estimates = estimator.recalculate(node(0), ahead[:-4:-1], ahead[:3], ages, 1e6)
+    estimator.estimate(node(0), ahead[:-4:-1], ahead[:3], ages, 1e6)
+    estimates = estimator.take_in()
     assert 15 <= stabilization_interval(estimates, 3600) <= 3600
     assert 3 <= neighbor_count(estimates.network_size) <= 32
     assert 16 <= finger_count(estimates.network_size) <= 32

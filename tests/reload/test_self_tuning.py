@@ -369,6 +369,21 @@ def test_a_probe_that_shares_estimates_is_answered_with_the_own_ones_and_counts(
     assert made.tuning.estimates.network_size == 5000
 
 
+def test_who_joins_shares_what_its_tables_show() -> None:
+    """Not a size of 1, and no failures ever: others would believe that they need not stabilize."""
+    made = peer()
+    made.chord.is_announced = False
+    made.add([i * (RING // 1000) for i in (1, 2, 3, -1, -2, -3)], 10.0)
+    made.overlay.take()
+    made.add([RING // 2], 10.0)
+    (probe,) = of(made.overlay.take(), MessageCode.PROBE_REQ)
+    (extension,) = made.tuning.probe_extensions(probe_request(node(1), data(5000)), 10.0)
+    for found in (shared(probe), decode(SelfTuningData, extension.extension_contents)):
+        assert found.network_size in (1000, 1001)
+        assert found.join_rate > 0
+        assert found.leave_rate > 0
+
+
 def test_a_plain_probe_gets_no_extension() -> None:
     made = peer(1000)
     other = MessageExtension(9, False, b"")

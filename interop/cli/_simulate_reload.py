@@ -237,7 +237,7 @@ def _add_operations(table: Table, name: str, operations: Operations) -> None:
 
 def _add_condition(table: Table, after: Condition) -> None:
     wrong = after.wrong_successors + after.wrong_predecessors
-    table.add_row("ring", "right" if not wrong else f"[bold red]{wrong} wrong neighbors[/]")
+    table.add_row("ring", "right" if not wrong else f"[bold red]wrong neighbors: {wrong}[/]")
     lost = f"[bold red]{after.lost} lost[/]" if after.lost else "none lost"
     table.add_row(
         "values",

@@ -139,7 +139,7 @@ def _mended(overlay: SimulatedOverlay, workload: Workload, limit: float) -> Cond
 
 def partition(*, quick: bool = False, note: Note = _silent) -> Result:
     """R4: an overlay is cut into two for a quarter of an hour, and both halves go on; then they find each other."""
-    peers = 16 if quick else 128
+    peers = 40 if quick else 128
     note(f"{peers} peers")
     overlay, workload = _filled(Scenario(peers=peers))
     hosts = list(overlay)

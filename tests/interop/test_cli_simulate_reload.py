@@ -131,10 +131,12 @@ def test_lost_values_and_a_wrong_ring_are_told_and_end_with_1(
 ) -> None:
     after = attrs.evolve(reports[0].after, lost=2, wrong_successors=1)
     monkeypatch.setattr("interop.reload_simulation.run", lambda *args: attrs.evolve(reports[0], after=after))
-    assert main(SMALL) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(SMALL)
+    assert ended.value.code == 1
     shown = capsys.readouterr().out
     assert "2 lost" in shown
-    assert "1 wrong neighbors" in shown
+    assert "wrong neighbors: 1" in shown
 
 
 def test_help_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,10 +66,10 @@ class _Form:
 _FORMS: dict[type, _Form] = {}
 
 
-def at(key: int, kind: Kind[Any], *, default: Any = attrs.NOTHING, repr: bool = True) -> Any:
-    """A member of a map; one with a default may be absent. A token has no `repr`: it must not get into a log."""
+def at(key: int, kind: Kind[Any], *, default: Any = attrs.NOTHING, is_secret: bool = False) -> Any:
+    """A member of a map; one with a default may be absent. A secret, such as a token, is not shown by `repr`."""
     hashed = None if kind.is_hashable else False
-    return attrs.field(default=default, kw_only=True, hash=hashed, repr=repr, metadata={_KEY: (key, kind)})
+    return attrs.field(default=default, kw_only=True, hash=hashed, repr=not is_secret, metadata={_KEY: (key, kind)})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(attrs.field,))

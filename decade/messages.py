@@ -175,7 +175,7 @@ class TokenRequest(Extensible):
 class TokenResponse(Extensible):
     """The tokens, and when they expire."""
 
-    tokens: tuple[bytes, ...] = at(1, array(octets(), 1, MAX_OBJECTS), repr=False)
+    tokens: tuple[bytes, ...] = at(1, array(octets(), 1, MAX_OBJECTS), is_secret=True)
     exp: int = at(2, EPOCH)
 
 
@@ -374,7 +374,7 @@ class TransferRequest(Extensible):
     direction: Direction = at(1, choice(Direction))
     objects: tuple[ObjectName, ...] = at(2, array(OBJECT_NAME, 1, MAX_OBJECTS))
     remote: Remote = at(3, nested(Remote))
-    token: bytes | None = at(4, octets(1, MAX_REMOTE_TOKEN), default=None, repr=False)
+    token: bytes | None = at(4, octets(1, MAX_REMOTE_TOKEN), default=None, is_secret=True)
     attrs: StoredAttrs | None = at(5, nested(StoredAttrs), default=None)
     priority: Priority | None = at(6, PRIORITY, default=None)
     bandwidth: Bandwidth | None = at(7, BANDWIDTH, default=None)

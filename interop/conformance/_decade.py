@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from decade.errors import DecadeError, DecodeError, RefusedError
-from decade.messages import Message, Problem, decode_message, decode_problem, encode_message
+from decade.messages import Message, decode_message, encode_message
 from decade.names import (
     Name,
     NiUri,
@@ -56,11 +56,6 @@ def _message_from_json(value: _Json) -> Message:
     return message
 
 
-def _read_problem(args: _Json) -> _Json:
-    found: Problem | None = decode_problem(bytes.fromhex(args["body"]))
-    return {} if found is None else _message_to_json(found)
-
-
 def _name_to_json(name: Name) -> _Json:
     return {"algorithm": name.algorithm, "value": name.value.hex()}
 
@@ -105,6 +100,5 @@ _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
         "read-name": _read_name,
         "write-name": _write_name,
         "name-of": _name_of,
-        "read-problem": _read_problem,
     }
 )

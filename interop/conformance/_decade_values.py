@@ -12,7 +12,7 @@ import attrs
 from decade import cbor
 from decade.names import Name, read_binary
 from decade.scope import Collection, Everything, Object, Operation, Publisher, Target
-from decade.values import ABSENT, Absent, Bandwidth, BitRate, CoseKey, IpPrefix, ObjectName, SignedName, Weight
+from decade.values import Absent, BitRate, ObjectName, SignedName, Weight
 
 _Json = Any
 _BIG = 2**53

@@ -108,6 +108,14 @@ CHANGES = (
 BEYOND = ("Suite ID", "name: a value of", "is not the algorithm", "a prefix", "sha-256 is not among")
 
 
+def refusal_of(octets):
+    try:
+        decode_message(octets)
+    except DecodeError as exc:
+        return str(exc)
+    return None
+
+
 @given(ANY_MESSAGE, st.data())
 def test_what_is_nearly_a_message_is_read_exactly_if_it_conforms_to_the_cddl(message, data):
     value = cbor.decode(encode_message(message))
@@ -119,12 +127,11 @@ def test_what_is_nearly_a_message_is_read_exactly_if_it_conforms_to_the_cddl(mes
         octets = cbor.encode(value)
     except EncodeError:
         return
-    try:
-        decode_message(octets)
-    except DecodeError as exc:
-        assert not conforms(octets) or any(text in str(exc) for text in BEYOND), str(exc)
-    else:
+    refusal = refusal_of(octets)
+    if refusal is None:
         assert conforms(octets)
+    else:
+        assert not conforms(octets) or any(text in refusal for text in BEYOND), refusal
 
 
 @given(st.binary(max_size=80))

@@ -1,10 +1,11 @@
-"""Our `decade` package as an implementation that answers conformance requests: its messages and names."""
+"""Our `decade` package as an implementation that answers conformance requests: its messages, names and tokens."""
 
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
+from decade.cose import Ed25519Key, Ed25519SigningKey, HmacKey, SigningKey, VerifyingKey
 from decade.errors import DecadeError, DecodeError, RefusedError
 from decade.messages import Message, decode_message, encode_message
 from decade.names import (
@@ -17,6 +18,7 @@ from decade.names import (
     read_path,
     read_segment,
 )
+from decade.tokens import Claims, RegisteredKey, mint, verify
 from interop.conformance._decade_values import object_from_json, to_json
 
 _Json = dict[str, Any]
@@ -95,10 +97,33 @@ def _name_of(args: _Json) -> _Json:
     return _name_to_json(name_of(bytes.fromhex(args["octets"]), args["algorithm"]))
 
 
+def _registered(key: _Json) -> RegisteredKey:
+    octets = bytes.fromhex(key["octets"])
+    is_public = key["algorithm"] == "EdDSA"
+    verifying: VerifyingKey = Ed25519Key(octets) if is_public else HmacKey(octets, bytes.fromhex(key["kid"]))
+    return RegisteredKey(verifying, key["account"])
+
+
+def _verify_token(args: _Json) -> _Json:
+    keys = {registered.key.kid: registered for registered in map(_registered, args["keys"])}
+    token = bytes.fromhex(args["token"])
+    found = verify(token, keys.get, audience=args["audience"], wall=args["wall"], max_life=args["max_life"])
+    return {"account": found.account, "claims": to_json(found.claims)}
+
+
+def _mint_token(args: _Json) -> str:
+    octets = bytes.fromhex(args["key"]["octets"])
+    is_private = args["key"]["algorithm"] == "EdDSA"
+    key: SigningKey = Ed25519SigningKey(octets) if is_private else HmacKey(octets, bytes.fromhex(args["key"]["kid"]))
+    return mint(object_from_json(Claims, args["claims"]), key).hex()
+
+
 _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
     {
         "read-name": _read_name,
         "write-name": _write_name,
         "name-of": _name_of,
+        "verify-token": _verify_token,
+        "mint-token": _mint_token,
     }
 )

@@ -124,7 +124,7 @@ def read_claims(payload: bytes) -> Claims:
 
 
 def write_claims(claims: Claims) -> bytes:
-    """The payload of a token. Raises EncodeError for claims that no server accepts."""
+    """The payload of a token. Raises EncodeError, as `mint` does."""
     items: dict[int, Any] = {}
     try:
         for key, (name, kind) in _CLAIMS.items():
@@ -145,7 +145,7 @@ def _check_uses(claims: Claims) -> None:
 
 
 def mint(claims: Claims, key: SigningKey) -> bytes:
-    """The token. Raises EncodeError for claims that no server accepts."""
+    """The token. Raises EncodeError for claims that the profile does not allow, or that expire before they start."""
     header: dict[int | str, Any] = {ALG: int(key.algorithm), KID: key.kid, TYP: TYPE}
     token = cbor.encode(cbor.Tag(CWT, secure(write_claims(claims), header, key)), tags=_TAGS)
     if len(token) > MAX_TOKEN:

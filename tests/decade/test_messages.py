@@ -1,19 +1,17 @@
 """Messages, held against decade.cddl by a foreign validator, and against CBOR that is nearly one of them."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
-from ipaddress import IPv4Network
 
 import attrs
 import pytest
 from cddl_verifier import Validator
-from decade_messages import ANY_MESSAGE, ITEM, MESSAGES, SCOPE, TOKEN_POLICY
+from decade_changes import CHANGES, REMOVED, changed, places
+from decade_messages import ANY_MESSAGE, MESSAGES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from decade import cbor
-from decade._maps import write_map
 from decade.errors import DecodeError, EncodeError, ErrorCode
 from decade.messages import (
     AttrPatch,
@@ -34,7 +32,6 @@ from decade.messages import (
     encode_message,
 )
 from decade.names import Name, name_of
-from decade.scope import SCOPE as SCOPE_KIND
 from decade.scope import TokenPolicy
 from decade.values import ABSENT, SignedName
 
@@ -62,48 +59,6 @@ def test_every_message_that_is_written_conforms_to_the_cddl_and_is_read_as_it_wa
     each()
 
 
-@given(SCOPE, TOKEN_POLICY)
-def test_scopes_and_policies_of_tokens_conform_too(scope, policy):
-    assert conforms(cbor.encode(SCOPE_KIND.write(scope)), "aif-decade")
-    assert conforms(cbor.encode(write_map(policy)), "token-policy")
-
-
-def places(value, path=()):
-    """Where there is something in a value: paths of keys."""
-    yield path
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from places(item, (*path, key))
-    elif isinstance(value, tuple):
-        for index, item in enumerate(value):
-            yield from places(item, (*path, index))
-
-
-def changed(value, path, change):
-    """The value with what is at the path changed; None takes it away."""
-    if not path:
-        return change(value)
-    key, *rest = path
-    if isinstance(value, Mapping):
-        made = dict(value) | {key: changed(value[key], rest, change)}
-        return {key: item for key, item in made.items() if item is not REMOVED}
-    parts = [changed(item, rest, change) if index == key else item for index, item in enumerate(value)]
-    return tuple(item for item in parts if item is not REMOVED)
-
-
-REMOVED = object()
-
-
-def with_key(key, item):
-    return lambda value: {**value, key: item} if isinstance(value, Mapping) else value
-
-
-CHANGES = (
-    st.builds(lambda item: lambda _: item, ITEM | st.just(()) | st.just({}) | st.just(-1))
-    | st.just(lambda _: REMOVED)
-    | st.builds(with_key, st.sampled_from([-3, 0, 1, 2, 3, 4, 5, 14, 63, 64, "x"]), ITEM)
-    | st.builds(lambda more: lambda value: value + more if type(value) is type(more) else value, st.just((0,)))
-)
 # What we refuse beyond the CDDL: other hashes, what RFC 9164 says of prefixes, a server without the algorithm of all.
 BEYOND = ("Suite ID", "name: a value of", "is not the algorithm", "a prefix", "sha-256 is not among")
 
@@ -183,23 +138,6 @@ def test_null_and_absent_are_two_things():
     assert decode_message(encode_message(info)).expires is None
 
 
-def test_reserved_bits_of_a_name_are_cleared_and_other_hashes_have_a_code_of_their_own():
-    octets = cbor.encode({0: 14, 1: bytes((0xC1,)) + HELLO.value})
-    assert decode_message(octets).name == HELLO
-    for name in (HELLO.truncated("sha-256-128").binary, b"\x07" + HELLO.value, b"\x3f" + bytes(64)):
-        with pytest.raises(DecodeError) as refused:
-            decode_message(cbor.encode({0: 14, 1: name}))
-        assert refused.value.code == ErrorCode.DIGEST_UNSUPPORTED
-    with pytest.raises(DecodeError) as refused:
-        decode_message(cbor.encode({0: 14, 1: b"\x01" + bytes(31)}))
-    assert refused.value.code == ErrorCode.MALFORMED
-
-
-def test_a_name_cut_short_is_no_name_of_an_object():
-    with pytest.raises(EncodeError, match="sha-256-32 is not the algorithm"):
-        encode_message(ChallengeRequest(name=HELLO.truncated("sha-256-32")))
-
-
 @pytest.mark.parametrize(
     ("message", "member"),
     [
@@ -236,44 +174,11 @@ def test_a_server_has_the_algorithm_that_all_have():
         ServerInfo(hash_algorithms=("sha-512",), features=(), **members)
 
 
-def test_prefixes_are_spelled_as_rfc_9164_has_it():
-    policy = ResourcePolicy(weight=1, prefixes=(IPv4Network("192.0.2.0/24"), IPv4Network("0.0.0.0/0")))
-    assert encode_message(policy).hex() == "a300050101" + "0d82" + "d83482181843c00002" + "d834820040"
-    wrong_ones = (
-        "d83482181844c0000200",  # zeros at the end
-        "d834821743c00003",  # a bit behind the length of 23
-        "d83482182140",  # 33 bits
-        "d8348218204501020304" + "05",  # five octets
-        "d8344400000000",  # an address
-        "d8348340" + "0000",
-    )
-    for wrong in wrong_ones:
-        with pytest.raises(DecodeError):
-            decode_message(bytes.fromhex("a3000501010d81" + wrong))
-
-
 def test_an_error_code_without_a_name_is_kept():
     octets = cbor.encode({"tag:decade.invalid,2026:v1": {0: 64}})
     assert decode_message(octets).code == 64
     item = Item(name=HELLO, state=TransferState.FAILED, octets=0, error=ErrorCode.GONE)
     assert item.error is ErrorCode.GONE
-
-
-def test_a_problem_of_somebody_else_counts_as_absent():
-    ours = {"tag:decade.invalid,2026:v1": {0: 20, 6: "later", "x": None}, -1: "full", -9: 1, 7: {0: 0}, "y": {1: 1}}
-    assert decode_problem(cbor.encode(ours)) == Problem(code=ErrorCode.STORAGE_QUOTA, title="full")
-    for wrong in (
-        {-1: "from a gateway"},
-        {"tag:decade.invalid,2026:v1": {}},
-        {"tag:decade.invalid,2026:v1": 20},
-        ours | {7: {}},
-        ours | {"y": 1},
-        ours | {-1: 1},
-        ours | {"tag:decade.invalid,2026:v1": {0: 20, 2: 6}},
-    ):
-        assert decode_problem(cbor.encode(wrong)) is None
-    assert decode_problem(b"\xa1\x20\xd8\x26\x82bena") is None
-    assert decode_problem(b"<html>") is None
 
 
 def test_tokens_are_not_shown():

@@ -296,7 +296,7 @@ def test_the_subject_if_there_is_one_is_the_account_of_the_key():
         {"iss": ""},
     ],
 )
-def test_claims_that_no_server_accepts_are_not_minted(members):
+def test_claims_that_the_profile_does_not_allow_are_not_minted(members):
     with pytest.raises(EncodeError):
         mint(attrs.evolve(CLAIMS, **members), SIGNING)
 

@@ -35,6 +35,10 @@ class ConnectionSlots:
         """Connections that count at a node or a token."""
         return self._counts[node]
 
+    def is_open(self, slot: Slot) -> bool:
+        """Whether a slot was neither closed nor shed."""
+        return slot in self._open
+
     def open(self, limits: Sequence[tuple[Hashable, int | None]]) -> Slot:
         """Take a slot at every node, each with its limit, or at none: see `PolicyTree.connection_limits`.
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import attrs
 import jsonschema
 
-PROTOCOLS = ("alto", "ledbat", "ppsp", "reload")
+PROTOCOLS = ("alto", "decade", "ledbat", "ppsp", "reload")
 """The packages that carry vectors, by import name."""
 
 MAX_INTEGER = 2**53

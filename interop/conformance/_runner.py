@@ -60,6 +60,10 @@ def local(protocol: str) -> Implementation:
             from interop.conformance._alto import answer as alto_answer
 
             return alto_answer
+        case "decade":
+            from interop.conformance._decade import answer as decade_answer
+
+            return decade_answer
         case "ppsp":
             from interop.conformance._ppsp import answer as ppsp_answer
 

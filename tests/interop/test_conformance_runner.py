@@ -54,8 +54,8 @@ def test_our_own_package_passes_the_sample():
 
 
 def test_a_protocol_that_is_not_here_needs_an_implementation():
-    with pytest.raises(ConformanceError, match="no implementation of 'decade'"):
-        list(run([attrs.evolve(SAMPLE, protocol="decade")]))
+    with pytest.raises(ConformanceError, match="no implementation of 'gnutella'"):
+        list(run([attrs.evolve(SAMPLE, protocol="gnutella")]))
 
 
 def test_a_wrong_value_fails_and_the_reason_says_where():

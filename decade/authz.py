@@ -1,0 +1,296 @@
+"""Whether a request may go on, decided in one fixed order (PROFILE.md section 9; RFC 7069 section 6.3 leaves it open).
+
+The order keeps secrets and costs: overload is answered before any signature is looked at, and nobody learns whether an
+object is there who may not read it. A request that fails at one step has left nothing of a later one: `Gate.permit`
+asks up to PERMISSION and holds nothing; the server looks for the object, at preconditions and for storage; then
+`Gate.admit` holds what the request needs until `Admission.end`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TypeAlias
+
+import attrs
+
+from decade.errors import Dimension, ErrorCode, RefusedError
+from decade.messages import Revocation
+from decade.policy import Effective, PolicyTree
+from decade.ports import Ledger, NodePath, Use
+from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
+from decade.slots import ConnectionSlots, Slot
+from decade.tokens import SKEW, VerifiedToken, VerifiedTokenCache
+from decade.uses import TokenUse, UseState, check_revoked, check_uses, hold_use
+from decade.values import BitRate, ObjectName
+
+FORGET_EVERY = 60
+"""Seconds between two sweeps of the ledger."""
+MAX_FAILURES = 100
+"""Bad tokens from one address at once; each may cost 230 us of signature work."""
+FAILURES_PER_SECOND = 10.0
+MAX_PEERS = 4096
+"""Addresses whose bad tokens are counted, that with the oldest goes first; some 200 octets each."""
+
+_UPLOADS = Operation.PUT | Operation.PULL
+_NO_POLICY = TokenPolicy()
+
+
+class Step(IntEnum):
+    """The steps of section 9. REQUEST, EXISTENCE, PRECONDITION and TRANSFER are the server's own."""
+
+    REQUEST = 1
+    OVERLOAD = 2
+    TOKEN = 3
+    PERMISSION = 4
+    EXISTENCE = 5
+    PRECONDITION = 6
+    ADMISSION = 7
+    TRANSFER = 8
+
+
+@attrs.frozen(kw_only=True)
+class Question:
+    """What a request asks for. `names`: the objects that it is about, none for the account itself. `peer`: the address
+    that its bad tokens are counted by.
+    """
+
+    operation: Operation
+    names: tuple[ObjectName, ...]
+    token: bytes | None = attrs.field(repr=False)
+    peer: str
+
+
+LocalPolicy: TypeAlias = Callable[[Question, VerifiedToken], ErrorCode | None]
+"""A provider's own reasons to refuse (RFC 7069 section 5.5): CLIENT_NOT_PERMITTED, LEGAL_BLOCK, or None to go on."""
+
+
+@attrs.frozen
+class Permission:
+    """A request whose token permits it. `path`: the node that pays; `effective`: what holds there."""
+
+    question: Question
+    token: VerifiedToken
+    path: NodePath
+    effective: Effective
+
+    @property
+    def account(self) -> str:
+        """Whose rows it reaches."""
+        return self.token.account
+
+    @property
+    def policy(self) -> TokenPolicy:
+        """The resources that the token may use."""
+        return self.token.claims.policy or _NO_POLICY
+
+
+class Admission:
+    """What a request holds while it is in progress: a use of its token, and a connection. `end` it, once."""
+
+    def __init__(
+        self, ledger: Ledger, permission: Permission, use: TokenUse, slot: Slot, slots: ConnectionSlots
+    ) -> None:
+        """For `Gate.admit`."""
+        self._ledger = ledger
+        self._token = permission.token
+        self._slots = slots
+        self.use = use
+        self.slot = slot
+
+    def start(self) -> None:
+        """The first octet is about to go or to be taken, or a 304 is about to go: the use is spent.
+
+        Raises RefusedError (TOKEN_REVOKED) if the token was revoked meanwhile, StateError if it has started before.
+        """
+        if self.use.state is UseState.HELD:
+            try:
+                check_revoked(self._ledger, self._token)
+            except RefusedError:
+                self.use.revoke()
+                raise
+        self.use.spend()
+
+    def end(self, *, moved: int = 0, stored: int = 0) -> None:
+        """The request is over; if it has started, after so many octets, of which so many are stored. What it has not
+        used is returned. Raises StateError if more was moved or stored than was held.
+        """
+        if self.use.state is UseState.HELD:
+            self.use.give_back()
+        elif self.use.state is UseState.SPENT:
+            self.use.settle(amount=moved, storage=stored)
+        # A slot that was shed is closed already.
+        if self._slots.is_open(self.slot):
+            self._slots.close(self.slot)
+
+
+class PeerFailures:
+    """How many bad tokens came from each address, so that guessing them is slow and costs no signature work."""
+
+    def __init__(self) -> None:
+        self._clear_at: OrderedDict[str, float] = OrderedDict()
+
+    def check(self, peer: str, now: float) -> None:
+        """Raises RefusedError (RATE_LIMITED), with the seconds to wait, after MAX_FAILURES at once."""
+        wait = self._clear_at.get(peer, now) - now - (MAX_FAILURES - 1) / FAILURES_PER_SECOND
+        if wait > 0:
+            raise RefusedError(ErrorCode.RATE_LIMITED, "too many bad tokens from this address", retry_after=wait)
+
+    def count(self, peer: str, now: float) -> None:
+        """A bad token came."""
+        self._clear_at[peer] = max(self._clear_at.pop(peer, now), now) + 1 / FAILURES_PER_SECOND
+        if len(self._clear_at) > MAX_PEERS:
+            self._clear_at.popitem(last=False)
+
+
+class Gate:
+    """Decides about requests, and revokes."""
+
+    def __init__(
+        self,
+        *,
+        tokens: VerifiedTokenCache,
+        ledger: Ledger,
+        tree: PolicyTree,
+        slots: ConnectionSlots,
+        max_life: int,
+        is_overloaded: Callable[[], bool],
+        local_policy: LocalPolicy | None = None,
+    ) -> None:
+        """`max_life`: the seconds that a token lives at most. `is_overloaded`: whether to shed what comes."""
+        self.tokens = tokens
+        self.ledger = ledger
+        self.tree = tree
+        self.slots = slots
+        self.is_overloaded = is_overloaded
+        self.local_policy = local_policy
+        self.failures = PeerFailures()
+        self._max_life = max_life
+        self._forgotten: int | None = None
+
+    def permit(self, question: Question, *, now: float, wall: float) -> Permission:
+        """Ask what PRECEDENCE has up to PERMISSION; nothing is held or used.
+
+        `wall`: Unix time; a clock that was set back does not count. Raises RefusedError with the first reason.
+        """
+        passage = _Passage(question, now, self._observe(wall))
+        for _, check in PRECEDENCE:
+            check(self, passage)
+        return Permission(question, passage.token, passage.path, passage.effective)
+
+    def admit(self, permission: Permission, *, moved: int, stored: int = 0) -> Admission:
+        """Hold one use of the token, the octets that the request may move and store, and a connection: ADMISSION.
+
+        Who stores has reserved the storage before. Raises RefusedError with the first reason, and nothing is held.
+        """
+        use = hold_use(self.ledger, permission.token, Use(1, moved, stored))
+        own = (permission.token.ledger_key, permission.policy.connections)
+        try:
+            slot = self.slots.open((*self.tree.connection_limits(permission.path), own))
+        except RefusedError:
+            use.give_back()
+            raise
+        admission = Admission(self.ledger, permission, use, slot, self.slots)
+        if moved and _has_no_bandwidth(permission):
+            admission.end()
+            reason = "no bandwidth is granted"
+            raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=Dimension.BANDWIDTH, limit=0, used=0)
+        return admission
+
+    def revoke(self, account: str, revocation: Revocation, *, wall: float) -> None:
+        """Revoke tokens of the account that asks. Raises RefusedError, with nothing revoked, for one too many."""
+        latest = int(self._observe(wall)) + SKEW
+        # No token that is accepted by then expires later, and none is accepted for more than SKEW after that.
+        until = latest + self._max_life + SKEW
+        self.ledger.revoke(account, revocation, wall=latest, until=until)
+        self.tokens.revoke(account, revocation)
+
+    def _observe(self, wall: float) -> float:
+        highest = self.ledger.observe(int(wall))
+        if self._forgotten is None or highest >= self._forgotten + FORGET_EVERY:
+            self._forgotten = highest
+            self.ledger.forget()
+        return max(wall, highest)
+
+
+class _Passage:
+    """A question, and what the checks have found so far."""
+
+    def __init__(self, question: Question, now: float, wall: float) -> None:
+        self.question = question
+        self.now = now
+        self.wall = wall
+        self.token: VerifiedToken
+        self.path: NodePath
+        self.effective: Effective
+
+
+def _shed(gate: Gate, passage: _Passage) -> None:
+    if gate.is_overloaded():
+        raise RefusedError(ErrorCode.OVERLOADED, "overloaded")
+    if passage.question.token is not None:
+        gate.failures.check(passage.question.peer, passage.now)
+
+
+def _verify(gate: Gate, passage: _Passage) -> None:
+    question = passage.question
+    if question.token is None:
+        raise RefusedError(ErrorCode.TOKEN_MISSING, "a token is needed")
+    try:
+        passage.token = gate.tokens.verify(question.token, passage.wall)
+    except RefusedError:
+        gate.failures.count(question.peer, passage.now)
+        raise
+    passage.path = (passage.token.account, *passage.token.key.app)
+
+
+def _check_revoked(gate: Gate, passage: _Passage) -> None:
+    check_revoked(gate.ledger, passage.token)
+
+
+def _check_uses(gate: Gate, passage: _Passage) -> None:
+    check_uses(gate.ledger, passage.token)
+
+
+def _check_scope(gate: Gate, passage: _Passage) -> None:
+    check_scope(passage.token.claims.scope, passage.question.operation, passage.question.names)
+
+
+def _check_client(gate: Gate, passage: _Passage) -> None:
+    passage.effective = gate.tree.effective(passage.path)
+    code = gate.local_policy(passage.question, passage.token) if gate.local_policy is not None else None
+    if code is not None:
+        raise RefusedError(code, "refused by the provider")
+
+
+PRECEDENCE: tuple[tuple[Step, Callable[[Gate, _Passage], None]], ...] = (
+    (Step.OVERLOAD, _shed),
+    (Step.TOKEN, _verify),
+    (Step.TOKEN, _check_revoked),
+    (Step.TOKEN, _check_uses),
+    (Step.PERMISSION, _check_scope),
+    (Step.PERMISSION, _check_client),
+)
+"""The checks in their order. Those of a token's form, signature, audience and time are in that order in the first of
+its step; proof of possession is an extension, and a token that asks for it is malformed.
+"""
+
+
+def check_scope(scope: Scope, operation: Operation, names: tuple[ObjectName, ...]) -> None:
+    """Raises RefusedError: OP_NOT_PERMITTED if the operation is nowhere in the scope, OBJECT_NOT_PERMITTED if it is not
+    for each of these objects; for the account itself, which has no name, only "everything" will do.
+    """
+    targets = [target for target, operations in scope if operation in operations]
+    if not targets:
+        raise RefusedError(ErrorCode.OP_NOT_PERMITTED, f"token: not for {operation.name}")
+    if Everything() not in targets and (not names or any(Object(name) not in targets for name in names)):
+        raise RefusedError(ErrorCode.OBJECT_NOT_PERMITTED, "token: not for this object")
+
+
+def _has_no_bandwidth(permission: Permission) -> bool:
+    """Whether a ceiling of nothing would let it wait for ever."""
+    effective = permission.effective
+    is_upload = permission.question.operation in _UPLOADS
+    ceiling = effective.ceiling_upload if is_upload else effective.ceiling_download
+    return ceiling == 0 or permission.policy.bandwidth == BitRate(0)

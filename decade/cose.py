@@ -1,0 +1,209 @@
+"""Signed and authenticated octets: COSE_Sign1 and COSE_Mac0, and the keys for them (RFC 9052, 9053).
+
+Two algorithms: EdDSA with Ed25519, and HMAC 256/256, whose one key both makes and checks, so that whoever can verify
+can also mint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from enum import IntEnum
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+import attrs
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from decade import cbor
+from decade.errors import DecodeError
+from decade.values import MAX_KID, CoseKey
+
+MAC0, SIGN1 = 17, 18
+"""Tags of the two structures."""
+ALG, CRIT, KID, TYP = 1, 2, 4, 16
+"""Labels of header parameters (RFC 9052 section 3.1, RFC 9596)."""
+MAC_SIZE = 32
+"""Octets of a tag, and the least of a key (RFC 9053 section 3.1)."""
+_ED25519_SIZE = 32
+_OKP, _SYMMETRIC, _ED25519 = 1, 4, 6
+_NO_AAD = b""
+
+
+class Algorithm(IntEnum):
+    """Algorithms by their number at IANA."""
+
+    EDDSA = -8
+    HMAC_256_256 = 5
+
+
+def _thumbprint(key: CoseKey) -> bytes:
+    """The SHA-256 of a key's required members (RFC 9679)."""
+    return hashlib.sha256(cbor.encode(key)).digest()
+
+
+@attrs.frozen(slots=False)
+class Ed25519Key:
+    """A public key, from its 32 octets. Its `kid` is its thumbprint."""
+
+    octets: bytes = attrs.field(repr=lambda value: value.hex())
+    algorithm: ClassVar[Algorithm] = Algorithm.EDDSA
+    tag: ClassVar[int] = SIGN1
+
+    def __attrs_post_init__(self) -> None:
+        """Raises DecodeError for another number of octets."""
+        if len(self.octets) != _ED25519_SIZE:
+            raise DecodeError(f"a public key of Ed25519 has {_ED25519_SIZE} octets, not {len(self.octets)}")
+
+    @cached_property
+    def cose_key(self) -> CoseKey:
+        """The key as a COSE_Key (RFC 9053 section 7.2)."""
+        return {1: _OKP, -1: _ED25519, -2: self.octets}
+
+    @cached_property
+    def thumbprint(self) -> bytes:
+        """What tells this key from all others (RFC 9679)."""
+        return _thumbprint(self.cose_key)
+
+    @property
+    def kid(self) -> bytes:
+        """What a token calls this key."""
+        return self.thumbprint
+
+    @cached_property
+    def _key(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.octets)
+
+    def verify(self, octets: bytes, signature: bytes) -> bool:
+        """Whether this is the signature of the octets."""
+        try:
+            self._key.verify(signature, octets)
+        except InvalidSignature:
+            return False
+        return True
+
+
+@attrs.frozen(slots=False)
+class Ed25519SigningKey:
+    """A private key, from its 32 octets."""
+
+    seed: bytes = attrs.field(repr=False)
+    algorithm: ClassVar[Algorithm] = Algorithm.EDDSA
+    tag: ClassVar[int] = SIGN1
+
+    def __attrs_post_init__(self) -> None:
+        """Raises DecodeError for another number of octets."""
+        if len(self.seed) != _ED25519_SIZE:
+            raise DecodeError(f"a private key of Ed25519 has {_ED25519_SIZE} octets, not {len(self.seed)}")
+
+    @cached_property
+    def _key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+    @cached_property
+    def public(self) -> Ed25519Key:
+        """The key for who verifies."""
+        return Ed25519Key(self._key.public_key().public_bytes_raw())
+
+    @property
+    def kid(self) -> bytes:
+        """What a token calls this key."""
+        return self.public.kid
+
+    def sign(self, octets: bytes) -> bytes:
+        """The signature of the octets, always the same one."""
+        return self._key.sign(octets)
+
+
+@attrs.frozen(slots=False)
+class HmacKey:
+    """A key that two share. Its `kid` comes from the server that gave it, at random: 1 to 64 octets."""
+
+    secret: bytes = attrs.field(repr=False)
+    kid: bytes
+    algorithm: ClassVar[Algorithm] = Algorithm.HMAC_256_256
+    tag: ClassVar[int] = MAC0
+
+    def __attrs_post_init__(self) -> None:
+        """Raises DecodeError for a short key, and for a `kid` that no token can have."""
+        if len(self.secret) < MAC_SIZE:
+            raise DecodeError(f"a key of HMAC 256/256 has {MAC_SIZE} octets at least, not {len(self.secret)}")
+        if not 1 <= len(self.kid) <= MAX_KID:
+            raise DecodeError(f"a key identifier has 1 to {MAX_KID} octets, not {len(self.kid)}")
+
+    @cached_property
+    def thumbprint(self) -> bytes:
+        """What tells this key from all others. It stays with the server: a weak secret could be found from it."""
+        return _thumbprint({1: _SYMMETRIC, -1: self.secret})
+
+    def sign(self, octets: bytes) -> bytes:
+        """The tag of the octets."""
+        return hmac.digest(self.secret, octets, "sha256")
+
+    def verify(self, octets: bytes, signature: bytes) -> bool:
+        """Whether this is the tag of the octets, in a time that does not tell how much of it is right."""
+        return hmac.compare_digest(self.sign(octets), signature)
+
+
+SigningKey: TypeAlias = Ed25519SigningKey | HmacKey
+VerifyingKey: TypeAlias = Ed25519Key | HmacKey
+
+_CONTEXTS: Mapping[int, str] = {SIGN1: "Signature1", MAC0: "MAC0"}
+
+
+@attrs.frozen
+class CoseMessage:
+    """A COSE_Sign1 or COSE_Mac0 (`tag`) that was read, but not verified.
+
+    `protected` are the octets of `header`; `signature` is that, or the tag of a MAC.
+    """
+
+    tag: int
+    protected: bytes
+    header: Mapping[int | str, Any]
+    unprotected: Mapping[int | str, Any]
+    payload: bytes
+    signature: bytes = attrs.field(repr=False)
+
+    @property
+    def signed(self) -> bytes:
+        """The octets that are signed: Sig_structure or MAC_structure (RFC 9052 sections 4.4 and 6.3)."""
+        return signed_octets(self.tag, self.protected, self.payload)
+
+
+def signed_octets(tag: int, protected: bytes, payload: bytes) -> bytes:
+    """The octets that are signed, without external data."""
+    return cbor.encode((_CONTEXTS[tag], protected, _NO_AAD, payload))
+
+
+def read_cose(value: Any) -> CoseMessage:
+    """A tagged structure, as CBOR has it. Raises DecodeError.
+
+    A label in both buckets is refused (RFC 9052 section 3), and so is `crit`: it names parameters that a reader must
+    know, and we know none.
+    """
+    if type(value) is not cbor.Tag or value.tag not in _CONTEXTS:
+        raise DecodeError("COSE: neither a COSE_Sign1 nor a COSE_Mac0 with its tag")
+    match value.value:
+        case (bytes(protected), Mapping() as unprotected, bytes(payload), bytes(signature)):
+            pass
+        case _:
+            raise DecodeError("COSE: no array of protected, unprotected, payload and signature")
+    # RFC 9052 section 3: an empty map is written as no octets at all.
+    header = cbor.decode(protected) if protected else {}
+    if not isinstance(header, Mapping):
+        raise DecodeError("COSE: the protected header is no map")
+    if twice := header.keys() & unprotected.keys():
+        raise DecodeError(f"COSE: {len(twice)} labels are in both buckets")
+    if CRIT in header or CRIT in unprotected:
+        raise DecodeError("COSE: crit names parameters that are not known")
+    return CoseMessage(value.tag, protected, header, unprotected, payload, signature)
+
+
+def secure(payload: bytes, header: Mapping[int | str, Any], key: SigningKey) -> cbor.Tag:
+    """The payload, signed or with a MAC, as the key is for. Raises EncodeError."""
+    protected = cbor.encode(header)
+    signature = key.sign(signed_octets(key.tag, protected, payload))
+    return cbor.Tag(key.tag, (protected, {}, payload, signature))

@@ -1,0 +1,184 @@
+"""The ports of quotas and of token uses in the memory of one process (see `decade.ports`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import attrs
+
+from decade.errors import Dimension, ErrorCode, RefusedError, StateError
+from decade.messages import Revocation
+from decade.ports import Allowance, Charge, Holding, NodePath, Short, TokenKey, Use
+
+MAX_COUNTED_TOKENS = 65536
+"""Tokens of one account whose uses are counted: an issuer mints offline, so nothing else bounds them. 12 MiB or so."""
+MAX_REVOKED_TOKENS = 65536
+"""Revocations by cti of one account; whoever needs more revokes by time."""
+MAX_REVOKED_KEYS = 256
+"""Keys of one account that are revoked: more than an account ever registers."""
+
+
+class MemoryQuotas:
+    """Octets held, in memory. `load` it with the rows of the objects at start."""
+
+    def __init__(self) -> None:
+        self._holdings: dict[NodePath, Holding] = {}
+
+    def load(self, paths: Sequence[NodePath], octets: int) -> None:
+        """Count an object that is stored already."""
+        for path in paths:
+            held = self.holding(path)
+            self._set(path, attrs.evolve(held, stored=held.stored + octets, objects=held.objects + 1))
+
+    def holding(self, path: NodePath) -> Holding:
+        """What a node holds; nothing if it is not known."""
+        return self._holdings.get(path, Holding())
+
+    def reserve(self, charges: Sequence[Charge], octets: int) -> tuple[Charge, Holding] | None:
+        """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds."""
+        held = [(charge, self.holding(charge.path)) for charge in charges]
+        for charge, holding in held:
+            if charge.limit is not None and holding.used + octets > charge.limit:
+                return charge, holding
+        for charge, holding in held:
+            self._set(charge.path, attrs.evolve(holding, reserved=holding.reserved + octets))
+        return None
+
+    def commit(self, paths: Sequence[NodePath], octets: int) -> None:
+        """What was reserved for one object is stored. Raises StateError if it was not reserved."""
+        self._change(paths, Holding(octets, -octets, 1))
+
+    def release(self, paths: Sequence[NodePath], octets: int) -> None:
+        """What was reserved is free again. Raises StateError if it was not reserved."""
+        self._change(paths, Holding(0, -octets, 0))
+
+    def drop(self, paths: Sequence[NodePath], octets: int) -> None:
+        """One object that was stored is no more. Raises StateError if it was not stored."""
+        self._change(paths, Holding(-octets, 0, -1))
+
+    def _change(self, paths: Sequence[NodePath], by: Holding) -> None:
+        changed = []
+        for path in paths:
+            held = self.holding(path)
+            made = Holding(held.stored + by.stored, held.reserved + by.reserved, held.objects + by.objects)
+            if min(made.stored, made.reserved, made.objects) < 0:
+                raise StateError(f"{'/'.join(path)!r} does not hold what is to be taken from it")
+            changed.append((path, made))
+        for path, made in changed:
+            self._set(path, made)
+
+    def _set(self, path: NodePath, holding: Holding) -> None:
+        if holding == Holding():
+            self._holdings.pop(path, None)
+        else:
+            self._holdings[path] = holding
+
+
+@attrs.define
+class _Entry:
+    account: str
+    until: int
+    use: Use
+
+
+@attrs.define
+class _Revoked:
+    """What an account has revoked: by cti, with the time to forget each; up to a time; by key."""
+
+    cti: dict[bytes, int] = attrs.Factory(dict)
+    before: int = -1
+    keys: set[bytes] = attrs.Factory(set)
+
+
+class MemoryLedger:
+    """Uses of tokens and revocations, in memory: a restart forgets them, so it is for tests and for short lives."""
+
+    def __init__(self) -> None:
+        self._entries: dict[TokenKey, _Entry] = {}
+        self._counted: Counter[str] = Counter()
+        self._revoked: dict[str, _Revoked] = {}
+        self._wall = 0
+
+    def used(self, token: TokenKey) -> Use:
+        """What a token has used, with what is held; nothing if it is not known."""
+        entry = self._entries.get(token)
+        return entry.use if entry is not None else Use()
+
+    def hold(self, account: str, token: TokenKey, allowance: Allowance, use: Use, until: int) -> Short | None:
+        """Add a use, or say what is short. Raises RefusedError when the account has too many tokens counted."""
+        entry = self._entries.get(token)
+        used = entry.use if entry is not None else Use()
+        if (short := find_short(allowance, used, use)) is not None:
+            return short
+        total = Use(used.uses + use.uses, used.amount + use.amount, used.storage + use.storage)
+        if entry is not None:
+            entry.use = total
+            return None
+        if self._counted[account] >= MAX_COUNTED_TOKENS:
+            reason = f"{account} has {MAX_COUNTED_TOKENS} tokens whose uses are counted"
+            raise RefusedError(ErrorCode.RATE_LIMITED, reason)
+        self._counted[account] += 1
+        self._entries[token] = _Entry(account, until, total)
+        return None
+
+    def give_back(self, token: TokenKey, use: Use) -> None:
+        """Subtract what was held and not needed. Raises StateError if the token has not used that much."""
+        entry = self._entries.get(token)
+        if entry is None:
+            return
+        left = Use(entry.use.uses - use.uses, entry.use.amount - use.amount, entry.use.storage - use.storage)
+        if min(left.uses, left.amount, left.storage) < 0:
+            raise StateError("a token has not used what is given back")
+        entry.use = left
+
+    def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
+        """Revoke tokens of an account. Raises RefusedError, with nothing revoked, when it has revoked too many."""
+        revoked = self._revoked.get(account, _Revoked())
+        if revocation.cti is not None:
+            added = dict.fromkeys(revocation.cti, until)
+            _check_room(account, len(revoked.cti.keys() | added.keys()), MAX_REVOKED_TOKENS)
+            for cti in added:
+                revoked.cti[cti] = max(until, revoked.cti.get(cti, 0))
+        elif revocation.kid is not None:
+            _check_room(account, len(revoked.keys | {revocation.kid}), MAX_REVOKED_KEYS)
+            revoked.keys.add(revocation.kid)
+        elif revocation.before is not None:
+            revoked.before = max(revoked.before, min(revocation.before, wall))
+        self._revoked[account] = revoked
+
+    def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
+        """Whether a revocation of this account reaches such a token."""
+        revoked = self._revoked.get(account)
+        return revoked is not None and (iat <= revoked.before or cti in revoked.cti or kid in revoked.keys)
+
+    def observe(self, wall: int) -> int:
+        """The highest Unix time that was ever seen, this one included."""
+        self._wall = max(self._wall, wall)
+        return self._wall
+
+    def forget(self) -> None:
+        """Forget the tokens and the revocations by cti whose time is over."""
+        for token in [token for token, entry in self._entries.items() if entry.until <= self._wall]:
+            self._counted[self._entries.pop(token).account] -= 1
+        self._counted += Counter()
+        for revoked in self._revoked.values():
+            for cti in [cti for cti, until in revoked.cti.items() if until <= self._wall]:
+                del revoked.cti[cti]
+
+
+def find_short(allowance: Allowance, used: Use, use: Use) -> Short | None:
+    """The first of uses, octets to move and octets to store that `use` would take over the allowance."""
+    for dimension, limit, before, more in (
+        (Dimension.USES, allowance.uses, used.uses, use.uses),
+        (Dimension.STORAGE, allowance.storage, used.storage, use.storage),
+        (Dimension.AMOUNT, allowance.amount, used.amount, use.amount),
+    ):
+        if limit is not None and before + more > limit:
+            return Short(dimension, limit, before)
+    return None
+
+
+def _check_room(account: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise RefusedError(ErrorCode.RATE_LIMITED, f"{account} has {limit} revocations; revoke by time instead")

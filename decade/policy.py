@@ -1,0 +1,237 @@
+"""The policy tree: a provider grants resources to accounts, and an account to its applications (RFC 7069 section 4.5).
+
+A limit of a node holds for it and for everything below: what may be used is the least along the path. Storage is
+reserved before an object comes and stored when it is there, at every node of the path or at none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from types import MappingProxyType
+
+import attrs
+
+from decade.errors import Dimension, ErrorCode, RefusedError, StateError
+from decade.messages import Access, ResourcePolicy, WhenFull
+from decade.ports import Charge, Holding, NodePath, Quotas
+from decade.values import Priority
+
+MAX_LEVELS = 2
+"""Accounts, and their applications. Deeper trees are an extension."""
+MAX_APPS = 256
+"""Applications of one account: each is a node of the scheduler, and a line of the account's status."""
+PROVIDER: NodePath = ()
+"""The path of the root: what the whole server has."""
+
+
+@attrs.frozen(kw_only=True)
+class Effective:
+    """What holds at a node: the least of each limit along its path, None for none, and its own place among siblings.
+
+    `default_lifetime`: of the nearest node that has one, at most `longest_lifetime`. Units are `ResourcePolicy`'s.
+    """
+
+    weight: int
+    priority: Priority
+    ceiling_download: int | None
+    ceiling_upload: int | None
+    connections: int | None
+    storage: int | None
+    default_lifetime: int | None
+    longest_lifetime: int | None
+
+
+class ReservationState(Enum):
+    """Where the storage for an object is that is to come."""
+
+    RESERVED = "reserved"
+    STORED = "stored"
+    RELEASED = "released"
+
+
+class ReservationEvent(Enum):
+    """What ends a reservation: its object is stored, or will not be."""
+
+    COMMIT = "commit"
+    RELEASE = "release"
+
+
+RESERVATION_TABLE: Mapping[ReservationState, Mapping[ReservationEvent, ReservationState]] = MappingProxyType(
+    {
+        ReservationState.RESERVED: {
+            ReservationEvent.COMMIT: ReservationState.STORED,
+            ReservationEvent.RELEASE: ReservationState.RELEASED,
+        },
+        ReservationState.STORED: {},
+        ReservationState.RELEASED: {},
+    }
+)
+"""What is absent raises StateError and changes nothing."""
+
+
+class Reservation:
+    """Octets that are kept for one object at each node of a path, until `commit` or `release`."""
+
+    def __init__(self, quotas: Quotas, paths: tuple[NodePath, ...], octets: int) -> None:
+        """For `PolicyTree.reserve`, which has reserved them."""
+        self._quotas = quotas
+        self._paths = paths
+        self.octets = octets
+        self.state = ReservationState.RESERVED
+
+    @property
+    def path(self) -> NodePath:
+        """The node that pays."""
+        return self._paths[-1]
+
+    def commit(self) -> None:
+        """The object is stored. Raises StateError unless RESERVED."""
+        following = self._following(ReservationEvent.COMMIT)
+        self._quotas.commit(self._paths, self.octets)
+        self.state = following
+
+    def release(self) -> None:
+        """The object will not be stored. Raises StateError unless RESERVED."""
+        following = self._following(ReservationEvent.RELEASE)
+        self._quotas.release(self._paths, self.octets)
+        self.state = following
+
+    def _following(self, event: ReservationEvent) -> ReservationState:
+        following = RESERVATION_TABLE[self.state].get(event)
+        if following is None:
+            raise StateError(f"a reservation that is {self.state.value} cannot {event.value}")
+        return following
+
+
+class PolicyTree:
+    """The policies of a provider, its accounts and their applications, and the storage that they use."""
+
+    def __init__(self, quotas: Quotas, provider: ResourcePolicy | None = None) -> None:
+        """`provider`: the limits of the whole server, none without it. Raises RefusedError as `put` does."""
+        self._quotas = quotas
+        self._policies: dict[NodePath, ResourcePolicy] = {}
+        self._apps: dict[str, set[str]] = {}
+        self._set(PROVIDER, provider or ResourcePolicy(weight=1))
+
+    def put(self, path: NodePath, policy: ResourcePolicy) -> None:
+        """Make a node, or change its policy. An account's own policy is the provider's to give, never the account's.
+
+        Raises StateError if its parent is not there, and RefusedError, with nothing changed: for less storage than
+        the node holds, for members of extensions, and for more than MAX_APPS applications.
+        """
+        if len(path) > MAX_LEVELS or any(parent not in self._policies for parent in parents(path)):
+            raise StateError(f"{'/'.join(path)!r} has no parent in the tree")
+        is_new_app = len(path) == MAX_LEVELS and path not in self._policies
+        if is_new_app and len(self._apps[path[0]]) >= MAX_APPS:
+            raise RefusedError(ErrorCode.RATE_LIMITED, f"{path[0]} has {MAX_APPS} applications")
+        self._set(path, policy)
+
+    def remove(self, path: NodePath) -> None:
+        """Take a node away. Raises StateError if it is not there or is the provider, RefusedError while it holds octets
+        or has applications.
+        """
+        if path == PROVIDER or path not in self._policies:
+            raise StateError(f"{'/'.join(path)!r} is not in the tree")
+        if self._quotas.holding(path) != Holding() or (len(path) == 1 and self._apps[path[0]]):
+            raise RefusedError(ErrorCode.CONFLICT, f"{'/'.join(path)!r} holds objects or applications")
+        del self._policies[path]
+        if len(path) == 1:
+            del self._apps[path[0]]
+        else:
+            self._apps[path[0]].discard(path[1])
+
+    def policy(self, path: NodePath) -> ResourcePolicy | None:
+        """The policy of a node as it was put, None if there is no such node."""
+        return self._policies.get(path)
+
+    def apps(self, account: str) -> tuple[str, ...]:
+        """The applications of an account, in the order of their names; none if it is not known."""
+        return tuple(sorted(self._apps.get(account, ())))
+
+    def holding(self, path: NodePath) -> Holding:
+        """What a node holds, with what is below it."""
+        return self._quotas.holding(path)
+
+    def effective(self, path: NodePath) -> Effective:
+        """What holds at a node. Raises RefusedError (CLIENT_NOT_PERMITTED) if there is none: it may have been removed
+        after a key was registered at it.
+        """
+        policies = [policy for _, policy in self._along(path)]
+        longest = _least(policy.longest_lifetime for policy in policies)
+        default = next((p.default_lifetime for p in reversed(policies) if p.default_lifetime is not None), None)
+        return Effective(
+            weight=policies[-1].weight,
+            priority=Priority.NORMAL if policies[-1].priority is None else policies[-1].priority,
+            ceiling_download=_least(policy.ceiling_download for policy in policies),
+            ceiling_upload=_least(policy.ceiling_upload for policy in policies),
+            connections=_least(policy.connections for policy in policies),
+            storage=_least(policy.storage for policy in policies),
+            default_lifetime=default if default is None else _least((default, longest)),
+            longest_lifetime=longest,
+        )
+
+    def connection_limits(self, path: NodePath) -> tuple[tuple[NodePath, int | None], ...]:
+        """The nodes that a connection counts at, with the limit of each. Raises RefusedError if there is none."""
+        return tuple((node, policy.connections) for node, policy in self._along(path))
+
+    def reserve(self, path: NodePath, octets: int) -> Reservation:
+        """Keep room for one object at every node of a path.
+
+        Raises RefusedError, with nothing reserved: STORAGE_QUOTA with the limit and the use of the node nearest to the
+        provider that has no room, CLIENT_NOT_PERMITTED if there is no such node.
+        """
+        charges = [Charge(node, policy.storage) for node, policy in self._along(path)]
+        refused = self._quotas.reserve(charges, octets)
+        if refused is not None:
+            charge, holding = refused
+            raise _storage_error(charge.path, charge.limit or 0, holding.used)
+        return Reservation(self._quotas, tuple(charge.path for charge in charges), octets)
+
+    def drop(self, path: NodePath, octets: int) -> None:
+        """An object that a node paid for is deleted or expired. Raises StateError if it did not pay for it."""
+        self._quotas.drop((*parents(path), path), octets)
+
+    def _set(self, path: NodePath, policy: ResourcePolicy) -> None:
+        _refuse_extensions(policy)
+        used = self._quotas.holding(path).used
+        if policy.storage is not None and policy.storage < used:
+            raise _storage_error(path, policy.storage, used)
+        self._policies[path] = policy
+        if len(path) == 1:
+            self._apps.setdefault(path[0], set())
+        elif len(path) == MAX_LEVELS:
+            self._apps[path[0]].add(path[1])
+
+    def _along(self, path: NodePath) -> list[tuple[NodePath, ResourcePolicy]]:
+        if path not in self._policies:
+            raise RefusedError(ErrorCode.CLIENT_NOT_PERMITTED, f"{'/'.join(path)!r} has no resources here")
+        return [(node, self._policies[node]) for node in (*parents(path), path)]
+
+
+def parents(path: NodePath) -> tuple[NodePath, ...]:
+    """The nodes above one, from the provider down."""
+    return tuple(path[:level] for level in range(len(path)))
+
+
+def _least(limits: Iterable[int | None]) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _storage_error(path: NodePath, limit: int, used: int) -> RefusedError:
+    reason = f"storage of {'/'.join(path) or 'the server'}: {used} of {limit} octets are used"
+    return RefusedError(ErrorCode.STORAGE_QUOTA, reason, dimension=Dimension.STORAGE, limit=limit, used=used)
+
+
+def _refuse_extensions(policy: ResourcePolicy) -> None:
+    """A policy that is not enforced as a whole is not accepted."""
+    asked = (
+        policy.guaranteed_download,
+        policy.guaranteed_upload,
+        policy.prefixes,
+        policy.when_full or WhenFull.REJECT,
+        policy.access or Access.PRIVATE,
+    )
+    if any(asked):
+        reason = "a policy with guarantees, eviction or public access, which are not supported"
+        raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)

@@ -1,0 +1,138 @@
+"""The use of a token by one request: held when it is admitted, spent when the first octet goes (PROFILE.md section 7).
+
+What is held is in the ledger already, and so stays spent if the server stops before it says how the request has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+
+from decade.errors import Dimension, ErrorCode, RefusedError, StateError
+from decade.ports import Allowance, Ledger, Use
+from decade.tokens import SKEW, VerifiedToken
+
+
+class UseState(Enum):
+    """How far the use of a token is. A token that no request holds is fresh, and has no use here."""
+
+    HELD = "held"
+    SPENT = "spent"
+    SETTLED = "settled"
+    RETURNED = "returned"
+    REVOKED = "revoked"
+
+
+class UseEvent(Enum):
+    """The first octet is about to go; no octet went; the request is over; the token was revoked meanwhile."""
+
+    SPEND = "spend"
+    GIVE_BACK = "give back"
+    SETTLE = "settle"
+    REVOKE = "revoke"
+
+
+USE_TABLE: Mapping[UseState, Mapping[UseEvent, UseState]] = MappingProxyType(
+    {
+        UseState.HELD: {
+            UseEvent.SPEND: UseState.SPENT,
+            UseEvent.GIVE_BACK: UseState.RETURNED,
+            UseEvent.REVOKE: UseState.REVOKED,
+        },
+        UseState.SPENT: {UseEvent.SETTLE: UseState.SETTLED},
+        UseState.SETTLED: {},
+        UseState.RETURNED: {},
+        UseState.REVOKED: {},
+    }
+)
+"""What is absent raises StateError and changes nothing."""
+
+_CODES = MappingProxyType(
+    {
+        Dimension.USES: ErrorCode.TOKEN_USED_UP,
+        Dimension.STORAGE: ErrorCode.STORAGE_QUOTA,
+        Dimension.AMOUNT: ErrorCode.AMOUNT_EXHAUSTED,
+    }
+)
+
+
+class TokenUse:
+    """A use of a token: `hold_use` makes it, then it is spent and settled, or given back."""
+
+    def __init__(self, ledger: Ledger, token: VerifiedToken, use: Use, *, is_counted: bool) -> None:
+        """For `hold_use`, which has told the ledger."""
+        self._ledger = ledger
+        self._token = token
+        self._use = use
+        self._is_counted = is_counted
+        self.state = UseState.HELD
+
+    def spend(self) -> None:
+        """The first octet of an object, or a 304, is about to go. Raises StateError unless HELD."""
+        self.state = self._following(UseEvent.SPEND)
+
+    def revoke(self) -> None:
+        """The token was revoked before the first octet: none will go. Raises StateError unless HELD."""
+        self._end(self._following(UseEvent.REVOKE), self._use)
+
+    def give_back(self) -> None:
+        """No octet went, and none will. Raises StateError unless HELD."""
+        self._end(self._following(UseEvent.GIVE_BACK), self._use)
+
+    def settle(self, *, amount: int, storage: int) -> None:
+        """The request is over: so many octets were moved and are stored; the rest of what was held is returned.
+
+        Raises StateError unless SPENT, and if more was moved or stored than was held.
+        """
+        following = self._following(UseEvent.SETTLE)
+        if not (0 <= amount <= self._use.amount and 0 <= storage <= self._use.storage):
+            raise StateError("more was moved or stored than was held")
+        self._end(following, Use(0, self._use.amount - amount, self._use.storage - storage))
+
+    def _end(self, following: UseState, unused: Use) -> None:
+        self.state = following
+        if self._is_counted and unused != Use():
+            self._ledger.give_back(self._token.ledger_key, unused)
+
+    def _following(self, event: UseEvent) -> UseState:
+        following = USE_TABLE[self.state].get(event)
+        if following is None:
+            raise StateError(f"a use that is {self.state.value}: cannot {event.value}")
+        return following
+
+
+def allowance_of(token: VerifiedToken) -> Allowance:
+    """What the issuer of a token has put into it."""
+    policy = token.claims.policy
+    return Allowance() if policy is None else Allowance(policy.uses, policy.amount, policy.storage)
+
+
+def hold_use(ledger: Ledger, token: VerifiedToken, use: Use) -> TokenUse:
+    """Hold a use of a token, with the octets that its request may move and store.
+
+    Raises RefusedError, with nothing held: TOKEN_USED_UP, STORAGE_QUOTA or AMOUNT_EXHAUSTED with the limit and what is
+    used, and RATE_LIMITED when the account has too many tokens in the ledger.
+    """
+    allowance = allowance_of(token)
+    if allowance.is_counted:
+        short = ledger.hold(token.account, token.ledger_key, allowance, use, token.claims.exp + SKEW)
+        if short is not None:
+            reason = f"token: {short.used} of {short.limit} of its {short.dimension.name.lower()} are used"
+            code = _CODES[short.dimension]
+            raise RefusedError(code, reason, dimension=short.dimension, limit=short.limit, used=short.used)
+    return TokenUse(ledger, token, use, is_counted=allowance.is_counted)
+
+
+def check_uses(ledger: Ledger, token: VerifiedToken) -> None:
+    """Raises RefusedError (TOKEN_USED_UP) if no use is left."""
+    limit = allowance_of(token).uses
+    if limit is not None and (used := ledger.used(token.ledger_key).uses) >= limit:
+        reason = f"token: {used} of {limit} of its uses are used"
+        raise RefusedError(ErrorCode.TOKEN_USED_UP, reason, dimension=Dimension.USES, limit=limit, used=used)
+
+
+def check_revoked(ledger: Ledger, token: VerifiedToken) -> None:
+    """Raises RefusedError (TOKEN_REVOKED) if its account has revoked it."""
+    if ledger.is_revoked(token.account, token.key.key.kid, token.claims.cti, token.claims.iat):
+        raise RefusedError(ErrorCode.TOKEN_REVOKED, "token: revoked")

@@ -11,7 +11,7 @@ import pytest
 
 
 def foreign_python(*requirements: str) -> Path:
-    """The interpreter of an environment with these packages alone. Skips the test if they cannot be had."""
+    """The interpreter of an environment with these packages alone. A test that cannot have them fails."""
     wanted = hashlib.sha256(" ".join((sys.version, *requirements)).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ietf-p2p"
     environment = cache / wanted
@@ -28,7 +28,7 @@ def _make(cache: Path, environment: Path, requirements: tuple[str, ...]) -> None
         install = [made / "bin" / "python", "-m", "pip", "install", "--quiet", *requirements]
         installed = subprocess.run(install, capture_output=True, text=True, timeout=300, check=False)
         if installed.returncode:
-            pytest.skip(f"pip install {' '.join(requirements)}: {installed.stderr.strip()[-200:]}")
+            pytest.fail(f"pip install {' '.join(requirements)}: {installed.stderr.strip()[-200:]}")
         try:
             # Whole or not at all: tests may run side by side. Only scripts name the folder, and none of them is used.
             made.rename(environment)

@@ -205,6 +205,8 @@ def _print(report: Report) -> None:
         table.add_row(f"  {name}", f"{octets:.1f} octets/s, {report.maintenance_messages[name]:.3f} messages/s")
     for name, figures in report.tables.items():
         table.add_row(name, f"mean {figures.mean:.1f}, max {figures.max:.0f}")
+    for name, figures in report.estimates.items():
+        table.add_row(f"estimated {name}", f"mean {figures.mean:.3g}, max {figures.max:.3g}")
     table.add_section()
     table.add_row(
         "joins",

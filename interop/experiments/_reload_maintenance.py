@@ -51,7 +51,18 @@ def judge(reports: Sequence[Report]) -> Result:
             Metric(f"{label}: values lost", after.lost, high=0),
             Metric(f"{label}: wrong neighbors a minute later", wrong),
         ]
+        metrics += _estimates(label, report)
     return Result("R9", "Maintenance", tuple(metrics))
+
+
+def _estimates(label: str, report: Report) -> list[Metric]:
+    """What peers reckon, to what is. They take the third quartile of what they hear, so that it is more."""
+    peers = report.scenario.peers
+    true = {"peers": peers, "joins a second": peers / SESSION, "failures a peer a second": 1 / SESSION}
+    return [
+        Metric(f"{label}: {what}, estimate to truth", figures.mean / true[what])
+        for what, figures in report.estimates.items()
+    ]
 
 
 def table(reports: Sequence[Report]) -> str:

@@ -10,6 +10,7 @@ from interop.reload_simulation._report import Condition, Figures
 from interop.reload_simulation._security import VALUES
 from interop.reload_simulation._workload import Entry
 from reload._presentation import decode
+from reload.self_tuning import SelfTuningChord
 from reload.storage_messages import StoredSingle
 
 
@@ -49,6 +50,18 @@ def versions(host: Host, now: float) -> Mapping[bytes, int]:
                 octets = decode(StoredSingle, value.octets).value.value
                 found[resource_id] = int(octets.split()[2])
     return found
+
+
+def estimates(overlay: SimulatedOverlay) -> dict[str, Figures]:
+    """What self-tuning peers reckon; of others there is nothing."""
+    found = [topology.estimates for host in overlay if isinstance(topology := host.node.topology, SelfTuningChord)]
+    if not found:
+        return {}
+    return {
+        "peers": Figures.of(each.network_size for each in found),
+        "joins a second": Figures.of(each.join_rate for each in found),
+        "failures a peer a second": Figures.of(each.failure_rate for each in found),
+    }
 
 
 def tables(overlay: SimulatedOverlay) -> dict[str, Figures]:

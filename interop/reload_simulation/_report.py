@@ -124,6 +124,8 @@ class Report:
     workload_octets: Mapping[str, float]
     tables: Mapping[str, Figures]
     """Entries of a peer's tables at the end."""
+    estimates: Mapping[str, Figures]
+    """What self-tuning peers reckon of the overlay at the end of the churn."""
     joins: Figures
     """Seconds."""
     departures: int

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from interop.reload_simulation._checks import condition, ring_errors, tables
+from interop.reload_simulation._checks import condition, estimates, ring_errors, tables
 from interop.reload_simulation._churn import Churn, flash_crowd
 from interop.reload_simulation._overlay import SimulatedOverlay
 from interop.reload_simulation._report import Figures, Operations, Report, Sample, peak_memory, rates, total
@@ -72,6 +72,7 @@ def run(scenario: Scenario, progress: Progress = _silent) -> Report:
     workload.start()
     watch = _Watch(overlay, workload)
     watch.measure(since, progress)
+    reckoned = estimates(overlay)
     workload.stop()
     if churn is not None:
         churn.stop()
@@ -92,6 +93,7 @@ def run(scenario: Scenario, progress: Progress = _silent) -> Report:
         maintenance_messages=rates(measured[0].messages, watch.node_seconds),
         workload_octets=rates(measured[1].octets, watch.node_seconds),
         tables=tables(overlay),
+        estimates=reckoned,
         joins=Figures.of(overlay.join_seconds),
         departures=churn.departures if churn is not None else 0,
         failed_joins=dict(Counter(overlay.failed_joins)),

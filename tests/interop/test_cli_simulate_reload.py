@@ -62,6 +62,11 @@ def test_real_signatures_are_used_when_they_are_asked_for(capsys: pytest.Capture
     assert sizes["rsa"] > sizes["p256"] + 100
 
 
+def test_the_estimates_of_self_tuning_peers_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--maintenance", "self-tuning"]) == 0
+    assert "estimated joins a second" in capsys.readouterr().out
+
+
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +162,8 @@ def test_the_comparison_has_a_row_for_each_maintenance(reports: list[Report]) ->
     assert [row.split(" | ")[0] for row in rows if row.startswith("| ")][1:] == [f"| {each}" for each in Maintenance]
     assert all(row.count("|") == rows[2].count("|") for row in rows if row.startswith("|"))
     result = compared.judge(reports)
-    assert len(result.metrics) == 9
+    assert len(result.metrics) == 3 * 3 + 3
+    assert "self-tuning: peers, estimate to truth" in [metric.name for metric in result.metrics]
 
 
 def test_the_tables_of_overlays_have_their_own_legend_and_more_behind_them(tmp_path: Path) -> None:

@@ -136,7 +136,8 @@ class Ring(MemoryOverlay):
         self.alice = self.hosts[0]
         self.victims = [Victim(self, host) for host in self.hosts]
         self.settle(20.0)
-        assert isinstance(self.store(b"of Alice"), Stored)
+        stored = self.store(b"of Alice")
+        assert isinstance(stored, Stored)
         self.settle(5.0)
 
     def enter(self, node_id: bytes, *, key_type: Any = "p256", **options: Any) -> Host:

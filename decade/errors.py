@@ -123,6 +123,10 @@ class StateError(DecadeError):
     """A verb was called when it makes no sense; nothing was changed."""
 
 
+class StoreError(DecadeError):
+    """The medium of a store failed, or is full; nothing was changed."""
+
+
 class RefusedError(DecadeError):
     """What was asked for is refused, with a code, and where something is used up, what and how much of it."""
 

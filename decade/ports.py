@@ -7,12 +7,13 @@ see each other's calls before or after their own, never halfway.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
 
 from decade.errors import Dimension
 from decade.messages import Revocation
+from decade.names import Name
 
 NodePath: TypeAlias = tuple[str, ...]
 """A node of the policy tree: () is the provider, (account,) an account, (account, app) one of its applications."""
@@ -130,3 +131,82 @@ class Ledger(Protocol):
         """Forget the tokens and the revocations by cti whose time is over at the highest Unix time seen, which
         outlives a restart from now on: a clock that is set back would accept them again.
         """
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """An object of an account, its attributes at this server, and the node that pays for it.
+
+    `created`, `expires`, `last_read`: seconds since 1970. `reads`, `octets_read`: how often and how much it was read.
+    """
+
+    account: str
+    name: Name
+    size: int
+    payer: NodePath
+    created: int
+    expires: int | None
+    media_type: str | None = None
+    reads: int = 0
+    octets_read: int = 0
+    last_read: int | None = None
+
+    def is_expired(self, wall: int) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= wall
+
+
+class Sink(Protocol):
+    """An object that is coming. It is dropped or committed, once."""
+
+    def write(self, octets: bytes) -> None:
+        """The next octets. Raises StoreError."""
+
+    def drop(self) -> None:
+        """The object will not be stored."""
+
+
+class Reader(Protocol):
+    """An object that is read. It stays until `close`, whatever becomes of its rows."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """So many octets, which are there. Raises StoreError."""
+
+    def close(self) -> None:
+        """It is read no more; harmless when repeated."""
+
+
+_S = TypeVar("_S", bound=Sink)
+
+
+class ObjectStore(Protocol[_S]):
+    """Objects by the hash that names them, and a row for each account that holds one. Every method raises StoreError
+    when the medium fails, and has changed nothing then. Who calls has checked what is stored against its name.
+    """
+
+    def find(self, account: str, name: Name) -> Row | None:
+        """The row of an account's object, None if there is none."""
+
+    def create(self, name: Name, size: int) -> _S:
+        """Where an object of this size is written to while it comes."""
+
+    def commit(self, sink: _S, row: Row) -> None:
+        """Keep what was written, and its row: both outlive a power cut when this returns."""
+
+    def open(self, row: Row) -> Reader:
+        """Read an object whose row is there."""
+
+    def update(self, row: Row) -> None:
+        """Replace the row of an account's object; nothing if there is none."""
+
+    def remove(self, account: str, name: Name) -> Row | None:
+        """Take a row away, and the octets when no account and no reader has the object; the row, None without one."""
+
+    def page(self, account: str, after: bytes, count: int) -> Sequence[Row]:
+        """The first rows of an account whose value is greater than `after`, in the order of the values."""
+
+    def expired(self, wall: int, count: int) -> Sequence[Row]:
+        """Rows whose time is over, `count` at most."""
+
+    def next_expiry(self) -> int | None:
+        """When the next row expires, None for never; it may say too early a time."""

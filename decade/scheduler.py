@@ -111,11 +111,17 @@ class _Node:
         self.ready = -inf
 
     def set_ceiling(self, ceiling: int | None, now: float) -> None:
-        self.interval = 0.0 if ceiling is None else 8 / ceiling if ceiling else inf
-        if ceiling == 0:
+        """What was sent too early stays owed, and is paid off at the new rate."""
+        interval = 0.0 if ceiling is None else 8 / ceiling if ceiling else inf
+        if interval == self.interval:
+            return
+        if interval == inf:
             self.ready = inf
-        elif self.ready == inf:
+        elif self.interval == inf:
             self.ready = now
+        elif self.ready > now:
+            self.ready = now + (self.ready - now) * interval / self.interval
+        self.interval = interval
 
 
 class Scheduler:
@@ -149,6 +155,7 @@ class Scheduler:
         node.weight = weight
         node.set_ceiling(ceiling, self._now)
         if node.is_sleeping:
+            self._wake_never([node])
             self._sleep(node)
         if node.priority != priority:
             self._dequeue(node)
@@ -315,8 +322,11 @@ class Scheduler:
         return has_tag or flow.ready > self._now
 
     def _forget(self, flows: list[Terms], nodes: list[_Node]) -> None:
-        lost = {id(self._flows.pop(terms)) for terms in flows} | {id(node) for node in nodes}
-        self._sleeping = [entry for entry in self._sleeping if id(entry[2]) not in lost]
+        self._wake_never([self._flows.pop(terms) for terms in flows] + nodes)
+
+    def _wake_never(self, nodes: list[_Node]) -> None:
+        lost = set(nodes)
+        self._sleeping = [entry for entry in self._sleeping if entry[2] not in lost]
         heapify(self._sleeping)
 
 

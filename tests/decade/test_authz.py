@@ -1,5 +1,7 @@
 """The fixed order of refusals, what each step leaves behind, and who may do what."""
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from functools import reduce
 from itertools import combinations
@@ -17,6 +19,7 @@ from decade.authz import (
     MAX_FAILURES,
     MAX_PEERS,
     PRECEDENCE,
+    Admission,
     Gate,
     PeerFailures,
     Permission,
@@ -28,7 +31,7 @@ from decade.errors import Dimension, ErrorCode, RefusedError, StateError
 from decade.ledger import MemoryLedger, MemoryQuotas
 from decade.messages import ResourcePolicy, Revocation
 from decade.names import name_of
-from decade.policy import PolicyTree
+from decade.policy import PolicyTree, Reservation
 from decade.ports import Allowance, Use
 from decade.scope import Everything, Object, Operation, Target, TokenPolicy
 from decade.slots import ConnectionSlots
@@ -332,3 +335,61 @@ def test_addresses_are_forgotten_when_there_are_too_many() -> None:
 
 def test_a_question_does_not_show_its_token() -> None:
     assert "secret" not in repr(Question(operation=Operation.GET, names=(), token=b"secret", peer=""))
+
+
+def test_ten_thousand_interleaved_requests_keep_every_limit_and_a_refused_one_leaves_nothing() -> None:
+    chance, world = random.Random(69), World()
+    world.tree.put((ACCOUNT,), ResourcePolicy(weight=1, connections=3, storage=900))
+    policy = TokenPolicy(uses=95, amount=6000, storage=1500, connections=2)
+    tokens = [mint(attrs.evolve(ALL, policy=policy, cti=bytes([number]) * 16), MAC) for number in range(20)]
+    running: list[tuple[Admission, Reservation | None, int]] = []
+    outcomes: Counter[ErrorCode | None] = Counter()
+    rows: list[int] = []
+
+    def state() -> tuple[object, ...]:
+        used = [world.ledger.used((MAC.thumbprint, bytes([number]) * 16)) for number in range(20)]
+        return *used, world.tree.holding((ACCOUNT,)), len(world.gate.slots)
+
+    for _ in range(10_000):
+        while running and chance.random() < 0.5:
+            admission, kept, size = running.pop(chance.randrange(len(running)))
+            is_done = chance.random() < 0.7
+            if is_done:
+                admission.start()
+            if kept is not None and is_done and chance.random() < 0.5:
+                kept.commit()
+                rows.append(size)
+                admission.end(moved=size, stored=size)
+            else:
+                if kept is not None:
+                    kept.release()
+                admission.end(moved=chance.randrange(size + 1) if is_done else 0)
+        is_put, size, before = chance.random() < 0.3, chance.randrange(300), state()
+        operation = Operation.PUT if is_put else chance.choice((Operation.GET, Operation.GET, Operation.LIST))
+        kept = None
+        try:
+            permission = world.permit(chance.choice(tokens), operation)
+            kept = world.tree.reserve(permission.path, size) if is_put else None
+            admission = world.gate.admit(permission, moved=size, stored=size if is_put else 0)
+        except RefusedError as refused:
+            outcomes[refused.code] += 1
+            if kept is not None:
+                kept.release()
+            assert state() == before
+            continue
+        outcomes[None] += 1
+        running.append((admission, kept, size))
+        if rows and chance.random() < 0.04:
+            world.tree.drop((ACCOUNT,), rows.pop())
+        held = world.tree.holding((ACCOUNT,))
+        assert (held.stored, held.objects) == (sum(rows), len(rows))
+        assert held.used <= 900
+        assert world.gate.slots.count((ACCOUNT,)) == len(running) <= 3
+    wanted = {None, ErrorCode.OP_NOT_PERMITTED, ErrorCode.STORAGE_QUOTA, ErrorCode.TOO_MANY_CONNECTIONS}
+    assert {ErrorCode.TOKEN_USED_UP, ErrorCode.AMOUNT_EXHAUSTED, *wanted} <= outcomes.keys()
+    for admission, kept, _ in running:
+        admission.end()
+        if kept is not None:
+            kept.release()
+    assert world.tree.holding((ACCOUNT,)).reserved == 0
+    assert len(world.gate.slots) == 0

@@ -222,6 +222,20 @@ def test_the_debt_of_a_ceiling_outlives_its_transfers_and_a_change_of_policy() -
     assert scheduler.grant(timer) == Grant(1, QUANTUM)
 
 
+def test_what_is_owed_is_paid_off_at_a_new_ceiling() -> None:
+    scheduler = tree({"a": 1})
+    scheduler.configure(("a",), weight=1, ceiling=8000)
+    scheduler.offer("a", 3 * QUANTUM, terms("a"))
+    assert [scheduler.grant(0.0), scheduler.grant(0.0)] == [Grant("a", QUANTUM), None]
+    owed = QUANTUM / 1000 - BURST
+    for ceiling in (16_000, 8000) * 100:
+        scheduler.configure(("a",), weight=1, ceiling=ceiling)
+        assert scheduler.get_timer() == pytest.approx(owed * 8000 / ceiling)
+    assert len(scheduler._sleeping) == 1
+    scheduler.configure(("a",), weight=1)
+    assert [scheduler.grant(0.0), scheduler.grant(0.0)] == [Grant("a", 2 * QUANTUM), None]
+
+
 def test_tokens_that_are_done_are_forgotten() -> None:
     scheduler = tree({"a": 1, "b": 1})
     for number in range(10_000):

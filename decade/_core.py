@@ -1,0 +1,80 @@
+"""What the resources of a server have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+
+import attrs
+
+from decade.authz import Gate, Permission, Question
+from decade.errors import ErrorCode
+from decade.http import Request, Response, problem_response, read_bearer
+from decade.names import Name
+from decade.objects import Objects
+from decade.policy import PolicyTree
+from decade.ports import Ledger
+from decade.problem import Problem
+from decade.scope import Operation
+from decade.settings import Settings
+from decade.usage import TrafficCounter
+
+
+def _nothing() -> None:
+    """Answering is all there is to do."""
+
+
+@attrs.frozen
+class Core:
+    """The parts of a server. `epoch`: Unix time at `now` == 0."""
+
+    settings: Settings
+    gate: Gate
+    tree: PolicyTree
+    ledger: Ledger
+    objects: Objects
+    traffic: TrafficCounter
+    epoch: float
+
+    def wall(self, now: float) -> int:
+        """Unix time; never before one that was seen earlier: a clock that is set back revives no token."""
+        return self.ledger.observe(max(0, int(self.epoch + now)) if isfinite(now) else 0)
+
+    def permit(self, ask: Ask, operation: Operation, name: Name | None = None) -> Permission:
+        """Steps 2 to 4 of the precedence; `name` is None for the account itself. Raises RefusedError."""
+        names = () if name is None else (name,)
+        question = Question(operation=operation, names=names, token=read_bearer(ask.request), peer=ask.peer)
+        return self.gate.permit(question, now=ask.now, wall=ask.wall)
+
+    def spend(self, permission: Permission, act: Callable[[], None] = _nothing) -> None:
+        """Do what takes no time, for one use of the token; if it cannot be done no use is spent.
+
+        Raises RefusedError, and what `act` raises.
+        """
+        admission = self.gate.admit(permission, moved=0)
+        try:
+            act()
+            admission.start()
+        finally:
+            admission.end()
+
+
+@attrs.frozen
+class Ask:
+    """A request, the address of who asks, and when."""
+
+    request: Request
+    peer: str
+    now: float
+    wall: int
+
+
+def refuse_method(*allowed: str) -> Response:
+    """405: the resource is there, the method is not."""
+    problem = Problem(code=ErrorCode.MALFORMED, title="method not allowed")
+    return problem_response(problem, status=405, headers=(("Allow", ", ".join(allowed)),))
+
+
+def refuse_format(what: str) -> Response:
+    """415: a body in a form that is not supported."""
+    return problem_response(Problem(code=ErrorCode.MALFORMED, title=what), status=415)

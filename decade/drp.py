@@ -1,0 +1,347 @@
+"""The resource protocol over HTTP: policy, status, objects and their attributes, revocations (RFC 7069 section 6.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeAlias, TypeVar
+from urllib.parse import unquote
+
+import attrs
+
+from decade._core import Ask, Core, refuse_format, refuse_method
+from decade.authz import Admission, Permission
+from decade.cbor import MAX_MESSAGE
+from decade.errors import DecodeError, ErrorCode, RefusedError, StateError, StoreError
+from decade.http import (
+    Response,
+    Upload,
+    message_response,
+    plain_response,
+    read_length,
+    read_media_type,
+)
+from decade.messages import (
+    MEDIA_TYPE,
+    AccessStats,
+    AttrPatch,
+    Condition,
+    Message,
+    ObjectInfo,
+    ObjectList,
+    ObjectState,
+    ResourcePolicy,
+    Revocation,
+    Status,
+    Usage,
+    decode_message,
+    encode_message,
+)
+from decade.names import Name, read_path
+from decade.ports import NodePath, Row
+from decade.scope import Operation
+from decade.uses import check_revoked
+from decade.values import ABSENT
+
+MAX_APP = 64
+"""Characters of the name of an application."""
+_Refuse: TypeAlias = Callable[[Exception], Response]
+_Act: TypeAlias = Callable[[Message, int], None]
+
+
+class MessageUpload:
+    """A message on its way from a client, for a resource that was asked to act on it."""
+
+    def __init__(
+        self, core: Core, size: int, permission: Permission, admission: Admission, act: _Act, refuse: _Refuse
+    ) -> None:
+        """`act`: what to do with the message at a Unix time. `refuse`: the answer to an error."""
+        self._core = core
+        self._size = size
+        self._permission = permission
+        self._admission = admission
+        self._act = act
+        self._refuse = refuse
+        self._octets = bytearray()
+        self._is_open = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return self._is_open
+
+    @property
+    def received(self) -> int:
+        """Octets that came."""
+        return len(self._octets)
+
+    def feed(self, octets: bytes, now: float) -> Response | None:
+        """The next part; an answer if there is more than was announced. Raises StateError when it has ended."""
+        self._check_open()
+        if len(self._octets) + len(octets) > self._size:
+            self.abort(now)
+            return self._refuse(DecodeError(f"more than the {self._size} octets announced"))
+        self._octets += octets
+        return None
+
+    def finish(self, now: float) -> Response:
+        """The message is whole. Raises StateError when it has ended."""
+        self._check_open()
+        try:
+            if len(self._octets) != self._size:
+                raise DecodeError(f"{len(self._octets)} octets of {self._size}")
+            message = decode_message(bytes(self._octets))
+            check_revoked(self._core.ledger, self._permission.token)
+            self._act(message, self._core.wall(now))
+        except (DecodeError, RefusedError, StoreError) as error:
+            self.abort(now)
+            return self._refuse(error)
+        self._is_open = False
+        # It is done: a revocation from now on, which it may be itself, comes too late.
+        with suppress(RefusedError):
+            self._admission.start()
+        self._admission.end()
+        return plain_response(204)
+
+    def abort(self, now: float) -> None:
+        """The rest will not come: nothing is done. Harmless when it has ended."""
+        if self._is_open:
+            self._is_open = False
+            self._admission.end()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StateError("this upload has ended")
+
+
+@attrs.frozen
+class Route:
+    """A resource: its kind, and what it is of."""
+
+    kind: str
+    name: Name | None = None
+    app: str | None = None
+    cursor: bytes = b""
+
+
+_METHODS = {
+    "policy": ("GET", "HEAD", "PUT", "DELETE"),
+    "status": ("GET", "HEAD"),
+    "list": ("GET", "HEAD"),
+    "object": ("GET", "HEAD", "PATCH"),
+    "revocations": ("POST",),
+}
+_WITH_BODY = frozenset({"PUT", "PATCH", "POST"})
+
+
+def read_route(target: str) -> Route | None:
+    """The resource of a target below the base, None if there is none. Raises DecodeError."""
+    path, _, query = target.partition("?")
+    match path.split("/"):
+        case ["status"]:
+            return Route("status")
+        case ["revocations"]:
+            return Route("revocations")
+        case ["policy"]:
+            return Route("policy")
+        case ["policy", app]:
+            return Route("policy", app=_read_app(app))
+        case ["objects"]:
+            return Route("list", cursor=_read_cursor(query))
+        case ["objects", algorithm, value]:
+            return Route("object", name=_read_name(algorithm, value))
+    return None
+
+
+def _read_name(algorithm: str, value: str) -> Name:
+    return whole_name(read_path(f"/.well-known/ni/{algorithm}/{value}").name)
+
+
+def whole_name(name: Name) -> Name:
+    """The name of an object. Raises DecodeError (DIGEST_UNSUPPORTED) for one that is cut short."""
+    if not name.is_whole:
+        raise DecodeError(f"{name.algorithm} binds no object", ErrorCode.DIGEST_UNSUPPORTED)
+    return name
+
+
+def _read_app(segment: str) -> str:
+    try:
+        app = unquote(segment, errors="strict")
+    except UnicodeDecodeError as exc:
+        raise DecodeError("the name of an application is not UTF-8") from exc
+    if not 1 <= len(app.encode(errors="replace")) <= MAX_APP or not app.isprintable():
+        raise DecodeError(f"the name of an application has 1 to {MAX_APP} octets")
+    return app
+
+
+def _read_cursor(query: str) -> bytes:
+    tag, _, value = query.partition("=")
+    if tag != "cursor":
+        return b""
+    try:
+        return base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise DecodeError("the cursor is not base64url") from exc
+
+
+class ControlResource:
+    """The resources of the protocol, for whoever has a token."""
+
+    def __init__(self, core: Core, refuse: _Refuse) -> None:
+        """`refuse`: the answer to an error that ends a request with a body."""
+        self._core = core
+        self._refuse = refuse
+
+    def check(self, ask: Ask, route: Route) -> Response | None:
+        """The first step of the precedence: an answer to a head that asks for what there is not.
+
+        Raises DecodeError, RefusedError (LENGTH_REQUIRED).
+        """
+        request = ask.request
+        if request.method not in _METHODS[route.kind]:
+            return refuse_method(*_METHODS[route.kind])
+        if request.method not in _WITH_BODY:
+            return None
+        read_length(request)
+        media_type = read_media_type(request.header("Content-Type")) or ""
+        if media_type.lower() != MEDIA_TYPE or request.header("Content-Encoding") is not None:
+            return refuse_format(f"messages are {MEDIA_TYPE}")
+        return None
+
+    def handle(self, ask: Ask, route: Route) -> Response | Upload:
+        """The steps from the third on, after `check`. Raises RefusedError, StoreError."""
+        match route.kind:
+            case "policy":
+                return self._policy(ask, route.app)
+            case "status":
+                permission = self._core.permit(ask, Operation.STATUS)
+                return self._answer(ask, permission, lambda: self._status(permission.path, ask))
+            case "list":
+                permission = self._core.permit(ask, Operation.LIST)
+                return self._answer(ask, permission, lambda: self._list(permission.account, route.cursor, ask.wall))
+            case "revocations":
+                permission = self._core.permit(ask, Operation.REVOKE)
+                return self._receive(ask, permission, lambda message, wall: self._revoke(permission, message, wall))
+        assert route.name is not None
+        return self._object(ask, route.name)
+
+    def _answer(self, ask: Ask, permission: Permission, ask_for: Callable[[], Message]) -> Response:
+        octets = encode_message(ask_for())
+        if ask.request.method != "HEAD":
+            self._core.spend(permission)
+        return message_response(octets, MEDIA_TYPE)
+
+    def _receive(self, ask: Ask, permission: Permission, act: _Act) -> Upload:
+        size = read_length(ask.request)
+        if size > MAX_MESSAGE:
+            raise RefusedError(ErrorCode.TOO_LARGE, f"messages have up to {MAX_MESSAGE} octets", limit=MAX_MESSAGE)
+        admission = self._core.gate.admit(permission, moved=0)
+        return MessageUpload(self._core, size, permission, admission, act, self._refuse)
+
+    def _policy(self, ask: Ask, app: str | None) -> Response | Upload:
+        core = self._core
+        permission = core.permit(ask, Operation.POLICY)
+        path = (permission.account,) if app is None else (permission.account, app)
+        is_read = ask.request.method in ("GET", "HEAD")
+        # A key has no say about its own node, or any that is not below: those are of who is above.
+        if path[: len(permission.path)] != permission.path or (path == permission.path and not is_read):
+            raise RefusedError(ErrorCode.CLIENT_NOT_PERMITTED, "this node is not below that of the key")
+        if ask.request.method == "PUT":
+            return self._receive(ask, permission, lambda message, _: self._put_policy(path, message))
+        policy = core.tree.policy(path)
+        if policy is None:
+            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
+        if is_read:
+            return self._answer(ask, permission, lambda: policy)
+        core.spend(permission, lambda: core.tree.remove(path))
+        core.traffic.forget(path)
+        return plain_response(204)
+
+    def _put_policy(self, path: NodePath, message: Message) -> None:
+        policy = _expect(message, ResourcePolicy)
+        # The provider may have taken the account away while the message came.
+        self._core.tree.effective(path[:-1])
+        self._core.tree.put(path, policy)
+
+    def _revoke(self, permission: Permission, message: Message, wall: int) -> None:
+        self._core.gate.revoke(permission.account, _expect(message, Revocation), wall=wall)
+
+    def _status(self, path: NodePath, ask: Ask) -> Status:
+        apps = self._core.tree.apps(path[0]) if len(path) == 1 else ()
+        policy = self._core.tree.policy(path)
+        assert policy is not None
+        return Status(
+            time=ask.wall,
+            usage=self._usage(path, ask.now),
+            policy=policy,
+            apps={app: self._usage((path[0], app), ask.now) for app in apps} or None,
+            condition=self._condition(),
+        )
+
+    def _usage(self, path: NodePath, now: float) -> Usage:
+        holding, traffic = self._core.tree.holding(path), self._core.traffic.at(path)
+        return Usage(
+            stored=holding.stored,
+            objects=holding.objects,
+            reserved=holding.reserved,
+            received=traffic.received.octets,
+            sent=traffic.sent.octets,
+            connections=self._core.gate.slots.count(path),
+            rate_in=traffic.received.rate(now),
+            rate_out=traffic.sent.rate(now),
+        )
+
+    def _condition(self) -> Condition:
+        used, most = len(self._core.gate.slots), self._core.settings.max_requests
+        if used >= most:
+            return Condition.OVERLOADED
+        return Condition.BUSY if 2 * used > most else Condition.OK
+
+    def _list(self, account: str, cursor: bytes, wall: int) -> ObjectList:
+        rows, following = self._core.objects.page(account, cursor, self._core.settings.limits.max_list_page, wall)
+        return ObjectList(objects=tuple(map(_describe, rows)), cursor=following)
+
+    def _object(self, ask: Ask, name: Name) -> Response | Upload:
+        core = self._core
+        is_patch = ask.request.method == "PATCH"
+        permission = core.permit(ask, Operation.ATTR_SET if is_patch else Operation.ATTR_GET, name)
+        row = core.objects.get(permission.account, name, ask.wall)
+        if is_patch:
+            return self._receive(ask, permission, lambda message, wall: self._patch(permission, name, message, wall))
+        return self._answer(ask, permission, lambda: _describe(row))
+
+    def _patch(self, permission: Permission, name: Name, message: Message, wall: int) -> None:
+        patch = _expect(message, AttrPatch)
+        row = self._core.objects.get(permission.account, name, wall)
+        if patch.collections is not None:
+            raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "collections are not supported")
+        if patch.expires is None:
+            raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "every object expires here")
+        if patch.expires is not ABSENT:
+            row = attrs.evolve(row, expires=self._core.objects.expiry(permission, patch.expires, wall))
+        if patch.media_type is not ABSENT:
+            row = attrs.evolve(row, media_type=read_media_type(patch.media_type))
+        self._core.objects.update(row)
+
+
+_M = TypeVar("_M", bound=Message)
+
+
+def _expect(message: Message, cls: type[_M]) -> _M:
+    if not isinstance(message, cls):
+        raise DecodeError(f"a message of another kind than {cls.__name__}")
+    return message
+
+
+def _describe(row: Row) -> ObjectInfo:
+    return ObjectInfo(
+        name=row.name,
+        size=row.size,
+        created=row.created,
+        expires=row.expires,
+        media_type=row.media_type,
+        access=AccessStats(reads=row.reads, octets=row.octets_read, last_read=row.last_read),
+        state=ObjectState.STORED,
+    )

@@ -1,0 +1,299 @@
+"""Objects over HTTP: GET, HEAD, PUT and DELETE below /.well-known/ni/ (RFC 7069 section 6.3, RFC 6920 section 4).
+
+Each method takes the steps of the precedence in their order: the head, the token, what it permits, whether the object
+is there, preconditions, admission. What fails at one step has done nothing of the later ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import attrs
+
+from decade._core import Ask, Core, refuse_format, refuse_method
+from decade.authz import Admission, Permission
+from decade.errors import DecodeError, ErrorCode, RefusedError, StateError, StoreError
+from decade.http import (
+    Preconditions,
+    Request,
+    Response,
+    Upload,
+    object_headers,
+    plain_response,
+    read_attrs,
+    read_length,
+    read_media_type,
+    read_range,
+    validator_headers,
+)
+from decade.names import Name
+from decade.objects import Incoming
+from decade.ports import Reader, Row
+from decade.scheduler import Terms, token_terms
+from decade.scope import Operation
+from decade.tokens import VerifiedToken
+from decade.uses import check_revoked
+
+METHODS = ("GET", "HEAD", "PUT", "DELETE")
+
+
+class ObjectDownload:
+    """An object, or a part of it, on its way to a client."""
+
+    def __init__(
+        self, core: Core, row: Row, reader: Reader, part: tuple[int, int], permission: Permission, admission: Admission
+    ) -> None:
+        """`part`: the offset and the length. `admission`: holds the length and one use."""
+        self._core = core
+        self._row = row
+        self._reader = reader
+        self._offset, self.length = part
+        self._path = permission.path
+        self._admission = admission
+        self._is_open = True
+        self.sent = 0
+        self.terms: Terms = token_terms(permission.path, permission.token.ledger_key, permission.token.claims.policy)
+        """How it competes for the line."""
+
+    def read(self, size: int, now: float) -> bytes:
+        """The next octets, which count as sent; none at the end, and none when it was closed or the store failed."""
+        wanted = min(size, self.length - self.sent)
+        if not self._is_open or wanted <= 0:
+            return b""
+        try:
+            octets = self._reader.read(self._offset + self.sent, wanted)
+            if not self.sent:
+                self._admission.start()
+        except (StoreError, RefusedError):
+            self.close(now)
+            return b""
+        self.sent += len(octets)
+        return octets
+
+    def close(self, now: float) -> None:
+        """The answer is sent, or never will be: what was not sent of the amount is given back, and all if nothing was.
+
+        Harmless when repeated.
+        """
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._reader.close()
+        self._admission.end(moved=self.sent)
+        if self.sent:
+            self._core.traffic.add_sent(self._path, self.sent, now)
+            # Who has read it is answered already: a count that is lost is no reason to fail.
+            with suppress(StoreError):
+                self._core.objects.count_read(self._row, self.sent, self._core.wall(now))
+
+
+class ObjectUpload:
+    """An object on its way from a client."""
+
+    def __init__(
+        self,
+        core: Core,
+        row: Row,
+        incoming: Incoming,
+        token: VerifiedToken,
+        admission: Admission,
+        refuse: Callable[[Exception], Response],
+    ) -> None:
+        """`admission`: holds the size, as octets moved and stored, and one use. `refuse`: the answer to an error."""
+        self._core = core
+        self._row = row
+        self._incoming = incoming
+        self._token = token
+        self._admission = admission
+        self._refuse = refuse
+        self._is_open = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return self._is_open
+
+    @property
+    def received(self) -> int:
+        """Octets that came."""
+        return self._incoming.received
+
+    def feed(self, octets: bytes, now: float) -> Response | None:
+        """The next part. An answer ends it: too much came, or the store failed. Raises StateError when it has ended."""
+        self._check_open()
+        try:
+            self._incoming.write(octets)
+        except (RefusedError, StoreError) as error:
+            self.abort(now)
+            return self._refuse(error)
+        self._core.traffic.add_received(self._row.payer, len(octets), now)
+        return None
+
+    def finish(self, now: float) -> Response:
+        """All came: 201 if it is stored, 204 if the account has got it meanwhile, or why it is not kept.
+
+        Raises StateError when it has ended.
+        """
+        self._check_open()
+        try:
+            self._incoming.check()
+            check_revoked(self._core.ledger, self._token)
+            is_new = self._incoming.keep(self._core.wall(now))
+        except (RefusedError, StoreError) as error:
+            self.abort(now)
+            return self._refuse(error)
+        self._is_open = False
+        size = self._row.size
+        # It is stored: a revocation from now on comes too late.
+        with suppress(RefusedError):
+            self._admission.start()
+        self._admission.end(moved=size, stored=size if is_new else 0)
+        headers = (("ETag", self._row.name.etag),)
+        return plain_response(201, (("Location", self._row.name.path), *headers)) if is_new else _held(self._row)
+
+    def abort(self, now: float) -> None:
+        """The rest will not come: nothing is kept, nothing is charged. Harmless when it has ended."""
+        if self._is_open:
+            self._is_open = False
+            self._incoming.drop()
+            self._admission.end()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StateError("this upload has ended")
+
+
+@attrs.frozen
+class _Put:
+    """What the head of a PUT says."""
+
+    size: int
+    media_type: str | None
+    expires: int | None
+    unsupported: tuple[str, ...]
+
+
+class ObjectResource:
+    """The objects of all accounts."""
+
+    def __init__(self, core: Core, refuse: Callable[[Exception], Response]) -> None:
+        """`refuse`: the answer to an error that ends an upload."""
+        self._core = core
+        self._refuse = refuse
+
+    def check(self, request: Request) -> Response | None:
+        """The first step of the precedence: an answer to a head that asks for what there is not.
+
+        Raises DecodeError, RefusedError (LENGTH_REQUIRED).
+        """
+        if request.method not in METHODS:
+            return refuse_method(*METHODS)
+        if request.method != "PUT":
+            return None
+        _read_put(request)
+        if request.header("Content-Encoding") is not None:
+            return refuse_format("an object has no Content-Encoding")
+        return None
+
+    def handle(self, ask: Ask, name: Name) -> Response | Upload:
+        """The steps from the third on, after `check`. Raises RefusedError, StoreError."""
+        match ask.request.method:
+            case "PUT":
+                return self._put(ask, name)
+            case "DELETE":
+                return self._delete(ask, name)
+            case _:
+                return self._get(ask, name)
+
+    def _get(self, ask: Ask, name: Name) -> Response:
+        core, request = self._core, ask.request
+        permission = core.permit(ask, Operation.GET, name)
+        row = core.objects.get(permission.account, name, ask.wall)
+        is_shared = core.settings.is_shared_cache_allowed
+        is_get = request.method == "GET"
+        status = Preconditions.of(request).status(name.etag, is_read=True)
+        if status == 304:
+            if is_get:
+                core.spend(permission)
+            return Response(304, validator_headers(etag=name.etag, expires=row.expires, is_shared=is_shared))
+        if status is not None:
+            return plain_response(status)
+        part = read_range(request, row.size, name.etag)
+        offset, length = part or (0, row.size)
+        headers = object_headers(
+            etag=name.etag, size=length, media_type=row.media_type, expires=row.expires, is_shared=is_shared
+        )
+        if not is_get:
+            return Response(200, headers)
+        if not length:
+            # An object of no octets goes with the head.
+            core.spend(permission)
+            return Response(200, headers)
+        admission = core.gate.admit(permission, moved=length)
+        try:
+            reader = core.objects.open(row)
+        except StoreError:
+            admission.end()
+            raise
+        body = ObjectDownload(core, row, reader, (offset, length), permission, admission)
+        if part is None:
+            return Response(200, headers, body)
+        place = ("Content-Range", f"bytes {offset}-{offset + length - 1}/{row.size}")
+        return Response(206, (*headers, place), body)
+
+    def _put(self, ask: Ask, name: Name) -> Response | Upload:
+        core, put = self._core, _read_put(ask.request)
+        permission = core.permit(ask, Operation.PUT, name)
+        if put.unsupported:
+            reason = f"Decade-Attrs: {', '.join(put.unsupported):.80} is not supported"
+            raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
+        expires = core.objects.expiry(permission, put.expires, ask.wall)
+        held = core.objects.find(permission.account, name, ask.wall)
+        etag = name.etag if held is not None else None
+        status = Preconditions.of(ask.request).status(etag, is_read=False)
+        if status is not None:
+            return plain_response(status)
+        if held is not None:
+            core.spend(permission, lambda: core.objects.merge(held, expires, put.media_type))
+            return _held(held)
+        row = Row(
+            account=permission.account,
+            name=name,
+            size=put.size,
+            payer=permission.path,
+            created=ask.wall,
+            expires=expires,
+            media_type=put.media_type,
+        )
+        incoming = core.objects.receive(row)
+        try:
+            admission = core.gate.admit(permission, moved=put.size, stored=put.size)
+        except RefusedError:
+            incoming.drop()
+            raise
+        return ObjectUpload(core, row, incoming, permission.token, admission, self._refuse)
+
+    def _delete(self, ask: Ask, name: Name) -> Response:
+        core = self._core
+        permission = core.permit(ask, Operation.DELETE, name)
+        row = core.objects.get(permission.account, name, ask.wall)
+        status = Preconditions.of(ask.request).status(name.etag, is_read=False)
+        if status is not None:
+            return plain_response(status)
+        core.spend(permission, lambda: core.objects.remove(row))
+        return plain_response(204)
+
+
+def _held(row: Row) -> Response:
+    return plain_response(204, (("ETag", row.name.etag),))
+
+
+def _read_put(request: Request) -> _Put:
+    """Raises DecodeError, RefusedError (LENGTH_REQUIRED)."""
+    size = read_length(request)
+    if request.header("Content-Range") is not None:
+        # RFC 9110 section 14.5: part of an object is never stored.
+        raise DecodeError("Content-Range in a PUT")
+    asked = read_attrs(request.header("Decade-Attrs"))
+    return _Put(size, read_media_type(request.header("Content-Type")), asked.expires, asked.unsupported)

@@ -1,0 +1,183 @@
+"""A server of DECADE: requests in, answers out (RFC 7069).
+
+The order of what may go wrong is the profile's, and each step is taken only when those before are passed::
+
+    1 the head          400 405 411 415 422     5 whether it is there   404 410
+    2 overload          503 307                 6 preconditions         412 304 416
+    3 the token         401                     7 admission             413 507 403 429
+    4 what it permits   403 451                 8 the transfer
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import attrs
+
+from decade._core import Ask, Core, refuse_method
+from decade._pace import Pace, PacedUpload
+from decade.authz import Gate, LocalPolicy
+from decade.drp import ControlResource, MessageUpload, read_route, whole_name
+from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError, StoreError
+from decade.http import (
+    Request,
+    Response,
+    message_response,
+    problem_response,
+    without_body,
+)
+from decade.ledger import MemoryLedger
+from decade.messages import MEDIA_TYPE, encode_message
+from decade.names import WELL_KNOWN, read_path
+from decade.objects import Objects
+from decade.policy import PolicyTree
+from decade.ports import Ledger, ObjectStore
+from decade.problem import Problem
+from decade.sdt import ObjectResource, ObjectUpload
+from decade.settings import DRP_PATH, Settings
+from decade.slots import ConnectionSlots
+from decade.store import MemoryStore
+from decade.tokens import Keys, VerifiedTokenCache
+from decade.usage import TrafficCounter
+
+INFO_PATH = "/.well-known/decade"
+Peer: TypeAlias = tuple[str, int]
+SWEEP_EVERY = 1.0
+"""Seconds between two sweeps at least: an expired object is not served, so its removal can wait."""
+RETRY_AFTER = 2.0
+"""Seconds that a client waits who is sent away under load."""
+_JITTER = 0.2
+_VERSIONS = "/decade/v"
+_NO_WAIT = frozenset({429, 503})
+
+
+class Server:
+    """Answers requests. It is used in one thread, or under one lock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Keys,
+        tree: PolicyTree,
+        *,
+        epoch: float,
+        store: ObjectStore[Any] | None = None,
+        ledger: Ledger | None = None,
+        local_policy: LocalPolicy | None = None,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """`keys`: who may issue tokens. `tree`: the accounts; it has counted what `store` has.
+
+        `epoch`: the Unix time at `now` == 0. Without `store` and `ledger` they are in memory.
+        """
+        ledger = MemoryLedger() if ledger is None else ledger
+        limits, slots = settings.limits, ConnectionSlots()
+        gate = Gate(
+            tokens=VerifiedTokenCache(keys, audience=settings.server, max_life=limits.max_token_life),
+            ledger=ledger,
+            tree=tree,
+            slots=slots,
+            max_life=limits.max_token_life,
+            is_overloaded=lambda: len(slots) >= settings.max_requests,
+            local_policy=local_policy,
+        )
+        objects = Objects(MemoryStore() if store is None else store, tree, limits)
+        self._core = Core(settings, gate, tree, ledger, objects, TrafficCounter(), epoch)
+        self._objects = ObjectResource(self._core, self._refuse)
+        self._control = ControlResource(self._core, self._refuse)
+        self._pace = Pace()
+        self._random_bytes = random_bytes
+        self._info = encode_message(settings.info)
+        self._swept = 0.0
+
+    @property
+    def requests(self) -> int:
+        """Transfers in progress."""
+        return len(self._core.gate.slots)
+
+    def handle(self, request: Request, peer: Peer | None, now: float) -> Response | PacedUpload:
+        """The answer to the head of a request, or where its body goes. `peer`: the address of who asks."""
+        try:
+            ask = Ask(request, peer[0] if peer is not None else "", now, self._core.wall(now))
+            answer = self._route(ask)
+        except (DecodeError, RefusedError, StoreError) as error:
+            answer = self._redirect(request, error) or self._refuse(error)
+        if isinstance(answer, ObjectUpload | MessageUpload):
+            return self._pace.watch(answer, now)
+        return without_body(answer) if request.method == "HEAD" else answer
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` is to be called next."""
+        expiry = self._core.objects.next_expiry()
+        swept = None if expiry is None else max(expiry - self._core.epoch, self._swept + SWEEP_EVERY)
+        return min((time for time in (swept, self._pace.get_timer()) if time is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Remove objects that have expired, and end uploads that have stalled."""
+        self._pace.handle_timer(now)
+        if now >= self._swept + SWEEP_EVERY:
+            self._swept = now
+            wall = self._core.wall(now)
+            # What a failing store does not remove now it is asked to again; nobody is served it meanwhile.
+            try:
+                self._core.objects.sweep(wall)
+            except StoreError:
+                return
+
+    def _route(self, ask: Ask) -> Any:
+        target = ask.request.target
+        path = target.partition("?")[0]
+        if path == INFO_PATH:
+            if ask.request.method not in ("GET", "HEAD"):
+                return refuse_method("GET", "HEAD")
+            return message_response(self._info, MEDIA_TYPE)
+        if target.startswith(WELL_KNOWN):
+            name = whole_name(read_path(target).name)
+            return self._objects.check(ask.request) or self._objects.handle(ask, name)
+        if target.startswith(DRP_PATH):
+            route = read_route(target.removeprefix(DRP_PATH))
+            if route is not None:
+                return self._control.check(ask, route) or self._control.handle(ask, route)
+        elif target.startswith(_VERSIONS):
+            raise RefusedError(ErrorCode.UNSUPPORTED_VERSION, "this server speaks version 1")
+        raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")
+
+    def _redirect(self, request: Request, error: Exception) -> Response | None:
+        """Where to go under overload, for who asks for an object or brings one (RFC 7069 section 8.1)."""
+        siblings = self._core.settings.siblings
+        is_movable = request.method in ("GET", "HEAD", "PUT") and request.target.startswith(WELL_KNOWN)
+        if not (isinstance(error, RefusedError) and error.code == ErrorCode.OVERLOADED and siblings and is_movable):
+            return None
+        sibling = siblings[self._random_bytes(1)[0] % len(siblings)]
+        problem = attrs.evolve(self._describe(error), alternates=siblings)
+        return problem_response(problem, status=307, headers=(("Location", sibling + request.target),))
+
+    def _refuse(self, error: Exception) -> Response:
+        """The answer to an error."""
+        match error:
+            case RefusedError():
+                return problem_response(self._describe(error))
+            case DecodeError():
+                return problem_response(Problem(code=error.code, title=str(error)))
+            case _:
+                # What ails the store is not for everybody.
+                broken = RefusedError(ErrorCode.OVERLOADED, "the store fails", retry_after=RETRY_AFTER)
+                return problem_response(self._describe(broken))
+
+    def _describe(self, error: RefusedError) -> Problem:
+        wait = error.retry_after
+        if wait is None and STATUS[error.code] in _NO_WAIT:
+            wait = RETRY_AFTER
+        if wait is not None:
+            # Clients that were sent away together shall not return together.
+            wait *= 1 + _JITTER * (self._random_bytes(1)[0] / 127.5 - 1)
+        return Problem(
+            code=error.code,
+            title=str(error),
+            retry_after=None if wait is None else max(1, round(wait * 1000)),
+            dimension=error.dimension,
+            limit=error.limit,
+            used=error.used,
+        )

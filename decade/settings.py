@@ -1,0 +1,73 @@
+"""What a provider decides about a server."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from decade.messages import MAX_OBJECTS, VERSION, Limits, ServerInfo
+from decade.names import SHA_256, WELL_KNOWN
+from decade.tokens import MAX_TOKEN
+
+MAX_PAGE = 128
+"""Objects of a page: an object-info with the longest media type has 380 octets, and a message at most 64 KiB."""
+MAX_REQUESTS = 1024
+"""Requests in progress. Beyond that each one has too little of the line to be done in time."""
+DRP_PATH = "/decade/v1/"
+"""The path of the resource protocol; the number is the version."""
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:_-]+")
+
+
+def default_limits() -> Limits:
+    """Objects of up to 64 MiB for up to a year, tokens of up to a week."""
+    return Limits(
+        max_object=64 * 2**20,
+        max_ttl=365 * 86400,
+        max_token=MAX_TOKEN,
+        max_token_life=7 * 86400,
+        max_list_page=MAX_PAGE,
+        max_transfer_objects=MAX_OBJECTS,
+    )
+
+
+def _check_origins(origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r:.80} is no origin, such as https://storage.example")
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """`server`: its identifier, an origin such as "https://sb.example", which is the audience of tokens.
+
+    `siblings`: origins that have the same objects, for redirection under load. `max_requests`: in progress at a time.
+    `is_shared_cache_allowed`: whether caches in front keep objects and ask for each use; others keep none.
+    """
+
+    server: str
+    limits: Limits = attrs.field(factory=default_limits)
+    siblings: tuple[str, ...] = ()
+    max_requests: int = MAX_REQUESTS
+    is_shared_cache_allowed: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError for what is no origin, and for pages that no message holds."""
+        _check_origins((self.server, *self.siblings))
+        if not 1 <= self.limits.max_list_page <= MAX_PAGE:
+            raise ValueError(f"a page has 1 to {MAX_PAGE} objects")
+
+    @property
+    def info(self) -> ServerInfo:
+        """What everybody may know."""
+        return ServerInfo(
+            versions=(VERSION,),
+            server=self.server,
+            object_template=f"{self.server}{WELL_KNOWN}{{alg}}/{{val}}",
+            drp_base=f"{self.server}{DRP_PATH}",
+            hash_algorithms=(SHA_256,),
+            limits=self.limits,
+            features=(),
+            siblings=self.siblings or None,
+        )

@@ -1,0 +1,158 @@
+"""Objects and their rows in the memory of one process (see `decade.ports.ObjectStore`)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+import attrs
+
+from decade.names import Name
+from decade.ports import Row
+
+
+@attrs.define
+class _Payload:
+    """The octets of an object, and how many rows and readers there are."""
+
+    octets: bytes
+    holders: int = 0
+
+
+class MemorySink:
+    """An object that is coming."""
+
+    def __init__(self) -> None:
+        self._octets: bytearray | None = bytearray()
+
+    def write(self, octets: bytes) -> None:
+        """The next octets."""
+        if self._octets is not None:
+            self._octets += octets
+
+    def drop(self) -> None:
+        """The object will not be stored."""
+        self._octets = None
+
+    def take(self) -> bytes:
+        """What was written."""
+        return bytes(self._octets or b"")
+
+
+class MemoryReader:
+    """An object that is read: it stays until `close`, whatever becomes of its rows."""
+
+    def __init__(self, store: MemoryStore, name: Name, payload: _Payload) -> None:
+        self._store = store
+        self._name = name
+        self._payload: _Payload | None = payload
+
+    def read(self, offset: int, size: int) -> bytes:
+        """The octets there."""
+        return b"" if self._payload is None else self._payload.octets[offset : offset + size]
+
+    def close(self) -> None:
+        """It is read no more."""
+        if self._payload is not None:
+            self._payload = None
+            self._store._leave(self._name)
+
+
+class MemoryStore:
+    """Objects in memory. Accounts that hold the same object share its octets, and cannot tell."""
+
+    def __init__(self) -> None:
+        self._payloads: dict[Name, _Payload] = {}
+        self._rows: dict[str, dict[bytes, Row]] = {}
+        self._order: dict[str, list[bytes] | None] = {}
+        # (expiry, account, value of the name); an entry that is no longer true goes when it comes to the front.
+        self._expiries: list[tuple[int, str, bytes]] = []
+
+    @property
+    def payloads(self) -> int:
+        """Objects whose octets are kept."""
+        return len(self._payloads)
+
+    def find(self, account: str, name: Name) -> Row | None:
+        """The row of an account's object."""
+        return self._rows.get(account, {}).get(name.value)
+
+    def create(self, name: Name, size: int) -> MemorySink:
+        """Where a coming object is written to."""
+        return MemorySink()
+
+    def commit(self, sink: MemorySink, row: Row) -> None:
+        """Keep what was written, and its row."""
+        octets = sink.take()
+        if self.find(row.account, row.name) is None:
+            self._payloads.setdefault(row.name, _Payload(octets)).holders += 1
+            self._order[row.account] = None
+        self._put(row)
+
+    def open(self, row: Row) -> MemoryReader:
+        """Read an object."""
+        payload = self._payloads[row.name]
+        payload.holders += 1
+        return MemoryReader(self, row.name, payload)
+
+    def update(self, row: Row) -> None:
+        """Change the attributes of an object, if it is still there."""
+        if self.find(row.account, row.name) is not None:
+            self._put(row)
+
+    def remove(self, account: str, name: Name) -> Row | None:
+        """Forget an account's object, and return its row."""
+        rows = self._rows.get(account, {})
+        row = rows.pop(name.value, None)
+        if row is not None:
+            self._order[account] = None
+            self._leave(name)
+            if not rows:
+                del self._rows[account], self._order[account]
+        return row
+
+    def page(self, account: str, after: bytes, count: int) -> Sequence[Row]:
+        """The account's objects behind a value, in the order of their values."""
+        rows = self._rows.get(account, {})
+        order = self._order.get(account)
+        if order is None:
+            order = sorted(rows)
+            if rows:
+                self._order[account] = order
+        start = bisect_right(order, after)
+        return [rows[value] for value in order[start : start + count]]
+
+    def expired(self, wall: int, count: int) -> Sequence[Row]:
+        """Objects whose time is over."""
+        found: dict[tuple[str, bytes], Row] = {}
+        kept = []
+        while len(found) < count and (at := self.next_expiry()) is not None and at <= wall:
+            entry = heappop(self._expiries)
+            kept.append(entry)
+            found[entry[1:]] = self._rows[entry[1]][entry[2]]
+        for entry in kept:
+            heappush(self._expiries, entry)
+        return list(found.values())
+
+    def next_expiry(self) -> int | None:
+        """When the first object expires."""
+        while self._expiries:
+            expires, account, value = self._expiries[0]
+            row = self._rows.get(account, {}).get(value)
+            if row is not None and row.expires == expires:
+                return expires
+            heappop(self._expiries)
+        return None
+
+    def _put(self, row: Row) -> None:
+        before = self.find(row.account, row.name)
+        self._rows.setdefault(row.account, {})[row.name.value] = row
+        if row.expires is not None and (before is None or before.expires != row.expires):
+            heappush(self._expiries, (row.expires, row.account, row.name.value))
+
+    def _leave(self, name: Name) -> None:
+        payload = self._payloads[name]
+        payload.holders -= 1
+        if not payload.holders:
+            del self._payloads[name]

@@ -1,0 +1,8 @@
+"""The durable parts of a DECADE server: objects in files, rows, quotas and the ledger of tokens in SQLite."""
+
+from interop.decade_store.ledger import SqliteLedger
+from interop.decade_store.quotas import SqliteQuotas
+from interop.decade_store.scrubbing import scrub
+from interop.decade_store.store import FileReader, FileSink, FileStore
+
+__all__ = ["FileReader", "FileSink", "FileStore", "SqliteLedger", "SqliteQuotas", "scrub"]

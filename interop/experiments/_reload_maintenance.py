@@ -78,7 +78,7 @@ def table(reports: Sequence[Report]) -> str:
     ]
     for report in reports:
         lookups = report.lookups
-        most = ", ".join(f"{name} {octets:.0f}" for name, octets in list(_methods(report).items())[:3])
+        most = ", ".join(f"{name} {octets:.0f}" for name, octets in list(report.methods.items())[:3])
         lines.append(
             f"| {report.scenario.maintenance} | {100 * lookups.success:.2f} % | {100 * lookups.first_try:.2f} % "
             f"| {lookups.hops.mean:.2f} | {lookups.hops.p99:.0f} | {100 * lookups.stale_hops:.2f} % "
@@ -86,12 +86,3 @@ def table(reports: Sequence[Report]) -> str:
             f"| {sum(report.maintenance_messages.values()):.2f} | {most} |"
         )
     return "\n".join([*lines, ""])
-
-
-def _methods(report: Report) -> dict[str, float]:
-    """Octets by method, request and answer together, the greatest first."""
-    sums: dict[str, float] = {}
-    for name, octets in report.maintenance_octets.items():
-        method = name.removesuffix("_req").removesuffix("_ans").replace("_", " ")
-        sums[method] = sums.get(method, 0.0) + octets
-    return dict(sorted(sums.items(), key=lambda item: -item[1]))

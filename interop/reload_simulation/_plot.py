@@ -28,7 +28,7 @@ def draw(report: Report, path: Path) -> None:
         _success(axes[0][0], report)
         _hops(axes[0][1], report)
         _over_time(axes[1][0], report)
-        _by_message(axes[1][1], [report], [""])
+        _what_for(axes[1][1], report)
         churn = "no churn" if scenario.mean_session is None else f"mean session {scenario.mean_session / 60:g} min"
         figure.suptitle(f"RELOAD, {scenario.peers} peers, {scenario.maintenance}, {churn}", fontweight="bold")
         _save(figure, path)
@@ -45,6 +45,7 @@ def compare(reports: Sequence[Report], path: Path) -> None:
         axes[0].bar(names, again, color=_OCHRE, label="right after another attempt", width=0.6)
         axes[0].bar(names, failed, bottom=again, color=_RED, label="failed", width=0.6)
         axes[0].set_ylabel("lookups, %")
+        axes[0].set_ylim(top=1.5 * max(0.1, *map(sum, zip(again, failed, strict=True))))
         axes[0].legend(fontsize=8)
         for report, name, colour in zip(reports, names, _COLOURS, strict=False):
             total = sum(report.hop_counts.values()) or 1
@@ -70,7 +71,7 @@ def _success(axes: Axes, report: Report) -> None:
     ):
         shares = [100 * count / sample.lookups for count, sample in zip(counts, looks, strict=True)]
         axes.plot(minutes, shares, color=colour, label=name)
-    axes.set_ylim(top=101)
+    axes.set_ylim(bottom=min(99.0, axes.get_ylim()[0]), top=100.1)
     axes.set_ylabel("right lookups, %")
     axes.set_xlabel("minutes")
     axes.legend(loc="lower left", fontsize=8)
@@ -91,24 +92,31 @@ def _over_time(axes: Axes, report: Report) -> None:
     axes.set_xlabel("minutes")
     peers = axes.twinx()
     peers.plot(minutes, [sample.peers for sample in report.samples], color=_GREY, linewidth=1)
-    peers.set_ylim(bottom=0)
+    peers.set_ylim(bottom=0, top=1.2 * max(sample.peers for sample in report.samples))
     peers.grid(visible=False)
     peers.set_ylabel("peers", color=_GREY)
 
 
+def _what_for(axes: Axes, report: Report) -> None:
+    """A bar for each method: request and answer together."""
+    methods = list(report.methods.items())[: 2 * _BY_NAME]
+    axes.barh([method for method, _ in methods], [octets for _, octets in methods], color=_BLUE)
+    axes.invert_yaxis()
+    axes.set_xlabel("maintenance, octets a node a second")
+
+
 def _by_message(axes: Axes, reports: Sequence[Report], names: Sequence[str]) -> None:
-    """Bars of octets a node a second, by what they are of: request and answer together."""
+    """Bars of octets a node a second, by methods."""
     sums: dict[str, list[float]] = {}
     for at, report in enumerate(reports):
-        for name, octets in report.maintenance_octets.items():
-            method = name.removesuffix("_req").removesuffix("_ans")
-            sums.setdefault(method, [0.0] * len(reports))[at] += octets
+        for method, octets in report.methods.items():
+            sums.setdefault(method, [0.0] * len(reports))[at] = octets
     ordered = sorted(sums, key=lambda method: -max(sums[method]))
     bottom = [0.0] * len(reports)
     shown = [(method, sums[method]) for method in ordered[:_BY_NAME]]
     rest = [sum(sums[method][at] for method in ordered[_BY_NAME:]) for at in range(len(reports))]
     for (method, heights), colour in zip([*shown, ("others", rest)], (*_COLOURS, _GREY), strict=False):
-        axes.bar(list(names), heights, bottom=bottom, color=colour, label=method.replace("_", " "), width=0.6)
+        axes.bar(list(names), heights, bottom=bottom, color=colour, label=method, width=0.6)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     axes.set_ylabel("maintenance, octets a node a second")
     axes.legend(fontsize=8)

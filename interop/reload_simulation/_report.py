@@ -154,6 +154,15 @@ class Report:
         """Of maintenance, a node a second."""
         return sum(self.maintenance_octets.values())
 
+    @property
+    def methods(self) -> dict[str, float]:
+        """Octets of maintenance a node a second, by method: request and answer together, the greatest first."""
+        sums: dict[str, float] = {}
+        for name, octets in self.maintenance_octets.items():
+            method = name.removesuffix("_req").removesuffix("_ans").replace("_", " ")
+            sums[method] = sums.get(method, 0.0) + octets
+        return dict(sorted(sums.items(), key=lambda item: -item[1]))
+
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         found = attrs.asdict(self)

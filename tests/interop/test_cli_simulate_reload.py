@@ -1,6 +1,7 @@
 """`ietf-p2p simulate reload`, its plots, and the tables of the experiments with overlays."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_the_command_prints_json_that_tells_the_same_run_twice(capsys: pytest.Ca
     assert found[0]["maintenance_octets_a_node_a_second"] > 0
     assert found[0]["after"]["lost"] == 0
     assert len(found[0]["samples"]) > 3
+
+
+def test_another_process_with_another_order_of_sets_runs_the_same() -> None:
+    digests = set()
+    for seed in ("1", "2"):
+        words = [sys.executable, "-m", "interop", *SMALL, "--churn", "5m", "--json"]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=environment, check=True)
+        digests.add(json.loads(done.stdout)["digest"])
+    assert len(digests) == 1
 
 
 def test_real_signatures_are_used_when_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,9 @@ def test_values_of_who_is_revoked_by_a_new_configuration_are_gone() -> None:
     overlay, one, other = pair(settings, settings)
     ask(overlay, one, STORE)
     assert len(other.node.storage) == 1
-    revoked = attrs.evolve(other.node.in_force, verifier=Revoking(one.node_id))
+    before = other.node.in_force
+    newer = attrs.evolve(before.configuration, sequence=before.configuration.sequence + 1)
+    revoked = attrs.evolve(before, configuration=newer, verifier=Revoking(one.node_id))
     other.node._membership.on_accepted(Accepted(revoked), overlay.now)
     assert len(other.node.storage) == 0
 

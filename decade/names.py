@@ -37,7 +37,6 @@ _SUITES: Mapping[str, tuple[int, int]] = MappingProxyType(
 )
 _BY_ID: Mapping[int, str] = MappingProxyType({number: name for name, (number, _) in _SUITES.items()})
 _SUITE_MASK = 0x3F
-_RESERVED_BITS = 0xC0
 
 _NI = re.compile(r"ni://([^/?#;]*)/([^/?#;]*);([^/?#;]*)(?:\?([^#]*))?", re.IGNORECASE)
 _SEGMENT = re.compile(r"([^/?#;]+);([^/?#;]+)")

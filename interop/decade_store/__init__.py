@@ -3,6 +3,16 @@
 from interop.decade_store.ledger import SqliteLedger
 from interop.decade_store.quotas import SqliteQuotas
 from interop.decade_store.scrubbing import scrub
+from interop.decade_store.serving import DurableServer, open_server
 from interop.decade_store.store import FileReader, FileSink, FileStore
 
-__all__ = ["FileReader", "FileSink", "FileStore", "SqliteLedger", "SqliteQuotas", "scrub"]
+__all__ = [
+    "DurableServer",
+    "FileReader",
+    "FileSink",
+    "FileStore",
+    "SqliteLedger",
+    "SqliteQuotas",
+    "open_server",
+    "scrub",
+]

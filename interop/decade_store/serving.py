@@ -1,0 +1,70 @@
+"""A DECADE server all of whose state is in one directory."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from decade.messages import ResourcePolicy
+from decade.policy import PolicyTree
+from decade.ports import NodePath, Row
+from decade.server import Server
+from decade.settings import Settings
+from decade.tokens import Keys
+from interop.decade_store._opening import INDEX, LOCKS
+from interop.decade_store.ledger import SqliteLedger
+from interop.decade_store.quotas import SqliteQuotas
+from interop.decade_store.store import FileStore
+
+
+@attrs.frozen
+class DurableServer:
+    """A server and its durable parts. The server is used in one thread, and waits for the disk when it stores."""
+
+    server: Server
+    tree: PolicyTree
+    store: FileStore
+    quotas: SqliteQuotas
+    ledger: SqliteLedger
+
+    def close(self) -> None:
+        """End it; what was answered is on the disk already."""
+        self.store.close()
+        self.ledger.close()
+        self.quotas.close()
+
+
+def open_server(
+    root: Path,
+    settings: Settings,
+    keys: Keys,
+    policies: Mapping[NodePath, ResourcePolicy],
+    *,
+    epoch: float,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> DurableServer:
+    """Make the directory, or go on with what is in it. `policies`: of accounts, each before its applications.
+
+    `epoch`: the Unix time at which `now` is 0. Raises StoreError, OSError, sqlite3.Error, and as `PolicyTree.put`.
+    """
+    # The directory is made, and mended, before the quotas count in it; the store then knows whose reservations it uses.
+    FileStore(root, lost=_nobody_waits).close()
+    quotas = SqliteQuotas(root / INDEX, root / LOCKS)
+    tree = PolicyTree(quotas)
+    for path, policy in policies.items():
+        tree.put(path, policy)
+
+    def lost(rows: Sequence[Row]) -> None:
+        for row in rows:
+            tree.drop(row.payer, row.size)
+
+    store, ledger = FileStore(root, lost=lost, worker=quotas.worker), SqliteLedger(root / INDEX)
+    server = Server(settings, keys, tree, epoch=epoch, store=store, ledger=ledger, random_bytes=random_bytes)
+    return DurableServer(server, tree, store, quotas, ledger)
+
+
+def _nobody_waits(rows: Sequence[Row]) -> None:
+    """Nothing is read yet."""

@@ -1,0 +1,68 @@
+"""The server of `decade` with all its state in one directory: what was answered holds behind a restart."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from decade_server import ACCOUNT, HELLO, KEYS, LIFE, NOW, OCTETS, PEER, SERVER, bearer, token, whole
+
+from decade.http import Request, Response
+from decade.messages import ResourcePolicy
+from decade.names import name_of
+from decade.settings import Settings, default_limits
+from interop.decade_store import DurableServer, open_server
+
+LIMIT = 20_000
+OBJECT = bytes(range(250)) * 44  # 11,000 octets: two of them are too many
+
+
+def opened(root: Path) -> DurableServer:
+    """As after a start."""
+    settings = Settings(server=SERVER, limits=attrs.evolve(default_limits(), max_token_life=LIFE))
+    return open_server(root, settings, KEYS.get, {(ACCOUNT,): ResourcePolicy(weight=1, storage=LIMIT)}, epoch=NOW)
+
+
+def ask(durable: DurableServer, method: str, target: str, key: bytes, body: bytes | None = None) -> Response:
+    """The whole answer."""
+    headers = bearer(key) if body is None else (*bearer(key), ("Content-Length", str(len(body))))
+    answer = durable.server.handle(Request(method, target, headers), PEER, 1.0)
+    if not isinstance(answer, Response):
+        answer = answer.feed(body or b"", 1.0) or answer.finish(1.0)
+    return whole(answer, 1.0)
+
+
+def test_an_object_is_there_behind_a_restart(tmp_path: Path) -> None:
+    durable = opened(tmp_path / "store")
+    assert ask(durable, "PUT", HELLO.path, token(), OCTETS).status == 201
+    durable.close()
+    durable = opened(tmp_path / "store")
+    answer = ask(durable, "GET", HELLO.path, token())
+    assert (answer.status, answer.body) == (200, OCTETS)
+    durable.close()
+
+
+def test_a_token_for_one_use_is_used_up_behind_a_restart_too(tmp_path: Path) -> None:
+    durable = opened(tmp_path / "store")
+    ask(durable, "PUT", HELLO.path, token(), OCTETS)
+    once = token(uses=1)
+    assert ask(durable, "GET", HELLO.path, once).status == 200
+    durable.close()
+    durable = opened(tmp_path / "store")
+    assert ask(durable, "GET", HELLO.path, once).status == 401
+    durable.close()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_the_quota_counts_what_is_stored_and_deletion_gives_it_back(tmp_path: Path, restarts: bool) -> None:
+    durable = opened(tmp_path / "store")
+    names = [name_of(OBJECT + bytes([number])) for number in range(3)]
+    answers = []
+    for number, name in enumerate(names):
+        answers.append(ask(durable, "PUT", name.path, token(), OBJECT + bytes([number])).status)
+        if restarts:
+            durable.close()
+            durable = opened(tmp_path / "store")
+    assert answers == [201, 507, 507]
+    assert ask(durable, "DELETE", names[0].path, token()).status == 204
+    assert ask(durable, "PUT", names[1].path, token(), OBJECT + bytes([1])).status == 201
+    durable.close()

@@ -25,8 +25,8 @@ ACTIVE_CANDIDATE = IceExtension(b"tcptype", b"active")
 PASSIVE, ACTIVE = b"passive", b"active"
 _OFFERED, _OFFERED_BY_APPLICATION = (PASSIVE,), (PASSIVE, b"actpass")
 
-_ICE = frozenset({OverlayLinkType.DTLS_UDP_SR})
-_NO_ICE = frozenset({OverlayLinkType.DTLS_UDP_SR_NO_ICE, OverlayLinkType.TLS_TCP_FH_NO_ICE})
+_ICE = frozenset(link for link in OverlayLinkType if link.is_ice)
+_NO_ICE = frozenset(OverlayLinkType) - _ICE
 _ICE_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _UFRAG, _PASSWORD = range(4, 256), range(22, 256)
 _BROADCAST = IPv4Address("255.255.255.255")

@@ -10,9 +10,6 @@ import attrs
 
 from reload.storage_messages import DataModel
 
-PRIVATE_KINDS = range(0xF0000001, 0xFFFFFFFE)
-"""Kind-IDs for whoever needs one; 0xFFFFFFFE is reserved (section 14.6)."""
-
 
 class AccessControl(StrEnum):
     """Who may write a value (sections 7.3 and 14.4; the last one is RFC 7374's)."""

@@ -22,11 +22,6 @@ class RetransmissionTimeout:
         self._srtt: float | None = None
         self._variation = 0.0
 
-    @property
-    def srtt(self) -> float | None:
-        """The smoothed round-trip time, None before the first measurement."""
-        return self._srtt
-
     def measure(self, rtt: float) -> None:
         """Take a round-trip time in, of seconds; formulas 2.2 and 2.3."""
         rtt = max(rtt, 0.0)

@@ -10,8 +10,9 @@ import argparse
 import hashlib
 import json
 import struct
-import time
 from collections.abc import Callable
+
+from interleaved import measure
 
 from reload._presentation import decode, encode
 from reload.contents import MessageCode, MessageContents
@@ -116,32 +117,11 @@ def works() -> dict[str, Callable[[], object]]:
     }
 
 
-def measure() -> dict[str, float]:
-    """The seconds that each takes."""
-    found = works()
-    times: dict[str, float] = {}
-    loops: dict[str, int] = {}
-    for name, work in found.items():
-        start, done = time.process_time(), 0
-        while time.process_time() - start < SECONDS:
-            work()
-            done += 1
-        loops[name] = max(done, 1)
-    for _ in range(ROUNDS):
-        for name, work in found.items():
-            start = time.process_time()
-            for _ in range(loops[name]):
-                work()
-            elapsed = (time.process_time() - start) / loops[name]
-            times[name] = min(elapsed, times.get(name, elapsed))
-    return times
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args()
-    times = measure()
+    times = measure(works(), seconds=SECONDS, rounds=ROUNDS)
     ceiling = next(iter(times.values()))
     if options.json:
         print(json.dumps({name: {"per_second": 1 / each, "ratio": each / ceiling} for name, each in times.items()}))

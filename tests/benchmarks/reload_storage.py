@@ -12,13 +12,13 @@ import gc
 import hashlib
 import json
 import os
-import time
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from interleaved import measure
 
 from reload import Trust, generate_key, make_self_signed
 from reload._presentation import decode, encode
@@ -164,27 +164,6 @@ def works() -> dict[str, Callable[[], object]]:
     }
 
 
-def measure() -> dict[str, float]:
-    """The seconds that each takes."""
-    found = works()
-    times: dict[str, float] = {}
-    loops: dict[str, int] = {}
-    for name, work in found.items():
-        start, done = time.process_time(), 0
-        while time.process_time() - start < SECONDS:
-            work()
-            done += 1
-        loops[name] = done
-    for _ in range(ROUNDS):
-        for name, work in found.items():
-            start = time.process_time()
-            for _ in range(loops[name]):
-                work()
-            elapsed = (time.process_time() - start) / loops[name]
-            times[name] = min(elapsed, times.get(name, elapsed))
-    return times
-
-
 def memory() -> tuple[float, float]:
     """Octets of memory a value: what a storage takes, and the values alone. Each is its own signer's and resource's."""
     null, crowd = NullVerifier(), signers(HELD)
@@ -207,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args()
-    times = measure()
+    times = measure(works(), seconds=SECONDS, rounds=ROUNDS)
     taken, alone = memory()
     names = list(times)
     ceilings = {name: times[names[1] if "P-256" in name else names[0]] for name in names}

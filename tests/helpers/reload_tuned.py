@@ -4,28 +4,16 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import attrs
+from reload_chord import RING, node
 
 from reload.chord_overlay import ChordOverlay
 from reload.chord_updates import Change
 from reload.configuration import CHORD_SELF_TUNING, Configuration
 from reload.contents import MessageCode, MessageExtension
 from reload.destinations import Destination, NodeDestination
-from reload.header import ForwardingHeader
 from reload.kinds import Extension
-from reload.ports import Identity
 from reload.self_tuning import SelfTuning
 from reload.topology import Overlay
-
-RING = 1 << 128
-HEADER = ForwardingHeader(1, 1, ())
-
-
-def node(number: int) -> bytes:
-    return (number % RING).to_bytes(16, "big")
-
-
-def identity(node_id: bytes) -> Identity:
-    return Identity(node_id, (node_id,), None, b"")
 
 
 @attrs.frozen

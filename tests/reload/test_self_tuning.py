@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import attrs
 import pytest
-from reload_tuned import HEADER, RING, Peer, Sent, identity, node, of, peer
+from reload_chord import HEADER, RING, identity, node
+from reload_tuned import Peer, Sent, of, peer
 
 from reload._presentation import decode, encode
 from reload.chord_updates import Change, Maintenance

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 1000, 4000
-"""Messages taken from one link: a neighbor forwards for many others, and 1,000 of them a second keep one core of a
-small machine busy. What joins and stabilizes at once comes in bursts."""
+"""Messages taken from one link: a neighbor forwards for many others, and what joins and stabilizes comes in bursts; but
+no single one is to have a machine to itself."""
 ERRORS_PER_SECOND, ERRORS_AT_ONCE = 20, 100
 """Errors of the forwarding layer on one link: each costs a signature, and who makes that many of them errs or means
 harm. A dropped error costs its requester the wait for a timer."""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import attrs
+import pytest
 from cryptography import x509
 from reload_bystander import Bystander
 from reload_configurations import in_force
@@ -47,6 +48,7 @@ from reload.storage_messages import (
 
 PRIVATE = Kind(0xF0000001, DataModel.SINGLE, AccessControl.USER_MATCH, 1, 100)
 HOME = resource_id(ALICE.encode())
+PING, ANSWER, ERROR = MessageCode.PING_REQ, MessageCode.PING_ANS, MessageCode.ERROR
 PEERS = 5
 STEP = RING // PEERS
 BAD = (3 * STEP + 7).to_bytes(16, "big")
@@ -62,6 +64,11 @@ def rules(**fields: object) -> InForce:
 def place(number: int) -> bytes:
     """The Node-ID of a peer of the ring."""
     return (number * STEP + 1000).to_bytes(16, "big")
+
+
+def to(number: int) -> NodeDestination:
+    """The peer as a destination."""
+    return NodeDestination(place(number))
 
 
 @cache
@@ -331,6 +338,13 @@ def unharmed(**options: Any) -> Iterator[Ring]:
     ring.settle(20.0)
     assert ring.state() == before
     assert ring.serves()
+
+
+@pytest.fixture
+def unharmed_ring() -> Iterator[Ring]:
+    """The same, as a fixture."""
+    with unharmed() as made:
+        yield made
 
 
 def impostor(node_id: bytes, *, name: str = "impostor", **options: Any) -> KeySigner:

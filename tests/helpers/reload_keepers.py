@@ -5,13 +5,14 @@ from itertools import count
 from typing import Any
 
 import attrs
-from reload_storing import EPOCH, KINDS
+from reload_storing import ALICE, EPOCH, HOME, KINDS, SINGLE, of, signed, there
 
 from reload.configuration import Configuration
 from reload.contents import ErrorCode, ErrorResponse
 from reload.destinations import Destination, NodeDestination, ResourceDestination
 from reload.exchange import Answer, Failure, Response
 from reload.header import ForwardingHeader
+from reload.naming import resource_id
 from reload.node_ports import OnOutcome
 from reload.null_security import NullSigner, NullVerifier
 from reload.ports import Identity
@@ -25,6 +26,7 @@ from reload.topology import Placement
 DELAY = 0.01
 TIMEOUT = 15.0
 COPIES = 3
+LONG = 1_000_000
 
 
 def at(number: int) -> bytes:
@@ -253,3 +255,42 @@ def forbid(numbers: Iterable[int]) -> Callable[[Site, Site, Any], ErrorResponse 
         return ErrorResponse(ErrorCode.FORBIDDEN) if is_store else None
 
     return refuse
+
+
+def single(octets: bytes = b"v", *, time: int = 1, lifetime: int = LONG) -> bytes:
+    return signed(SINGLE, there(octets), time=time, lifetime=lifetime)
+
+
+def ring(*numbers: int, octets: bytes = b"v") -> World:
+    """A world in which Alice has stored a value and that has come to rest."""
+    world = World(*(numbers or (1, 3, 5, 6, 7, 9, 11)))
+    owner = next(number for number in sorted(world.sites) if at(number) >= HOME)
+    world.write(owner, HOME, of(SINGLE, single(octets)), by=ALICE)
+    world.run(5)
+    world.sent.clear()
+    return world
+
+
+def write_many(world: World, count: int, *, lifetime: int = LONG, size: int = 10) -> list[bytes]:
+    """Values of `count` users, each at its resource, which this tells."""
+    resources = []
+    for number in range(count):
+        user = NullSigner(bytes([0xC0 + number // 256, number % 256]) * 8, f"user{number}@example.org")
+        resource = resource_id(f"user{number}@example.org".encode())
+        value = signed(SINGLE, there(bytes(size)), time=1, lifetime=lifetime, by=user, at=resource)
+        owner = next(site for site in world.sites.values() if site.placement.is_responsible(resource))
+        if owner.is_up:
+            world.write(owner.number, resource, of(SINGLE, value), by=user)
+            resources.append(resource)
+    return resources
+
+
+def is_settled(world: World) -> bool:
+    return all(site.keeper.pending == 0 for site in world.up())
+
+
+def join(world: World, number: int) -> Site:
+    """A site that everybody knows at once, without a hand-over."""
+    site = world.sites[number] = Site(world, number)
+    world.all_know()
+    return site

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import attrs
+import pytest
 
 from reload._presentation import decode, encode
 from reload.contents import ErrorResponse
@@ -181,6 +182,12 @@ class Peer:
     def state(self) -> bytes:
         """All of it, for comparison."""
         return self.storage.snapshot(0.0)
+
+
+@pytest.fixture
+def fresh_peer() -> Peer:
+    """One that has stored nothing yet."""
+    return Peer()
 
 
 def changed(outcome: StoreOutcome) -> Copy | None:

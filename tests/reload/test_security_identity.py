@@ -45,42 +45,44 @@ ConfigUpdate that is forged, unsigned, older, or plays with 65535: Forbidden, Co
 Kind by who is no kind-signer: Forbidden
     storing: a_kind_that_no_kind_signer_has_signed_is_refused, a_good_kind_among_bad_ones_is_not_learned_either
 Loops and duplicates in a Destination List: Invalid_Message, silence for responses
-    routing: a_destination_that_comes_again_is_an_invalid_message, a_response_that_would_go_round_is_dropped_silently,
-    a_message_goes_over_a_link_once_for_each_destination_and_no_more
+    routing_headers: a_destination_that_comes_again_is_an_invalid_message,
+    a_response_that_would_go_round_is_dropped_silently, a_message_goes_over_a_link_once_for_each_destination_and_no_more
 Resource-ID that is not the last one: silence
-    routing: a_resource_id_that_is_not_the_last_destination_is_dropped_silently
+    routing_headers: a_resource_id_that_is_not_the_last_destination_is_dropped_silently
 Via List that leads to a victim: only the attacker could carry the answer on
-    routing: a_via_list_that_is_made_up_leads_nobody_to_a_victim
+    routing_headers: a_via_list_that_is_made_up_leads_nobody_to_a_victim
 Opaque ID of nobody, or of another peer: silence
-    routing: an_opaque_id_that_nobody_has_given_out_is_dropped_silently,
+    routing_headers: an_opaque_id_that_nobody_has_given_out_is_dropped_silently,
     an_opaque_id_of_another_peer_is_dropped_silently
 Wildcard to be forwarded; Node-ID that nobody has: answered here; silence
-    routing: the_wildcard_is_this_node_and_never_forwarded,
+    routing_headers: the_wildcard_is_this_node_and_never_forwarded,
     a_node_id_of_the_own_range_that_nobody_has_is_dropped_silently
 TTL over the initial one, TTL 0, unknown critical option, amplification: one error, back over the link, hardly larger
-    routing: a_request_that_cannot_go_on_gets_one_error_back_over_its_own_link,
+    routing_headers: a_request_that_cannot_go_on_gets_one_error_back_over_its_own_link,
     errors_on_a_link_are_so_many_and_no_more,
     an_unknown_critical_extension_keeps_a_request_from_being_done
 Errors about errors and responses: silence
-    routing: there_is_no_error_about_a_response_nor_about_an_error, an_error_about_what_has_a_bad_signature_is_not_made
+    routing_headers: there_is_no_error_about_a_response_nor_about_an_error,
+    an_error_about_what_has_a_bad_signature_is_not_made
 Message that is too large, or says that an answer must be small: Message_Too_Large and no link; Response_Too_Large
-    routing: a_message_over_the_largest_size_is_answered_and_its_link_closed,
+    routing_headers: a_message_over_the_largest_size_is_answered_and_its_link_closed,
     a_header_over_the_largest_size_has_its_link_closed_without_an_answer,
     an_answer_that_is_not_allowed_to_be_so_long_is_an_error
 Lengths that lie: silence
-    routing: a_length_that_is_not_that_of_the_message_is_dropped_silently,
+    routing_headers: a_length_that_is_not_that_of_the_message_is_dropped_silently,
     lists_that_are_longer_than_the_message_are_dropped_silently
 Fragments without end, contradictions, far offsets: silence, and no memory
-    routing: fragments_that_contradict_each_other_make_no_message, fragments_over_two_links_do_not_join,
+    routing_answers: fragments_that_contradict_each_other_make_no_message, fragments_over_two_links_do_not_join,
     a_fragment_far_behind_the_largest_size_takes_no_memory, a_last_fragment_before_the_end_makes_no_message
     floods: every_table_is_within_its_limit
 Answer of who was not asked (R7), of another method, to nothing, once more: silence, and the right one counts
-    routing: an_answer_of_another_node_than_was_asked_is_none, an_answer_of_a_peer_that_is_not_the_closest_is_none,
+    routing_answers: an_answer_of_another_node_than_was_asked_is_none,
+    an_answer_of_a_peer_that_is_not_the_closest_is_none,
     who_answers_in_the_place_of_the_right_peer_cannot_forge_the_value, an_answer_to_nothing_has_no_effect,
     an_answer_that_comes_again_has_no_effect, an_answer_to_another_method_has_no_effect,
     a_join_answer_of_another_than_the_admitting_peer_lets_nobody_in
 Error about data by who was only on the way (T19): silence
-    routing: an_error_about_data_by_who_was_only_on_the_way_is_none,
+    routing_answers: an_error_about_data_by_who_was_only_on_the_way_is_none,
     a_store_cannot_be_said_to_have_failed_or_to_be_done_by_another,
     what_a_forwarder_may_say_ends_a_request_and_shows_nothing_else
 Many Attaches, or candidates; unknown application: Request_Timeout, Invalid_Message; Not_Found

@@ -22,6 +22,7 @@ _COMMANDS = {
     "seed": "Publish a file as a swarm, and serve it.",
     "fetch": "Fetch a swarm into a file, verifying every chunk.",
     "alto": "Tell applications which peers and servers are near (RFC 7285).",
+    "decade": "Store and fetch objects by their hash, within hard limits (DECADE, RFC 7069).",
     "reload": "Read messages of an overlay (RELOAD, RFC 6940).",
     "utp": "Send and receive files over uTP (BEP 29), which yields to other traffic.",
     "demo": "Stream a real file through a swarm of processes, and show who got what from whom.",

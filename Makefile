@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILE ?=
+# Tests that open no socket and measure no time: they share the cores.
+PURE := tests/alto tests/decade tests/ledbat tests/ppsp tests/reload
 
 .PHONY: help demo test lint bench fuzz conformance conformance-md experiments clean
 help:  ## list the targets
@@ -30,7 +32,8 @@ demo: $(VENV)/.demo  ## stream a real file through a swarm: a tracker, a source,
 
 test: $(VENV)/.dev  ## every test; installs the Debian packages that they need, if it may
 	.ci/packages
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PURE) tests/fuzz
+	$(BIN)/python -m pytest tests/interop
 
 lint: $(VENV)/.dev  ## format, lint, strict types, import contract
 	$(BIN)/ruff format --check .

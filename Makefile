@@ -6,7 +6,7 @@ FILE ?=
 # Tests that open no socket and measure no time: they share the cores.
 PURE := tests/alto tests/decade tests/ledbat tests/ppsp tests/reload
 
-.PHONY: help demo test lint bench fuzz conformance conformance-md experiments clean
+.PHONY: help demo test lint bench fuzz conformance conformance-md experiments soak clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -55,6 +55,9 @@ experiments: $(VENV)/.dev  ## run every experiment and write the tables into led
 
 fuzz: $(VENV)/.dev  ## property tests with the soak profile
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout 0 tests/fuzz tests/interop/test_alto_fuzzed.py
+
+soak: $(VENV)/.dev  ## as root: 200 power cuts of a real file system under DECADE's store
+	DECADE_POWER_CUTS=200 $(BIN)/python -m pytest --timeout 0 tests/interop/test_decade_store_powercut.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .cache demo-out bench-out simulate-out build dist

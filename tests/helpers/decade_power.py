@@ -2,21 +2,26 @@
 
     python decade_power.py ROOT [naive]
 
-It prints a line for each object that it would have answered 201 for, and one for each token that it has let be used.
+It prints a line for each object that it would have answered 201 for, one for each token that it
+has let be used, and one before it removes an object.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from decade.names import name_of
+from decade.names import Name, name_of
 from decade.ports import Allowance, Row, Use
 from interop.decade_store import FileStore, SqliteLedger
 from interop.decade_store._opening import INDEX
 from interop.decade_store.disk import PosixDisk
+
+KEPT = 300
+"""Objects that each account holds at most: the file system must not fill up, however many cuts there are."""
 
 
 class NaiveDisk(PosixDisk):
@@ -40,6 +45,7 @@ def main(root: Path, is_naive: bool) -> None:
     say("ready")
 
     def work(account: str) -> None:
+        held: deque[Name] = deque()
         while True:
             octets = os.urandom(20_000 + os.urandom(1)[0] * 64)
             row = Row(
@@ -50,8 +56,14 @@ def main(root: Path, is_naive: bool) -> None:
             store.commit(sink, row)
             say("stored", account, row.name.value.hex())
             cti = os.urandom(16)
-            assert ledger.hold(account, (b"key", cti), Allowance(uses=1), Use(1), 2**40) is None
+            if ledger.hold(account, (b"key", cti), Allowance(uses=1), Use(1), 2**40) is not None:
+                raise SystemExit("a new token cannot be used")
             say("used", account, cti.hex())
+            held.append(row.name)
+            if len(held) > KEPT:
+                oldest = held.popleft()
+                say("removed", account, oldest.value.hex())
+                store.remove(account, oldest)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, "abcd"))

@@ -110,6 +110,7 @@ class Cut:
         rows = list(store.index.scan())
         held = {(row.account, row.name.value.hex()) for row in rows}
         answered = {(account, name) for verb, account, name in said if verb == "stored"}
+        answered -= {(account, name) for verb, account, name in said if verb == "removed"}
         self.answered += len(answered)
         self.lost += len(answered - held)
         stored: Counter[tuple[str, ...]] = Counter()

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any, Protocol, TypeAlias
 
+from interop._asgi_parts import encoded
+
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -161,8 +163,3 @@ async def _write_pieces(send: Send, data: bytes, exchange: _Exchange) -> None:
 async def _write(send: Send, message: Message) -> None:
     async with asyncio.timeout(WRITE_TIMEOUT):
         await send(message)
-
-
-def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Header fields as ASGI has them."""
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

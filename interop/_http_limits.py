@@ -14,8 +14,6 @@ WRITE_TIMEOUT = 30.0
 """Seconds in which who gets an answer has to read so much of it that more can be written."""
 MAX_HEAD = 16 * 2**10
 """Octets of the head of a request, or of its header fields and trailers: a long bearer token has 4 KiB."""
-MAX_REQUEST = 2 * 2**20
-"""Octets of a request with all that frames it: twice what `interop.asgi` reads of a body."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-fv:.]+\])(?::[0-9]*)?")
 
@@ -23,6 +21,8 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-fv:.]+\])(?::[
 class LimitedHttpProtocol(HttpToolsProtocol):
     """Uvicorn's HTTP/1.1 with an end to its patience: who goes beyond the limits above is hung up on."""
 
+    max_request = 2 * 2**20
+    """Octets of a request with all that frames it: twice what `interop.asgi` reads of a body."""
     _head_timer: asyncio.TimerHandle | None = None
     """Runs while a head is awaited."""
     _write_timer: asyncio.TimerHandle | None = None
@@ -53,7 +53,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._octets += len(data)
         super().data_received(data)
-        limit = MAX_REQUEST if self._head_timer is None else MAX_HEAD
+        limit = self.max_request if self._head_timer is None else MAX_HEAD
         if self._octets > limit or self._fields > MAX_HEAD:
             self.transport.abort()
 

@@ -10,13 +10,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Protocol, TypeAlias
-from urllib.parse import quote
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from interop._asgi_streams import Exchanges, HttpPending, HttpResponse, HttpStream, Receive, Send, encoded
-
-Scope: TypeAlias = MutableMapping[str, Any]
+from interop._asgi_parts import CLOSE, Scope, Timer, encoded, hang_up, headers_of, target_of
+from interop._asgi_streams import Exchanges, HttpPending, HttpResponse, HttpStream, Receive, Send
 
 MAX_BODY = 2**20
 """Octets of a request body, for a server that does not say `max_body`."""
@@ -81,10 +79,8 @@ class Adapter:
         self._clock = clock
         self._origin = origin
         self._limit: int = getattr(server, "max_body", MAX_BODY)
-        self._get_timer: Callable[[], float | None] | None = getattr(server, "get_timer", None)
-        self._wake_up: asyncio.TimerHandle | None = None
-        self._wake_up_at = 0.0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        get_timer: Callable[[], float | None] | None = getattr(server, "get_timer", None)
+        self._timer = Timer(get_timer, self._handle_timer, clock) if get_timer is not None else None
         self._exchanges = Exchanges(server, clock, self._arm)
         self._buffered = 0
 
@@ -123,9 +119,8 @@ class Adapter:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.close()
-                if self._wake_up is not None:
-                    self._wake_up.cancel()
-                    self._wake_up = None
+                if self._timer is not None:
+                    self._timer.cancel()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -136,13 +131,13 @@ class Adapter:
         except _HangUpError:
             return
         except TimeoutError:
-            await _send(send, 408, _hang_up(scope), b"", is_head=False)
+            await _send(send, 408, hang_up(scope), b"", is_head=False)
             return
         except _FullError:
-            await _send(send, 503, [*_hang_up(scope), (b"retry-after", b"30")], b"", is_head=False)
+            await _send(send, 503, [*hang_up(scope), (b"retry-after", b"30")], b"", is_head=False)
             return
         request = self._server.Request(
-            method=scope["method"], target=_target(scope), headers=_headers(scope), body=body
+            method=scope["method"], target=target_of(scope), headers=headers_of(scope), body=body
         )
         answer = self._handle(request, scope)
         self.wake()
@@ -157,8 +152,8 @@ class Adapter:
                 return
             answer = waited or self._own("unavailable", request, 503)
         headers = encoded(answer.headers)
-        if not is_whole or _CLOSE in headers:
-            headers = [pair for pair in headers if pair != _CLOSE] + _hang_up(scope)
+        if not is_whole or CLOSE in headers:
+            headers = [pair for pair in headers if pair != CLOSE] + hang_up(scope)
         await _send(send, answer.status, headers, answer.body, is_head=scope["method"] == "HEAD")
 
     async def _body(self, receive: Receive) -> tuple[bytes, bool]:
@@ -201,29 +196,12 @@ class Adapter:
         return own(request) if own is not None else _PlainError(status)
 
     def _arm(self) -> None:
-        """See to it that the server's timer is handled, even when no request comes."""
-        deadline = self._get_timer() if self._get_timer is not None else None
-        if deadline is None:
-            return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(0.0, deadline - self._clock())
-        if self._wake_up is not None and self._loop is loop:
-            # Most deadlines move on: an early call does no harm, and arms the timer anew.
-            if self._wake_up_at <= when:
-                return
-            self._wake_up.cancel()
-        # What uvloop calls at once is a handle that does not know its time.
-        self._loop, self._wake_up, self._wake_up_at = loop, loop.call_at(when, self._handle_timer), when
+        if self._timer is not None:
+            self._timer.arm()
 
     def _handle_timer(self) -> None:
-        self._wake_up = None
         self._server.handle_timer(self._clock())  # type: ignore[attr-defined] # goes with get_timer
         self.wake()
-
-
-_CLOSE = (b"connection", b"close")
-_PATH = "/:@!$&'()*+,;="
-"""What stands for itself in a path (RFC 3986 section 3.3), besides letters, digits and `-._~`."""
 
 
 class _PlainError:
@@ -232,22 +210,6 @@ class _PlainError:
 
     def __init__(self, status: int) -> None:
         self.status = status
-
-
-def _target(scope: Scope) -> str:
-    """The path as it was sent, or at least one that means the same, and the query."""
-    raw: bytes = scope.get("raw_path") or quote(scope["path"], safe=_PATH, errors="surrogateescape").encode()
-    query: bytes = scope.get("query_string", b"")
-    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
-
-
-def _headers(scope: Scope) -> tuple[tuple[str, str], ...]:
-    return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
-
-
-def _hang_up(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """What ends the connection with the response, so that the rest of a body goes unread; HTTP/2 has no such header."""
-    return [_CLOSE] if scope.get("http_version", "1.1").startswith("1") else []
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, is_head: bool) -> None:

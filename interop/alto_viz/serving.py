@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from alto import media
 from alto.directory import Directory
 from alto.errors import ConfigurationError
+from interop._asgi_parts import Scope
 from interop._asgi_streams import Receive, Send
 from interop.alto_server import AltoApp
 from interop.alto_viz.page import Live, data, page_of, policy
 from interop.alto_viz.snapshot import Snapshot
 from interop.alto_viz.sources import snapshot_of_directory, substreams
-from interop.asgi import Scope
 
 NAME = "ui"
 """Where the page is below the server's own URI; its data are at `ui/data`."""

@@ -155,7 +155,7 @@ def one_field() -> Iterator[bytes]:
 @pytest.mark.parametrize("endless", [fields, one_field])
 @pytest.mark.parametrize("start", [HEAD, CHUNKED], ids=["head", "trailers"])
 def test_header_fields_and_trailers_without_end_are_cut_off_and_kept_up_to_a_limit(monkeypatch, start, endless):
-    monkeypatch.setattr(interop._http_limits, "MAX_REQUEST", 2**18)
+    monkeypatch.setattr(LimitedHttpProtocol, "max_request", 2**18)
     kept = 0  # octets, at the most
 
     class Counting(LimitedHttpProtocol):

@@ -1,11 +1,15 @@
 """What ASGI applications of these packages have in common: requests as they were sent, and a server's timer."""
 
+import abc
 import asyncio
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 CLOSE = (b"connection", b"close")
 _PATH = "/:@!$&'()*+,;="
@@ -51,8 +55,11 @@ class Timer:
     def arm(self) -> None:
         """See to it that the timer is handled, even when no request comes."""
         deadline = self._get_timer()
-        if deadline is None:
-            return
+        if deadline is not None:
+            self.arm_at(deadline)
+
+    def arm_at(self, deadline: float) -> None:
+        """There is a new deadline, maybe before that of `get_timer`."""
         loop = asyncio.get_running_loop()
         when = loop.time() + max(0.0, deadline - self._clock())
         if self._wake_up is not None and self._loop is loop:
@@ -72,3 +79,42 @@ class Timer:
     def _fire(self) -> None:
         self._wake_up = None
         self._handle()
+
+
+class Application(abc.ABC):
+    """An ASGI application for HTTP alone, in one event loop at a time."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1000})
+            case other:
+                raise ValueError(f"an ASGI scope of type {other}")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    @abc.abstractmethod
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+    @abc.abstractmethod
+    def _start(self) -> None:
+        """The server starts."""
+
+    @abc.abstractmethod
+    async def _stop(self) -> None:
+        """The server has ended, and no request is under way."""

@@ -2,14 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
-from interop._asgi_parts import encoded
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+from interop._asgi_parts import Message, Receive, Send, encoded
 
 WRITE_TIMEOUT = 35.0
 """Seconds in which a client has to make room for a piece of a stream. It is longer than `interop._http_limits` waits,

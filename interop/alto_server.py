@@ -18,8 +18,7 @@ from typing import Any, Literal
 
 from alto.ports import Resource
 from alto.server import AltoServer, Prepared
-from interop._asgi_parts import Scope
-from interop._asgi_streams import Receive, Send
+from interop._asgi_parts import Receive, Scope, Send
 from interop._http_server import Server, bind, config, url
 from interop._http_tls import CertificateHttpProtocol
 from interop.asgi import Adapter, asgi

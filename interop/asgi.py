@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from interop._asgi_parts import CLOSE, Scope, Timer, encoded, hang_up, headers_of, target_of
-from interop._asgi_streams import Exchanges, HttpPending, HttpResponse, HttpStream, Receive, Send
+from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
+from interop._asgi_streams import Exchanges, HttpPending, HttpResponse, HttpStream
 
 MAX_BODY = 2**20
 """Octets of a request body, for a server that does not say `max_body`."""
@@ -66,7 +66,7 @@ def asgi(
     return Adapter(server, clock, origin)
 
 
-class Adapter:
+class Adapter(Application):
     """The ASGI application that `asgi` makes. It is to be used in one event loop at a time."""
 
     def __init__(
@@ -98,31 +98,14 @@ class Adapter:
         """End all that goes on, as it has to be before the HTTP server can end."""
         self._exchanges.close()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"]:
-            case "http":
-                await self._http(scope, receive, send)
-            case "lifespan":
-                await self._lifespan(receive, send)
-            case "websocket":
-                await receive()
-                await send({"type": "websocket.close", "code": 1000})
-            case other:
-                raise ValueError(f"an ASGI scope of type {other}")
+    def _start(self) -> None:
+        self._exchanges.reopen()
+        self._arm()
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                self._exchanges.reopen()
-                self._arm()
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                self.close()
-                if self._timer is not None:
-                    self._timer.cancel()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+    async def _stop(self) -> None:
+        self.close()
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

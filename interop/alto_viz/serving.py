@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 from alto import media
 from alto.directory import Directory
 from alto.errors import ConfigurationError
-from interop._asgi_parts import Scope
-from interop._asgi_streams import Receive, Send
+from interop._asgi_parts import Receive, Scope, Send
 from interop.alto_server import AltoApp
 from interop.alto_viz.page import Live, data, page_of, policy
 from interop.alto_viz.snapshot import Snapshot

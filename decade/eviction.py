@@ -20,7 +20,7 @@ MAX_COUNT = 3
 PROMOTED = 2
 """Reads in the small queue that take an object to the main one: more than one."""
 MAX_GHOSTS = 65536
-"""Names of objects that went, at most: some 8 MiB. There are no more than objects in the main queue, as in the paper."""
+"""Names of objects that went, at most: some 8 MiB. As in the paper they are no more than the main queue has objects."""
 
 _K = TypeVar("_K", bound=Hashable)
 

@@ -1,219 +1,235 @@
-"""What a client does, as plans: generators that yield a `Request`, or a `Wait`, and are sent the `Response`.
+"""What a client does with objects, as plans (`client_exchange` says how one is run; RFC 7069 section 6.3).
 
-A driver runs one like this, with any HTTP library that follows no redirects by itself::
-
-    step, answer = next(plan), None
-    while True:
-        answer = send(step) if isinstance(step, Request) else sleep(step.seconds)
-        step = plan.send(answer)          # StopIteration.value is the result
-
-Objects are verified by their names whatever the server says (RFC 7069 section 8.3).
+Objects are verified by their names whatever a server says (section 8.3), so it does not matter who has them: the
+candidates are asked in order, the one that costs least first, and each failure leads to the next.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Generator, Sequence
-from typing import TypeAlias
-from urllib.parse import urljoin, urlsplit
+import re
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from decade.errors import STATUS, DecadeError, DecodeError, ErrorCode
-from decade.http import Headers, Request, Response, write_attrs
-from decade.messages import Message, Status, decode_message
-from decade.names import Name, NiUri, name_of
-from decade.problem import decode_problem
-from decade.settings import DRP_PATH
+from decade.client_exchange import (
+    Credential,
+    Exchange,
+    FailedError,
+    Failure,
+    Plan,
+    RandomBytes,
+    Receiver,
+    Sink,
+    Source,
+    Wait,
+    ask,
+    first_of,
+    unexpected,
+)
+from decade.errors import DecodeError, ErrorCode
+from decade.http import Request, Response, write_attrs
+from decade.names import Name, NiUri
 
-MAX_REDIRECTS = 5
-MAX_TRIES = 3
-"""Times that one server is asked that says it has no time: then another one is, or nobody."""
-MAX_WAIT = 60.0
-"""Seconds that a server may make a client wait: beyond it another server is quicker."""
-_DEFAULT_WAIT = 1.0
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_BUSY = frozenset({429, 503})
+__all__ = [
+    "Buffer",
+    "Credential",
+    "Exchange",
+    "FailedError",
+    "Failure",
+    "Fetched",
+    "Octets",
+    "Part",
+    "Wait",
+    "delete",
+    "fetch",
+    "fetch_part",
+    "put",
+]
+
+MAX_OBJECT = 64 * 2**20
+"""Octets of an object that are accepted where a caller says nothing: what servers accept where theirs says nothing."""
+EXPECT_FROM = 65536
+"""Octets from which on a body waits for the server to want it: below it the wait costs more than the octets."""
+_PLACE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)", re.ASCII)
+
+
+class Buffer:
+    """A sink in memory."""
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+
+    @property
+    def octets(self) -> bytes:
+        """What was written."""
+        return bytes(self._octets)
+
+    def restart(self) -> None:
+        """Forget it."""
+        self._octets.clear()
+
+    def write(self, octets: bytes) -> None:
+        """The next octets."""
+        self._octets += octets
 
 
 @attrs.frozen
-class Wait:
-    """Send None in so many seconds."""
+class Octets:
+    """A source in memory."""
 
-    seconds: float
+    octets: bytes = attrs.field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Octets in all."""
+        return len(self.octets)
+
+    def parts(self) -> Iterator[bytes]:
+        """All of them."""
+        yield self.octets
 
 
 @attrs.frozen
-class Failure:
-    """Why a server was of no use: the status of its answer and the code in it, or what was wrong with the answer."""
+class Fetched:
+    """An object that is verified: which server had it, its octets and its type, and what others did wrong before."""
 
     server: str
-    status: int
-    code: int | None = None
-    reason: str = ""
-
-
-class FailedError(DecadeError):
-    """No server did what was asked; `failures` has one entry for each that was tried."""
-
-    def __init__(self, failures: Sequence[Failure]) -> None:
-        """In the order in which they were tried."""
-        super().__init__("; ".join(f"{f.server}: {f.status} {f.code or ''} {f.reason}".rstrip() for f in failures))
-        self.failures = tuple(failures)
+    size: int
+    media_type: str | None
+    failures: tuple[Failure, ...] = ()
 
 
 @attrs.frozen
-class Credential:
-    """A token, and the origins that it is for: no other server is ever sent it."""
+class Part:
+    """A part of an object. Nobody can verify a part by the hash of the whole: `is_verified` if all of it came."""
 
-    token: bytes = attrs.field(repr=False)
-    audience: tuple[str, ...]
-
-    def headers(self, uri: str) -> Headers:
-        """The header field for a request to this URI; none if its origin is not, to the character, in the audience."""
-        if _origin(uri) not in self.audience:
-            return ()
-        text = base64.urlsafe_b64encode(self.token).rstrip(b"=").decode()
-        return (("Authorization", f"Bearer {text}"),)
-
-
-Plan: TypeAlias = Generator[Request | Wait, Response | None, Response]
+    octets: bytes = attrs.field(repr=False)
+    is_verified: bool
+    server: str
+    failures: tuple[Failure, ...] = ()
 
 
 def fetch(
-    uri: NiUri, servers: Sequence[str], credential: Credential | None = None
-) -> Generator[Request | Wait, Response | None, bytes]:
-    """Get an object from the first of these origins that has it, and verify it. Raises FailedError.
+    uri: NiUri,
+    servers: Sequence[str],
+    sink: Sink,
+    credentials: Sequence[Credential] = (),
+    *,
+    cost: Callable[[str], float] | None = None,
+    max_size: int = MAX_OBJECT,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> Plan[Fetched]:
+    """Get an object from the first of these origins that has it into the sink, whose octets are good at the end only.
 
+    `cost`: of an origin, lower is asked earlier, as ALTO or round-trip times have it; without it their order counts.
     A media type other than the `ct` of the name, if it has one, counts as a failure (RFC 6920 section 3.1).
+    Raises FailedError; DecodeError for a name that is cut short: it binds no object.
     """
-    failures = []
-    for server in servers:
-        response = yield from _ask(Request("GET", server + uri.name.path), credential)
-        failure = _failure(server, response) or _mismatch(server, response, uri)
-        if failure is None:
-            return _octets(response)
-        failures.append(failure)
-    raise FailedError(failures)
+    _check_whole(uri.name)
+
+    def attempt(server: str) -> Plan[Fetched | Failure]:
+        receiver = Receiver(sink, max_size)
+        request = Request("GET", server + uri.name.path, (("Accept-Encoding", "identity"),))
+        response = yield from ask(Exchange(request, receiver), credentials)
+        if isinstance(response, Failure):
+            return response
+        return _verified(server, response, receiver, uri, max_size)
+
+    ordered = sorted(servers, key=cost) if cost is not None else servers
+    fetched, failures = yield from first_of(ordered, attempt, random_bytes)
+    return attrs.evolve(fetched, failures=failures)
+
+
+def fetch_part(
+    uri: NiUri,
+    servers: Sequence[str],
+    offset: int,
+    length: int,
+    credentials: Sequence[Credential] = (),
+    *,
+    max_size: int = MAX_OBJECT,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> Plan[Part]:
+    """Get some octets of an object, which are not verified: for who looks into a large one, or checks it otherwise.
+
+    A server may send all of it: then it is verified, if it has no more than `max_size` octets.
+    Raises FailedError, DecodeError as `fetch`, ValueError for a part of no octets.
+    """
+    _check_whole(uri.name)
+    if offset < 0 or length < 1:
+        raise ValueError("a part has an octet at least")
+
+    def attempt(server: str) -> Plan[Part | Failure]:
+        sink = Buffer()
+        receiver = Receiver(sink, max_size)
+        fields = (("Range", f"bytes={offset}-{offset + length - 1}"), ("Accept-Encoding", "identity"))
+        response = yield from ask(Exchange(Request("GET", server + uri.name.path, fields), receiver), credentials)
+        if isinstance(response, Failure):
+            return response
+        if response.status != 206:
+            fetched = _verified(server, response, receiver, uri, max_size)
+            part = sink.octets[offset : offset + length]
+            return fetched if isinstance(fetched, Failure) else Part(part, True, server)
+        place = _PLACE.fullmatch(response.header("Content-Range") or "")
+        first, last = (int(place[1]), int(place[2])) if place is not None else (-1, -1)
+        if first != offset or not 1 <= last - first + 1 == receiver.size <= length:
+            return unexpected(server, response, "another part than was asked for")
+        return Part(sink.octets, False, server)
+
+    part, failures = yield from first_of(servers, attempt, random_bytes)
+    return attrs.evolve(part, failures=failures)
+
+
+def _verified(server: str, response: Response, receiver: Receiver, uri: NiUri, max_size: int) -> Fetched | Failure:
+    if receiver.is_over:
+        reason = f"over the {max_size} octets that are accepted"
+        return Failure(server, response.status, ErrorCode.TOO_LARGE, reason)
+    if response.status != 200 or not receiver.digest.matches(uri.name):
+        return unexpected(server, response, "these octets do not have this name")
+    field = response.header("Content-Type")
+    if uri.content_type is not None and _essence(field or "") != _essence(uri.content_type):
+        return unexpected(server, response, f"{_essence(field or ''):.80} is not the type in the name")
+    return Fetched(server, receiver.size, field)
+
+
+def _essence(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
+def _check_whole(name: Name) -> None:
+    if not name.is_whole:
+        raise DecodeError(f"{name.algorithm} binds no object", ErrorCode.DIGEST_UNSUPPORTED)
 
 
 def put(
-    octets: bytes,
+    name: Name,
+    source: Source,
     server: str,
-    credential: Credential,
+    credentials: Sequence[Credential],
     *,
     expires: int | None = None,
     media_type: str | None = None,
-) -> Generator[Request | Wait, Response | None, Name]:
-    """Store an object, and return its name. `expires`: seconds since 1970. Raises FailedError."""
-    name = name_of(octets)
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> Plan[bool]:
+    """Store an object: whether the account has not had it before. `expires`: seconds since 1970. Raises FailedError."""
     kind = () if media_type is None else (("Content-Type", media_type),)
-    headers = (("Content-Length", str(len(octets))), *kind, *write_attrs(expires))
-    response = yield from _ask(Request("PUT", server + name.path, headers, octets), credential)
-    failure = _failure(server, response)
-    if failure is not None:
-        raise FailedError([failure])
-    return name
+    wait = (("Expect", "100-continue"),) if source.size >= EXPECT_FROM else ()
+    headers = (("Content-Length", str(source.size)), *kind, *wait, *write_attrs(expires))
+
+    def attempt(one: str) -> Plan[Response | Failure]:
+        return (yield from ask(Exchange(Request("PUT", one + name.path, headers), Receiver(), source), credentials))
+
+    response, _ = yield from first_of([server], attempt, random_bytes)
+    return response.status == 201
 
 
-def delete(name: Name, server: str, credential: Credential) -> Generator[Request | Wait, Response | None, None]:
+def delete(
+    name: Name, server: str, credentials: Sequence[Credential], *, random_bytes: RandomBytes = secrets.token_bytes
+) -> Plan[None]:
     """Delete an object of the account. Raises FailedError."""
-    response = yield from _ask(Request("DELETE", server + name.path), credential)
-    failure = _failure(server, response)
-    if failure is not None:
-        raise FailedError([failure])
 
+    def attempt(one: str) -> Plan[Response | Failure]:
+        return (yield from ask(Exchange(Request("DELETE", one + name.path), Receiver()), credentials))
 
-def status(server: str, credential: Credential) -> Generator[Request | Wait, Response | None, Status]:
-    """What the account has and uses at a server. Raises FailedError."""
-    response = yield from _ask(Request("GET", f"{server}{DRP_PATH}status"), credential)
-    failure = _failure(server, response)
-    message = None if failure is not None else _message(response)
-    if isinstance(message, Status):
-        return message
-    raise FailedError([failure or Failure(server, response.status, reason="no status")])
-
-
-def _ask(request: Request, credential: Credential | None) -> Plan:
-    """The answer to a request, after redirects, and after waits if the server asks for them."""
-    redirects, tries = 0, 1
-    target = request.target
-    while True:
-        token = () if credential is None else credential.headers(target)
-        response = yield attrs.evolve(request, target=target, headers=(*request.headers, *token))
-        if response is None:
-            raise TypeError("a request is answered with a response")
-        following = _redirected(target, response)
-        wait = _wait(response)
-        if following is not None and redirects < MAX_REDIRECTS:
-            redirects, target = redirects + 1, following
-        elif wait is not None and tries < MAX_TRIES:
-            tries += 1
-            yield Wait(wait)
-        else:
-            return response
-
-
-def _redirected(target: str, response: Response) -> str | None:
-    """Where to go, if it is safe: to https, or to the same origin."""
-    location = response.header("Location")
-    if response.status not in _REDIRECTS or location is None:
-        return None
-    try:
-        following = urljoin(target, location)
-        parts = urlsplit(following)
-    except ValueError:
-        return None
-    is_safe = parts.scheme == "https" or _origin(following) == _origin(target)
-    return following if is_safe and parts.hostname and "@" not in parts.netloc else None
-
-
-def _wait(response: Response) -> float | None:
-    """The seconds that a busy server asks for, None if it is not busy, or for too long."""
-    if response.status not in _BUSY:
-        return None
-    problem = decode_problem(_octets(response))
-    field = response.header("Retry-After") or ""
-    if problem is not None and problem.retry_after is not None:
-        seconds = problem.retry_after / 1000
-    elif field.isascii() and field.isdecimal() and len(field) <= 9:
-        seconds = float(field)
-    else:
-        seconds = _DEFAULT_WAIT
-    return seconds if seconds <= MAX_WAIT else None
-
-
-def _failure(server: str, response: Response) -> Failure | None:
-    if response.status in (200, 201, 204):
-        return None
-    problem = decode_problem(_octets(response))
-    # A code that does not go with the status is not this server's answer to this request.
-    known = problem is not None and problem.code in STATUS and STATUS[ErrorCode(problem.code)] == response.status
-    title = (problem.title or "") if problem is not None else ""
-    return Failure(server, response.status, problem.code if problem is not None and known else None, title)
-
-
-def _mismatch(server: str, response: Response, uri: NiUri) -> Failure | None:
-    if not uri.name.matches(_octets(response)):
-        return Failure(server, response.status, ErrorCode.REMOTE_MISMATCH, "these octets do not have this name")
-    got = (response.header("Content-Type") or "").partition(";")[0].strip().lower()
-    if uri.content_type is not None and got != uri.content_type.partition(";")[0].strip().lower():
-        return Failure(server, response.status, ErrorCode.REMOTE_MISMATCH, f"{got:.80} is not the type in the name")
-    return None
-
-
-def _message(response: Response) -> Message | None:
-    try:
-        return decode_message(_octets(response))
-    except DecodeError:
-        return None
-
-
-def _octets(response: Response) -> bytes:
-    if not isinstance(response.body, bytes):
-        raise TypeError("the answer to a client has octets")
-    return response.body
-
-
-def _origin(uri: str) -> str:
-    return "/".join(uri.split("/", 3)[:3])
+    yield from first_of([server], attempt, random_bytes)

@@ -1,0 +1,232 @@
+"""A DECADE server as an ASGI application.
+
+The server is asked on the head of a request alone. A body is received only for an upload, so that a client that waits
+for 100 (Continue) sends none in vain; an object is sent as the scheduler grants it. What takes time is run in a thread
+and resumed in the loop, whatever has become of the client. An answer that breaks off before its Content-Length is how a
+client learns that it failed: the HTTP server closes the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from decade.errors import ErrorCode
+from decade.http import Request, Response, plain_response, problem_response
+from decade.problem import Problem
+from decade.waiting import Waiting
+from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
+from interop._asgi_streams import WRITE_TIMEOUT
+from interop.decade_server._line import Line
+from interop.decade_server._stalls import Stalls
+from interop.decade_server.origin import Proxies
+
+if TYPE_CHECKING:
+    from decade._pace import PacedUpload
+    from decade.server import Server
+
+THREADS = 32
+"""Calls that wait for a medium at a time: those of a store of files share their transactions, and the others wait."""
+DRAIN = 2**20
+"""Octets read in vain of a body that is refused: a client that still writes would miss the answer."""
+LINGER = 2.0
+"""Seconds for that."""
+
+_Answer: TypeAlias = "Response | PacedUpload"
+_BODIES = frozenset({"PUT", "POST", "PATCH"})
+
+
+class DecadeApp(Application):
+    """The ASGI application of a server, which is used in the event loop alone.
+
+    `clock` is where its `now` comes from, in seconds. `proxies` say where requests come from. Tokens that came over
+    plain HTTP from another machine are refused (RFC 7069 section 8.2), unless `is_insecure_allowed`.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        proxies: Proxies | None = None,
+        is_insecure_allowed: bool = False,
+    ) -> None:
+        self.server = server
+        self._clock = clock
+        self._proxies = proxies or Proxies()
+        self._is_insecure_allowed = is_insecure_allowed
+        self._stalls = Stalls()
+        self._timer = Timer(self._get_timer, self._handle_timer, clock)
+        self._line = Line(server, clock, self._timer.arm)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decade")
+        self._calls: set[asyncio.Future[None]] = set()
+
+    def _start(self) -> None:
+        self._timer.arm()
+
+    async def _stop(self) -> None:
+        self._timer.cancel()
+        while self._calls:
+            await asyncio.wait(self._calls)
+        self._pool.shutdown()
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Any = self._ask(scope)
+        if type(answer) is not Response:
+            answer = await self._settle(answer)
+        # A client that is gone is no error of anybody's.
+        with contextlib.suppress(OSError):
+            if type(answer) is not Response:
+                await self._receive(answer, scope, receive, send)
+            elif scope["method"] in _BODIES and _is_body_long(scope):
+                await self._refuse(answer, scope, receive, send)
+            else:
+                await self._send(answer, receive, send)
+
+    def _ask(self, scope: Scope) -> Response | PacedUpload | Waiting[_Answer]:
+        headers = headers_of(scope)
+        target = target_of(scope)
+        if "dt=" in target:
+            # A token: the HTTP server logs the query when the answer begins.
+            parts = scope["query_string"].split(b"&")
+            scope["query_string"] = b"&".join(part for part in parts if not part.startswith(b"dt="))
+        client = scope.get("client")
+        origin = self._proxies.origin((client[0], client[1]) if client else None, scope["scheme"], headers)
+        if not (origin.is_safe or self._is_insecure_allowed) and any(name == "authorization" for name, _ in headers):
+            return _UNSAFE
+        return self.server.handle(Request(scope["method"], target, headers), origin.peer, self._clock())
+
+    async def _send(self, answer: Response, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": answer.status, "headers": encoded(answer.headers)}
+        body = answer.body
+        if isinstance(body, bytes):
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+            return
+        try:
+            now = self._clock()
+            with self._stalls.watch(now) as progress:
+                self._timer.arm_at(now + WRITE_TIMEOUT)
+                await send(start)
+                await self._line.send(body, send, receive, progress)
+        finally:
+            body.close(self._clock())
+
+    async def _refuse(self, answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer before the body is whole, and read no more of it than the client needs to see the answer."""
+        assert isinstance(answer.body, bytes)
+        headers = [field for field in encoded(answer.headers) if field != CLOSE] + hang_up(scope)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                read, goes_on = 0, True
+                while goes_on and read < DRAIN:
+                    message = await receive()
+                    read += len(message.get("body", b""))
+                    goes_on = message.get("more_body", False)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _receive(self, upload: PacedUpload, scope: Scope, receive: Receive, send: Send) -> None:
+        """The body of a request, and the answer to it."""
+        try:
+            answer, is_whole = await self._body(upload, receive)
+        except BaseException:
+            upload.abort(self._clock())
+            raise
+        if not is_whole:
+            assert answer is not None
+            await self._refuse(answer, scope, receive, send)
+            return
+        if answer is None:
+            answer = await self._settle(upload.finish(self._clock()))
+        self._timer.arm()
+        await self._send(answer, receive, send)
+
+    async def _body(self, upload: PacedUpload, receive: Receive) -> tuple[Response | None, bool]:
+        """The answer if there is one already, and whether all has come. Raises ConnectionError."""
+        goes_on = True
+        with self._stalls.watch(self._clock()) as progress:
+            self._timer.arm()
+            while goes_on:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionError
+                now = self._clock()
+                progress.touch(now)
+                goes_on = message.get("more_body", False)
+                if octets := message.get("body", b""):
+                    answer = upload.feed(octets, now)
+                    if answer is not None:
+                        return answer, not goes_on
+        if not goes_on:
+            return None, True
+        # It has stalled, as the server knows.
+        now = self._clock()
+        answer = upload.feed(b"", now)
+        upload.abort(now)
+        return answer or plain_response(408), False
+
+    async def _settle(self, answer: Any) -> Any:
+        """Do what an answer waits for. It is done to the end even when this is cancelled."""
+        while isinstance(answer, Waiting):
+            call = self._run(answer)
+            try:
+                await asyncio.shield(call)
+            except asyncio.CancelledError:
+                call.add_done_callback(functools.partial(self._go_on, answer))
+                raise
+            answer = answer.resume(self._clock())
+        return answer
+
+    def _run(self, waiting: Waiting[Any]) -> asyncio.Future[None]:
+        call = asyncio.get_running_loop().run_in_executor(self._pool, waiting.run)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return call
+
+    def _go_on(self, waiting: Waiting[Any], call: asyncio.Future[None]) -> None:
+        """What an answer waited for is done, and nobody is there for it."""
+        now = self._clock()
+        answer = waiting.resume(now)
+        if isinstance(answer, Waiting):
+            self._run(answer).add_done_callback(functools.partial(self._go_on, answer))
+        elif isinstance(answer, Response):
+            if not isinstance(answer.body, bytes):
+                answer.body.close(now)
+        elif answer is not None:
+            answer.abort(now)
+        self._timer.arm()
+
+    def _get_timer(self) -> float | None:
+        times = (self.server.get_timer(), self._stalls.get_timer())
+        return min((time for time in times if time is not None), default=None)
+
+    def _handle_timer(self) -> None:
+        now = self._clock()
+        self._stalls.handle_timer(now)
+        waiting = self.server.handle_timer(now)
+        if waiting is not None:
+            self._run(waiting).add_done_callback(functools.partial(self._go_on, waiting))
+        self._line.grant()
+        self._timer.arm()
+
+
+def _is_body_long(scope: Scope) -> bool:
+    """Whether a body is not worth to be read in vain, or will not come when the answer does."""
+    for name, value in scope["headers"]:
+        if name in (b"transfer-encoding", b"expect"):
+            return True
+        if name == b"content-length":
+            return not value.isdigit() or int(value) > DRAIN
+    return False
+
+
+_UNSAFE = problem_response(
+    Problem(code=ErrorCode.CLIENT_NOT_PERMITTED, title="a token came over plain HTTP: revoke it, and use HTTPS")
+)

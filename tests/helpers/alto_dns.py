@@ -38,6 +38,19 @@ somewhere IN NAPTR 5 5 "U" "alto:HTTPS:http" "!.*!https://far.example.org/ird!" 
     "signed.example": """
 @ IN NAPTR 100 10 "u" "ALTO:https" "!.*!https://alto.signed.example/ird!" .
 """,
+    # RFC 6763 sections 4 to 6: a service, two instances of it, where they are, and which versions they speak.
+    "decade.example": """
+_decade._tcp IN PTR Our\\032cache._decade._tcp
+_decade._tcp IN PTR new._decade._tcp
+Our\\032cache._decade._tcp IN SRV 10 0 443 sb
+Our\\032cache._decade._tcp IN SRV 20 0 8443 sa
+Our\\032cache._decade._tcp IN TXT "txtvers=1" "v=1,2"
+new._decade._tcp IN SRV 0 0 443 new
+new._decade._tcp IN TXT "v=2"
+sa IN A 192.0.2.1
+sb IN A 192.0.2.2
+_decade._tcp.far IN PTR gone._decade._tcp.far
+""",
     "forged.example": """
 @ IN NAPTR 100 10 "u" "ALTO:https" "!.*!https://attacker.example/ird!" .
 """,

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar, dataclass_transform
 
 import attrs
 
+from decade.cbor import is_map
 from decade.errors import DecodeError, EncodeError
 
 _T = TypeVar("_T")
@@ -113,7 +114,7 @@ def message_types(classes: Iterable[type[_T]]) -> Mapping[int, type[_T]]:
 def read_map(cls: type[_T], value: Any) -> _T:
     """The map as an object of `cls`. Raises DecodeError, which names the map and the member."""
     form = _FORMS[cls]
-    if not isinstance(value, Mapping):
+    if not is_map(value):
         raise DecodeError(f"{form.name}: {_shown(value)} is no map")
     members: dict[str, Any] = {}
     ext: dict[int, Any] = {}

@@ -21,7 +21,8 @@ from decade.policy import Effective, PolicyTree
 from decade.ports import Ledger, NodePath, Use
 from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
 from decade.slots import ConnectionSlots, Slot
-from decade.tokens import SKEW, VerifiedToken, VerifiedTokenCache
+from decade.token_cache import VerifiedTokenCache
+from decade.tokens import SKEW, VerifiedToken
 from decade.uses import TokenUse, UseState, check_revoked, check_uses, hold_use
 from decade.values import BitRate, ObjectName
 

@@ -30,6 +30,12 @@ _MAX_UINT = 0xFFFFFFFFFFFFFFFF
 
 Tag = cbor2.CBORTag
 """A tagged value: `tag` and `value`."""
+_MAP = type(cbor2.loads(b"\xa0", immutable=True))
+
+
+def is_map(value: Any) -> bool:
+    """Whether a value is a map. Those that `decode` makes are of one type, which is known sooner than a Mapping is."""
+    return type(value) is _MAP or isinstance(value, Mapping)
 
 
 def _keep(number: int) -> Callable[[Any, bool], Tag]:
@@ -75,15 +81,17 @@ def _check(value: Any, tags: frozenset[int]) -> None:
             raise EncodeError("an integer of more than 64 bits")
     elif kind is tuple:
         for item in value:
-            _check(item, tags)
-    elif isinstance(value, Mapping):
+            if type(item) not in _PLAIN:
+                _check(item, tags)
+    elif kind is _MAP:
         last: tuple[int, int, bytes] = (-1, 0, b"")
         for key, item in value.items():
-            place = _place(key)
+            place = (0, key, b"") if type(key) is int and key >= 0 else _place(key)
             if place <= last:
                 raise EncodeError("a map whose keys are not in order")
             last = place
-            _check(item, tags)
+            if type(item) not in _PLAIN:
+                _check(item, tags)
     elif kind is Tag:
         if value.tag not in tags:
             raise EncodeError(f"tag {value.tag} has no place here")
@@ -112,10 +120,10 @@ def encode(value: Any, *, tags: frozenset[int] = _TAGS) -> bytes:
 
 def _encode(value: Any, parts: list[bytes], tags: frozenset[int], depth: int) -> None:
     kind = type(value)
-    if isinstance(value, int) and kind is not bool:
-        parts.append(_head(0x00, value) if value >= 0 else _head(0x20, -1 - value))
-    elif kind is bytes:
+    if kind is bytes:
         parts.append(_head(0x40, len(value)) + value)
+    elif isinstance(value, int) and kind is not bool:
+        parts.append(_head(0x00, value) if value >= 0 else _head(0x20, -1 - value))
     elif kind is str:
         text = value.encode()
         parts.append(_head(0x60, len(text)) + text)
@@ -129,7 +137,7 @@ def _encode(value: Any, parts: list[bytes], tags: frozenset[int], depth: int) ->
         parts.append(_head(0x80, len(value)))
         for item in value:
             _encode(item, parts, tags, depth - 1)
-    elif isinstance(value, Mapping):
+    elif is_map(value):
         _encode_map(value, parts, tags, depth)
     elif isinstance(value, cbor2.CBORTag):
         if value.tag not in tags:

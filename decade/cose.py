@@ -1,7 +1,7 @@
 """Signed and authenticated octets: COSE_Sign1 and COSE_Mac0, and the keys for them (RFC 9052, 9053).
 
-Two algorithms: EdDSA with Ed25519, and HMAC 256/256, whose one key both makes and checks, so that whoever can verify
-can also mint.
+EdDSA with Ed25519, under its old number and its fully specified one; ES256, which is ECDSA on P-256 with SHA-256; and
+HMAC 256/256, whose one key both makes and checks, so that whoever can verify can also mint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any, ClassVar, TypeAlias
 
 import attrs
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from decade import cbor
 from decade.errors import DecodeError
@@ -28,14 +31,20 @@ ALG, CRIT, KID, TYP = 1, 2, 4, 16
 MAC_SIZE = 32
 """Octets of a tag, and the least of a key (RFC 9053 section 3.1)."""
 _ED25519_SIZE = 32
-_OKP, _SYMMETRIC, _ED25519 = 1, 4, 6
+_P256_SIZE = 32
+_OKP, _EC2, _SYMMETRIC = 1, 2, 4
+_P256, _ED25519 = 1, 6
+_VERIFY = 2
+"""What a key may be for (RFC 9052 section 7.1)."""
 _NO_AAD = b""
 
 
 class Algorithm(IntEnum):
     """Algorithms by their number at IANA."""
 
+    ED25519 = -19
     EDDSA = -8
+    ES256 = -7
     HMAC_256_256 = 5
 
 
@@ -49,7 +58,7 @@ class Ed25519Key:
     """A public key, from its 32 octets. Its `kid` is its thumbprint."""
 
     octets: bytes = attrs.field(repr=lambda value: value.hex())
-    algorithm: ClassVar[Algorithm] = Algorithm.EDDSA
+    algorithms: ClassVar[frozenset[Algorithm]] = frozenset({Algorithm.EDDSA, Algorithm.ED25519})
     tag: ClassVar[int] = SIGN1
 
     def __attrs_post_init__(self) -> None:
@@ -87,16 +96,18 @@ class Ed25519Key:
 
 @attrs.frozen(slots=False)
 class Ed25519SigningKey:
-    """A private key, from its 32 octets."""
+    """A private key, from its 32 octets. `algorithm`: the number by which its tokens name Ed25519."""
 
     seed: bytes = attrs.field(repr=False)
-    algorithm: ClassVar[Algorithm] = Algorithm.EDDSA
+    algorithm: Algorithm = attrs.field(default=Algorithm.EDDSA, repr=False)
     tag: ClassVar[int] = SIGN1
 
     def __attrs_post_init__(self) -> None:
-        """Raises DecodeError for another number of octets."""
+        """Raises DecodeError for another number of octets, and for an algorithm of other keys."""
         if len(self.seed) != _ED25519_SIZE:
             raise DecodeError(f"a private key of Ed25519 has {_ED25519_SIZE} octets, not {len(self.seed)}")
+        if self.algorithm not in Ed25519Key.algorithms:
+            raise DecodeError(f"a key of Ed25519 is not for algorithm {int(self.algorithm)}")
 
     @cached_property
     def _key(self) -> Ed25519PrivateKey:
@@ -118,12 +129,106 @@ class Ed25519SigningKey:
 
 
 @attrs.frozen(slots=False)
+class Es256Key:
+    """A public key on P-256, from its coordinates of 32 octets each. Its `kid` is its thumbprint.
+
+    Of the two signatures (r, s) and (r, n - s) both are right: most signers make either, and a token is known by its
+    key and its cti, never by its octets.
+    """
+
+    x: bytes = attrs.field(repr=lambda value: value.hex())
+    y: bytes = attrs.field(repr=lambda value: value.hex())
+    algorithms: ClassVar[frozenset[Algorithm]] = frozenset({Algorithm.ES256})
+    tag: ClassVar[int] = SIGN1
+
+    def __attrs_post_init__(self) -> None:
+        """Raises DecodeError for other sizes, and for what is no point of the curve."""
+        if len(self.x) != _P256_SIZE or len(self.y) != _P256_SIZE:
+            raise DecodeError(f"a coordinate of P-256 has {_P256_SIZE} octets")
+        try:
+            self._key  # noqa: B018  the point is checked when the key is made
+        except ValueError as exc:
+            raise DecodeError("no point of P-256") from exc
+
+    @cached_property
+    def cose_key(self) -> CoseKey:
+        """The key as a COSE_Key (RFC 9053 section 7.1), its point not compressed."""
+        return {1: _EC2, -1: _P256, -2: self.x, -3: self.y}
+
+    @cached_property
+    def thumbprint(self) -> bytes:
+        """What tells this key from all others (RFC 9679)."""
+        return _thumbprint(self.cose_key)
+
+    @property
+    def kid(self) -> bytes:
+        """What a token calls this key."""
+        return self.thumbprint
+
+    @cached_property
+    def _key(self) -> ec.EllipticCurvePublicKey:
+        x, y = int.from_bytes(self.x), int.from_bytes(self.y)
+        return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+
+    def verify(self, octets: bytes, signature: bytes) -> bool:
+        """Whether this is the signature of the octets: r and s of 32 octets each (RFC 9053 section 2.1)."""
+        if len(signature) != 2 * _P256_SIZE:
+            return False
+        r, s = int.from_bytes(signature[:_P256_SIZE]), int.from_bytes(signature[_P256_SIZE:])
+        try:
+            self._key.verify(encode_dss_signature(r, s), octets, ec.ECDSA(SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
+
+@attrs.frozen(slots=False)
+class Es256SigningKey:
+    """A private key on P-256: its scalar in 32 octets."""
+
+    scalar: bytes = attrs.field(repr=False)
+    algorithm: ClassVar[Algorithm] = Algorithm.ES256
+    tag: ClassVar[int] = SIGN1
+
+    def __attrs_post_init__(self) -> None:
+        """Raises DecodeError for another size, for zero, and for what is not below the order of the group."""
+        try:
+            if len(self.scalar) == _P256_SIZE:
+                self._key  # noqa: B018  the scalar is checked when the key is made
+                return
+        except ValueError as exc:
+            raise DecodeError("no private key of P-256") from exc
+        raise DecodeError(f"a private key of P-256 has {_P256_SIZE} octets, not {len(self.scalar)}")
+
+    @cached_property
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        return ec.derive_private_key(int.from_bytes(self.scalar), ec.SECP256R1())
+
+    @cached_property
+    def public(self) -> Es256Key:
+        """The key for who verifies."""
+        numbers = self._key.public_key().public_numbers()
+        return Es256Key(numbers.x.to_bytes(_P256_SIZE), numbers.y.to_bytes(_P256_SIZE))
+
+    @property
+    def kid(self) -> bytes:
+        """What a token calls this key."""
+        return self.public.kid
+
+    def sign(self, octets: bytes) -> bytes:
+        """The signature of the octets, always the same one (RFC 6979)."""
+        r, s = decode_dss_signature(self._key.sign(octets, ec.ECDSA(SHA256(), deterministic_signing=True)))
+        return r.to_bytes(_P256_SIZE) + s.to_bytes(_P256_SIZE)
+
+
+@attrs.frozen(slots=False)
 class HmacKey:
     """A key that two share. Its `kid` comes from the server that gave it, at random: 1 to 64 octets."""
 
     secret: bytes = attrs.field(repr=False)
     kid: bytes
     algorithm: ClassVar[Algorithm] = Algorithm.HMAC_256_256
+    algorithms: ClassVar[frozenset[Algorithm]] = frozenset({Algorithm.HMAC_256_256})
     tag: ClassVar[int] = MAC0
 
     def __attrs_post_init__(self) -> None:
@@ -147,8 +252,34 @@ class HmacKey:
         return hmac.compare_digest(self.sign(octets), signature)
 
 
-SigningKey: TypeAlias = Ed25519SigningKey | HmacKey
-VerifyingKey: TypeAlias = Ed25519Key | HmacKey
+PublicKey: TypeAlias = Ed25519Key | Es256Key
+SigningKey: TypeAlias = Ed25519SigningKey | Es256SigningKey | HmacKey
+VerifyingKey: TypeAlias = PublicKey | HmacKey
+
+
+def read_public_key(key: CoseKey) -> PublicKey:
+    """The public key that a COSE_Key has (RFC 9052 section 7). Raises DecodeError.
+
+    A secret in it is secret no more, so it proves nothing: symmetric keys and private ones are refused.
+    """
+    match key:
+        case {1: 1, -1: 6, -2: bytes(octets)}:
+            found: PublicKey = Ed25519Key(octets)
+        case {1: 2, -1: 1, -2: bytes(x), -3: bytes(y)}:
+            found = Es256Key(x, y)
+        case _:
+            raise DecodeError("COSE_Key: neither of Ed25519 nor of P-256 with both coordinates")
+    if -4 in key:
+        raise DecodeError("COSE_Key: a private key")
+    # True == 1 in Python: the types of the numbers count, exactly.
+    if type(key[1]) is not int or type(key[-1]) is not int:
+        raise DecodeError("COSE_Key: its type or its curve is no number")
+    if 3 in key and (type(key[3]) is not int or key[3] not in found.algorithms):
+        raise DecodeError("COSE_Key: for another algorithm")
+    if 4 in key and (type(key[4]) is not tuple or _VERIFY not in key[4]):
+        raise DecodeError("COSE_Key: not to verify with")
+    return found
+
 
 _CONTEXTS: Mapping[int, str] = {SIGN1: "Signature1", MAC0: "MAC0"}
 
@@ -186,14 +317,15 @@ def read_cose(value: Any) -> CoseMessage:
     """
     if type(value) is not cbor.Tag or value.tag not in _CONTEXTS:
         raise DecodeError("COSE: neither a COSE_Sign1 nor a COSE_Mac0 with its tag")
-    match value.value:
-        case (bytes(protected), Mapping() as unprotected, bytes(payload), bytes(signature)):
-            pass
-        case _:
-            raise DecodeError("COSE: no array of protected, unprotected, payload and signature")
+    parts = value.value
+    if type(parts) is not tuple or len(parts) != 4:
+        raise DecodeError("COSE: no array of four")
+    protected, unprotected, payload, signature = parts
+    if not (type(protected) is type(payload) is type(signature) is bytes and cbor.is_map(unprotected)):
+        raise DecodeError("COSE: no array of protected, unprotected, payload and signature")
     # RFC 9052 section 3: an empty map is written as no octets at all.
     header = cbor.decode(protected) if protected else {}
-    if not isinstance(header, Mapping):
+    if not cbor.is_map(header):
         raise DecodeError("COSE: the protected header is no map")
     if twice := header.keys() & unprotected.keys():
         raise DecodeError(f"COSE: {len(twice)} labels are in both buckets")

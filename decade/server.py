@@ -39,7 +39,8 @@ from decade.sdt import ObjectResource, ObjectUpload
 from decade.settings import DRP_PATH, Settings
 from decade.slots import ConnectionSlots
 from decade.store import MemoryStore
-from decade.tokens import Keys, VerifiedTokenCache
+from decade.token_cache import VerifiedTokenCache
+from decade.tokens import Keys
 from decade.usage import TrafficCounter
 
 INFO_PATH = "/.well-known/decade"

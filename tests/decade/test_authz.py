@@ -35,7 +35,8 @@ from decade.policy import PolicyTree, Reservation
 from decade.ports import Allowance, Use
 from decade.scope import Everything, Object, Operation, Target, TokenPolicy
 from decade.slots import ConnectionSlots
-from decade.tokens import SKEW, Claims, RegisteredKey, VerifiedTokenCache, mint
+from decade.token_cache import VerifiedTokenCache
+from decade.tokens import SKEW, Claims, RegisteredKey, mint
 from decade.uses import UseState
 from decade.values import BitRate
 

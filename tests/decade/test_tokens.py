@@ -15,6 +15,7 @@ from decade import cbor
 from decade.cose import Ed25519SigningKey, HmacKey, secure
 from decade.errors import EncodeError, ErrorCode, RefusedError
 from decade.messages import Revocation
+from decade.token_cache import VerifiedTokenCache
 from decade.tokens import (
     CWT,
     MAX_TOKEN,
@@ -28,7 +29,6 @@ from decade.tokens import (
     Publisher,
     RegisteredKey,
     TokenPolicy,
-    VerifiedTokenCache,
     mint,
     read_claims,
     verify,

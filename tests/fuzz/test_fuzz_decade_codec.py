@@ -17,7 +17,8 @@ from decade import cbor
 from decade.cose import secure
 from decade.errors import DecodeError, EncodeError, ErrorCode, RefusedError
 from decade.messages import decode_message, decode_problem, encode_message
-from decade.tokens import CWT, TYPE, VerifiedTokenCache, mint, verify, write_claims
+from decade.token_cache import VerifiedTokenCache
+from decade.tokens import CWT, TYPE, mint, verify, write_claims
 
 CDDL = Validator(files("decade").joinpath("decade.cddl").read_text())
 TOKENS = [mint(CLAIMS, SIGNING), mint(CLAIMS, MAC)]

@@ -1,0 +1,99 @@
+"""Tokens that were verified, remembered: most are shown more than once, and those that they are below more often."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+
+from decade.cose import PublicKey
+from decade.errors import RefusedError
+from decade.messages import Revocation
+from decade.tokens import SKEW, Keys, Rules, TokenFeature, VerifiedToken, check_now, verify_chain
+
+CACHED_TOKENS = 4096
+"""Verified tokens that a server remembers, about 2 KiB each."""
+_SWEEP_EVERY = 60.0
+"""Seconds between two searches for tokens that have expired."""
+
+
+class VerifiedTokenCache:
+    """Verifies tokens, and remembers those that were good, by their hash.
+
+    Whoever uses what it returns still asks for revocations and uses: those change without the token.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        audience: str,
+        max_life: int,
+        capacity: int = CACHED_TOKENS,
+        features: frozenset[TokenFeature] = frozenset(),
+        own: PublicKey | None = None,
+    ) -> None:
+        """`capacity`: tokens, the one used longest ago goes first. All others: see `Rules`."""
+        self.rules = Rules(keys=keys, audience=audience, max_life=max_life, features=features, own=own)
+        self._capacity = capacity
+        self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
+        self._swept = 0.0
+
+    def __len__(self) -> int:
+        """Tokens that it remembers."""
+        return len(self._verified)
+
+    def verify(self, token: bytes, wall: float) -> VerifiedToken:
+        """The token, if it is for this server and now. Raises RefusedError, as `decade.tokens.verify` does."""
+        found = self._recall(token)
+        if found is not None:
+            try:
+                check_now(found, self.rules, wall)
+            except RefusedError:
+                del self._verified[_digest(token)]
+                raise
+            return found
+        made = verify_chain(token, self.rules, self._recall)
+        check_now(made, self.rules, wall)
+        self._sweep(wall)
+        self._remember(token, made)
+        return made
+
+    def revoke(self, account: str, revocation: Revocation) -> None:
+        """Forget the tokens of an account that a revocation reaches."""
+        self._forget(lambda token: token.account == account and token.is_revoked_by(revocation))
+
+    def _recall(self, token: bytes) -> VerifiedToken | None:
+        digest = _digest(token)
+        found = self._verified.get(digest)
+        if found is None:
+            return None
+        first = found.levels[0].key
+        # Its key may have been taken away since, or given to another account.
+        if first.key is not self.rules.own and self.rules.keys(first.key.kid) != first:
+            del self._verified[digest]
+            return None
+        self._verified.move_to_end(digest)
+        return found
+
+    def _remember(self, token: bytes, made: VerifiedToken) -> None:
+        level: VerifiedToken | None = made
+        while level is not None:
+            self._verified[_digest(token)] = level
+            token, level = level.above, level.parent
+        while len(self._verified) > self._capacity:
+            self._verified.popitem(last=False)
+
+    def _sweep(self, wall: float) -> None:
+        # A clock that was set back sweeps too early, which does no harm.
+        if abs(wall - self._swept) >= _SWEEP_EVERY:
+            self._swept = wall
+            self._forget(lambda token: wall >= token.claims.exp + SKEW)
+
+    def _forget(self, is_gone: Callable[[VerifiedToken], bool]) -> None:
+        for digest in [digest for digest, token in self._verified.items() if is_gone(token)]:
+            del self._verified[digest]
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()

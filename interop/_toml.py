@@ -73,6 +73,9 @@ class Table:
             raise self.wrong(f"at least {least} is due, not {found}", name)
         return found
 
+    def text_or_integer(self, name: str) -> str | int | None:
+        return self._take(name, str if isinstance(self._tree.get(name), str) else int)
+
     def positive(self, name: str) -> float | None:
         found = self._take(name, float)
         if found is not None and not 0 < found < float("inf"):

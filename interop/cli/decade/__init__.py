@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import click
 
 from interop.cli._lazy import LazyGroup
 
 # A row for each subcommand: its module's name, and what the help of the group says of it.
-_COMMANDS: Mapping[str, str] = {}
+_COMMANDS = {
+    "serve": "Keep objects for accounts, within their limits, for whoever has a token.",
+}
 
 
 @click.group(
@@ -17,6 +17,7 @@ _COMMANDS: Mapping[str, str] = {}
     table=_COMMANDS,
     package=__name__,
     invoke_without_command=True,
+    epilog="Example:\n\n\b\n  ietf-p2p decade serve --root objects --account alice --key alice.pem --storage 1GB",
 )
 @click.pass_context
 def command(ctx: click.Context) -> None:

@@ -1,0 +1,269 @@
+"""What a DECADE server is and has, as a person writes it: a TOML file, or values made in a program.
+
+::
+
+    server = "https://storage.example"      # its identifier, which tokens are for
+    listen = "127.0.0.1:7069"
+    root = "objects"                        # a directory; without it everything is in memory
+
+    [accounts.alice]
+    weight = 2
+    storage = "10GB"
+
+    [accounts.alice.keys.laptop]
+    file = "alice.pem"                      # whoever has this key mints tokens
+
+    [accounts.alice.apps.films]
+    storage = "4GB"
+
+Sizes are octets with a unit (GB, GiB) or without one, rates bit/s, times seconds. Paths are relative to the folder of
+the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from decade.cose import VerifyingKey
+from decade.errors import RefusedError
+from decade.ledger import MemoryQuotas
+from decade.messages import Limits, ResourcePolicy
+from decade.policy import PROVIDER, PolicyTree
+from decade.ports import NodePath
+from decade.settings import MAX_REQUESTS, Settings, default_limits
+from decade.tokens import RegisteredKey
+from decade.values import MAX_WEIGHT, Priority
+from interop._http_server import parse_listen
+from interop._toml import Table, TomlError, read
+from interop.decade_keys import public_key_of_text, read_verifying_key
+from interop.decade_server.origin import Proxies, networks_of
+
+PORT = 7069
+"""Where `decade serve` listens: the number of the RFC."""
+MAX_NAME = 64
+"""Octets of the name of an account or application, as on the wire."""
+_SIZE = re.compile(r"(\d{1,16})(?:\.(\d{1,6}))? ?([kMGTP]?)(i?)B?", re.ASCII)
+_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+
+
+class ConfigError(ValueError):
+    """What is wrong, in one sentence that names the file, and the key or line."""
+
+
+@attrs.frozen
+class TlsFiles:
+    """The server's certificate chain and private key (PEM)."""
+
+    certificate: Path
+    key: Path
+
+
+@attrs.frozen(kw_only=True)
+class ServerConfig:
+    """A server. `server`: its identifier, None for the address that it listens at. `root`: None for memory.
+
+    `policies`: of the provider, of accounts and of their applications, parents first. `keys`: by their `kid`.
+    `workers`: processes that share `root`; each has an equal part of `egress_bps` and `max_requests`.
+    """
+
+    server: str | None = None
+    listen: tuple[str, int] = ("127.0.0.1", PORT)
+    root: Path | None = None
+    tls: TlsFiles | None = None
+    limits: Limits = attrs.field(factory=default_limits)
+    egress_bps: int | None = None
+    siblings: tuple[str, ...] = ()
+    is_shared_cache_allowed: bool = True
+    max_requests: int = MAX_REQUESTS
+    proxies: Proxies = attrs.field(factory=Proxies)
+    is_insecure_allowed: bool = False
+    workers: int = 1
+    policies: Mapping[NodePath, ResourcePolicy] = attrs.field(factory=dict)
+    keys: Mapping[bytes, RegisteredKey] = attrs.field(factory=dict)
+
+    def settings(self, server: str) -> Settings:
+        """What a server is told, for one of the workers. `server`: its identifier. Raises ValueError."""
+        return Settings(
+            server=server,
+            limits=self.limits,
+            siblings=self.siblings,
+            max_requests=max(1, self.max_requests // self.workers),
+            is_shared_cache_allowed=self.is_shared_cache_allowed,
+        )
+
+
+def read_size(text: str) -> int:
+    """Octets, such as `500MB`, `1.5GiB` or `4096`. Raises ValueError."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r:.40} is no size in octets, such as 500MB, 1.5GiB or 4096")
+    unit = 1
+    for _ in range(_POWERS[found[3]]):
+        unit *= 1024 if found[4] else 1000
+    fraction = found[2] or "0"
+    return int(found[1]) * unit + int(fraction) * unit // 10 ** len(fraction)
+
+
+def load_config(path: Path) -> ServerConfig:
+    """The server that a TOML file describes, with the keys in the files that it names. Raises ConfigError."""
+    try:
+        root = read(path)
+        found = _server(root)
+        root.finish()
+    except TomlError as error:
+        raise ConfigError(str(error)) from error
+    return found
+
+
+def _server(root: Table) -> ServerConfig:
+    listen = parse_listen(text) if (text := root.text("listen")) is not None else ("127.0.0.1", PORT)
+    if listen is None:
+        raise root.wrong(f"{text!r} is not HOST:PORT (an IPv6 address stands in brackets)", "listen")
+    tls, limits = root.table("tls"), root.table("limits")
+    accounts = _Accounts(root)
+    directory, workers = root.file("root"), root.integer("workers", least=1) or 1
+    if workers > 1 and directory is None:
+        raise root.wrong("several workers share a directory: the key 'root' is due", "workers")
+    found = ServerConfig(
+        server=root.text("server"),
+        listen=listen,
+        root=directory,
+        tls=None if tls is None else _tls(tls),
+        limits=default_limits() if limits is None else _limits(limits),
+        egress_bps=root.integer("egress-bps", least=1),
+        siblings=root.texts("siblings"),
+        is_shared_cache_allowed=root.flag("shared-cache") is not False,
+        max_requests=root.integer("max-requests", least=1) or MAX_REQUESTS,
+        proxies=_proxies(root),
+        is_insecure_allowed=bool(root.flag("insecure")),
+        workers=workers,
+        policies=accounts.policies,
+        keys=accounts.keys,
+    )
+    try:
+        found.settings(found.server or "http://localhost")
+    except ValueError as error:
+        raise root.wrong(str(error)) from error
+    return found
+
+
+def _proxies(root: Table) -> Proxies:
+    form = root.text("proxy-header") or "x-forwarded"
+    if form not in ("x-forwarded", "forwarded"):
+        raise root.wrong(f"'x-forwarded' or 'forwarded' is due, not {form!r}", "proxy-header")
+    chosen: Literal["x-forwarded", "forwarded"] = "forwarded" if form == "forwarded" else "x-forwarded"
+    try:
+        return Proxies(networks_of(root.texts("trusted-proxies")), chosen)
+    except ValueError as error:
+        raise root.wrong(str(error), "trusted-proxies") from error
+
+
+def _tls(table: Table) -> TlsFiles:
+    found = TlsFiles(
+        table.due("certificate", table.file("certificate")),
+        table.due("key", table.file("key")),
+    )
+    table.finish()
+    return found
+
+
+def _limits(table: Table) -> Limits:
+    default = default_limits()
+    found = Limits(
+        max_object=_size(table, "max-object") or default.max_object,
+        min_object=_size(table, "min-object"),
+        max_ttl=table.integer("max-lifetime", least=1) or default.max_ttl,
+        max_token=default.max_token,
+        max_token_life=table.integer("max-token-life", least=1) or default.max_token_life,
+        max_list_page=table.integer("max-page", least=1) or default.max_list_page,
+        max_transfer_objects=default.max_transfer_objects,
+    )
+    table.finish()
+    return found
+
+
+def _size(table: Table, name: str) -> int | None:
+    """Octets: an integer, or a string with a unit."""
+    found = table.text_or_integer(name)
+    try:
+        return read_size(str(found)) if found is not None else None
+    except ValueError as error:
+        raise table.wrong(str(error), name) from error
+
+
+class _Accounts:
+    """The policies and the keys of a file."""
+
+    def __init__(self, root: Table) -> None:
+        provider = root.table("provider")
+        self.policies: dict[NodePath, ResourcePolicy] = {PROVIDER: ResourcePolicy(weight=1)}
+        self.keys: dict[bytes, RegisteredKey] = {}
+        # What a server would not take, a tree without objects does not take either.
+        self._tree = PolicyTree(MemoryQuotas())
+        if provider is not None:
+            self.policies[PROVIDER] = _policy(provider)
+            provider.finish()
+        for name, table in root.tables("accounts").items():
+            self._add((name,), table)
+        if not self.keys:
+            raise root.wrong("nobody could use it: at least one key [accounts.NAME.keys.NAME] is due")
+
+    def _add(self, path: NodePath, table: Table) -> None:
+        """An account, or an application."""
+        if not path[-1].isprintable() or not 1 <= len(path[-1].encode()) <= MAX_NAME:
+            raise table.wrong(f"a name has 1 to {MAX_NAME} octets that can be printed")
+        self.policies[path] = _policy(table)
+        try:
+            self._tree.put(path, self.policies[path])
+        except RefusedError as error:
+            raise table.wrong(str(error)) from error
+        for entry in table.tables("keys").values():
+            self._add_key(path, entry)
+        if len(path) == 1:
+            for name, app in table.tables("apps").items():
+                self._add((*path, name), app)
+        table.finish()
+
+    def _add_key(self, path: NodePath, table: Table) -> None:
+        key = _key(table)
+        table.finish()
+        other = self.keys.get(key.kid)
+        if other is not None:
+            raise table.wrong(f"its identifier is that of another key, of {'/'.join((other.account, *other.app))}")
+        self.keys[key.kid] = RegisteredKey(key, path[0], path[1:])
+
+
+def _policy(table: Table) -> ResourcePolicy:
+    weight = table.integer("weight", least=1) or 1
+    if weight > MAX_WEIGHT:
+        raise table.wrong(f"at most {MAX_WEIGHT} is due, not {weight}", "weight")
+    priority = table.text("priority")
+    if priority is not None and priority not in _PRIORITIES:
+        raise table.wrong(f"one of {', '.join(_PRIORITIES)} is due, not {priority!r}", "priority")
+    return ResourcePolicy(
+        weight=weight,
+        ceiling_download=table.integer("download-bps", least=0),
+        ceiling_upload=table.integer("upload-bps", least=0),
+        connections=table.integer("connections", least=0),
+        storage=_size(table, "storage"),
+        default_lifetime=table.integer("default-lifetime", least=1),
+        longest_lifetime=table.integer("longest-lifetime", least=1),
+        priority=None if priority is None else _PRIORITIES[priority],
+    )
+
+
+def _key(table: Table) -> VerifyingKey:
+    """A file, or a public key as text."""
+    file, public = table.file("file"), table.text("public")
+    if (file is None) == (public is None):
+        raise table.wrong("one of the keys 'file' and 'public' is due")
+    try:
+        return read_verifying_key(file) if file is not None else public_key_of_text(public or "")
+    except ValueError as error:
+        raise table.wrong(str(error)) from error

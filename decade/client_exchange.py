@@ -110,6 +110,7 @@ class Receiver:
         self.digest = Digest()
         self.size = 0
         self.total: int | None = None
+        self.has_begun = False
         self.is_over = False
 
     @property
@@ -120,6 +121,7 @@ class Receiver:
     def start(self, head: Response) -> bool:
         """An answer begins: whether its body is wanted."""
         self.reset()
+        self.has_begun = True
         self._is_object = self._sink is not None and head.status in (200, 206)
         field = head.header("Content-Length") or ""
         self.total = int(field) if field.isascii() and field.isdecimal() and len(field) < 19 else None
@@ -236,7 +238,7 @@ def ask(exchange: Exchange, credentials: Sequence[Credential]) -> Plan[Response 
             head = yield attrs.evolve(exchange, request=request)
         except UnreachableError as error:
             # It has begun to answer: the next time it may come to the end of it.
-            retry = FIRST_WAIT if exchange.receiver.size else None
+            retry = FIRST_WAIT if exchange.receiver.has_begun else None
             return Failure(origin(target), reason=str(error), retry_after=retry)
         if head is None:
             raise TypeError("a request is answered with a response")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 import attrs
 
@@ -17,7 +18,31 @@ MAX_REQUESTS = 1024
 DRP_PATH = "/decade/v1/"
 """The path of the resource protocol; the number is the version."""
 
+MIN_RETENTION = 3600
+"""Seconds that logs are kept at least: reads are counted by hours."""
+MONTH = 30 * 86400
+
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:_-]+")
+
+
+class Extension(StrEnum):
+    """What a server may have beyond the core, by its name in server-info; a server without one refuses what needs it.
+
+    `EVICT_OWN`: nodes may make room by what they hold. `PUBLIC`: nodes may let anybody read. `DT`: tokens in URLs.
+    `CHALLENGE`: an object that the server has need not be sent. The others are logs.
+    """
+
+    EVICT_OWN = "evict-own"
+    PUBLIC = "public"
+    DT = "dt"
+    CHALLENGE = "challenge"
+    ACCESS_LOG = "access-log"
+    DISTRIBUTION_LOG = "distribution-log"
+    TOKENS_SEEN = "tokens-seen"
+
+
+LOGS = frozenset({Extension.ACCESS_LOG, Extension.DISTRIBUTION_LOG, Extension.TOKENS_SEEN})
+"""The extensions that need a `decade.journal.Journal`."""
 
 
 def default_limits() -> Limits:
@@ -44,6 +69,7 @@ class Settings:
 
     `siblings`: origins that have the same objects, for redirection under load. `max_requests`: in progress at a time.
     `is_shared_cache_allowed`: whether caches in front keep objects and ask for each use; others keep none.
+    `extensions`: that are on. `log_retention`: seconds for which reads and transfers are kept, if they are logged.
     """
 
     server: str
@@ -51,12 +77,16 @@ class Settings:
     siblings: tuple[str, ...] = ()
     max_requests: int = MAX_REQUESTS
     is_shared_cache_allowed: bool = True
+    extensions: frozenset[Extension] = frozenset()
+    log_retention: int = MONTH
 
     def __attrs_post_init__(self) -> None:
-        """Raises ValueError for what is no origin, and for pages that no message holds."""
+        """Raises ValueError for what is no origin, for pages that no message holds, and for logs of no time."""
         _check_origins((self.server, *self.siblings))
         if not 1 <= self.limits.max_list_page <= MAX_PAGE:
             raise ValueError(f"a page has 1 to {MAX_PAGE} objects")
+        if self.log_retention < MIN_RETENTION:
+            raise ValueError(f"logs are kept for {MIN_RETENTION} s at least")
 
     @property
     def info(self) -> ServerInfo:
@@ -68,6 +98,6 @@ class Settings:
             drp_base=f"{self.server}{DRP_PATH}",
             hash_algorithms=(SHA_256,),
             limits=self.limits,
-            features=(),
+            features=tuple(sorted(self.extensions)),
             siblings=self.siblings or None,
         )

@@ -22,20 +22,23 @@ the file.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal
+from enum import IntEnum
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
 from decade.cose import VerifyingKey
 from decade.errors import RefusedError
 from decade.ledger import MemoryQuotas
-from decade.messages import Limits, ResourcePolicy
+from decade.messages import Access, Limits, ResourcePolicy, WhenFull
 from decade.policy import PROVIDER, PolicyTree
 from decade.ports import NodePath
-from decade.settings import MAX_REQUESTS, Settings, default_limits
+from decade.settings import MAX_REQUESTS, MONTH, Extension, Settings, default_limits
 from decade.tokens import RegisteredKey
 from decade.values import MAX_WEIGHT, Priority
 from interop._http_server import parse_listen
@@ -43,13 +46,16 @@ from interop._toml import Table, TomlError, read
 from interop.decade_keys import public_key_of_text, read_verifying_key
 from interop.decade_server.origin import Proxies, networks_of
 
+if TYPE_CHECKING:
+    from interop.decade_scale.config import Shared
+
 PORT = 7069
 """Where `decade serve` listens: the number of the RFC."""
 MAX_NAME = 64
 """Octets of the name of an account or application, as on the wire."""
 _SIZE = re.compile(r"(\d{1,16})(?:\.(\d{1,6}))? ?([kMGTP]?)(i?)B?", re.ASCII)
 _POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+_C = TypeVar("_C", bound=IntEnum)
 
 
 class ConfigError(ValueError):
@@ -66,20 +72,24 @@ class TlsFiles:
 
 @attrs.frozen(kw_only=True)
 class ServerConfig:
-    """A server. `server`: its identifier, None for the address that it listens at. `root`: None for memory.
+    """A server. `server`: its identifier, None for the address that it listens at. `root`: a directory, `store`: what
+    servers share; without either everything is in memory.
 
     `policies`: of the provider, of accounts and of their applications, parents first. `keys`: by their `kid`.
-    `workers`: processes that share `root`; each has an equal part of `egress_bps` and `max_requests`.
+    `workers`: processes that share them; each has an equal part of `egress_bps` and `max_requests`.
     """
 
     server: str | None = None
     listen: tuple[str, int] = ("127.0.0.1", PORT)
     root: Path | None = None
+    store: Shared | None = None
     tls: TlsFiles | None = None
     limits: Limits = attrs.field(factory=default_limits)
     egress_bps: int | None = None
     siblings: tuple[str, ...] = ()
     is_shared_cache_allowed: bool = True
+    extensions: frozenset[Extension] = frozenset()
+    log_retention: int = MONTH
     max_requests: int = MAX_REQUESTS
     proxies: Proxies = attrs.field(factory=Proxies)
     is_insecure_allowed: bool = False
@@ -95,6 +105,8 @@ class ServerConfig:
             siblings=self.siblings,
             max_requests=max(1, self.max_requests // self.workers),
             is_shared_cache_allowed=self.is_shared_cache_allowed,
+            extensions=self.extensions,
+            log_retention=self.log_retention,
         )
 
 
@@ -103,11 +115,8 @@ def read_size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r:.40} is no size in octets, such as 500MB, 1.5GiB or 4096")
-    unit = 1
-    for _ in range(_POWERS[found[3]]):
-        unit *= 1024 if found[4] else 1000
-    fraction = found[2] or "0"
-    return int(found[1]) * unit + int(fraction) * unit // 10 ** len(fraction)
+    unit = (1024 if found[4] else 1000) ** _POWERS[found[3]]
+    return int(Decimal(f"{found[1]}.{found[2] or 0}") * unit)
 
 
 def load_config(path: Path) -> ServerConfig:
@@ -128,17 +137,23 @@ def _server(root: Table) -> ServerConfig:
     tls, limits = root.table("tls"), root.table("limits")
     accounts = _Accounts(root)
     directory, workers = root.file("root"), root.integer("workers", least=1) or 1
-    if workers > 1 and directory is None:
+    store = root.table("store")
+    if store is not None and directory is not None:
+        raise root.wrong("'root' and 'store' are two places for the same objects", "root")
+    if workers > 1 and store is None and directory is None:
         raise root.wrong("several workers share a directory: the key 'root' is due", "workers")
     found = ServerConfig(
         server=root.text("server"),
         listen=listen,
         root=directory,
+        store=None if store is None else _shared(store),
         tls=None if tls is None else _tls(tls),
         limits=default_limits() if limits is None else _limits(limits),
         egress_bps=root.integer("egress-bps", least=1),
         siblings=root.texts("siblings"),
         is_shared_cache_allowed=root.flag("shared-cache") is not False,
+        extensions=_extensions(root),
+        log_retention=root.integer("log-retention", least=1) or MONTH,
         max_requests=root.integer("max-requests", least=1) or MAX_REQUESTS,
         proxies=_proxies(root),
         is_insecure_allowed=bool(root.flag("insecure")),
@@ -151,6 +166,22 @@ def _server(root: Table) -> ServerConfig:
     except ValueError as error:
         raise root.wrong(str(error)) from error
     return found
+
+
+def _shared(table: Table) -> Shared:
+    try:
+        from interop.decade_scale.config import read_shared
+    except ModuleNotFoundError as error:
+        raise table.wrong(f"it needs {error.name}: pip install 'ietf-p2p[decade-scale]'") from error
+    return read_shared(table, os.environ)
+
+
+def _extensions(root: Table) -> frozenset[Extension]:
+    names = root.texts("extensions")
+    unknown = [name for name in names if name not in set(Extension)]
+    if unknown:
+        raise root.wrong(f"{unknown[0]!r:.40} is no extension; there are {', '.join(Extension)}", "extensions")
+    return frozenset(map(Extension, names))
 
 
 def _proxies(root: Table) -> Proxies:
@@ -243,9 +274,10 @@ def _policy(table: Table) -> ResourcePolicy:
     weight = table.integer("weight", least=1) or 1
     if weight > MAX_WEIGHT:
         raise table.wrong(f"at most {MAX_WEIGHT} is due, not {weight}", "weight")
-    priority = table.text("priority")
-    if priority is not None and priority not in _PRIORITIES:
-        raise table.wrong(f"one of {', '.join(_PRIORITIES)} is due, not {priority!r}", "priority")
+    try:
+        prefixes = networks_of(table.texts("prefixes"))
+    except ValueError as error:
+        raise table.wrong(str(error), "prefixes") from error
     return ResourcePolicy(
         weight=weight,
         ceiling_download=table.integer("download-bps", least=0),
@@ -254,8 +286,20 @@ def _policy(table: Table) -> ResourcePolicy:
         storage=_size(table, "storage"),
         default_lifetime=table.integer("default-lifetime", least=1),
         longest_lifetime=table.integer("longest-lifetime", least=1),
-        priority=None if priority is None else _PRIORITIES[priority],
+        priority=_choice(table, "priority", Priority),
+        when_full=_choice(table, "when-full", WhenFull),
+        access=_choice(table, "access", Access),
+        prefixes=prefixes or None,
     )
+
+
+def _choice(table: Table, name: str, kind: type[_C]) -> _C | None:
+    """One of the words that the members of an enumeration make."""
+    words = {member.name.lower().replace("_", "-"): member for member in kind}
+    word = table.text(name)
+    if word is not None and word not in words:
+        raise table.wrong(f"one of {', '.join(words)} is due, not {word!r}", name)
+    return None if word is None else words[word]
 
 
 def _key(table: Table) -> VerifyingKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,10 +15,12 @@ from decade.messages import ResourcePolicy
 from decade.policy import PolicyTree
 from decade.ports import NodePath
 from decade.server import Server
+from decade.settings import Settings
 from decade.tokens import RegisteredKey
 from interop._http_limits import MAX_HEAD, LimitedHttpProtocol
 from interop.decade_server.app import DecadeApp
 from interop.decade_server.config import ConfigError, ServerConfig
+from interop.decade_server.threaded import App, ThreadedApp
 from interop.decade_store import open_server
 
 
@@ -28,24 +31,48 @@ class LiveServer:
         """`name`: the server's identifier. Raises ConfigError for a directory that cannot be used, or holds more."""
         self.config = config
         settings = config.settings(name)
-        epoch = time.time() - time.monotonic()
         self._keys = config.keys
-        self._close: Callable[[], None] = _nothing
-        if config.root is None:
+        self._close: list[Callable[[], None]] = []
+        try:
+            self._open(settings, time.time() - time.monotonic())
+        except (DecadeError, OSError, ValueError, sqlite3.Error) as error:
+            where = "the store" if config.root is None else config.root
+            raise ConfigError(f"{where}: {error}") from error
+        app = DecadeApp(self.server, proxies=config.proxies, is_insecure_allowed=config.is_insecure_allowed)
+        self._threaded: ThreadedApp | None = None
+        self.app: App = app
+        if config.store is not None:
+            # Each of its methods may wait for the network.
+            self.app = self._threaded = ThreadedApp(app)
+            self._close.insert(0, self._threaded.close)
+
+    def _open(self, settings: Settings, epoch: float) -> None:
+        config = self.config
+        self.tree: PolicyTree
+        self.server: Server
+        if config.store is not None:
+            from interop.decade_scale import open_scaled_server
+
+            scaled = open_scaled_server(config.store, settings, self._key, config.policies, epoch=epoch)
+            self.tree, self.server = scaled.tree, scaled.server
+            self._close.append(scaled.close)
+        elif config.root is not None:
+            durable = open_server(config.root, settings, self._key, config.policies, epoch=epoch)
+            self.tree, self.server = durable.tree, durable.server
+            self._close.append(durable.close)
+        else:
             self.tree = PolicyTree(MemoryQuotas())
             for path, policy in config.policies.items():
                 self.tree.put(path, policy)
             self.server = Server(settings, self._key, self.tree, epoch=epoch)
-        else:
-            try:
-                durable = open_server(config.root, settings, self._key, config.policies, epoch=epoch)
-            except (DecadeError, OSError, sqlite3.Error) as error:
-                raise ConfigError(f"{config.root}: {error}") from error
-            self.tree, self.server, self._close = durable.tree, durable.server, durable.close
-        self.app = DecadeApp(self.server, proxies=config.proxies, is_insecure_allowed=config.is_insecure_allowed)
 
-    def reload(self, config: ServerConfig) -> str:
+    async def reload(self, config: ServerConfig) -> str:
         """Take over accounts, keys and policies, and say what was. Raises ConfigError, with nothing changed."""
+        if self._threaded is not None:
+            return await self._threaded.call(functools.partial(self._reload, config))
+        return self._reload(config)
+
+    def _reload(self, config: ServerConfig) -> str:
         before = {path: self.tree.policy(path) for path in config.policies}
         try:
             for path, policy in config.policies.items():
@@ -63,7 +90,8 @@ class LiveServer:
 
     def close(self) -> None:
         """End it; what was answered is on the disk already."""
-        self._close()
+        for close in self._close:
+            close()
 
     def _key(self, kid: bytes) -> RegisteredKey | None:
         return self._keys.get(kid)
@@ -89,7 +117,3 @@ class LiveServer:
 def http_protocol(config: ServerConfig) -> type[LimitedHttpProtocol]:
     """Uvicorn's HTTP/1.1 with limits, for objects as large as the server takes."""
     return type("ObjectHttpProtocol", (LimitedHttpProtocol,), {"max_request": config.limits.max_object + 2 * MAX_HEAD})
-
-
-def _nothing() -> None:
-    """Memory needs no end."""

@@ -102,7 +102,8 @@ def _announce(config: ServerConfig, where: str, name: str, *, as_json: bool) -> 
         return
     click.echo(f"DECADE server listening on {where}")
     click.echo(f"Its tokens are for {name}")
-    click.echo(f"Objects are in {'memory' if config.root is None else config.root}.")
+    place = config.root or (config.store.bucket if config.store is not None else "memory")
+    click.echo(f"Objects are in {place}.")
     for account, policy in accounts.items():
         keys = sum(key.account == account for key in config.keys.values())
         room = "no limit of storage" if policy.storage is None else f"up to {octets(policy.storage)}"
@@ -166,7 +167,7 @@ class _Serving:
         self._configure = configure
         self._config = configure()
         self._as_json = as_json
-        if self._config.workers > 1 and self._config.root is None:
+        if self._config.workers > 1 and self._config.root is None and self._config.store is None:
             raise MistakeError("several workers share a directory: --root is due")
 
     def run(self) -> int:
@@ -194,7 +195,7 @@ class _Serving:
 
             def listens() -> None:
                 loop = asyncio.get_running_loop()
-                loop.add_signal_handler(signal.SIGHUP, self._reload, live, http)
+                loop.add_signal_handler(signal.SIGHUP, self._start_reload, live, http)
                 started()
 
             Server(http, started=listens).run(sockets=[listener])
@@ -216,11 +217,14 @@ class _Serving:
             http.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
         return http
 
-    def _reload(self, live: LiveServer, http: uvicorn.Config) -> None:
+    def _start_reload(self, live: LiveServer, http: uvicorn.Config) -> None:
+        self._reloading = asyncio.get_running_loop().create_task(self._reload(live, http))
+
+    async def _reload(self, live: LiveServer, http: uvicorn.Config) -> None:
         """SIGHUP."""
         try:
             config = self._configure()
-            said = live.reload(config)
+            said = await live.reload(config)
             if http.ssl is not None and config.tls is not None:
                 http.ssl.load_cert_chain(config.tls.certificate, config.tls.key)
         except (MistakeError, ConfigError, OSError) as error:

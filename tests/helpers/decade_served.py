@@ -1,0 +1,46 @@
+"""A DECADE server in memory on a socket: uvicorn in a thread."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from decade_server import Bench, bearer, token
+
+from interop._http_server import bind
+from interop.decade_server import DecadeApp
+
+
+def fields(key: bytes | None = None) -> dict[str, str]:
+    """The header fields of a request with a token."""
+    return dict(bearer(token() if key is None else key))
+
+
+class Served:
+    """`http`: the parser of uvicorn. `app`: more arguments of DecadeApp; the others are those of Bench."""
+
+    def __init__(self, http: str = "httptools", app: dict[str, Any] | None = None, **settings: Any) -> None:
+        self.bench = Bench(**settings)
+        self.app = DecadeApp(self.bench.server, clock=lambda: self.bench.now, **(app or {}))
+        self.listener = bind("127.0.0.1", 0)
+        self.port = self.listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(self.app, http=http, log_level="critical", ws="none", timeout_graceful_shutdown=1)
+        self.server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self.server.run, args=([self.listener],))
+        self._thread.start()
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self._thread.join()
+        self.listener.close()
+
+
+@contextlib.contextmanager
+def serving(**settings: Any) -> Iterator[Served]:
+    served = Served(**settings)
+    try:
+        yield served
+    finally:
+        served.close()

@@ -1,13 +1,12 @@
-"""Our `decade` package as an implementation that answers conformance requests: its messages, names and tokens."""
+"""Our `decade` package as an implementation that answers conformance requests."""
 
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
-from decade.cose import Ed25519Key, Ed25519SigningKey, HmacKey, SigningKey, VerifyingKey
+from decade.cose import Ed25519SigningKey, HmacKey, SigningKey
 from decade.errors import DecadeError, DecodeError, RefusedError
-from decade.messages import Message, decode_message, encode_message
+from decade.messages import decode_message, encode_message
 from decade.names import (
     Name,
     NiUri,
@@ -18,15 +17,18 @@ from decade.names import (
     read_path,
     read_segment,
 )
-from decade.tokens import Claims, RegisteredKey, mint, verify
-from interop.conformance._decade_values import object_from_json, to_json
+from decade.recovery import RemoveFile, recover
+from decade.tokens import Claims, mint, verify
+from interop.conformance import _decade_scheduler, _decade_server
+from interop.conformance._decade_values import (
+    message_from_json,
+    message_to_json,
+    object_from_json,
+    registered_key,
+    to_json,
+)
 
 _Json = dict[str, Any]
-
-_MESSAGES: Mapping[str, type] = MappingProxyType(
-    {re.sub("(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower(): cls for cls in get_args(Message)}
-)
-"""By the names of the CDDL."""
 
 
 def answer(request: _Json) -> _Json:
@@ -35,27 +37,18 @@ def answer(request: _Json) -> _Json:
     try:
         match request["op"]:
             case "decode" if params["of"] == "message":
-                return {"value": _message_to_json(decode_message(bytes.fromhex(request["wire"])))}
+                return {"value": message_to_json(decode_message(bytes.fromhex(request["wire"])))}
             case "encode" if params["of"] == "message":
-                return {"wire": encode_message(_message_from_json(request["value"])).hex()}
+                return {"wire": encode_message(message_from_json(request["value"])).hex()}
             case "call" if params.get("function") in _CALLS:
                 return {"value": _CALLS[params["function"]]({**params, **request["args"]})}
+            case "trace" if params["machine"] in _TRACES:
+                return {"value": _TRACES[params["machine"]](request["steps"], params)}
     except (DecodeError, RefusedError) as exc:
         return {"rejected": str(exc), "value": {"error_code": int(exc.code)}}
     except (DecadeError, ValueError) as exc:
         return {"rejected": str(exc)}
     return {"unsupported": True}
-
-
-def _message_to_json(message: Message) -> _Json:
-    (name,) = (name for name, cls in _MESSAGES.items() if type(message) is cls)
-    return {"message": name, **to_json(message)}
-
-
-def _message_from_json(value: _Json) -> Message:
-    members = dict(value)
-    message: Message = object_from_json(_MESSAGES[members.pop("message")], members)
-    return message
 
 
 def _name_to_json(name: Name) -> _Json:
@@ -97,15 +90,8 @@ def _name_of(args: _Json) -> _Json:
     return _name_to_json(name_of(bytes.fromhex(args["octets"]), args["algorithm"]))
 
 
-def _registered(key: _Json) -> RegisteredKey:
-    octets = bytes.fromhex(key["octets"])
-    is_public = key["algorithm"] == "EdDSA"
-    verifying: VerifyingKey = Ed25519Key(octets) if is_public else HmacKey(octets, bytes.fromhex(key["kid"]))
-    return RegisteredKey(verifying, key["account"])
-
-
 def _verify_token(args: _Json) -> _Json:
-    keys = {registered.key.kid: registered for registered in map(_registered, args["keys"])}
+    keys = {registered.key.kid: registered for registered in map(registered_key, args["keys"])}
     token = bytes.fromhex(args["token"])
     found = verify(token, keys.get, audience=args["audience"], wall=args["wall"], max_life=args["max_life"])
     return {"account": found.account, "claims": to_json(found.claims)}
@@ -118,6 +104,11 @@ def _mint_token(args: _Json) -> str:
     return mint(object_from_json(Claims, args["claims"]), key).hex()
 
 
+def _recover(args: _Json) -> list[list[str]]:
+    actions = recover(args["rows"], args["files"])
+    return [["remove-file" if isinstance(action, RemoveFile) else "drop-rows", action.name] for action in actions]
+
+
 _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
     {
         "read-name": _read_name,
@@ -125,5 +116,9 @@ _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
         "name-of": _name_of,
         "verify-token": _verify_token,
         "mint-token": _mint_token,
+        "recover": _recover,
     }
+)
+_TRACES: Mapping[str, Callable[[list[_Json], _Json], list[_Json]]] = MappingProxyType(
+    {"decade-server": _decade_server.trace, "decade-scheduler": _decade_scheduler.trace}
 )

@@ -1,21 +1,51 @@
 """Messages of `decade` as JSON, and back: members by name, octets in hex, names in their binary form."""
 
+import re
 import types
 from collections.abc import Mapping
 from enum import IntEnum
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from types import MappingProxyType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
 from decade import cbor
+from decade.cose import Ed25519Key, HmacKey, VerifyingKey
+from decade.messages import Message
 from decade.names import Name, read_binary
 from decade.scope import Collection, Everything, Object, Operation, Publisher, Target
+from decade.tokens import RegisteredKey
 from decade.values import Absent, BitRate, ObjectName, SignedName, Weight
 
 _Json = Any
 _BIG = 2**53
+_MESSAGES: Mapping[str, type] = MappingProxyType(
+    {re.sub("(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower(): cls for cls in get_args(Message)}
+)
+"""By the names of the CDDL."""
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """A message by the name of its rule."""
+    (name,) = (name for name, cls in _MESSAGES.items() if type(message) is cls)
+    return {"message": name, **to_json(message)}
+
+
+def message_from_json(value: dict[str, Any]) -> Message:
+    """A message from the name of its rule and its members. Raises as `object_from_json` does."""
+    members = dict(value)
+    message: Message = object_from_json(_MESSAGES[members.pop("message")], members)
+    return message
+
+
+def registered_key(key: dict[str, Any]) -> RegisteredKey:
+    """A key that a server knows. Raises DecodeError."""
+    octets = bytes.fromhex(key["octets"])
+    is_public = key["algorithm"] == "EdDSA"
+    verifying: VerifyingKey = Ed25519Key(octets) if is_public else HmacKey(octets, bytes.fromhex(key["kid"]))
+    return RegisteredKey(verifying, key["account"], tuple(key.get("app", ())))
 
 
 def to_json(value: Any) -> _Json:

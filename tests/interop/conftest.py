@@ -98,3 +98,41 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         yield command_line
     finally:
         command_line.end()
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[Any]:
+    """A Redis whose answers are durable; each test has keys of its own."""
+    from decade_scale import RedisProcess
+
+    process = RedisProcess()
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def valkey_process() -> Iterator[Any]:
+    """As `redis_process`, of Valkey."""
+    from decade_scale import RedisProcess, valkey_server
+
+    process = RedisProcess(valkey_server())
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[Any]:
+    """An S3 server."""
+    from decade_scale import S3Process
+
+    process = S3Process()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def site(redis_process: Any, s3_process: Any) -> Any:
+    """A Redis and a bucket that have nothing yet."""
+    from decade_scale import Site
+
+    return Site.new(redis_process, s3_process)

@@ -2,106 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from decade_same_ledger import FEW, SameLedger
 
-from decade import ledger as memory
-from decade.errors import RefusedError, StateError
-from decade.ledger import MemoryLedger
 from decade.messages import Revocation
-from decade.ports import Allowance, Ledger, TokenKey, Use
+from decade.ports import Allowance, Use
 from interop.decade_store import SqliteLedger
 from interop.decade_store import ledger as module
 
-ACCOUNTS = st.sampled_from(["a", "b"])
-CTIS = st.sampled_from([bytes([n]) * 16 for n in range(4)])
-KIDS = st.sampled_from([b"k", b"l"])
-SMALL = st.integers(0, 6)
-USES = st.builds(Use, SMALL, SMALL, SMALL)
-LIMITS = st.none() | st.integers(0, 9)
-ALLOWANCES = st.builds(Allowance, LIMITS, LIMITS, LIMITS)
-TIMES = st.integers(0, 30)
 
+class SameInSqlite(SameLedger):
+    module = module
 
-def outcome(call: object, *arguments: object, **named: object) -> object:
-    try:
-        return call(*arguments, **named)  # type: ignore[operator]
-    except (RefusedError, StateError) as exc:
-        return type(exc), str(exc)
-
-
-class SameLedger(RuleBasedStateMachine):
-    """Both ledgers get the same calls; the one in SQLite is opened again now and then."""
-
-    def __init__(self) -> None:
-        super().__init__()
+    def begin(self) -> None:
         self.folder = TemporaryDirectory()
-        self.patch = pytest.MonkeyPatch()
-        for where in (memory, module):
-            self.patch.setattr(where, "MAX_COUNTED_TOKENS", 3)
-            self.patch.setattr(where, "MAX_REVOKED_TOKENS", 3)
-            self.patch.setattr(where, "MAX_REVOKED_KEYS", 1)
-        self.path = Path(self.folder.name) / "ledger"
-        self.model: Ledger = MemoryLedger()
-        self.ledger = SqliteLedger(self.path)
-        self.asked: set[tuple[str, TokenKey]] = set()
 
-    def both(self, verb: str, *arguments: object, **named: object) -> None:
-        expected = outcome(getattr(self.model, verb), *arguments, **named)
-        assert outcome(getattr(self.ledger, verb), *arguments, **named) == expected
+    def open(self) -> tuple[SqliteLedger, Callable[[], None]]:
+        ledger = SqliteLedger(Path(self.folder.name) / "ledger")
+        return ledger, ledger.close
 
-    @rule(account=ACCOUNTS, kid=KIDS, cti=CTIS, allowance=ALLOWANCES, use=USES, until=TIMES)
-    def hold(self, account: str, kid: bytes, cti: bytes, allowance: Allowance, use: Use, until: int) -> None:
-        self.asked.add((account, (kid, cti)))
-        self.both("hold", account, (kid, cti), allowance, use, until)
-
-    @rule(kid=KIDS, cti=CTIS, use=USES)
-    def give_back(self, kid: bytes, cti: bytes, use: Use) -> None:
-        self.both("give_back", (kid, cti), use)
-
-    @rule(account=ACCOUNTS, ctis=st.lists(CTIS, min_size=1, max_size=3).map(tuple), wall=TIMES, until=TIMES)
-    def revoke_tokens(self, account: str, ctis: tuple[bytes, ...], wall: int, until: int) -> None:
-        self.both("revoke", account, Revocation(cti=ctis), wall=wall, until=until)
-
-    @rule(account=ACCOUNTS, kid=KIDS)
-    def revoke_key(self, account: str, kid: bytes) -> None:
-        self.both("revoke", account, Revocation(kid=kid), wall=0, until=0)
-
-    @rule(account=ACCOUNTS, before=st.integers(0, 2**64 - 1) | TIMES, wall=TIMES)
-    def revoke_before(self, account: str, before: int, wall: int) -> None:
-        self.both("revoke", account, Revocation(before=before), wall=wall, until=0)
-
-    @rule(wall=TIMES)
-    def forget(self, wall: int) -> None:
-        self.both("observe", wall)
-        self.both("forget")
-
-    @rule()
-    def start_again(self) -> None:
-        self.both("forget")  # the highest time is durable with it
-        self.ledger.close()
-        self.ledger = SqliteLedger(self.path)
-
-    @invariant()
-    def says_the_same(self) -> None:
-        for account, (kid, cti) in self.asked:
-            self.both("used", (kid, cti))
-            for iat in (0, 7, 31, 2**64 - 1):
-                self.both("is_revoked", account, kid, cti, iat)
-
-    def teardown(self) -> None:
-        self.ledger.close()
-        self.patch.undo()
+    def end(self) -> None:
         self.folder.cleanup()
 
 
-TestSameLedger = SameLedger.TestCase
-TestSameLedger.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestSameInSqlite = SameInSqlite.TestCase
+TestSameInSqlite.settings = FEW
 
 
 def test_a_use_of_one_process_is_seen_by_another(tmp_path: Path) -> None:

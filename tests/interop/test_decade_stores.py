@@ -1,0 +1,169 @@
+"""What every store of objects does, with its quotas: in memory, in files, in a bucket with Redis or with Valkey."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from decade_scale import Site, row_of, store
+
+from decade.errors import StoreError
+from decade.ledger import MemoryQuotas
+from decade.names import name_of
+from decade.ports import Charge, Holding, Row
+from decade.store import MemoryStore
+from interop.decade_store import FileStore, SqliteQuotas
+from interop.decade_store._opening import INDEX, LOCKS
+
+SIZES = [0, 5, 700_000, 9_000_000]
+
+
+@attrs.frozen
+class Place:
+    """A store and its quotas."""
+
+    store: Any
+    quotas: Any
+
+    def put(self, octets: bytes, account: str = "a", **more: Any) -> Row:
+        return store(self.store, self.quotas, octets, account, **more)
+
+    def remove(self, row: Row) -> Row | None:
+        removed: Row | None = self.store.remove(row.account, row.name)
+        if removed is not None:
+            self.quotas.drop(((), row.payer), row.size)
+        return removed
+
+    def read(self, row: Row) -> bytes:
+        reader = self.store.open(row)
+        try:
+            octets: bytes = reader.read(0, row.size)
+            return octets
+        finally:
+            reader.close()
+
+
+@pytest.fixture(params=["memory", "files", "redis", "valkey"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "memory":
+        yield Place(MemoryStore(), MemoryQuotas())
+    elif request.param == "files":
+        FileStore(tmp_path, lost=print).close()
+        quotas = SqliteQuotas(tmp_path / INDEX, tmp_path / LOCKS)
+        files = FileStore(tmp_path, lost=print, worker=quotas.worker)
+        yield Place(files, quotas)
+        files.close()
+        quotas.close()
+    else:
+        redis = request.getfixturevalue(f"{request.param}_process")
+        with Site.new(redis, request.getfixturevalue("s3_process")).worker() as worker:
+            yield Place(worker.store, worker.quotas)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_stored_is_read_and_counted(place: Place, size: int) -> None:
+    octets = os.urandom(size)
+    row = place.put(octets)
+    assert place.store.find("a", row.name) == row
+    assert place.read(row) == octets
+    assert place.quotas.holding(("a",)) == place.quotas.holding(()) == Holding(size, 0, 1)
+    assert place.remove(row) == row
+    assert place.store.find("a", row.name) is None
+    assert place.quotas.holding(()) == Holding()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_accounts_share_octets_and_readers_keep_them(place: Place, size: int) -> None:
+    octets = os.urandom(size)
+    first, second = place.put(octets), place.put(octets, "b")
+    reader = place.store.open(first)
+    assert place.remove(first) == first
+    assert place.remove(first) is None
+    assert place.read(second) == octets
+    assert place.remove(second) == second
+    assert place.quotas.holding(()) == Holding()
+    assert reader.read(size // 2, size - size // 2) == octets[size // 2 :]
+    reader.close()
+    reader.close()
+
+
+def test_what_nobody_has_cannot_be_opened(place: Place) -> None:
+    with pytest.raises(StoreError):
+        place.store.open(row_of(b"not there"))
+
+
+def test_who_stores_again_is_charged_once_and_adds_what_was_lacking(place: Place) -> None:
+    place.put(b"same", expires=50)
+    again = place.put(b"same", expires=70, media_type="text/plain", created=9)
+    assert place.store.find("a", again.name) == attrs.evolve(again, created=1)
+    place.put(b"same", expires=60, media_type="text/html")
+    assert place.store.find("a", again.name) == attrs.evolve(again, created=1)
+    place.put(b"same")
+    assert place.store.find("a", again.name) == attrs.evolve(again, created=1, expires=None)
+    assert place.quotas.holding(()) == Holding(4, 0, 1)
+
+
+def test_what_is_dropped_is_not_there(place: Place) -> None:
+    for size in (1, 2_000_000):
+        octets = bytes(size)
+        sink = place.store.create(name_of(octets), size)
+        sink.write(octets)
+        sink.drop()
+        sink.drop()
+        assert place.store.find("a", name_of(octets)) is None
+
+
+def test_pages_are_in_the_order_of_the_values_whatever_comes_and_goes(place: Place) -> None:
+    rows = sorted((place.put(bytes((at,))) for at in range(9)), key=lambda made: made.name.value)
+    place.put(b"of another", "b")
+    assert list(place.store.page("a", b"", 4)) == rows[:4]
+    assert list(place.store.page("a", rows[3].name.value, 99)) == rows[4:]
+    place.remove(rows[5])
+    assert list(place.store.page("a", rows[3].name.value, 2)) == [rows[4], rows[6]]
+    for made in rows:
+        place.remove(made)
+    assert list(place.store.page("a", b"", 4)) == []
+
+
+def test_what_expires_first_is_found_first_and_changes_are_heeded(place: Place) -> None:
+    late, soon = place.put(b"late", expires=90), place.put(b"soon", expires=10)
+    place.put(b"never")
+    assert place.store.next_expiry() in (0, 10)
+    assert list(place.store.expired(9, 5)) == []
+    assert list(place.store.expired(10, 5)) == [soon]
+    assert place.store.next_expiry() == 10
+    changed = place.store.update("a", soon.name, lambda row: attrs.evolve(row, expires=95, media_type="a/b"))
+    assert changed == place.store.find("a", soon.name) == attrs.evolve(soon, expires=95, media_type="a/b")
+    assert len(place.store.expired(100, 1)) == 1
+    assert [made.name for made in place.store.expired(100, 5)] == [late.name, soon.name]
+    assert list(place.store.remove_many([soon, late, row_of(b"not there", expires=1)])) == [late]
+    assert list(place.store.remove_many([changed])) == [changed]
+    assert list(place.store.expired(100, 5)) == []
+    assert place.store.next_expiry() is None
+    assert place.store.update("a", soon.name, lambda row: row) is None
+
+
+def test_reads_are_counted_and_those_of_what_is_not_there_are_not(place: Place) -> None:
+    row = place.put(b"read often")
+    for last_read in (40, 30):
+        place.store.count_read("a", row.name, 5, last_read)
+    found = place.store.find("a", row.name)
+    assert (found.reads, found.octets_read) == (2, 10)
+    place.store.count_read("a", name_of(b"not there"), 5, 50)
+    assert place.store.find("a", name_of(b"not there")) is None
+
+
+def test_a_second_release_is_a_mistake_and_a_limit_holds_at_every_node(place: Place) -> None:
+    charges = [Charge((), None), Charge(("a",), 100), Charge(("a", "app"), 50)]
+    assert place.quotas.reserve(charges, 30) is None
+    assert place.quotas.reserve(charges, 30) == (charges[2], Holding(0, 30, 0))
+    assert place.quotas.reserve([Charge((), 20)], 1) == (Charge((), 20), Holding(0, 30, 0))
+    assert place.quotas.reserve(charges[:2], 70) is None
+    assert place.quotas.holding(()) == Holding(0, 100, 0)
+    place.quotas.release([(), ("a",)], 70)
+    place.quotas.release([(), ("a",), ("a", "app")], 30)
+    assert place.quotas.holding(()) == Holding()

@@ -34,9 +34,9 @@ Key: TypeAlias = tuple[int, bytes, bytes]
 """Where an entry is in its log: a time, the value of a name, and a token or the identifier of a server."""
 
 
-def hash_of_token(cti: bytes) -> bytes:
-    """What stands for a token in a log: half of the SHA-256 of its cti, which cannot be guessed."""
-    return sha256(cti).digest()[:_HASH]
+def hash_of_token(cti: bytes | None) -> bytes:
+    """What stands for a token in a log: half of the SHA-256 of its cti, which cannot be guessed; NO_TOKEN for None."""
+    return NO_TOKEN if cti is None else sha256(cti).digest()[:_HASH]
 
 
 @attrs.frozen

@@ -269,7 +269,7 @@ def _verify_first(message: CoseMessage, kid: bytes, rules: Rules) -> VerifiedTok
     _check_signature(message, registered.key, rules)
     try:
         claims = read_claims(message.payload)
-        _check_claims(claims, registered, rules)
+        check_claims(claims, registered, rules)
         _check_app_path(claims, registered, rules)
     except DecodeError as exc:
         raise _malformed(exc) from exc
@@ -289,7 +289,7 @@ def _verify_own(message: CoseMessage, rules: Rules, own: PublicKey) -> VerifiedT
         if claims.sub is None or claims.origin is None or claims.policy is None or claims.policy.app_path is None:
             raise DecodeError("claims: of this server's key, but not as it mints")
         registered = RegisteredKey(own, claims.sub)
-        _check_claims(claims, registered, rules)
+        check_claims(claims, registered, rules)
     except DecodeError as exc:
         raise _malformed(exc) from exc
     return VerifiedToken(claims, registered)
@@ -307,7 +307,7 @@ def _verify_below(message: CoseMessage, parent: VerifiedToken, rules: Rules) -> 
         claims = read_claims(message.payload)
         if (reason := link_fault(parent.claims, claims)) is not None:
             raise DecodeError(f"claims: {reason}")
-        _check_claims(claims, key, rules)
+        check_claims(claims, key, rules)
         _check_app_path(claims, key, rules)
     except DecodeError as exc:
         raise _malformed(exc) from exc
@@ -364,14 +364,19 @@ def _check_signature(message: CoseMessage, key: VerifyingKey, rules: Rules) -> N
         raise RefusedError(ErrorCode.TOKEN_BAD_SIGNATURE, "token: its signature is wrong")
 
 
-def _check_claims(claims: Claims, registered: RegisteredKey, rules: Rules) -> None:
-    """Raises DecodeError. A restriction that is not enforced would be none: a token with one is refused as a whole."""
+def check_claims(claims: Claims, registered: RegisteredKey, rules: Rules) -> None:
+    """Whether these are claims that a server can enforce, of a key. Raises DecodeError.
+
+    A restriction that is not enforced would be none: a token with one is refused as a whole.
+    """
     if claims.sub is not None and claims.sub != registered.account:
         raise DecodeError("claims: sub is not the account of the key")
     if claims.exp - claims.iat > rules.max_life:
         raise DecodeError(f"claims: a life of {claims.exp - claims.iat} s, over {rules.max_life}")
     if claims.policy is not None:
         _check_policy(claims.policy, rules.features)
+    if claims.cnf is not None and claims.cnf.key is not None:
+        read_public_key(claims.cnf.key)
     for target, _ in claims.scope:
         if isinstance(target, Collection | Publisher) or (
             isinstance(target, Object) and isinstance(target.name, SignedName)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-from decade.errors import Dimension, ErrorCode, RefusedError, StateError
-from decade.ports import Allowance, Ledger, Use
+from decade.errors import Dimension, ErrorCode, RefusedError, StateError, StoreError
+from decade.ports import Allowance, Ledger, TokenKey, Use
 from decade.tokens import SKEW, VerifiedToken
 
 
@@ -58,14 +58,13 @@ _CODES = MappingProxyType(
 
 
 class TokenUse:
-    """A use of a token: `hold_use` makes it, then it is spent and settled, or given back."""
+    """A use of a token, and of those that it is below: `hold_use` makes it, then it is settled, or given back."""
 
-    def __init__(self, ledger: Ledger, token: VerifiedToken, use: Use, *, is_counted: bool) -> None:
-        """For `hold_use`, which has told the ledger."""
+    def __init__(self, ledger: Ledger, counted: tuple[TokenKey, ...], use: Use) -> None:
+        """For `hold_use`, which has told the ledger about each of `counted`."""
         self._ledger = ledger
-        self._token = token
+        self._counted = counted
         self._use = use
-        self._is_counted = is_counted
         self.state = UseState.HELD
 
     def spend(self) -> None:
@@ -92,8 +91,9 @@ class TokenUse:
 
     def _end(self, following: UseState, unused: Use) -> None:
         self.state = following
-        if self._is_counted and unused != Use():
-            self._ledger.give_back(self._token.ledger_key, unused)
+        if unused != Use():
+            for key in self._counted:
+                self._ledger.give_back(key, unused)
 
     def _following(self, event: UseEvent) -> UseState:
         following = USE_TABLE[self.state].get(event)
@@ -108,31 +108,46 @@ def allowance_of(token: VerifiedToken) -> Allowance:
     return Allowance() if policy is None else Allowance(policy.uses, policy.amount, policy.storage)
 
 
+def is_counted(token: VerifiedToken) -> bool:
+    """Whether there is anything to count, for it or for a token that it is below."""
+    return any(allowance_of(level).is_counted for level in token.levels)
+
+
 def hold_use(ledger: Ledger, token: VerifiedToken, use: Use) -> TokenUse:
-    """Hold a use of a token, with the octets that its request may move and store.
+    """Hold a use of a token and of those that it is below, with the octets that its request may move and store.
 
     Raises RefusedError, with nothing held: TOKEN_USED_UP, STORAGE_QUOTA or AMOUNT_EXHAUSTED with the limit and what is
-    used, and RATE_LIMITED when the account has too many tokens in the ledger.
+    used, and RATE_LIMITED when the account has too many tokens in the ledger. Raises StoreError.
     """
-    allowance = allowance_of(token)
-    if allowance.is_counted:
-        short = ledger.hold(token.account, token.ledger_key, allowance, use, token.claims.exp + SKEW)
-        if short is not None:
-            reason = f"token: {short.used} of {short.limit} of its {short.dimension.name.lower()} are used"
-            code = _CODES[short.dimension]
-            raise RefusedError(code, reason, dimension=short.dimension, limit=short.limit, used=short.used)
-    return TokenUse(ledger, token, use, is_counted=allowance.is_counted)
+    counted: list[TokenKey] = []
+    try:
+        for level in token.levels:
+            allowance = allowance_of(level)
+            if not allowance.is_counted:
+                continue
+            short = ledger.hold(token.account, level.ledger_key, allowance, use, level.claims.exp + SKEW)
+            if short is not None:
+                reason = f"token: {short.used} of {short.limit} of its {short.dimension.name.lower()} are used"
+                code = _CODES[short.dimension]
+                raise RefusedError(code, reason, dimension=short.dimension, limit=short.limit, used=short.used)
+            counted.append(level.ledger_key)
+    except (RefusedError, StoreError):
+        for key in counted:
+            ledger.give_back(key, use)
+        raise
+    return TokenUse(ledger, tuple(counted), use)
 
 
 def check_uses(ledger: Ledger, token: VerifiedToken) -> None:
-    """Raises RefusedError (TOKEN_USED_UP) if no use is left."""
-    limit = allowance_of(token).uses
-    if limit is not None and (used := ledger.used(token.ledger_key).uses) >= limit:
-        reason = f"token: {used} of {limit} of its uses are used"
-        raise RefusedError(ErrorCode.TOKEN_USED_UP, reason, dimension=Dimension.USES, limit=limit, used=used)
+    """Raises RefusedError (TOKEN_USED_UP) if no use is left, of it or of a token that it is below."""
+    for level in token.levels:
+        limit = allowance_of(level).uses
+        if limit is not None and (used := ledger.used(level.ledger_key).uses) >= limit:
+            reason = f"token: {used} of {limit} of its uses are used"
+            raise RefusedError(ErrorCode.TOKEN_USED_UP, reason, dimension=Dimension.USES, limit=limit, used=used)
 
 
 def check_revoked(ledger: Ledger, token: VerifiedToken) -> None:
-    """Raises RefusedError (TOKEN_REVOKED) if its account has revoked it."""
-    if ledger.is_revoked(token.account, token.key.key.kid, token.claims.cti, token.claims.iat):
+    """Raises RefusedError (TOKEN_REVOKED) if its account has revoked it, or one that it is below."""
+    if any(ledger.is_revoked(token.account, one.kid, one.cti, one.iat) for one in token.lineage):
         raise RefusedError(ErrorCode.TOKEN_REVOKED, "token: revoked")

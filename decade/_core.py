@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
+from typing import TypeVar
 
 import attrs
 
@@ -18,10 +19,9 @@ from decade.problem import Problem
 from decade.scope import Operation
 from decade.settings import Settings
 from decade.usage import TrafficCounter
+from decade.waiting import Clock, Steps
 
-
-def _nothing() -> None:
-    """Answering is all there is to do."""
+_T = TypeVar("_T")
 
 
 @attrs.frozen
@@ -46,26 +46,35 @@ class Core:
         question = Question(operation=operation, names=names, token=read_bearer(ask.request), peer=ask.peer)
         return self.gate.permit(question, now=ask.now, wall=ask.wall)
 
-    def spend(self, permission: Permission, act: Callable[[], None] = _nothing) -> None:
-        """Do what takes no time, for one use of the token; if it cannot be done no use is spent.
-
-        Raises RefusedError, and what `act` raises.
-        """
-        admission = self.gate.admit(permission, moved=0)
+    def spend(self, ask: Ask, permission: Permission) -> Steps[None]:
+        """One use of the token, for an answer that moves no object. Raises RefusedError, StoreError."""
+        admission = yield from self.gate.admit(permission, ask, moved=0)
         try:
-            act()
             admission.start()
         finally:
             admission.end()
 
+    def act(self, ask: Ask, permission: Permission, act: Callable[[], Steps[_T | None]]) -> Steps[_T | None]:
+        """Do something for one use of the token; if it cannot be done, which is None or an error, no use is spent.
 
-@attrs.frozen
-class Ask:
-    """A request, the address of who asks, and when."""
+        Raises RefusedError, StoreError, and what `act` raises.
+        """
+        admission = yield from self.gate.admit(permission, ask, moved=0)
+        try:
+            done = yield from act()
+            if done is not None:
+                admission.spend()
+        finally:
+            admission.end()
+        return done
+
+
+@attrs.define
+class Ask(Clock):
+    """A request, the address of who asks, and when: at a Unix time that stays what it was at first."""
 
     request: Request
     peer: str
-    now: float
     wall: int
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from decade.errors import ErrorCode
 from decade.http import Response, Upload, problem_response
 from decade.problem import Problem
+from decade.waiting import Waiting
 
 STALL = 30.0
 """Seconds for each STRIDE octets."""
@@ -16,7 +17,9 @@ STRIDE = 16 * 1024
 
 
 class Bounded(Upload, Protocol):
-    """An upload that says how far it is."""
+    """An upload that says when it began, and how far it is."""
+
+    began: float
 
     @property
     def is_open(self) -> bool:
@@ -37,10 +40,10 @@ class Pace:
         """Uploads that are open."""
         return len(self._deadlines)
 
-    def watch(self, upload: Bounded, now: float) -> PacedUpload:
+    def watch(self, upload: Bounded) -> PacedUpload:
         """The same upload, ended when it stalls."""
         paced = PacedUpload(self, upload)
-        self.touch(paced, now)
+        self.touch(paced, upload.began)
         return paced
 
     def touch(self, upload: PacedUpload, now: float) -> None:
@@ -83,13 +86,12 @@ class PacedUpload:
             self._pace.touch(self, now)
         return answer
 
-    def finish(self, now: float) -> Response:
-        """The body is whole. Raises StateError when it has ended."""
+    def finish(self, now: float) -> Response | Waiting[Response]:
+        """The body is whole: the client is not waited for any longer. Raises StateError when it has ended."""
         if self._has_expired:
             return _timeout()
-        answer = self._upload.finish(now)
         self._pace.leave(self)
-        return answer
+        return self._upload.finish(now)
 
     def abort(self, now: float) -> None:
         """The rest will not come: nothing is kept. Harmless when it has ended."""

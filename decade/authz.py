@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
+from functools import partial
 from typing import TypeAlias
 
 import attrs
 
-from decade.errors import Dimension, ErrorCode, RefusedError
+from decade.errors import Dimension, ErrorCode, RefusedError, StoreError
 from decade.messages import Revocation
 from decade.policy import Effective, PolicyTree
 from decade.ports import Ledger, NodePath, Use
@@ -23,8 +25,9 @@ from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
 from decade.slots import ConnectionSlots, Slot
 from decade.token_cache import VerifiedTokenCache
 from decade.tokens import SKEW, VerifiedToken
-from decade.uses import TokenUse, UseState, check_revoked, check_uses, hold_use
+from decade.uses import TokenUse, UseState, allowance_of, check_revoked, check_uses, hold_use
 from decade.values import BitRate, ObjectName
+from decade.waiting import Clock, Steps
 
 FORGET_EVERY = 60
 """Seconds between two sweeps of the ledger."""
@@ -113,6 +116,13 @@ class Admission:
                 raise
         self.use.spend()
 
+    def spend(self) -> None:
+        """What was asked for is done: the use is spent, and a revocation from now on, which it may be itself, comes too
+        late. Harmless when it has started.
+        """
+        if self.use.state is UseState.HELD:
+            self.use.spend()
+
     def end(self, *, moved: int = 0, stored: int = 0) -> None:
         """The request is over; if it has started, after so many octets, of which so many are stored. What it has not
         used is returned. Raises StateError if more was moved or stored than was held.
@@ -180,16 +190,21 @@ class Gate:
             check(self, passage)
         return Permission(question, passage.token, passage.path, passage.effective)
 
-    def admit(self, permission: Permission, *, moved: int, stored: int = 0) -> Admission:
+    def admit(self, permission: Permission, clock: Clock, *, moved: int, stored: int = 0) -> Steps[Admission]:
         """Hold one use of the token, the octets that the request may move and store, and a connection: ADMISSION.
 
-        Who stores has reserved the storage before. Raises RefusedError with the first reason, and nothing is held.
+        Who stores has reserved the storage before. Raises RefusedError with the first reason, and StoreError; then
+        nothing is held.
         """
-        use = hold_use(self.ledger, permission.token, Use(1, moved, stored))
+        waits = self.ledger.waits and allowance_of(permission.token).is_counted
+        hold = partial(hold_use, self.ledger, permission.token, Use(1, moved, stored))
+        use = yield from clock.wait(waits, hold)
         own = (permission.token.ledger_key, permission.policy.connections)
         try:
+            if waits:
+                check_revoked(self.ledger, permission.token)
             slot = self.slots.open((*self.tree.connection_limits(permission.path), own))
-        except RefusedError:
+        except (RefusedError, StoreError):
             use.give_back()
             raise
         admission = Admission(self.ledger, permission, use, slot, self.slots)
@@ -199,19 +214,23 @@ class Gate:
             raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=Dimension.BANDWIDTH, limit=0, used=0)
         return admission
 
-    def revoke(self, account: str, revocation: Revocation, *, wall: float) -> None:
-        """Revoke tokens of the account that asks. Raises RefusedError, with nothing revoked, for one too many."""
+    def revoke(self, account: str, revocation: Revocation, clock: Clock, *, wall: float) -> Steps[None]:
+        """Revoke tokens of the account that asks. Raises RefusedError, with nothing revoked, for one too many, and
+        StoreError.
+        """
         latest = int(self._observe(wall)) + SKEW
         # No token that is accepted by then expires later, and none is accepted for more than SKEW after that.
         until = latest + self._max_life + SKEW
-        self.ledger.revoke(account, revocation, wall=latest, until=until)
+        record = partial(self.ledger.revoke, account, revocation, wall=latest, until=until)
+        yield from clock.wait(self.ledger.waits, record)
         self.tokens.revoke(account, revocation)
 
     def _observe(self, wall: float) -> float:
         highest = self.ledger.observe(int(wall))
         if self._forgotten is None or highest >= self._forgotten + FORGET_EVERY:
             self._forgotten = highest
-            self.ledger.forget()
+            with suppress(StoreError):  # it is asked to again
+                self.ledger.forget()
         return max(wall, highest)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeAlias, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import attrs
@@ -44,20 +44,28 @@ from decade.ports import NodePath, Row
 from decade.scope import Operation
 from decade.uses import check_revoked
 from decade.values import ABSENT
+from decade.waiting import Clock, Steps, Waiting, begin
 
 MAX_APP = 64
 """Characters of the name of an application."""
 _Refuse: TypeAlias = Callable[[Exception], Response]
-_Act: TypeAlias = Callable[[Message, int], None]
+_Act: TypeAlias = Callable[[Message, Clock], Steps[Response]]
 
 
 class MessageUpload:
     """A message on its way from a client, for a resource that was asked to act on it."""
 
     def __init__(
-        self, core: Core, size: int, permission: Permission, admission: Admission, act: _Act, refuse: _Refuse
+        self,
+        core: Core,
+        size: int,
+        permission: Permission,
+        admission: Admission,
+        act: _Act,
+        refuse: _Refuse,
+        began: float,
     ) -> None:
-        """`act`: what to do with the message at a Unix time. `refuse`: the answer to an error."""
+        """`act`: what to do with the message, and its answer. `refuse`: the answer to an error."""
         self._core = core
         self._size = size
         self._permission = permission
@@ -66,6 +74,7 @@ class MessageUpload:
         self._refuse = refuse
         self._octets = bytearray()
         self._is_open = True
+        self.began = began
 
     @property
     def is_open(self) -> bool:
@@ -86,24 +95,25 @@ class MessageUpload:
         self._octets += octets
         return None
 
-    def finish(self, now: float) -> Response:
+    def finish(self, now: float) -> Response | Waiting[Response]:
         """The message is whole. Raises StateError when it has ended."""
         self._check_open()
+        self._is_open = False
+        return begin(self._finish(Clock(now)))
+
+    def _finish(self, clock: Clock) -> Steps[Response]:
         try:
             if len(self._octets) != self._size:
                 raise DecodeError(f"{len(self._octets)} octets of {self._size}")
             message = decode_message(bytes(self._octets))
             check_revoked(self._core.ledger, self._permission.token)
-            self._act(message, self._core.wall(now))
+            answer = yield from self._act(message, clock)
+            self._admission.spend()
         except (DecodeError, RefusedError, StoreError) as error:
-            self.abort(now)
             return self._refuse(error)
-        self._is_open = False
-        # It is done: a revocation from now on, which it may be itself, comes too late.
-        with suppress(RefusedError):
-            self._admission.start()
-        self._admission.end()
-        return plain_response(204)
+        finally:
+            self._admission.end()
+        return answer
 
     def abort(self, now: float) -> None:
         """The rest will not come: nothing is done. Harmless when it has ended."""
@@ -210,37 +220,35 @@ class ControlResource:
             return refuse_format(f"messages are {MEDIA_TYPE}")
         return None
 
-    def handle(self, ask: Ask, route: Route) -> Response | Upload:
-        """The steps from the third on, after `check`. Raises RefusedError, StoreError."""
+    def handle(self, ask: Ask, route: Route) -> Steps[Response | Upload]:
+        """The steps from the second on, after `check`. Raises RefusedError, StoreError."""
         match route.kind:
             case "policy":
                 return self._policy(ask, route.app)
             case "status":
-                permission = self._core.permit(ask, Operation.STATUS)
-                return self._answer(ask, permission, lambda: self._status(permission.path, ask))
+                return self._status(ask)
             case "list":
-                permission = self._core.permit(ask, Operation.LIST)
-                return self._answer(ask, permission, lambda: self._list(permission.account, route.cursor, ask.wall))
+                return self._list(ask, route.cursor)
             case "revocations":
                 permission = self._core.permit(ask, Operation.REVOKE)
-                return self._receive(ask, permission, lambda message, wall: self._revoke(permission, message, wall))
+                return self._receive(ask, permission, partial(self._revoke, permission))
         assert route.name is not None
         return self._object(ask, route.name)
 
-    def _answer(self, ask: Ask, permission: Permission, ask_for: Callable[[], Message]) -> Response:
-        octets = encode_message(ask_for())
+    def _answer(self, ask: Ask, permission: Permission, message: Message) -> Steps[Response]:
+        octets = encode_message(message)
         if ask.request.method != "HEAD":
-            self._core.spend(permission)
+            yield from self._core.spend(ask, permission)
         return message_response(octets, MEDIA_TYPE)
 
-    def _receive(self, ask: Ask, permission: Permission, act: _Act) -> Upload:
+    def _receive(self, ask: Ask, permission: Permission, act: _Act) -> Steps[Upload]:
         size = read_length(ask.request)
         if size > MAX_MESSAGE:
             raise RefusedError(ErrorCode.TOO_LARGE, f"messages have up to {MAX_MESSAGE} octets", limit=MAX_MESSAGE)
-        admission = self._core.gate.admit(permission, moved=0)
-        return MessageUpload(self._core, size, permission, admission, act, self._refuse)
+        admission = yield from self._core.gate.admit(permission, ask, moved=0)
+        return MessageUpload(self._core, size, permission, admission, act, self._refuse, ask.now)
 
-    def _policy(self, ask: Ask, app: str | None) -> Response | Upload:
+    def _policy(self, ask: Ask, app: str | None) -> Steps[Response | Upload]:
         core = self._core
         permission = core.permit(ask, Operation.POLICY)
         path = (permission.account,) if app is None else (permission.account, app)
@@ -249,36 +257,48 @@ class ControlResource:
         if path[: len(permission.path)] != permission.path or (path == permission.path and not is_read):
             raise RefusedError(ErrorCode.CLIENT_NOT_PERMITTED, "this node is not below that of the key")
         if ask.request.method == "PUT":
-            return self._receive(ask, permission, lambda message, _: self._put_policy(path, message))
+            return (yield from self._receive(ask, permission, partial(self._put_policy, path)))
         policy = core.tree.policy(path)
         if policy is None:
             raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
         if is_read:
-            return self._answer(ask, permission, lambda: policy)
-        core.spend(permission, lambda: core.tree.remove(path))
-        core.traffic.forget(path)
+            return (yield from self._answer(ask, permission, policy))
+        yield from core.act(ask, permission, lambda: ask.wait(False, partial(self._remove_policy, path)))
         return plain_response(204)
 
-    def _put_policy(self, path: NodePath, message: Message) -> None:
+    def _remove_policy(self, path: NodePath) -> bool:
+        if self._core.tree.policy(path) is None:
+            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
+        self._core.tree.remove(path)
+        self._core.traffic.forget(path)
+        return True
+
+    def _put_policy(self, path: NodePath, message: Message, clock: Clock) -> Steps[Response]:
         policy = _expect(message, ResourcePolicy)
         # The provider may have taken the account away while the message came.
         self._core.tree.effective(path[:-1])
         self._core.tree.put(path, policy)
+        return clock.wait(False, partial(plain_response, 204))
 
-    def _revoke(self, permission: Permission, message: Message, wall: int) -> None:
-        self._core.gate.revoke(permission.account, _expect(message, Revocation), wall=wall)
+    def _revoke(self, permission: Permission, message: Message, clock: Clock) -> Steps[Response]:
+        revocation = _expect(message, Revocation)
+        yield from self._core.gate.revoke(permission.account, revocation, clock, wall=self._core.wall(clock.now))
+        return plain_response(204)
 
-    def _status(self, path: NodePath, ask: Ask) -> Status:
+    def _status(self, ask: Ask) -> Steps[Response]:
+        permission = self._core.permit(ask, Operation.STATUS)
+        path = permission.path
         apps = self._core.tree.apps(path[0]) if len(path) == 1 else ()
         policy = self._core.tree.policy(path)
         assert policy is not None
-        return Status(
+        status = Status(
             time=ask.wall,
             usage=self._usage(path, ask.now),
             policy=policy,
             apps={app: self._usage((path[0], app), ask.now) for app in apps} or None,
             condition=self._condition(),
         )
+        return (yield from self._answer(ask, permission, status))
 
     def _usage(self, path: NodePath, now: float) -> Usage:
         holding, traffic = self._core.tree.holding(path), self._core.traffic.at(path)
@@ -299,31 +319,37 @@ class ControlResource:
             return Condition.OVERLOADED
         return Condition.BUSY if 2 * used > most else Condition.OK
 
-    def _list(self, account: str, cursor: bytes, wall: int) -> ObjectList:
-        rows, following = self._core.objects.page(account, cursor, self._core.settings.limits.max_list_page, wall)
-        return ObjectList(objects=tuple(map(_describe, rows)), cursor=following)
+    def _list(self, ask: Ask, cursor: bytes) -> Steps[Response]:
+        permission = self._core.permit(ask, Operation.LIST)
+        most = self._core.settings.limits.max_list_page
+        rows, following = self._core.objects.page(permission.account, cursor, most, ask.wall)
+        page = ObjectList(objects=tuple(map(_describe, rows)), cursor=following)
+        return (yield from self._answer(ask, permission, page))
 
-    def _object(self, ask: Ask, name: Name) -> Response | Upload:
+    def _object(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
         core = self._core
         is_patch = ask.request.method == "PATCH"
         permission = core.permit(ask, Operation.ATTR_SET if is_patch else Operation.ATTR_GET, name)
         row = core.objects.get(permission.account, name, ask.wall)
         if is_patch:
-            return self._receive(ask, permission, lambda message, wall: self._patch(permission, name, message, wall))
-        return self._answer(ask, permission, lambda: _describe(row))
+            return (yield from self._receive(ask, permission, partial(self._patch, permission, name)))
+        return (yield from self._answer(ask, permission, _describe(row)))
 
-    def _patch(self, permission: Permission, name: Name, message: Message, wall: int) -> None:
-        patch = _expect(message, AttrPatch)
-        row = self._core.objects.get(permission.account, name, wall)
+    def _patch(self, permission: Permission, name: Name, message: Message, clock: Clock) -> Steps[Response]:
+        patch, objects, wall = _expect(message, AttrPatch), self._core.objects, self._core.wall(clock.now)
+        row = objects.get(permission.account, name, wall)
         if patch.collections is not None:
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "collections are not supported")
         if patch.expires is None:
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "every object expires here")
+        changes: dict[str, Any] = {}
         if patch.expires is not ABSENT:
-            row = attrs.evolve(row, expires=self._core.objects.expiry(permission, patch.expires, wall))
+            changes["expires"] = objects.expiry(permission, patch.expires, wall)
         if patch.media_type is not ABSENT:
-            row = attrs.evolve(row, media_type=read_media_type(patch.media_type))
-        self._core.objects.update(row)
+            changes["media_type"] = read_media_type(patch.media_type)
+        if (yield from objects.update(row, lambda held: attrs.evolve(held, **changes), clock)) is None:
+            raise RefusedError(ErrorCode.GONE, "deleted or expired")
+        return plain_response(204)
 
 
 _M = TypeVar("_M", bound=Message)

@@ -17,6 +17,7 @@ import attrs
 from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError
 from decade.problem import PROBLEM_TYPE, Problem, encode_problem
 from decade.tokens import MAX_TOKEN
+from decade.waiting import Waiting
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -101,8 +102,8 @@ class Upload(Protocol):
     def feed(self, octets: bytes, now: float) -> Response | None:
         """The next part of the body. An answer ends it early. Raises StateError when it has ended."""
 
-    def finish(self, now: float) -> Response:
-        """The body is whole. Raises StateError when it has ended."""
+    def finish(self, now: float) -> Response | Waiting[Response]:
+        """The body is whole. An `abort` while it waits comes too late. Raises StateError when it has ended."""
 
     def abort(self, now: float) -> None:
         """The rest will not come: nothing is kept. Harmless when it has ended."""

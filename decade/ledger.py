@@ -22,6 +22,8 @@ MAX_REVOKED_KEYS = 256
 class MemoryQuotas:
     """Octets held, in memory. `load` it with the rows of the objects at start."""
 
+    waits = False
+
     def __init__(self) -> None:
         self._holdings: dict[NodePath, Holding] = {}
 
@@ -93,6 +95,8 @@ class _Revoked:
 
 class MemoryLedger:
     """Uses of tokens and revocations, in memory: a restart forgets them, so it is for tests and for short lives."""
+
+    waits = False
 
     def __init__(self) -> None:
         self._entries: dict[TokenKey, _Entry] = {}

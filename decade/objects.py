@@ -2,49 +2,60 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
 from decade.authz import Permission
-from decade.errors import ErrorCode, RefusedError, StoreError
+from decade.errors import ErrorCode, RefusedError, StateError, StoreError
 from decade.messages import Limits
 from decade.names import Digest, Name
 from decade.policy import PolicyTree, Reservation
 from decade.ports import ObjectStore, Reader, Row, Sink
+from decade.waiting import Clock, Steps
 
 MAX_GONE = 65536
 """Objects that are remembered to be gone: 410 rather than 404 helps, and is owed to nobody. 12 MiB or so."""
 SWEEP = 256
 """Expired objects removed at a time: each is a write to the index."""
 
+_Key: TypeAlias = tuple[str, Name]
+
 
 class IncomingState(Enum):
     """Where an object is that an account is to hold."""
 
     RECEIVING = "receiving"
+    KEEPING = "keeping"
     STORED = "stored"
     ABSENT = "absent"
 
 
 class IncomingEvent(Enum):
-    """What happens to it: octets come, it is kept, it is not."""
+    """What happens to it: octets come, the rest will not; the store is told to keep it, has kept it, has failed."""
 
     BODY = "body"
-    KEEP = "keep"
     DROP = "drop"
+    KEEP = "keep"
+    KEPT = "kept"
+    FAIL = "fail"
 
 
 INCOMING_TABLE: Mapping[IncomingState, Mapping[IncomingEvent, IncomingState]] = MappingProxyType(
     {
         IncomingState.RECEIVING: {
             IncomingEvent.BODY: IncomingState.RECEIVING,
-            IncomingEvent.KEEP: IncomingState.STORED,
+            IncomingEvent.KEEP: IncomingState.KEEPING,
             IncomingEvent.DROP: IncomingState.ABSENT,
+        },
+        IncomingState.KEEPING: {
+            IncomingEvent.KEPT: IncomingState.STORED,
+            IncomingEvent.FAIL: IncomingState.ABSENT,
         },
         IncomingState.STORED: {},
         IncomingState.ABSENT: {},
@@ -92,25 +103,28 @@ class Incoming:
             self.drop()
             raise RefusedError(ErrorCode.NAME_MISMATCH, "the name is not that of these octets")
 
-    def keep(self, wall: int) -> bool:
-        """Store it, after `check`; whether it is new to the account. Raises StoreError; then it is dropped."""
+    def keep(self, clock: Clock, wall: int) -> Steps[bool]:
+        """Store it, after `check`; whether it is new to the account. Raises StoreError; then it is dropped.
+
+        Raises StateError when it has ended.
+        """
+        if not self._move(IncomingEvent.KEEP):
+            raise StateError(f"an object that is {self.state.value} cannot be kept")
         try:
-            held = self._objects.find(self._row.account, self._row.name, wall)
-            if held is not None:
-                self._objects.merge(held, self._row.expires, self._row.media_type)
-                self.drop()
-                return False
-            self._objects.commit(self._sink, attrs.evolve(self._row, created=wall))
-        except StoreError:
-            self.drop()
+            row = attrs.evolve(self._row, created=wall)
+            is_new = yield from self._objects.commit(self._sink, row, self._reservation, clock)
+        except BaseException:
+            self._leave(IncomingEvent.FAIL)
             raise
-        self._move(IncomingEvent.KEEP)
-        self._reservation.commit()
-        return True
+        self._move(IncomingEvent.KEPT)
+        return is_new
 
     def drop(self) -> None:
-        """It will not be kept; harmless when it has ended."""
-        if self._move(IncomingEvent.DROP):
+        """It will not be kept; harmless when it has ended, and when the store has been told to keep it."""
+        self._leave(IncomingEvent.DROP)
+
+    def _leave(self, event: IncomingEvent) -> None:
+        if self._move(event):
             self._sink.drop()
             self._reservation.release()
 
@@ -129,7 +143,9 @@ class Objects:
         self._store = store
         self._tree = tree
         self._limits = limits
-        self._gone: OrderedDict[tuple[str, Name], None] = OrderedDict()
+        self._gone: OrderedDict[_Key, None] = OrderedDict()
+        self._keeping: Counter[_Key] = Counter()
+        self._late: dict[_Key, list[Row]] = {}
 
     def find(self, account: str, name: Name, wall: int) -> Row | None:
         """The row of an object that is there and has not expired. Raises StoreError."""
@@ -160,8 +176,11 @@ class Objects:
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
         return asked
 
-    def receive(self, row: Row) -> Incoming:
-        """Make room for an object that comes. Raises RefusedError (TOO_LARGE, TOO_SMALL, STORAGE_QUOTA), StoreError."""
+    def receive(self, row: Row, clock: Clock) -> Steps[Incoming]:
+        """Make room for an object that comes.
+
+        Raises RefusedError (TOO_LARGE, TOO_SMALL, STORAGE_QUOTA, CLIENT_NOT_PERMITTED), StoreError.
+        """
         limits = self._limits
         if row.size > limits.max_object:
             reason = f"objects have up to {limits.max_object} octets"
@@ -169,53 +188,71 @@ class Objects:
         if limits.min_object is not None and row.size < limits.min_object:
             reason = f"objects have {limits.min_object} octets at least"
             raise RefusedError(ErrorCode.TOO_SMALL, reason, limit=limits.min_object)
-        stale = self._store.find(row.account, row.name)
-        if stale is not None and stale.is_expired(row.created):
-            self.remove(stale)
-        reservation = self._tree.reserve(row.payer, row.size)
+        yield from self._make_way(row, clock)
+        charges = self._tree.charges(row.payer)
+        reservation = yield from clock.wait(self._tree.waits, partial(self._tree.reserve_at, charges, row.size))
         try:
+            if self._tree.waits:
+                self._tree.check_room(row.payer)
             sink = self._store.create(row.name, row.size)
-        except StoreError:
+        except (RefusedError, StoreError):
             reservation.release()
             raise
         return Incoming(self, row, reservation, sink)
 
-    def commit(self, sink: Sink, row: Row) -> None:
-        """Keep what was received; for `Incoming`. Raises StoreError."""
-        stale = self._store.find(row.account, row.name)
-        if stale is not None:
-            self.remove(stale)
-        self._store.commit(sink, row)
-        self._gone.pop((row.account, row.name), None)
+    def commit(self, sink: Sink, row: Row, reservation: Reservation, clock: Clock) -> Steps[bool]:
+        """Keep what was received, for `Incoming`: whether it is new to the account. Raises StoreError."""
+        yield from self._make_way(row, clock)
+        key = (row.account, row.name)
+        self._keeping[key] += 1
+        try:
+            is_new = yield from clock.wait(self._store.waits, partial(self._store.commit, sink, row))
+            if is_new:
+                reservation.commit()
+            else:
+                reservation.release()
+        finally:
+            self._keeping[key] -= 1
+            if not self._keeping[key]:
+                del self._keeping[key]
+                for gone in self._late.pop(key, ()):
+                    self._tree.drop(gone.payer, gone.size)
+        self._gone.pop(key, None)
+        return is_new
 
-    def merge(self, row: Row, expires: int | None, media_type: str | None) -> None:
-        """An object that is held is stored again: the later expiry wins, and a media type is added."""
-        later = None if row.expires is None or expires is None else max(row.expires, expires)
-        self._store.update(attrs.evolve(row, expires=later, media_type=row.media_type or media_type))
+    def merge(self, row: Row, expires: int | None, media_type: str | None, clock: Clock) -> Steps[Row | None]:
+        """An object that is held is stored again: the row as it is now, None if it is gone. Raises StoreError."""
+        return self.update(row, lambda held: held.merged(expires, media_type), clock)
 
-    def update(self, row: Row) -> None:
-        """Change the attributes of an object. Raises StoreError."""
-        self._store.update(row)
+    def update(self, row: Row, change: Callable[[Row], Row], clock: Clock) -> Steps[Row | None]:
+        """Change the attributes of an object: the row as it is now, None if it is gone. Raises StoreError."""
+        store = self._store
+        return clock.wait(store.waits, partial(store.update, row.account, row.name, change))
 
-    def remove(self, row: Row) -> None:
-        """An object is deleted or expired; who reads it goes on. Raises StoreError."""
-        if self._store.remove(row.account, row.name) is None:
-            return
-        self._tree.drop(row.payer, row.size)
-        self._gone[(row.account, row.name)] = None
-        if len(self._gone) > MAX_GONE:
-            self._gone.popitem(last=False)
+    def remove(self, row: Row, clock: Clock) -> Steps[Row | None]:
+        """An object is deleted; who reads it goes on. None if it is gone already. Raises StoreError."""
+        store = self._store
+        removed = yield from clock.wait(store.waits, partial(store.remove, row.account, row.name))
+        if removed is not None:
+            self._count_gone(removed)
+        return removed
 
-    def open(self, row: Row) -> Reader:
-        """Read an object. Raises StoreError."""
-        return self._store.open(row)
+    def open(self, row: Row, clock: Clock) -> Steps[Reader]:
+        """Read an object. Raises RefusedError (GONE) if it was deleted meanwhile, StoreError."""
+        store = self._store
+        if store.opens_at_once(row):
+            return store.open(row)
+        try:
+            reader = yield from clock.wait(store.waits, partial(store.open, row))
+        except StoreError as error:
+            if store.find(row.account, row.name) is None:
+                raise RefusedError(ErrorCode.GONE, "deleted") from error
+            raise
+        return reader
 
     def count_read(self, row: Row, octets: int, wall: int) -> None:
         """An object was read, or a part of it. Raises StoreError."""
-        held = self._store.find(row.account, row.name)
-        if held is not None:
-            reads, total = held.reads + 1, held.octets_read + octets
-            self._store.update(attrs.evolve(held, reads=reads, octets_read=total, last_read=wall))
+        self._store.count_read(row.account, row.name, octets, wall)
 
     def page(self, account: str, after: bytes, count: int, wall: int) -> tuple[list[Row], bytes | None]:
         """The rows behind a value that have not expired, and behind which value the next page is."""
@@ -223,11 +260,34 @@ class Objects:
         cursor = rows[count - 1].name.value if len(rows) > count else None
         return [row for row in rows[:count] if not row.is_expired(wall)], cursor
 
-    def sweep(self, wall: int) -> None:
-        """Remove what has expired, SWEEP objects at most. Raises StoreError."""
-        for row in self._store.expired(wall, SWEEP):
-            self.remove(row)
+    def sweep(self, wall: int, clock: Clock) -> Steps[bool]:
+        """Remove what has expired, SWEEP objects at most: whether there may be more. Raises StoreError."""
+        rows = self._store.expired(wall, SWEEP)
+        if rows:
+            yield from self._remove_expired(rows, clock)
+        return len(rows) == SWEEP
 
     def next_expiry(self) -> int | None:
         """When the next object expires, None for never."""
         return self._store.next_expiry()
+
+    def _make_way(self, row: Row, clock: Clock) -> Steps[None]:
+        """What has expired is not what is stored now: another node may pay for that."""
+        held = self._store.find(row.account, row.name)
+        if held is not None and held.is_expired(row.created):
+            yield from self._remove_expired([held], clock)
+
+    def _remove_expired(self, rows: Sequence[Row], clock: Clock) -> Steps[None]:
+        for row in (yield from clock.wait(self._store.waits, partial(self._store.remove_many, rows))):
+            self._count_gone(row)
+
+    def _count_gone(self, row: Row) -> None:
+        key = (row.account, row.name)
+        if key in self._keeping:
+            # The store may have kept what has gone since, and its upload has not been told so.
+            self._late.setdefault(key, []).append(row)
+        else:
+            self._tree.drop(row.payer, row.size)
+        self._gone[key] = None
+        if len(self._gone) > MAX_GONE:
+            self._gone.popitem(last=False)

@@ -114,6 +114,11 @@ class PolicyTree:
         self._apps: dict[str, set[str]] = {}
         self._set(PROVIDER, provider or ResourcePolicy(weight=1))
 
+    @property
+    def waits(self) -> bool:
+        """Whether `reserve` may take time."""
+        return self._quotas.waits
+
     def put(self, path: NodePath, policy: ResourcePolicy) -> None:
         """Make a node, or change its policy. An account's own policy is the provider's to give, never the account's.
 
@@ -181,12 +186,27 @@ class PolicyTree:
         Raises RefusedError, with nothing reserved: STORAGE_QUOTA with the limit and the use of the node nearest to the
         provider that has no room, CLIENT_NOT_PERMITTED if there is no such node.
         """
-        charges = [Charge(node, policy.storage) for node, policy in self._along(path)]
+        return self.reserve_at(self.charges(path), octets)
+
+    def charges(self, path: NodePath) -> tuple[Charge, ...]:
+        """The nodes that pay for what a node stores, with the limits of today. Raises RefusedError if there is none."""
+        return tuple(Charge(node, policy.storage) for node, policy in self._along(path))
+
+    def reserve_at(self, charges: tuple[Charge, ...], octets: int) -> Reservation:
+        """As `reserve`, and all of it that may take time: for any thread. Raises RefusedError (STORAGE_QUOTA)."""
         refused = self._quotas.reserve(charges, octets)
         if refused is not None:
             charge, holding = refused
             raise _storage_error(charge.path, charge.limit or 0, holding.used)
         return Reservation(self._quotas, tuple(charge.path for charge in charges), octets)
+
+    def check_room(self, path: NodePath) -> None:
+        """Whether policies that have changed have room for what is reserved by now. Raises RefusedError (STORAGE_QUOTA,
+        and CLIENT_NOT_PERMITTED if the node is gone).
+        """
+        for charge in self.charges(path):
+            if charge.limit is not None and (used := self.holding(charge.path).used) > charge.limit:
+                raise _storage_error(charge.path, charge.limit, used)
 
     def drop(self, path: NodePath, octets: int) -> None:
         """An object that a node paid for is deleted or expired. Raises StateError if it did not pay for it."""

@@ -2,11 +2,14 @@
 
 `decade.ledger` has the implementations for one process. Every method is atomic: workers that share an implementation
 see each other's calls before or after their own, never halfway.
+
+A port whose `waits` is true may take time in the methods that are said to wait: they are called in any thread. All
+others return at once, and what they change is done in the order of the calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
@@ -54,8 +57,12 @@ class Short:
 
 class Quotas(Protocol):
     """The octets that each node holds. What is stored outlives a restart, as the rows of the objects do; what is
-    reserved does not, as an upload does not.
+    reserved does not, as an upload does not. `reserve` waits. A medium that fails raises StoreError.
     """
+
+    @property
+    def waits(self) -> bool:
+        """Whether methods may take time."""
 
     def holding(self, path: NodePath) -> Holding:
         """What a node holds; nothing if it is not known."""
@@ -97,9 +104,14 @@ class Use:
 
 
 class Ledger(Protocol):
-    """Uses of tokens, and revocations. What a call has changed is durable when it returns, so that a power cut makes
-    no use possible twice: what a request held when the power went stays spent.
+    """Uses of tokens, and revocations. What `hold` and `revoke` have changed is durable when they return, so that a
+    power cut makes no use possible twice: what a request held when the power went stays spent. These two wait.
+    A medium that fails raises StoreError.
     """
+
+    @property
+    def waits(self) -> bool:
+        """Whether methods may take time."""
 
     def used(self, token: TokenKey) -> Use:
         """What a token has used, with what is held; nothing if it is not known."""
@@ -155,6 +167,11 @@ class Row:
         """Whether its time is over."""
         return self.expires is not None and self.expires <= wall
 
+    def merged(self, expires: int | None, media_type: str | None) -> Row:
+        """When it is stored again: the later expiry wins, and a media type is added."""
+        later = None if self.expires is None or expires is None else max(self.expires, expires)
+        return attrs.evolve(self, expires=later, media_type=self.media_type or media_type)
+
 
 class Sink(Protocol):
     """An object that is coming. It is dropped or committed, once."""
@@ -182,7 +199,13 @@ _S = TypeVar("_S", bound=Sink)
 class ObjectStore(Protocol[_S]):
     """Objects by the hash that names them, and a row for each account that holds one. Every method raises StoreError
     when the medium fails, and has changed nothing then. Who calls has checked what is stored against its name.
+
+    `commit`, `update`, `remove` and `remove_many` wait, and `open` unless `opens_at_once`.
     """
+
+    @property
+    def waits(self) -> bool:
+        """Whether methods may take time."""
 
     def find(self, account: str, name: Name) -> Row | None:
         """The row of an account's object, None if there is none."""
@@ -190,17 +213,31 @@ class ObjectStore(Protocol[_S]):
     def create(self, name: Name, size: int) -> _S:
         """Where an object of this size is written to while it comes."""
 
-    def commit(self, sink: _S, row: Row) -> None:
-        """Keep what was written, and its row: both outlive a power cut when this returns."""
+    def commit(self, sink: _S, row: Row) -> bool:
+        """Keep what was written, and its row: both outlive a power cut when this returns True.
+
+        False if the account has a row already, which gets the later expiry, and the media type if it has none.
+        """
+
+    def opens_at_once(self, row: Row) -> bool:
+        """Whether `open` takes no time now."""
 
     def open(self, row: Row) -> Reader:
-        """Read an object whose row is there."""
+        """Read an object whose row is there. Raises StoreError if the octets are not."""
 
-    def update(self, row: Row) -> None:
-        """Replace the row of an account's object; nothing if there is none."""
+    def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
+        """Replace the expiry and the media type of an object by those of `change(row)`: the row as it is now, None if
+        there is none. `change` may be called in any thread, and more than once.
+        """
+
+    def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
+        """An object was read, or a part of it; nothing if there is no row. A power cut may lose some counts."""
 
     def remove(self, account: str, name: Name) -> Row | None:
         """Take a row away, and the octets when no account and no reader has the object; the row, None without one."""
+
+    def remove_many(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """As `remove`, of those that still have the expiry that they have here: the rows that are gone."""
 
     def page(self, account: str, after: bytes, count: int) -> Sequence[Row]:
         """The first rows of an account whose value is greater than `after`, in the order of the values."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import attrs
 
@@ -34,6 +35,7 @@ from decade.scheduler import Terms, token_terms
 from decade.scope import Operation
 from decade.tokens import VerifiedToken
 from decade.uses import check_revoked
+from decade.waiting import Clock, Steps, Waiting, begin
 
 METHODS = ("GET", "HEAD", "PUT", "DELETE")
 
@@ -99,6 +101,7 @@ class ObjectUpload:
         token: VerifiedToken,
         admission: Admission,
         refuse: Callable[[Exception], Response],
+        began: float,
     ) -> None:
         """`admission`: holds the size, as octets moved and stored, and one use. `refuse`: the answer to an error."""
         self._core = core
@@ -108,6 +111,7 @@ class ObjectUpload:
         self._admission = admission
         self._refuse = refuse
         self._is_open = True
+        self.began = began
 
     @property
     def is_open(self) -> bool:
@@ -120,44 +124,54 @@ class ObjectUpload:
         return self._incoming.received
 
     def feed(self, octets: bytes, now: float) -> Response | None:
-        """The next part. An answer ends it: too much came, or the store failed. Raises StateError when it has ended."""
+        """The next part, which counts as moved from the first octet on. An answer ends it: too much came, the token was
+        revoked before, or the store failed. Raises StateError when it has ended.
+        """
         self._check_open()
         try:
+            is_first = bool(octets) and not self.received
             self._incoming.write(octets)
+            if is_first:
+                self._admission.start()
         except (RefusedError, StoreError) as error:
             self.abort(now)
             return self._refuse(error)
         self._core.traffic.add_received(self._row.payer, len(octets), now)
         return None
 
-    def finish(self, now: float) -> Response:
+    def finish(self, now: float) -> Response | Waiting[Response]:
         """All came: 201 if it is stored, 204 if the account has got it meanwhile, or why it is not kept.
 
         Raises StateError when it has ended.
         """
         self._check_open()
+        self._is_open = False
+        return begin(self._keep(Clock(now)))
+
+    def _keep(self, clock: Clock) -> Steps[Response]:
+        stored = 0
         try:
             self._incoming.check()
             check_revoked(self._core.ledger, self._token)
-            is_new = self._incoming.keep(self._core.wall(now))
+            is_new = yield from self._incoming.keep(clock, self._core.wall(clock.now))
+            stored = self._row.size if is_new else 0
+            self._admission.spend()
         except (RefusedError, StoreError) as error:
-            self.abort(now)
             return self._refuse(error)
-        self._is_open = False
-        size = self._row.size
-        # It is stored: a revocation from now on comes too late.
-        with suppress(RefusedError):
-            self._admission.start()
-        self._admission.end(moved=size, stored=size if is_new else 0)
+        finally:
+            self._end(stored)
         headers = (("ETag", self._row.name.etag),)
         return plain_response(201, (("Location", self._row.name.path), *headers)) if is_new else _held(self._row)
 
     def abort(self, now: float) -> None:
-        """The rest will not come: nothing is kept, nothing is charged. Harmless when it has ended."""
+        """The rest will not come: nothing is kept, and what came counts as moved. Harmless when it has ended."""
         if self._is_open:
             self._is_open = False
-            self._incoming.drop()
-            self._admission.end()
+            self._end(0)
+
+    def _end(self, stored: int) -> None:
+        self._incoming.drop()
+        self._admission.end(moved=self.received, stored=stored)
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -196,8 +210,8 @@ class ObjectResource:
             return refuse_format("an object has no Content-Encoding")
         return None
 
-    def handle(self, ask: Ask, name: Name) -> Response | Upload:
-        """The steps from the third on, after `check`. Raises RefusedError, StoreError."""
+    def handle(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
+        """The steps from the second on, after `check`. Raises RefusedError, StoreError."""
         match ask.request.method:
             case "PUT":
                 return self._put(ask, name)
@@ -206,7 +220,7 @@ class ObjectResource:
             case _:
                 return self._get(ask, name)
 
-    def _get(self, ask: Ask, name: Name) -> Response:
+    def _get(self, ask: Ask, name: Name) -> Steps[Response]:
         core, request = self._core, ask.request
         permission = core.permit(ask, Operation.GET, name)
         row = core.objects.get(permission.account, name, ask.wall)
@@ -215,7 +229,7 @@ class ObjectResource:
         status = Preconditions.of(request).status(name.etag, is_read=True)
         if status == 304:
             if is_get:
-                core.spend(permission)
+                yield from core.spend(ask, permission)
             return Response(304, validator_headers(etag=name.etag, expires=row.expires, is_shared=is_shared))
         if status is not None:
             return plain_response(status)
@@ -228,60 +242,79 @@ class ObjectResource:
             return Response(200, headers)
         if not length:
             # An object of no octets goes with the head.
-            core.spend(permission)
+            yield from core.spend(ask, permission)
             return Response(200, headers)
-        admission = core.gate.admit(permission, moved=length)
-        try:
-            reader = core.objects.open(row)
-        except StoreError:
-            admission.end()
-            raise
-        body = ObjectDownload(core, row, reader, (offset, length), permission, admission)
+        body = yield from self._open(ask, permission, row, (offset, length))
         if part is None:
             return Response(200, headers, body)
         place = ("Content-Range", f"bytes {offset}-{offset + length - 1}/{row.size}")
         return Response(206, (*headers, place), body)
 
-    def _put(self, ask: Ask, name: Name) -> Response | Upload:
+    def _open(self, ask: Ask, permission: Permission, row: Row, part: tuple[int, int]) -> Steps[ObjectDownload]:
+        core = self._core
+        admission = yield from core.gate.admit(permission, ask, moved=part[1])
+        reader = None
+        try:
+            reader = yield from core.objects.open(row, ask)
+            if ask.has_waited:
+                core.objects.get(row.account, row.name, core.wall(ask.now))
+                check_revoked(core.ledger, permission.token)
+        except BaseException:
+            if reader is not None:
+                reader.close()
+            admission.end()
+            raise
+        return ObjectDownload(core, row, reader, part, permission, admission)
+
+    def _put(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
         core, put = self._core, _read_put(ask.request)
         permission = core.permit(ask, Operation.PUT, name)
         if put.unsupported:
             reason = f"Decade-Attrs: {', '.join(put.unsupported):.80} is not supported"
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
         expires = core.objects.expiry(permission, put.expires, ask.wall)
-        held = core.objects.find(permission.account, name, ask.wall)
-        etag = name.etag if held is not None else None
-        status = Preconditions.of(ask.request).status(etag, is_read=False)
-        if status is not None:
-            return plain_response(status)
-        if held is not None:
-            core.spend(permission, lambda: core.objects.merge(held, expires, put.media_type))
-            return _held(held)
+        while True:
+            held = core.objects.find(permission.account, name, core.wall(ask.now))
+            etag = name.etag if held is not None else None
+            status = Preconditions.of(ask.request).status(etag, is_read=False)
+            if status is not None:
+                return plain_response(status)
+            if held is None:
+                break
+            # One that goes meanwhile is received like any other.
+            merge = partial(core.objects.merge, held, expires, put.media_type, ask)
+            if (yield from core.act(ask, permission, merge)) is not None:
+                return _held(held)
         row = Row(
             account=permission.account,
             name=name,
             size=put.size,
             payer=permission.path,
-            created=ask.wall,
+            created=core.wall(ask.now),
             expires=expires,
             media_type=put.media_type,
         )
-        incoming = core.objects.receive(row)
+        return (yield from self._receive(ask, permission, row))
+
+    def _receive(self, ask: Ask, permission: Permission, row: Row) -> Steps[ObjectUpload]:
+        core = self._core
+        incoming = yield from core.objects.receive(row, ask)
         try:
-            admission = core.gate.admit(permission, moved=put.size, stored=put.size)
-        except RefusedError:
+            admission = yield from core.gate.admit(permission, ask, moved=row.size, stored=row.size)
+        except BaseException:
             incoming.drop()
             raise
-        return ObjectUpload(core, row, incoming, permission.token, admission, self._refuse)
+        return ObjectUpload(core, row, incoming, permission.token, admission, self._refuse, ask.now)
 
-    def _delete(self, ask: Ask, name: Name) -> Response:
+    def _delete(self, ask: Ask, name: Name) -> Steps[Response]:
         core = self._core
         permission = core.permit(ask, Operation.DELETE, name)
         row = core.objects.get(permission.account, name, ask.wall)
         status = Preconditions.of(ask.request).status(name.etag, is_read=False)
         if status is not None:
             return plain_response(status)
-        core.spend(permission, lambda: core.objects.remove(row))
+        if (yield from core.act(ask, permission, partial(core.objects.remove, row, ask))) is None:
+            raise RefusedError(ErrorCode.GONE, "deleted or expired")
         return plain_response(204)
 
 

@@ -42,6 +42,7 @@ from decade.store import MemoryStore
 from decade.token_cache import VerifiedTokenCache
 from decade.tokens import Keys
 from decade.usage import TrafficCounter
+from decade.waiting import Clock, Steps, Waiting, begin
 
 INFO_PATH = "/.well-known/decade"
 Peer: TypeAlias = tuple[str, int]
@@ -81,7 +82,7 @@ class Server:
             tree=tree,
             slots=slots,
             max_life=limits.max_token_life,
-            is_overloaded=lambda: len(slots) >= settings.max_requests,
+            is_overloaded=lambda: len(slots) + self._deciding > settings.max_requests,
             local_policy=local_policy,
         )
         objects = Objects(MemoryStore() if store is None else store, tree, limits)
@@ -92,42 +93,66 @@ class Server:
         self._random_bytes = random_bytes
         self._info = encode_message(settings.info)
         self._swept = 0.0
+        self._is_sweeping = False
+        # Requests that have been begun and not answered, this one included: those that wait hold no slot yet.
+        self._deciding = 0
 
     @property
     def requests(self) -> int:
         """Transfers in progress."""
         return len(self._core.gate.slots)
 
-    def handle(self, request: Request, peer: Peer | None, now: float) -> Response | PacedUpload:
-        """The answer to the head of a request, or where its body goes. `peer`: the address of who asks."""
+    def handle(
+        self, request: Request, peer: Peer | None, now: float
+    ) -> Response | PacedUpload | Waiting[Response | PacedUpload]:
+        """The answer to the head of a request, or where its body goes. `peer`: the address of who asks.
+
+        Who gets a `Waiting` and finds at its end that the client is gone closes the body, or aborts the upload.
+        """
+        return begin(self._answer(request, peer, now))
+
+    def _answer(self, request: Request, peer: Peer | None, now: float) -> Steps[Response | PacedUpload]:
+        self._deciding += 1
         try:
-            ask = Ask(request, peer[0] if peer is not None else "", now, self._core.wall(now))
-            answer = self._route(ask)
+            ask = Ask(now, request, peer[0] if peer is not None else "", self._core.wall(now))
+            answer = yield from self._route(ask)
         except (DecodeError, RefusedError, StoreError) as error:
             answer = self._redirect(request, error) or self._refuse(error)
+        finally:
+            self._deciding -= 1
         if isinstance(answer, ObjectUpload | MessageUpload):
-            return self._pace.watch(answer, now)
+            return self._pace.watch(answer)
         return without_body(answer) if request.method == "HEAD" else answer
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is to be called next."""
-        expiry = self._core.objects.next_expiry()
+        try:
+            expiry = None if self._is_sweeping else self._core.objects.next_expiry()
+        except StoreError:
+            expiry = None
         swept = None if expiry is None else max(expiry - self._core.epoch, self._swept + SWEEP_EVERY)
         return min((time for time in (swept, self._pace.get_timer()) if time is not None), default=None)
 
-    def handle_timer(self, now: float) -> None:
+    def handle_timer(self, now: float) -> Waiting[None] | None:
         """Remove objects that have expired, and end uploads that have stalled."""
         self._pace.handle_timer(now)
-        if now >= self._swept + SWEEP_EVERY:
-            self._swept = now
-            wall = self._core.wall(now)
-            # What a failing store does not remove now it is asked to again; nobody is served it meanwhile.
-            try:
-                self._core.objects.sweep(wall)
-            except StoreError:
-                return
+        if self._is_sweeping or now < self._swept + SWEEP_EVERY:
+            return None
+        self._swept = now
+        return begin(self._sweep(now))
 
-    def _route(self, ask: Ask) -> Any:
+    def _sweep(self, now: float) -> Steps[None]:
+        self._is_sweeping = True
+        # What a failing store does not remove now it is asked to again; nobody is served it meanwhile.
+        try:
+            if (yield from self._core.objects.sweep(self._core.wall(now), Clock(now))):
+                self._swept = now - SWEEP_EVERY
+        except StoreError:
+            return
+        finally:
+            self._is_sweeping = False
+
+    def _route(self, ask: Ask) -> Steps[Any]:
         target = ask.request.target
         path = target.partition("?")[0]
         if path == INFO_PATH:
@@ -136,11 +161,11 @@ class Server:
             return message_response(self._info, MEDIA_TYPE)
         if target.startswith(WELL_KNOWN):
             name = whole_name(read_path(target).name)
-            return self._objects.check(ask.request) or self._objects.handle(ask, name)
+            return self._objects.check(ask.request) or (yield from self._objects.handle(ask, name))
         if target.startswith(DRP_PATH):
             route = read_route(target.removeprefix(DRP_PATH))
             if route is not None:
-                return self._control.check(ask, route) or self._control.handle(ask, route)
+                return self._control.check(ask, route) or (yield from self._control.handle(ask, route))
         elif target.startswith(_VERSIONS):
             raise RefusedError(ErrorCode.UNSUPPORTED_VERSION, "this server speaks version 1")
         raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
 import attrs
 
+from decade.errors import StoreError
 from decade.names import Name
 from decade.ports import Row
 
@@ -62,6 +63,8 @@ class MemoryReader:
 class MemoryStore:
     """Objects in memory. Accounts that hold the same object share its octets, and cannot tell."""
 
+    waits = False
+
     def __init__(self) -> None:
         self._payloads: dict[Name, _Payload] = {}
         self._rows: dict[str, dict[bytes, Row]] = {}
@@ -82,24 +85,46 @@ class MemoryStore:
         """Where a coming object is written to."""
         return MemorySink()
 
-    def commit(self, sink: MemorySink, row: Row) -> None:
-        """Keep what was written, and its row."""
+    def commit(self, sink: MemorySink, row: Row) -> bool:
+        """Keep what was written, and its row; False if the account has one, which gets what it lacks."""
         octets = sink.take()
-        if self.find(row.account, row.name) is None:
-            self._payloads.setdefault(row.name, _Payload(octets)).holders += 1
-            self._order[row.account] = None
+        held = self.find(row.account, row.name)
+        if held is not None:
+            self._put(held.merged(row.expires, row.media_type))
+            return False
+        self._payloads.setdefault(row.name, _Payload(octets)).holders += 1
+        self._order[row.account] = None
         self._put(row)
+        return True
+
+    def opens_at_once(self, row: Row) -> bool:
+        """Always."""
+        return True
 
     def open(self, row: Row) -> MemoryReader:
-        """Read an object."""
-        payload = self._payloads[row.name]
+        """Read an object. Raises StoreError if no account has it."""
+        payload = self._payloads.get(row.name)
+        if payload is None:
+            raise StoreError("the object is not there")
         payload.holders += 1
         return MemoryReader(self, row.name, payload)
 
-    def update(self, row: Row) -> None:
-        """Change the attributes of an object, if it is still there."""
-        if self.find(row.account, row.name) is not None:
-            self._put(row)
+    def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
+        """Change the attributes of an object: the row as it is now, None if there is none."""
+        held = self.find(account, name)
+        if held is None:
+            return None
+        changed = change(held)
+        row = attrs.evolve(held, expires=changed.expires, media_type=changed.media_type)
+        self._put(row)
+        return row
+
+    def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
+        """An object was read, or a part of it."""
+        held = self.find(account, name)
+        if held is not None:
+            read = attrs.evolve(held, reads=held.reads + 1, octets_read=held.octets_read + octets, last_read=wall)
+            self._rows[account][name.value] = read
 
     def remove(self, account: str, name: Name) -> Row | None:
         """Forget an account's object, and return its row."""
@@ -111,6 +136,12 @@ class MemoryStore:
             if not rows:
                 del self._rows[account], self._order[account]
         return row
+
+    def remove_many(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Forget those that still have the expiry that they have here: the rows that are gone."""
+        held = ((row, self.find(row.account, row.name)) for row in rows)
+        same = [row for row, now in held if now is not None and now.expires == row.expires]
+        return [gone for row in same if (gone := self.remove(row.account, row.name)) is not None]
 
     def page(self, account: str, after: bytes, count: int) -> Sequence[Row]:
         """The account's objects behind a value, in the order of their values."""

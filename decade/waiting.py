@@ -26,6 +26,24 @@ class Resumed:
 Steps: TypeAlias = Generator[Callable[[], Any], Resumed, _T]
 
 
+@attrs.define
+class Clock:
+    """The time of a request, which goes on while it waits; others act meanwhile."""
+
+    now: float
+    has_waited: bool = attrs.field(default=False, init=False)
+
+    def wait(self, waits: bool, call: Callable[[], _T]) -> Steps[_T]:
+        """What a call returns, which is made at once unless it takes time. Raises what the call does."""
+        if not waits:
+            return call()
+        resumed = yield call
+        self.now = resumed.now
+        self.has_waited = True
+        value: _T = resumed.value
+        return value
+
+
 class Waiting(Generic[_T]):
     """An answer that is not there yet. Whoever gets one calls `run` where it may block, in any thread, and `resume` in
     the thread of the server, in this order, once, whatever has become of the client meanwhile.

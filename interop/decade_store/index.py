@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Index:
 def insert(connection: sqlite3.Connection, row: Row, worker: str) -> bool:
     """Store a row and turn what this worker has reserved for it into what is stored: True.
 
-    False if the account has a row already, which gets the attributes: then what was reserved is free again.
+    False if the account has a row already, which gets what it lacks: then what was reserved stays so.
     """
     made = connection.execute(
         f"INSERT INTO object ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -112,26 +112,30 @@ def insert(connection: sqlite3.Connection, row: Row, worker: str) -> bool:
         ),
     ).rowcount
     if not made:
-        update(connection, row)
+        update(connection, row.account, row.name, lambda held: held.merged(row.expires, row.media_type))
+        return False
     for path in (*parents(row.payer), row.payer):
-        if made:
-            connection.execute(
-                "INSERT INTO holding VALUES (?, ?, 1)"
-                " ON CONFLICT DO UPDATE SET stored = stored + excluded.stored, objects = objects + 1",
-                (node_of(path), row.size),
-            )
+        connection.execute(
+            "INSERT INTO holding VALUES (?, ?, 1)"
+            " ON CONFLICT DO UPDATE SET stored = stored + excluded.stored, objects = objects + 1",
+            (node_of(path), row.size),
+        )
         connection.execute(
             "UPDATE reservation SET octets = max(0, octets - ?) WHERE node = ? AND worker = ?",
             (row.size, node_of(path), worker),
         )
-    return bool(made)
+    return True
 
 
-def update(connection: sqlite3.Connection, row: Row) -> bool:
-    """Give an object the expiry and the media type of a row: whether there is one."""
-    query = "UPDATE object SET expires = ?, media_type = ? WHERE account = ? AND name = ?"
-    arguments = (_storable(row.expires), row.media_type, row.account, row.name.value)
-    return bool(connection.execute(query, arguments).rowcount)
+def update(connection: sqlite3.Connection, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
+    """Give an object the expiry and the media type of its changed row, which is returned; None if there is none."""
+    held = connection.execute(f"SELECT {_COLUMNS} FROM object WHERE account = ? AND name = ?", (account, name.value))
+    row = next(map(_row, held), None)
+    if row is not None:
+        row = change(row)
+        query = "UPDATE object SET expires = ?, media_type = ? WHERE account = ? AND name = ?"
+        connection.execute(query, (_storable(row.expires), row.media_type, account, name.value))
+    return row
 
 
 def count_reads(connection: sqlite3.Connection, reads: Mapping[tuple[str, Name], Access]) -> None:
@@ -150,6 +154,16 @@ def remove(connection: sqlite3.Connection, account: str, name: Name) -> Row | No
     """Take away the row of an account's object: the row, None if there is none."""
     removed = _remove(connection, "account = ? AND name = ?", (account, name.value))
     return removed[0] if removed else None
+
+
+def remove_same(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
+    """Take away the rows of objects whose expiry is still what it is here: those that are gone."""
+    same = "account = ? AND name = ? AND expires IS ?"
+    return [
+        gone
+        for row in rows
+        for gone in _remove(connection, same, (row.account, row.name.value, _storable(row.expires)))
+    ]
 
 
 def remove_all(connection: sqlite3.Connection, name: Name) -> list[Row]:

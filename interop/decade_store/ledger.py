@@ -20,6 +20,8 @@ class SqliteLedger:
     It waits for the disk meanwhile, except for `used`, `is_revoked` and `observe`.
     """
 
+    waits = True
+
     def __init__(self, path: Path) -> None:
         """Raises sqlite3.Error."""
         self._database = Database(path)

@@ -21,6 +21,8 @@ class SqliteQuotas:
     becomes what is stored. What a worker that is no more has reserved is free as soon as another one starts.
     """
 
+    waits = True
+
     def __init__(self, path: Path, locks: Path) -> None:
         """`locks`: the directory of the files by which a worker shows that it lives. Raises OSError, sqlite3.Error."""
         self.worker = secrets.token_hex(8)

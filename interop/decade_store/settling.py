@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,7 +21,17 @@ from decade.errors import StoreError
 from decade.names import Digest, Name
 from decade.ports import Row
 from interop.decade_store.disk import Disk
-from interop.decade_store.index import Access, Index, count_reads, insert, is_held, remove, remove_all, update
+from interop.decade_store.index import (
+    Access,
+    Index,
+    count_reads,
+    insert,
+    is_held,
+    remove,
+    remove_all,
+    remove_same,
+    update,
+)
 
 FOLDERS = [f"{first:02x}" for first in range(256)]
 """By the first octet of the hash: 4,000 files in each for a million objects, which every file system is quick with."""
@@ -45,9 +55,11 @@ class Put:
 
 @attrs.frozen
 class Update:
-    """The row of an object gets attributes. Its result: whether there is one."""
+    """The row of an object is changed. Its result: the row as it is now, None if there is none."""
 
-    row: Row
+    account: str
+    name: Name
+    change: Callable[[Row], Row]
 
 
 @attrs.frozen
@@ -66,6 +78,13 @@ class Remove:
 
 
 @attrs.frozen
+class RemoveMany:
+    """The time of objects is over, if it is still what it is here. Its result: the rows that are gone."""
+
+    rows: Sequence[Row]
+
+
+@attrs.frozen
 class Suspect:
     """A file did not hash to its name. It is hashed again, in case an upload has just replaced it, and if it is rotten
     goes to quarantine, with the rows of all accounts. Its result: these rows.
@@ -74,7 +93,7 @@ class Suspect:
     name: Name
 
 
-Job: TypeAlias = Put | Update | Count | Remove | Suspect
+Job: TypeAlias = Put | Update | Count | Remove | RemoveMany | Suspect
 Result: TypeAlias = "bool | Row | list[Row] | Exception | None"
 """What the job says its result is, or why it failed and changed nothing."""
 
@@ -154,13 +173,15 @@ class Settler:
         match job:
             case Put(row):
                 return insert(connection, row, self._worker)
-            case Update(row):
-                return update(connection, row)
+            case Update(account, name, change):
+                return update(connection, account, name, change)
             case Count(reads):
                 count_reads(connection, reads)
                 return True
             case Remove(account, name):
                 return remove(connection, account, name)
+            case RemoveMany(rows):
+                return remove_same(connection, rows)
             case Suspect(name):
                 return remove_all(connection, name) if name in rotten else []
 
@@ -227,4 +248,6 @@ def _names_let_go(jobs: Sequence[Job], results: Sequence[Result]) -> set[Name]:
                 names.add(row.name)
             case Remove(name=name), Row():
                 names.add(name)
+            case RemoveMany(), list(rows):
+                names.update(row.name for row in rows)
     return names

@@ -24,6 +24,7 @@ from interop.decade_store.settling import (
     Count,
     Put,
     Remove,
+    RemoveMany,
     Settler,
     Suspect,
     Update,
@@ -40,6 +41,8 @@ MAX_COUNTED = 1024
 """Objects whose reads are counted in memory until they are written: a power cut loses so many counts."""
 COUNTED_FOR = 60
 """Seconds for which reads are counted in memory, if there are any."""
+MAX_HOT = 64 * 2**20
+"""Octets of short objects that are kept in memory, those read last: a thousand of 64 KiB, served without the disk."""
 
 
 class FileSink:
@@ -147,14 +150,22 @@ class FileStore:
     `commit`, `update` and `remove` wait for the disk; calls of several threads that wait at a time share a transaction.
     """
 
+    waits = True
+
     def __init__(
-        self, root: Path, *, lost: Callable[[Sequence[Row]], None], worker: str = "", disk: PosixDisk | None = None
+        self,
+        root: Path,
+        *,
+        lost: Callable[[Sequence[Row]], None],
+        worker: str = "",
+        disk: PosixDisk | None = None,
+        max_hot: int = MAX_HOT,
     ) -> None:
         """Open a directory, or make it, and mend what a crash has left: a second for some 200,000 objects.
 
         `lost` is called, in any thread, with the rows of an object that has rotted: they are gone. `worker`: of the
         `SqliteQuotas` in the same file, if one is used. `disk`: of the same root, if its operations are to be seen.
-        Raises StoreError, OSError, sqlite3.Error.
+        `max_hot`: octets of objects that are kept in memory. Raises StoreError, OSError, sqlite3.Error.
         """
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._disk = disk or PosixDisk(root)
@@ -164,6 +175,8 @@ class FileStore:
         self._committer = Committer(self._settler)
         self._lost = lost
         self._verified: OrderedDict[Name, tuple[int, int]] = OrderedDict()
+        self._hot: OrderedDict[Name, bytes] = OrderedDict()
+        self._max_hot, self._hot_octets = max_hot, 0
         self._reads: dict[tuple[str, Name], Access] = {}
         self._reads_since = 0
         self._lock = threading.Lock()
@@ -178,16 +191,29 @@ class FileStore:
         """Where a coming object is written to; the disk is not asked before there are octets."""
         return FileSink(self._disk, name)
 
-    def commit(self, sink: FileSink, row: Row) -> None:
-        """Keep what was written, and its row. Raises StoreError, StateError if it is not the object of the row."""
+    def commit(self, sink: FileSink, row: Row) -> bool:
+        """Keep what was written, and its row; False if the account has one, which gets what it lacks.
+
+        Raises StoreError, StateError if it is not the object of the row.
+        """
         fd = sink.finish(row)
         try:
-            self._committer.do(Put(row, fd))
+            return bool(self._committer.do(Put(row, fd)))
         finally:
             self._disk.close(fd)
 
+    def opens_at_once(self, row: Row) -> bool:
+        """Whether it is in memory."""
+        with self._lock:
+            return row.name in self._hot
+
     def open(self, row: Row) -> FileReader:
         """Read an object, which is what its name says. Raises StoreError when it has rotted; then nobody has it."""
+        with self._lock:
+            hot = self._hot.get(row.name)
+            if hot is not None:
+                self._hot.move_to_end(row.name)
+                return FileReader(self._disk, hot, None)
         # Twice: an upload may have replaced a file that was found rotten.
         for _ in range(2):
             try:
@@ -214,21 +240,36 @@ class FileStore:
             raise StoreError(f"an object: {exc}") from exc
         return sound or not self._suspect(name)
 
-    def update(self, row: Row) -> None:
-        """Replace the attributes of an object; nothing if there is none. Mere counts of reads do not wait."""
-        held = self.find(row.account, row.name)
-        if held is None:
-            return
-        if attrs.evolve(row, reads=held.reads, octets_read=held.octets_read, last_read=held.last_read) != held:
-            self._committer.do(Update(row))
-        if row.reads > held.reads:
-            self._count(row, held)
+    def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
+        """Change the attributes of an object: the row as it is now, None if there is none."""
+        row = self._committer.do(Update(account, name, change))
+        assert row is None or isinstance(row, Row)
+        return row
+
+    def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
+        """An object was read, or a part of it: it is written later, with others."""
+        with self._lock:
+            if not self._reads:
+                self._reads_since = wall
+            before = self._reads.get((account, name), Access())
+            read = Access(before.reads + 1, before.octets + octets, max(before.last, wall))
+            self._reads[account, name] = read
+            if len(self._reads) >= MAX_COUNTED or wall - self._reads_since >= COUNTED_FOR:
+                self._write_reads()
 
     def remove(self, account: str, name: Name) -> Row | None:
         """Take a row away; its file goes when no account and no reader has it."""
         row = self._committer.do(Remove(account, name))
         assert row is None or isinstance(row, Row)
+        self._forget_reads([row] if row is not None else [])
         return row
+
+    def remove_many(self, rows: Sequence[Row]) -> list[Row]:
+        """Take those away, in one transaction, that still have the expiry that they have here: the rows gone."""
+        gone = self._committer.do(RemoveMany(rows))
+        assert isinstance(gone, list)
+        self._forget_reads(gone)
+        return gone
 
     def page(self, account: str, after: bytes, count: int) -> list[Row]:
         """The first rows of an account whose value is greater than `after`."""
@@ -282,10 +323,23 @@ class FileStore:
                 octets = self._disk.read(fd, 0, MAX_WHOLE)
             except OSError:
                 return None
-            return FileReader(self._disk, octets, None) if name.matches(octets) else None
+            if not name.matches(octets):
+                return None
+            self._keep_hot(name, octets)
+            return FileReader(self._disk, octets, None)
         finally:
             if fd >= 0:
                 self._disk.close(fd)
+
+    def _keep_hot(self, name: Name, octets: bytes) -> None:
+        if len(octets) > self._max_hot:
+            return
+        with self._lock:
+            if name not in self._hot:
+                self._hot[name] = octets
+                self._hot_octets += len(octets)
+            while self._hot_octets > self._max_hot:
+                self._hot_octets -= len(self._hot.popitem(last=False)[1])
 
     def _is_verified(self, name: Name, stat: os.stat_result) -> bool:
         identity = (stat.st_ino, stat.st_ctime_ns)
@@ -309,22 +363,16 @@ class FileStore:
         reads, octets = row.reads + access.reads, row.octets_read + access.octets
         return attrs.evolve(row, reads=reads, octets_read=octets, last_read=max(access.last, row.last_read or 0))
 
-    def _count(self, row: Row, held: Row) -> None:
-        last = row.last_read or 0
+    def _forget_reads(self, gone: Sequence[Row]) -> None:
         with self._lock:
-            if not self._reads:
-                self._reads_since = last
-            key = (row.account, row.name)
-            before = self._reads.get(key, Access())
-            reads, octets = row.reads - held.reads, row.octets_read - held.octets_read
-            self._reads[key] = Access(before.reads + reads, before.octets + octets, max(before.last, last))
-            if len(self._reads) >= MAX_COUNTED or last - self._reads_since >= COUNTED_FOR:
-                self._write_reads()
+            for row in gone:
+                self._reads.pop((row.account, row.name), None)
 
     def _write_reads(self) -> None:
         reads, self._reads = self._reads, {}
         if reads:
-            self._committer.do(Count(reads))
+            # Until they are written a row may say less than it did.
+            self._committer.submit(Count(reads))
 
 
 @contextmanager

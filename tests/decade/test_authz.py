@@ -39,6 +39,7 @@ from decade.token_cache import VerifiedTokenCache
 from decade.tokens import SKEW, Claims, RegisteredKey, mint
 from decade.uses import UseState
 from decade.values import BitRate
+from decade.waiting import Clock, begin
 
 NOW_1 = NOW + 1.0
 OTHER = name_of(b"another object")
@@ -67,6 +68,14 @@ class World:
             is_overloaded=lambda: self.is_overloaded,
             local_policy=lambda question, token: self.refusal,
         )
+
+    def admit(self, permission: Permission, *, moved: int, stored: int = 0) -> Admission:
+        admission = begin(self.gate.admit(permission, Clock(1.0), moved=moved, stored=stored))
+        assert isinstance(admission, Admission)
+        return admission
+
+    def revoke(self, account: str, revocation: Revocation, *, wall: float) -> None:
+        begin(self.gate.revoke(account, revocation, Clock(1.0), wall=wall))
 
     def permit(
         self, claims: Claims | bytes | None = ALL, operation: Operation = Operation.GET, *, wall: float = NOW_1
@@ -199,7 +208,7 @@ def test_a_scope_permits_what_one_of_its_entries_says_for_each_object(entries, o
 def test_what_is_admitted_is_held_and_given_back_when_nothing_was_sent() -> None:
     world = World()
     permission = world.permit()
-    admission = world.gate.admit(permission, moved=30)
+    admission = world.admit(permission, moved=30)
     assert world.ledger.used(permission.token.ledger_key) == Use(1, 30)
     assert world.gate.slots.count((ACCOUNT,)) == 1
     admission.end()
@@ -211,7 +220,7 @@ def test_what_is_admitted_is_held_and_given_back_when_nothing_was_sent() -> None
 def test_what_was_sent_is_spent_and_the_rest_is_returned() -> None:
     world = World()
     permission = world.permit()
-    admission = world.gate.admit(permission, moved=30)
+    admission = world.admit(permission, moved=30)
     admission.start()
     with pytest.raises(StateError):
         admission.start()
@@ -223,8 +232,8 @@ def test_what_was_sent_is_spent_and_the_rest_is_returned() -> None:
 def test_a_token_that_is_revoked_while_it_is_held_sends_nothing() -> None:
     world = World()
     permission = world.permit()
-    admission = world.gate.admit(permission, moved=30)
-    world.gate.revoke(ACCOUNT, Revocation(cti=(ALL.cti,)), wall=NOW)
+    admission = world.admit(permission, moved=30)
+    world.revoke(ACCOUNT, Revocation(cti=(ALL.cti,)), wall=NOW)
     assert code_of(admission.start) is ErrorCode.TOKEN_REVOKED
     assert admission.use.state is UseState.REVOKED
     admission.end()
@@ -234,7 +243,7 @@ def test_a_token_that_is_revoked_while_it_is_held_sends_nothing() -> None:
 
 def test_a_connection_that_was_shed_ends_like_any_other() -> None:
     world = World()
-    admission = world.gate.admit(world.permit(), moved=30)
+    admission = world.admit(world.permit(), moved=30)
     admission.start()
     assert world.gate.slots.shed(0) == (admission.slot,)
     admission.end(moved=1)
@@ -255,10 +264,10 @@ def test_admission_has_an_order_and_a_refusal_holds_nothing(policy: TokenPolicy,
     if code is ErrorCode.TOO_MANY_CONNECTIONS or moved == 10:
         for number in range(2):
             other = attrs.evolve(ALL, policy=None, cti=bytes([number]) * 16)
-            world.gate.admit(world.permit(other), moved=0)
+            world.admit(world.permit(other), moved=0)
     count = len(world.gate.slots)
     permission = world.permit(attrs.evolve(ALL, policy=policy))
-    assert code_of(lambda: world.gate.admit(permission, moved=moved)) is code
+    assert code_of(lambda: world.admit(permission, moved=moved)) is code
     assert world.ledger.used(permission.token.ledger_key) == Use()
     assert len(world.gate.slots) == count
 
@@ -266,21 +275,21 @@ def test_admission_has_an_order_and_a_refusal_holds_nothing(policy: TokenPolicy,
 def test_a_token_has_no_more_connections_than_it_says() -> None:
     world = World()
     permission = world.permit(attrs.evolve(ALL, policy=TokenPolicy(connections=1)))
-    first = world.gate.admit(permission, moved=0)
+    first = world.admit(permission, moved=0)
     with pytest.raises(RefusedError) as found:
-        world.gate.admit(permission, moved=0)
+        world.admit(permission, moved=0)
     assert (found.value.dimension, found.value.limit) == (Dimension.CONNECTIONS, 1)
     first.end()
-    world.gate.admit(permission, moved=0)
+    world.admit(permission, moved=0)
 
 
 def test_a_ceiling_of_nothing_is_refused_in_its_direction_only() -> None:
     world = World()
     world.tree.put((ACCOUNT,), ResourcePolicy(weight=1, ceiling_download=0))
     reading, writing = world.permit(), world.permit(operation=Operation.PUT)
-    assert code_of(lambda: world.gate.admit(reading, moved=1)) is ErrorCode.RATE_LIMITED
-    world.gate.admit(reading, moved=0).end()
-    world.gate.admit(writing, moved=1, stored=1).end()
+    assert code_of(lambda: world.admit(reading, moved=1)) is ErrorCode.RATE_LIMITED
+    world.admit(reading, moved=0).end()
+    world.admit(writing, moved=1, stored=1).end()
 
 
 @pytest.mark.parametrize("revocation", [Revocation(cti=(ALL.cti,)), Revocation(before=NOW), Revocation(kid=MAC.kid)])
@@ -295,7 +304,7 @@ def test_a_verified_token_that_is_remembered_is_still_asked_whether_it_is_revoke
 def test_a_revocation_lasts_as_long_as_any_clock_accepts_its_token() -> None:
     world = World()
     latest = attrs.evolve(ALL, iat=NOW + SKEW, exp=NOW + SKEW + LIFE)
-    world.gate.revoke(ACCOUNT, Revocation(cti=(ALL.cti,)), wall=NOW)
+    world.revoke(ACCOUNT, Revocation(cti=(ALL.cti,)), wall=NOW)
     for wall in (NOW, NOW + LIFE, latest.exp + SKEW - 1):
         assert code_of(lambda wall=wall: world.permit(latest, wall=wall)) is ErrorCode.TOKEN_REVOKED  # type: ignore[misc]
     assert code_of(lambda: world.permit(latest, wall=latest.exp + SKEW)) is ErrorCode.TOKEN_EXPIRED
@@ -303,10 +312,10 @@ def test_a_revocation_lasts_as_long_as_any_clock_accepts_its_token() -> None:
 
 def test_a_clock_that_is_set_back_revives_no_token_that_was_used_up() -> None:
     world = World()
-    world.gate.admit(world.permit(), moved=0).start()
+    world.admit(world.permit(), moved=0).start()
     for wall in (NOW_1, ALL.exp + SKEW + FORGET_EVERY, NOW_1):
         with pytest.raises(RefusedError):
-            world.gate.admit(world.permit(attrs.evolve(ALL, policy=TokenPolicy(uses=1)), wall=wall), moved=0)
+            world.admit(world.permit(attrs.evolve(ALL, policy=TokenPolicy(uses=1)), wall=wall), moved=0)
     assert code_of(lambda: world.permit(wall=NOW_1)) is ErrorCode.TOKEN_EXPIRED
 
 
@@ -371,7 +380,7 @@ def test_ten_thousand_interleaved_requests_keep_every_limit_and_a_refused_one_le
         try:
             permission = world.permit(chance.choice(tokens), operation)
             kept = world.tree.reserve(permission.path, size) if is_put else None
-            admission = world.gate.admit(permission, moved=size, stored=size if is_put else 0)
+            admission = world.admit(permission, moved=size, stored=size if is_put else 0)
         except RefusedError as refused:
             outcomes[refused.code] += 1
             if kept is not None:

@@ -10,6 +10,7 @@ from decade.errors import ErrorCode, StateError, StoreError
 from decade.http import Response
 from decade.messages import ResourcePolicy, Revocation
 from decade.names import name_of
+from decade.ports import Use
 from decade.scheduler import token_terms
 from decade.settings import DRP_PATH
 from decade.store import MemoryStore
@@ -92,12 +93,14 @@ def test_if_none_match_keeps_what_is_held():
 )
 def test_what_is_not_what_its_name_says_is_not_kept(octets, wanted):
     made = Bench()
-    before = made.state()
+    *before, _ = made.state()
     upload = made.head("PUT", HELLO.path, token(uses=1, amount=99), headers=(("Content-Length", "12"),))
     assert made.quotas.holding(("alice",)).reserved == len(OCTETS)
     assert upload.feed(octets, 1.0) is None
     assert code(upload.finish(1.0)) == wanted
-    assert made.state() == before
+    *after, uses = made.state()
+    assert after == before
+    assert uses == ([Use(1, len(octets))] if octets else [])
     with pytest.raises(StateError):
         upload.finish(1.0)
     upload.abort(1.0)
@@ -113,12 +116,22 @@ def test_more_than_was_announced_ends_an_upload():
         upload.feed(b"", 1.0)
 
 
-def test_an_upload_that_is_cut_short_leaves_nothing():
+def test_an_upload_that_is_cut_short_leaves_nothing_but_the_octets_that_were_moved():
+    made = Bench()
+    *before, _ = made.state()
+    upload = made.head("PUT", HELLO.path, token(uses=1, storage=12), headers=(("Content-Length", "12"),))
+    assert made.uses() == [Use(1, 12, 12)]
+    upload.feed(b"Hello", 1.0)
+    upload.abort(1.0)
+    upload.abort(1.0)
+    *after, uses = made.state()
+    assert (after, uses) == (before, [Use(1, 5)])
+
+
+def test_an_upload_of_which_no_octet_came_uses_nothing():
     made = Bench()
     before = made.state()
     upload = made.head("PUT", HELLO.path, token(uses=1, storage=12), headers=(("Content-Length", "12"),))
-    upload.feed(b"Hello", 1.0)
-    upload.abort(1.0)
     upload.abort(1.0)
     assert made.state() == before
 
@@ -336,7 +349,6 @@ class BrokenStore(MemoryStore):
         ("find", "GET", HELLO.path, None),
         ("find", "PUT", HELLO.path, OCTETS),
         ("create", "PUT", name_of(b"new").path, b"new"),
-        ("commit", "PUT", name_of(b"new").path, b"new"),
         ("open", "GET", HELLO.path, None),
         ("update", "PUT", HELLO.path, OCTETS),
         ("remove", "DELETE", HELLO.path, None),
@@ -355,11 +367,20 @@ def test_a_store_that_fails_is_answered_for_and_nothing_is_kept_or_used(verb, me
     assert made.state() == before
 
 
+def test_a_store_that_fails_at_the_end_of_an_upload_keeps_nothing():
+    made = Bench(store=BrokenStore())
+    *before, _ = made.state()
+    made.store.broken = frozenset({"commit"})
+    assert code(made.put(key=token(amount=999))) == ErrorCode.OVERLOADED
+    *after, uses = made.state()
+    assert (after, uses) == (before, [Use(1, 12)])
+
+
 def test_a_store_that_fails_does_not_stop_the_timer_or_what_is_sent():
     made = Bench(store=BrokenStore())
     made.put(headers=(("Decade-Attrs", f"exp={NOW + 10}"),))
     answer = made.head("GET", HELLO.path, token())
-    made.store.broken = frozenset({"update", "remove"})
+    made.store.broken = frozenset({"count_read", "remove_many"})
     assert whole(answer).body == OCTETS
     made.server.handle_timer(10.0)
     assert made.server.get_timer() == 11.0

@@ -66,12 +66,13 @@ def test_what_expires_first_is_found_first_and_changes_are_heeded():
     assert store.next_expiry() == 10
     assert store.expired(9, 5) == []
     assert store.expired(10, 5) == [soon]
-    store.update(attrs.evolve(soon, expires=95))
+    later = attrs.evolve(soon, expires=95)
+    assert store.update("a", soon.name, lambda row: attrs.evolve(row, expires=95)) == later
+    assert store.remove_many([soon]) == []
     assert store.next_expiry() == 90
     assert len(store.expired(100, 1)) == 1
     assert [made.name for made in store.expired(100, 5)] == [late.name, soon.name]
     store.remove("a", late.name)
     store.remove("a", soon.name)
     assert store.next_expiry() is None
-    store.update(soon)
-    assert store.find("a", soon.name) is None
+    assert store.update("a", soon.name, lambda row: row) is None

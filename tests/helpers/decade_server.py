@@ -18,6 +18,7 @@ from decade.server import Server
 from decade.settings import Settings, default_limits
 from decade.store import MemoryStore
 from decade.tokens import Claims, Everything, RegisteredKey, TokenPolicy, mint
+from decade.waiting import settle
 
 BOB = HmacKey(bytes(32), b"bob")
 APP = HmacKey(bytes(range(32)), b"app")
@@ -55,8 +56,10 @@ def bearer(octets):
 class Bench:
     """A server, and what it is made of; `now` is 1 when the Unix time is NOW + 1."""
 
-    def __init__(self, *, policy=None, store=None, local_policy=None, limits=None, ledger=None, **settings):
-        self.quotas = MemoryQuotas()
+    def __init__(
+        self, *, policy=None, store=None, local_policy=None, limits=None, ledger=None, quotas=None, **settings
+    ):
+        self.quotas = MemoryQuotas() if quotas is None else quotas
         self.tree = PolicyTree(self.quotas)
         self.tree.put((ACCOUNT,), policy or ResourcePolicy(weight=1))
         self.tree.put((ACCOUNT, "live"), ResourcePolicy(weight=1))
@@ -80,7 +83,7 @@ class Bench:
     def head(self, method, target, key=None, *, headers=()):
         """What the server says to the head of a request. `key`: the octets of a token."""
         fields = (*headers, *(bearer(key) if key is not None else ()))
-        return self.server.handle(Request(method, target, fields), PEER, self.now)
+        return settle(self.server.handle(Request(method, target, fields), PEER, self.now), self.now)
 
     def ask(self, method, target, key=None, body=None, *, headers=()):
         """The whole answer to a request, its body read to the end."""
@@ -88,7 +91,7 @@ class Bench:
             headers = (("Content-Length", str(len(body))), *headers)
         answer = self.head(method, target, key, headers=headers)
         if not isinstance(answer, Response):
-            answer = answer.feed(body or b"", self.now) or answer.finish(self.now)
+            answer = answer.feed(body or b"", self.now) or settle(answer.finish(self.now), self.now)
         return whole(answer, self.now)
 
     def put(self, octets=OCTETS, key=None, **more):
@@ -111,12 +114,15 @@ class Bench:
         is_message = answer.header("Content-Type") == MEDIA_TYPE
         return decode_message(answer.body) if is_message and answer.body else answer
 
+    def uses(self):
+        """What the tokens have used that have used something."""
+        return [entry.use for entry in self.ledger._entries.values() if entry.use.uses or entry.use.amount]
+
     def state(self):
-        """Everything that a request that fails must leave as it was."""
+        """Everything that a request that fails before its first octet must leave as it was, the uses last."""
         rows = [row for account in (ACCOUNT, "bob") for row in self.store.page(account, b"", 1000)]
         held = [self.quotas.holding(path) for path in ((), (ACCOUNT,), (ACCOUNT, "live"), ("bob",))]
-        uses = {key: entry.use for key, entry in self.ledger._entries.items() if entry.use.uses or entry.use.amount}
-        return rows, held, uses, self.server.requests, len(self.server._pace)
+        return rows, held, self.server.requests, len(self.server._pace), self.uses()
 
 
 def whole(answer, now=1.0):

@@ -123,11 +123,11 @@ def test_a_page_begins_behind_a_value_and_expiries_come_in_their_order(make: Mak
 def test_attributes_change_and_reads_are_counted_over_a_new_start(make: Make, tmp_path: Path) -> None:
     store = FileStore(tmp_path, lost=print)
     row = put(store, b"read often")
-    store.update(attrs.evolve(row, expires=50, media_type="text/plain"))
+    changed = attrs.evolve(row, expires=50, media_type="text/plain")
+    assert store.update("a", row.name, lambda held: attrs.evolve(held, expires=50, media_type="text/plain")) == changed
     for last_read in (40, 101, 110):
-        held = store.find("a", row.name)
-        assert held is not None
-        store.update(attrs.evolve(held, reads=held.reads + 1, octets_read=held.octets_read + 10, last_read=last_read))
+        store.count_read("a", row.name, 10, last_read)
+    assert store.update("b", row.name, lambda held: held) is None  # the counts before it are written now
     assert store.index.find("a", row.name) == attrs.evolve(  # the third is in memory
         row, expires=50, media_type="text/plain", reads=2, octets_read=20, last_read=101
     )
@@ -136,7 +136,7 @@ def test_attributes_change_and_reads_are_counted_over_a_new_start(make: Make, tm
     store.close()
     again = make()
     assert again.find("a", row.name) == expected
-    again.update(row_of(b"not there"))
+    again.count_read("a", row_of(b"not there").name, 10, 120)
 
 
 def test_a_sink_takes_no_other_object_and_nothing_after_its_end(make: Make, tmp_path: Path) -> None:

@@ -125,11 +125,14 @@ def test_a_reservation_becomes_what_is_stored_with_the_row(tmp_path: Path) -> No
     reservation = tree.reserve(("a", "app"), 5)
     assert quotas.holding(("a",)) == Holding(0, 5, 0)
     row = Row(account="a", name=name_of(b"12345"), size=5, payer=("a", "app"), created=1, expires=None)
-    for _ in range(2):
+    for is_new in (True, False):
         sink = store.create(row.name, 5)
         sink.write(b"12345")
-        store.commit(sink, row)
-        reservation.commit()
+        assert store.commit(sink, row) is is_new
+        if is_new:
+            reservation.commit()
+        else:
+            reservation.release()
         assert [quotas.holding(path) for path in PATHS] == [Holding(5, 0, 1)] * 3
         # A second upload of what the account has, which another worker has not seen: it is charged once.
         reservation = tree.reserve(("a", "app"), 5)

@@ -10,6 +10,7 @@ from decade.http import Request, Response
 from decade.messages import ResourcePolicy
 from decade.names import name_of
 from decade.settings import Settings, default_limits
+from decade.waiting import settle
 from interop.decade_store import DurableServer, open_server
 
 LIMIT = 20_000
@@ -25,9 +26,9 @@ def opened(root: Path) -> DurableServer:
 def ask(durable: DurableServer, method: str, target: str, key: bytes, body: bytes | None = None) -> Response:
     """The whole answer."""
     headers = bearer(key) if body is None else (*bearer(key), ("Content-Length", str(len(body))))
-    answer = durable.server.handle(Request(method, target, headers), PEER, 1.0)
+    answer = settle(durable.server.handle(Request(method, target, headers), PEER, 1.0), 1.0)
     if not isinstance(answer, Response):
-        answer = answer.feed(body or b"", 1.0) or answer.finish(1.0)
+        answer = answer.feed(body or b"", 1.0) or settle(answer.finish(1.0), 1.0)
     return whole(answer, 1.0)
 
 

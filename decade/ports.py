@@ -239,6 +239,9 @@ class ObjectStore(Protocol[_S]):
     def remove_many(self, rows: Sequence[Row]) -> Sequence[Row]:
         """As `remove`, of those that still have the expiry that they have here: the rows that are gone."""
 
+    def holders(self, name: Name, count: int) -> Sequence[Row]:
+        """The rows of an object, of whatever accounts: the first `count` in the order of (created, account)."""
+
     def page(self, account: str, after: bytes, count: int) -> Sequence[Row]:
         """The first rows of an account whose value is greater than `after`, in the order of the values."""
 

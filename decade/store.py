@@ -15,10 +15,11 @@ from decade.ports import Row
 
 @attrs.define
 class _Payload:
-    """The octets of an object, and how many rows and readers there are."""
+    """The octets of an object, how many rows and readers there are, and whose the rows are."""
 
     octets: bytes
     holders: int = 0
+    accounts: set[str] = attrs.Factory(set)
 
 
 class MemorySink:
@@ -92,7 +93,9 @@ class MemoryStore:
         if held is not None:
             self._put(held.merged(row.expires, row.media_type))
             return False
-        self._payloads.setdefault(row.name, _Payload(octets)).holders += 1
+        payload = self._payloads.setdefault(row.name, _Payload(octets))
+        payload.holders += 1
+        payload.accounts.add(row.account)
         self._order[row.account] = None
         self._put(row)
         return True
@@ -132,6 +135,7 @@ class MemoryStore:
         row = rows.pop(name.value, None)
         if row is not None:
             self._order[account] = None
+            self._payloads[name].accounts.discard(account)
             self._leave(name)
             if not rows:
                 del self._rows[account], self._order[account]
@@ -142,6 +146,12 @@ class MemoryStore:
         held = ((row, self.find(row.account, row.name)) for row in rows)
         same = [row for row, now in held if now is not None and now.expires == row.expires]
         return [gone for row in same if (gone := self.remove(row.account, row.name)) is not None]
+
+    def holders(self, name: Name, count: int) -> Sequence[Row]:
+        """The rows of an object, of whatever accounts, those that came first."""
+        payload = self._payloads.get(name)
+        rows = [self._rows[account][name.value] for account in (payload.accounts if payload is not None else ())]
+        return sorted(rows, key=lambda row: (row.created, row.account))[:count]
 
     def page(self, account: str, after: bytes, count: int) -> Sequence[Row]:
         """The account's objects behind a value, in the order of their values."""

@@ -51,6 +51,11 @@ class Index:
         query = f"SELECT {_COLUMNS} FROM object WHERE account = ? AND name > ? ORDER BY name LIMIT ?"
         return [_row(found) for found in self._reading.rows(query, (account, after, count))]
 
+    def holders(self, name: Name, count: int) -> list[Row]:
+        """At most `count` rows of an object, of whatever accounts, those that came first."""
+        query = f"SELECT {_COLUMNS} FROM object WHERE name = ? ORDER BY created, account LIMIT ?"
+        return [_row(found) for found in self._reading.rows(query, (name.value, count))]
+
     def expired(self, wall: int, count: int) -> list[Row]:
         """At most `count` rows whose time is over at a Unix time."""
         query = f"SELECT {_COLUMNS} FROM object WHERE expires <= ? ORDER BY expires LIMIT ?"

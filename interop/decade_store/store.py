@@ -276,6 +276,11 @@ class FileStore:
         with self._lock, _store_errors():
             return [self._counted(row) for row in self.index.page(account, after, count)]
 
+    def holders(self, name: Name, count: int) -> list[Row]:
+        """The rows of an object, of whatever accounts, those that came first."""
+        with self._lock, _store_errors():
+            return [self._counted(row) for row in self.index.holders(name, count)]
+
     def expired(self, wall: int, count: int) -> list[Row]:
         """Rows whose time is over."""
         with _store_errors():

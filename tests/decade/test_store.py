@@ -76,3 +76,15 @@ def test_what_expires_first_is_found_first_and_changes_are_heeded():
     store.remove("a", soon.name)
     assert store.next_expiry() is None
     assert store.update("a", soon.name, lambda row: row) is None
+
+
+def test_the_holders_of_an_object_are_told_in_the_order_in_which_they_came():
+    store = MemoryStore()
+    late, second = keep(store, b"x", "a", created=5), keep(store, b"x", "c", created=2)
+    first = keep(store, b"x", "b", created=2)
+    keep(store, b"y", "z", created=1)
+    assert store.holders(first.name, 9) == [first, second, late]
+    assert store.holders(first.name, 1) == [first]
+    store.remove("b", first.name)
+    assert store.holders(first.name, 9) == [second, late]
+    assert store.holders(name_of(b"none"), 9) == []

@@ -419,3 +419,13 @@ def test_a_batch_in_which_one_file_fails_keeps_the_others(tmp_path: Path) -> Non
     os.close(good)
     os.close(bad)
     store.close()
+
+
+def test_the_holders_of_an_object_are_told_with_their_reads(make: Make) -> None:
+    store = make()
+    rows = [put(store, b"x", account) for account in "cab"]
+    put(store, b"y", "a")
+    store.count_read("b", rows[0].name, 1, 5)
+    found = store.holders(rows[0].name, 9)
+    assert [(row.account, row.reads) for row in found] == [("a", 0), ("b", 1), ("c", 0)]
+    assert [row.account for row in store.holders(rows[0].name, 2)] == ["a", "b"]

@@ -6,6 +6,7 @@ removes a copy removes nothing that another server has just stored, and no key i
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ PARTS_AT_ONCE = 2
 CHUNK = 1 << 20
 """Octets of a download that are handed on at a time."""
 FOLDER, QUARANTINE, MARK = "objects/", "quarantine/", "decade-store"
+_KEY = re.compile(FOLDER + "[0-9a-f]{2}/([0-9a-f]{64})-([0-9a-f]{24})")
 
 
 def open_bucket(url: str, *, endpoint: str | None = None, region: str | None = None) -> ObjectStore:
@@ -76,12 +78,8 @@ def key_of(name: Name, copy: str) -> str:
 
 def read_key(key: str) -> tuple[Name, str] | None:
     """The object and the copy at a key, None for a key of something else."""
-    digits, _, copy = key.rpartition("/")[2].partition("-")
-    try:
-        name = Name(SHA_256, bytes.fromhex(digits))
-    except ValueError:
-        return None
-    return (name, copy) if key_of(name, copy) == key else None
+    found = _KEY.fullmatch(key)
+    return None if found is None else (Name(SHA_256, bytes.fromhex(found[1])), found[2])
 
 
 class Bucket:

@@ -20,8 +20,9 @@ from interop.decade_scale._rows import attributes_of, expiry_of, fields_of, node
 from interop.decade_scale._spool import Copy, CopyReader, Spool, fetch
 
 logger = logging.getLogger(__name__)
-TRIES = 3
-"""Times that a row is changed anew, or a copy looked for again, as another server has changed it meanwhile."""
+TRIES = 16
+"""Times that a row is changed anew, or a copy looked for again, as others have changed it meanwhile: each time one of
+them has got on."""
 _LOCKS = 64
 _FIELDS = ("size", "nodes", "created", "expires", "media_type", "reads", "octets_read", "last_read")
 
@@ -163,7 +164,7 @@ class BucketStore:
         return [self._reads.counted(read_row(account, value, fields)) for value, fields in found]
 
     def holders(self, name: Name, count: int) -> list[Row]:
-        """The first rows of an object in the order in which they were stored, of whatever accounts. Raises StoreError."""
+        """The first rows of an object, of whatever accounts, in the order of their creation. Raises StoreError."""
         return [_of(*found) for found in self._engine.run("holders", name.value, count)]
 
     def expired(self, wall: int, count: int) -> list[Row]:

@@ -22,6 +22,7 @@ from decade.client_exchange import (
     first_of,
     unexpected,
 )
+from decade.discovery import INFO_PATH
 from decade.errors import DecodeError, ErrorCode
 from decade.http import Headers, Request, Response
 from decade.messages import (
@@ -48,7 +49,6 @@ from decade.messages import (
 from decade.names import Name
 
 _M = TypeVar("_M", bound=Message)
-INFO_PATH = "/.well-known/decade"
 
 
 def server_info(server: str, *, random_bytes: RandomBytes = secrets.token_bytes) -> Plan[ServerInfo]:
@@ -113,11 +113,11 @@ class Control:
 
     def transfer(self, transfer_id: bytes) -> Plan[TransferStatus]:
         """How far a transfer is."""
-        return self._get(TransferStatus, f"transfers/{as_text(transfer_id)}")
+        return self._get(TransferStatus, f"transfers/{transfer_id.hex()}")
 
     def cancel_transfer(self, transfer_id: bytes) -> Plan[None]:
         """End a transfer; what is done of it stays."""
-        return self._send("DELETE", f"transfers/{as_text(transfer_id)}")
+        return self._send("DELETE", f"transfers/{transfer_id.hex()}")
 
     def tokens(self, request: TokenRequest) -> Plan[TokenResponse]:
         """Have the server mint tokens, if it has the feature "mint"."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import attrs
@@ -187,23 +187,23 @@ class Failure:
 
 @attrs.frozen
 class Credential:
-    """A token, and the origins that it is for: no other server is ever sent it."""
+    """A token, and the origins that it is for: no other server is ever sent it.
+
+    Off this machine it goes over TLS alone (RFC 7069 section 8.2), unless `is_insecure_allowed`.
+    """
 
     token: bytes = attrs.field(repr=False)
     audience: tuple[str, ...]
+    is_insecure_allowed: bool = False
 
     @classmethod
     def of(cls, token: bytes) -> Credential:
         """With the audience that the token names; its signature is the server's to verify. Raises DecodeError."""
-        value = cbor.decode(token, max_size=MAX_TOKEN, tags=_TAGS)
-        match value:
-            case cbor.Tag(tag=61, value=cbor.Tag(value=(bytes(), Mapping(), bytes(payload), bytes()))):
-                claims = cbor.decode(payload)
-                audience = claims.get(_AUDIENCE) if isinstance(claims, Mapping) else None
-                audience = (audience,) if isinstance(audience, str) else audience
-                if isinstance(audience, tuple) and all(isinstance(one, str) for one in audience):
-                    return cls(token, audience)
-        raise DecodeError("no token, or one without an audience")
+        audience = unverified_claims(token).get(_AUDIENCE)
+        audience = (audience,) if isinstance(audience, str) else audience
+        if isinstance(audience, tuple) and all(isinstance(one, str) for one in audience):
+            return cls(token, audience)
+        raise DecodeError("a token without an audience")
 
     @property
     def text(self) -> str:
@@ -211,13 +211,20 @@ class Credential:
         return base64.urlsafe_b64encode(self.token).rstrip(b"=").decode()
 
     def headers(self, uri: str) -> Headers:
-        """The header field for a request to this URI; none if its origin is not, to the character, in the audience.
-
-        Off this machine a token goes over TLS alone (RFC 7069 section 8.2).
-        """
-        if origin(uri) not in self.audience or not _is_confidential(uri):
+        """The header field for a request to this URI; none if its origin is not, to the character, in the audience."""
+        if origin(uri) not in self.audience or not (is_confidential(uri) or self.is_insecure_allowed):
             return ()
         return (("Authorization", f"Bearer {self.text}"),)
+
+
+def unverified_claims(token: bytes) -> Mapping[int | str, Any]:
+    """What a token says, by the numbers of the claims, true or not: for who holds it. Raises DecodeError."""
+    match cbor.decode(token, max_size=MAX_TOKEN, tags=_TAGS):
+        case cbor.Tag(tag=61, value=cbor.Tag(value=(bytes(), Mapping(), bytes(payload), bytes()))):
+            claims = cbor.decode(payload)
+            if isinstance(claims, Mapping):
+                return claims
+    raise DecodeError("no token")
 
 
 def authorized(request: Request, credentials: Sequence[Credential]) -> Request:
@@ -284,7 +291,8 @@ def origin(uri: str) -> str:
     return "/".join(uri.split("/", 3)[:3])
 
 
-def _is_confidential(uri: str) -> bool:
+def is_confidential(uri: str) -> bool:
+    """Whether nobody on the way can read what is sent there."""
     return uri.startswith("https://") or _is_loopback(uri)
 
 

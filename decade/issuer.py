@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import attrs
 
+from decade.claims import Claims
 from decade.client_exchange import Credential, RandomBytes
 from decade.cose import SigningKey
 from decade.names import Name
 from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
-from decade.tokens import Claims, mint
+from decade.tokens import mint
 from decade.values import Bandwidth, Priority
 
 LIFETIME = 600

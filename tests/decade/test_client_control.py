@@ -122,7 +122,7 @@ def test_transfers_tokens_and_challenges_go_to_their_resources():
     request = TransferRequest(direction=Direction.PULL, objects=(HELLO,), remote=Remote(object_template="https://sa/"))
     answered = [
         (control().start_transfer(request), "POST", "transfers", status, 202),
-        (control().transfer(bytes(8)), "GET", "transfers/AAAAAAAAAAA", status, 200),
+        (control().transfer(bytes(8)), "GET", "transfers/0000000000000000", status, 200),
         (
             control().tokens(TokenRequest(scope=((Everything(), Operation.GET),), lifetime=60)),
             "POST",
@@ -143,7 +143,7 @@ def test_transfers_tokens_and_challenges_go_to_their_resources():
         assert result == message
         assert (asks(steps)[0].method, asks(steps)[0].target) == (method, BASE + path)
     for plan, method, path in (
-        (control().cancel_transfer(bytes(8)), "DELETE", "transfers/AAAAAAAAAAA"),
+        (control().cancel_transfer(bytes(8)), "DELETE", "transfers/0000000000000000"),
         (control().claim(Claim(name=HELLO, seed=bytes(32), proof=bytes(32))), "POST", "claims"),
     ):
         _, steps = run(plan, lambda step: Response(204, (), b""))

@@ -110,6 +110,7 @@ def test_a_server_with_siblings_sends_away_and_its_sibling_is_asked():
 def test_a_token_does_not_leave_this_machine_in_the_clear(uri):
     origin = uri.removesuffix("/x")
     assert Credential(token(), (origin,)).headers(uri) == ()
+    assert Credential(token(), (origin,), is_insecure_allowed=True).headers(uri) != ()
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:8080/x", "http://[::1]/x", "http://localhost/x", "https://sb/x"])

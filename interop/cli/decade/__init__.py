@@ -9,6 +9,16 @@ from interop.cli._lazy import LazyGroup
 # A row for each subcommand: its module's name, and what the help of the group says of it.
 _COMMANDS = {
     "serve": "Keep objects for accounts, within their limits, for whoever has a token.",
+    "key": "Make a key that mints tokens.",
+    "put": "Store files as objects.",
+    "get": "Fetch an object, or a file in many of them, verified.",
+    "mint": "Make a token, without asking anybody.",
+    "revoke": "Make tokens worthless.",
+    "ls": "List the objects of an account.",
+    "info": "Show what a server is, or what an object has.",
+    "rm": "Delete objects.",
+    "transfer": "Have servers give objects to one another.",
+    "status": "Show what an account has and uses.",
 }
 
 

@@ -1,0 +1,191 @@
+"""`ietf-p2p decade put`: store files as objects."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import attrs
+import click
+
+from decade.client import MAX_OBJECT
+from decade.client_exchange import Credential
+from decade.data_index import DataIndex, Entry, Piece, encode_index
+from decade.errors import DecodeError, EncodeError
+from decade.http import read_media_type
+from decade.names import NiUri
+from decade.scope import Operation
+from interop._decade_files import FileSource
+from interop.cli._errors import MistakeError, reason
+from interop.cli._options import JSON
+from interop.cli._progress import Display, Snapshot, display, emit
+from interop.cli.decade._client import Access, asking, connects, one_server
+from interop.cli.decade._words import Size, Span
+
+if TYPE_CHECKING:
+    from interop.decade_client import DecadeClient
+
+
+@attrs.frozen
+class _Wanted:
+    """How files are to be stored."""
+
+    expires: int | None
+    media_type: str | None
+    piece: int | None
+    index: Path | None
+    as_json: bool
+
+
+@click.command(
+    epilog="Examples:\n\n\b\n  ietf-p2p decade put film.mp4 --server https://storage.example --key alice.pem\n"
+    "  ietf-p2p decade put film.mp4 --split 16MiB --index film.index --expires 7d",
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--expires", type=Span(), metavar="TIME", help="Keep it so long: 12h, 7d.  [default: as the policy says]")
+@click.option("--media-type", metavar="TYPE", help="What it is, such as video/mp4.")
+@click.option("--split", type=Size(), metavar="SIZE", help="Cut files into objects of this size: 16MiB.")
+@click.option(
+    "--index", type=click.Path(path_type=Path), help="Where the data index of --split goes.  [default: stdout]"
+)
+@JSON
+@connects
+def command(
+    files: tuple[Path, ...],
+    expires: int | None,
+    media_type: str | None,
+    split: int | None,
+    index: Path | None,
+    as_json: bool,
+    access: Access,
+) -> int:
+    """Store files at a server, and print their names.
+
+    With --split each file becomes several objects, and what is printed is a data index, which `get` takes.
+    """
+    if index is not None and split is None:
+        raise MistakeError("--index goes with --split")
+    if split is not None and split < 1:
+        raise MistakeError("--split: an octet at least is due")
+    try:
+        read_media_type(media_type)
+    except DecodeError as error:
+        raise MistakeError(f"--media-type: {media_type!r} is none") from error
+    until = None if expires is None else int(time.time()) + expires
+    wanted = _Wanted(until, media_type, split, index, as_json)
+    sources = list(map(_source, files))
+
+    async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
+        server = one_server(servers)
+        credentials = access.credentials([server], Operation.PUT)
+        with display("storing", as_json=as_json) as shown:
+            puts = _Puts(client, server, credentials, wanted, shown, sum(source.size for source in sources))
+            if split is None:
+                lines = [await puts.whole(source) for source in sources]
+            else:
+                entries = tuple([await puts.cut(source, split) for source in sources])
+        if split is None:
+            for source, uri in zip(sources, lines, strict=True):
+                _print(source.path, uri, is_alone=len(sources) == 1, as_json=as_json)
+        else:
+            _write_index(DataIndex(entries=entries, servers=(server,)), wanted)
+
+    return asking(access, work)
+
+
+def _source(path: Path) -> FileSource:
+    try:
+        return FileSource.whole(path)
+    except OSError as error:
+        raise MistakeError(f"{path}: {reason(error)}") from error
+
+
+class _Puts:
+    """Files on their way to a server, with the progress of all of them."""
+
+    def __init__(
+        self,
+        client: DecadeClient,
+        server: str,
+        credentials: list[Credential],
+        wanted: _Wanted,
+        shown: Display,
+        total: int,
+    ) -> None:
+        self._client = client
+        self._server = server
+        self._credentials = credentials
+        self._wanted = wanted
+        self._shown = shown
+        self._total = total
+        self._before = 0
+        self._started = time.monotonic()
+
+    async def whole(self, source: FileSource) -> NiUri:
+        """Store a file; its name."""
+        if source.size > MAX_OBJECT:
+            limits = (await self._client.info(self._server)).limits
+            if source.size > limits.max_object:
+                raise MistakeError(
+                    f"{source.path}: the server takes up to {limits.max_object} octets (--split cuts it)"
+                )
+        kind = () if self._wanted.media_type is None else (("ct", self._wanted.media_type),)
+        name = await self._client.put(
+            source,
+            self._server,
+            self._credentials,
+            expires=self._wanted.expires,
+            media_type=self._wanted.media_type,
+            on_progress=self._progress,
+        )
+        self._before += source.size
+        return NiUri(name, self._server.partition("://")[2], kind)
+
+    async def cut(self, source: FileSource, size: int) -> Entry:
+        """Store a file in several objects; what of it is where."""
+        pieces = []
+        for offset in range(0, source.size, size):
+            part = FileSource(source.path, min(size, source.size - offset), offset)
+            uri = await self.whole(part)
+            pieces.append(Piece(name=uri.name, length=part.size))
+        return Entry(label=source.path.name, pieces=tuple(pieces), media_type=self._wanted.media_type)
+
+    def _progress(self, done: int, _: int | None) -> None:
+        done += self._before
+        rate = done / max(time.monotonic() - self._started, 1e-3)
+        self._shown.show(Snapshot(done, self._total, rate))
+
+
+def _print(path: Path, uri: NiUri, *, is_alone: bool, as_json: bool) -> None:
+    text = _text(uri)
+    if as_json:
+        emit("stored", file=str(path), name=text)
+    else:
+        click.echo(text if is_alone else f"{text}  {path}")
+
+
+def _text(uri: NiUri) -> str:
+    """The ni URI, with the type that the object is to have (RFC 6920 section 3.1)."""
+    query = "" if uri.content_type is None else f"?ct={quote(uri.content_type, safe='/+')}"
+    return uri.name.ni(uri.authority) + query
+
+
+def _write_index(index: DataIndex, wanted: _Wanted) -> None:
+    try:
+        octets = encode_index(index)
+    except EncodeError as error:
+        raise MistakeError(f"the data index: {error} (a larger --split makes it shorter)") from error
+    if wanted.index is not None:
+        try:
+            wanted.index.write_bytes(octets)
+        except OSError as error:
+            raise MistakeError(f"--index {wanted.index}: {reason(error)}") from error
+        return
+    text = base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+    if wanted.as_json:
+        emit("stored", index=text)
+    else:
+        click.echo(text)

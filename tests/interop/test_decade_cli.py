@@ -1,0 +1,254 @@
+"""`ietf-p2p decade`: the commands of a client at a server that `decade serve` runs, and curl beside them."""
+
+import base64
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from decade.client_exchange import unverified_claims
+from decade.data_index import decode_index
+from decade.names import name_of, read_ni
+from interop.__main__ import main
+
+LARGE = os.urandom(300_000)
+OTHER = "ni:///sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A server of `decade serve`: its origin, and the key of its account."""
+    directory = tmp_path_factory.mktemp("decade")
+    key = directory / "alice.pem"
+    assert main(["decade", "key", str(key)]) == 0
+    command = [sys.executable, "-m", "interop", "decade", "serve", "--listen", "127.0.0.1:0", "--json"]
+    command += ["--root", str(directory / "root"), "--account", "alice", "--key", str(key), "--storage", "1MB"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+        try:
+            yield json.loads(server.stdout.readline())["server"], key
+        finally:
+            server.send_signal(signal.SIGTERM)
+
+
+@pytest.fixture
+def ask(served, tmp_path, monkeypatch, capfd):
+    """Run a command with the server and the key in the environment: the exit status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DECADE_SERVER", served[0])
+    monkeypatch.setenv("DECADE_KEY", str(served[1]))
+    monkeypatch.delenv("DECADE_TOKEN", raising=False)
+    (tmp_path / "hello").write_bytes(b"Hello World!")
+    (tmp_path / "large").write_bytes(LARGE)
+
+    def asked(*words):
+        capfd.readouterr()
+        status = main(["decade", *words])
+        return status, *capfd.readouterr()
+
+    return asked
+
+
+def good(result):
+    status, out, err = result
+    assert status == 0, err
+    return out
+
+
+def test_a_file_is_stored_listed_fetched_and_deleted(ask, served, tmp_path):
+    name = good(ask("put", "hello", "--media-type", "text/plain", "--expires", "1h")).strip()
+    authority = served[0].partition("//")[2]
+    assert name == f"{name_of(b'Hello World!').ni(authority)}?ct=text/plain"
+    assert good(ask("get", name)) == "Hello World!"
+    good(ask("get", name, "-o", "copy"))
+    assert (tmp_path / "copy").read_bytes() == b"Hello World!"
+    found = json.loads(good(ask("info", name, "--json")))
+    assert (found["size"], found["media_type"]) == (12, "text/plain")
+    assert "text/plain" in good(ask("info", name))
+    listed = [json.loads(line) for line in good(ask("ls", "--json")).splitlines()]
+    assert [info["name"] for info in listed] == [name_of(b"Hello World!").ni()]
+    assert "12 B" in good(ask("ls"))
+    status = json.loads(good(ask("status", "--json")))
+    assert (status["usage"]["stored"], status["policy"]["storage"]) == (12, 1_000_000)
+    assert "12 B" in good(ask("status"))
+    good(ask("rm", name))
+    status, _, err = ask("get", name)
+    assert (status, err) == (1, f"ietf-p2p: {served[0]}: gone {err.partition('gone ')[2]}")
+    assert len(err.splitlines()) == 1
+
+
+def test_several_files_print_a_line_each(ask):
+    lines = good(ask("put", "hello", "large")).splitlines()
+    assert [line.split()[1] for line in lines] == ["hello", "large"]
+    found = [json.loads(line) for line in good(ask("put", "hello", "--json")).splitlines()]
+    assert read_ni(found[-1]["name"]).name == name_of(b"Hello World!")
+
+
+def test_a_file_is_stored_in_many_objects_and_put_together(ask, tmp_path):
+    good(ask("put", "large", "--split", "70kB", "--index", "index"))
+    assert len(decode_index((tmp_path / "index").read_bytes()).entries[0].pieces) == 5
+    good(ask("get", "index", "-o", "copy"))
+    assert (tmp_path / "copy").read_bytes() == LARGE
+    (tmp_path / "text").write_text(good(ask("put", "large", "hello", "--split", "200kB")))
+    status, _, err = ask("get", "text", "-o", "again")
+    assert (status, err) == (2, "ietf-p2p: --entry LABEL is due, one of 'large', 'hello'\n")
+    good(ask("get", "text", "-o", "again", "--entry", "hello"))
+    assert (tmp_path / "again").read_bytes() == b"Hello World!"
+
+
+def test_curl_fetches_with_a_token_that_was_minted_here(ask, served, tmp_path):
+    good(ask("put", "hello"))
+    token = good(ask("mint", "--get", "hello", "--uses", "1")).strip()
+    name = name_of(b"Hello World!")
+    curl = ["curl", "-sS", "-H", f"Authorization: Bearer {token}", "-w", "%{http_code}", served[0] + name.path]
+    assert subprocess.run(curl, capture_output=True, check=True).stdout == b"Hello World!200"
+    assert subprocess.run(curl, capture_output=True, check=True).stdout.endswith(b"401")
+    claims = unverified_claims(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    assert claims[-70690] == {3: 24, 4: 1}
+
+
+def test_curl_stores_and_the_command_fetches(ask, served, tmp_path):
+    token = good(ask("mint", "--put", "large", "--for", "1m")).strip()
+    url = served[0] + name_of(LARGE).path
+    subprocess.run(["curl", "-sSf", "-T", "large", "-H", f"Authorization: Bearer {token}", url], check=True)
+    good(ask("get", url, "-o", "copy"))
+    assert (tmp_path / "copy").read_bytes() == LARGE
+
+
+def test_without_a_key_and_a_token_or_a_server_nothing_is_asked(ask, monkeypatch):
+    name = good(ask("put", "hello")).strip()
+    monkeypatch.delenv("DECADE_KEY")
+    for words, due in ((("rm", name), "a key is due"), (("mint", "--get", name), "a key is due")):
+        status, out, err = ask(*words)
+        assert (status, out, len(err.splitlines()), due in err) == (2, "", 1, True)
+    monkeypatch.delenv("DECADE_SERVER")
+    for words in (("rm", name), ("revoke", "--before", "now"), ("get", OTHER), ("status",), ("info",)):
+        status, out, err = ask(*words)
+        assert (status, out, "--server https://storage.example" in err) == (2, "", True)
+
+
+def test_what_a_token_does_not_permit_is_refused_in_one_line(ask, served, tmp_path, monkeypatch):
+    name = good(ask("put", "hello")).strip()
+    (tmp_path / "token").write_text(good(ask("mint", "--get", name)))
+    assert good(ask("get", name, "--token", "token")) == "Hello World!"
+    monkeypatch.setenv("DECADE_TOKEN", (tmp_path / "token").read_text())
+    assert good(ask("get", name)) == "Hello World!"
+    status, out, err = ask("rm", name)
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith(f"ietf-p2p: {served[0]}: op-not-permitted ")
+
+
+def test_revoked_tokens_are_refused(ask, served, tmp_path):
+    name = good(ask("put", "hello")).strip()
+    for number, word in enumerate(("token", "argument", "cti")):
+        text = good(ask("mint", "--get", name)).strip()
+        (tmp_path / "token").write_text(text)
+        cti = unverified_claims(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))[7].hex()
+        words = [("token",), (text,), ("--cti", cti)][number]
+        assert good(ask("revoke", *words)) == f"revoked at {served[0]}\n"
+        status, _, err = ask("get", name, "--token", "token")
+        assert (word, status, "token-revoked" in err) == (word, 1, True)
+
+
+def test_a_url_with_its_token(ask, served):
+    name = good(ask("put", "hello")).strip()
+    url = good(ask("mint", "--get", name, "--url")).strip()
+    assert url.startswith(f"{served[0]}{name_of(b'Hello World!').path}?dt=")
+    assert good(ask("get", url)) == "Hello World!"
+
+
+def test_some_octets_are_not_verified_and_it_says_so(ask):
+    name = good(ask("put", "hello")).strip()
+    status, out, err = ask("get", name, "--range", "6-10")
+    assert (status, out) == (0, "World")
+    assert "not verified" in err
+
+
+def test_the_server_says_what_it_is(ask, served):
+    found = json.loads(good(ask("info", "--json")))
+    assert (found["server"], found["versions"]) == (served[0], [1])
+    assert "sha-256" in good(ask("info"))
+
+
+def test_what_is_too_much_is_refused_before_it_is_sent(ask, tmp_path):
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(2_000_000)
+    status, _, err = ask("put", "huge")
+    assert (status, "storage-quota" in err) == (1, True)
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(65 * 2**20)
+    status, _, err = ask("put", "huge")
+    assert (status, "--split cuts it" in err) == (2, True)
+
+
+def test_a_key_is_made_for_its_owner_alone_and_not_made_anew(ask, tmp_path):
+    told = good(ask("key", "new key.pem", "--account", "bob"))
+    assert stat.S_IMODE((tmp_path / "new key.pem").stat().st_mode) == 0o600
+    assert told.startswith('[accounts.bob.keys."new key"]\npublic = "')
+    assert good(ask("key", "new key.pem", "--account", "bob")) == told
+    assert ask("key", "hello")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("get", "ni:///sha-256;short"),
+        ("get", "ni:///sha-256-32;f4OxZQ", "-o", "copy"),
+        ("get", "https://x/y"),
+        ("get", "nowhere", "-o", "copy"),
+        ("get", "hello", "-o", "copy"),
+        ("get", OTHER, "-o", "hello"),
+        ("get", OTHER, "--range", "9-1"),
+        ("get", OTHER, "--entry", "x"),
+        ("get", OTHER, "--server", "storage.example"),
+        ("get", OTHER, "--server", "http://192.0.2.1"),
+        ("get", OTHER, "--token", "hello"),
+        ("get", OTHER, "--token", "nowhere"),
+        ("get", OTHER, "--cacert", "hello"),
+        ("get", OTHER, "--key", "hello"),
+        ("put", "nowhere"),
+        ("put", "hello", "--expires", "soon"),
+        ("put", "hello", "--media-type", "text"),
+        ("put", "hello", "--split", "0"),
+        ("put", "hello", "--split", "much"),
+        ("put", "hello", "--index", "x"),
+        ("put", "hello", "--server", "https://a.example", "--server", "https://b.example"),
+        ("rm", "hello"),
+        ("info", "hello"),
+        ("mint",),
+        ("mint", "--get", "nowhere"),
+        ("mint", "--all", "everything"),
+        ("mint", "--all", "get", "--url"),
+        ("mint", "--all", "get", "--rate", "1M", "--weight", "2"),
+        ("mint", "--all", "get", "--rate", "fast"),
+        ("mint", "--all", "get", "--for", "0"),
+        ("mint", "--all", "get", "--uses", "1", "--server", "https://a.example", "--server", "https://b.example"),
+        ("revoke",),
+        ("revoke", "token"),
+        ("revoke", "--cti", "xyz"),
+        ("revoke", "--cti", "00"),
+        ("revoke", "--before", "then"),
+        ("revoke", "--before", "now", "--cti", "00" * 16),
+        ("revoke", "--key-of", "hello"),
+        ("transfer", "pull", OTHER, "--from", "sa.example"),
+        ("transfer", "status", "xyz"),
+    ],
+)
+def test_a_mistake_gets_one_line(ask, words, tmp_path):
+    status, out, err = ask(*words)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("ietf-p2p: ")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_nobody_there_is_told_in_one_line(ask):
+    status, out, err = ask("status", "--server", "http://127.0.0.1:1")
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+
+
+def test_commands_have_help_that_ends_with_an_example(ask):
+    for words in (["key"], ["put"], ["get"], ["mint"], ["revoke"], ["ls"], ["info"], ["rm"], ["status"], ["transfer"]):
+        assert "ietf-p2p decade" in good(ask(*words, "--help")).partition("Example")[2]

@@ -11,6 +11,7 @@ import attrs
 from decade.authz import Gate, Permission, Question
 from decade.errors import ErrorCode
 from decade.http import Request, Response, problem_response, read_bearer
+from decade.minting import TokenMint
 from decade.names import Name
 from decade.objects import Objects
 from decade.policy import PolicyTree
@@ -35,6 +36,7 @@ class Core:
     objects: Objects
     traffic: TrafficCounter
     epoch: float
+    mint: TokenMint | None = None
 
     def wall(self, now: float) -> int:
         """Unix time; never before one that was seen earlier: a clock that is set back revives no token."""
@@ -43,7 +45,14 @@ class Core:
     def permit(self, ask: Ask, operation: Operation, name: Name | None = None) -> Permission:
         """Steps 2 to 4 of the precedence; `name` is None for the account itself. Raises RefusedError."""
         names = () if name is None else (name,)
-        question = Question(operation=operation, names=names, token=read_bearer(ask.request), peer=ask.peer)
+        question = Question(
+            operation=operation,
+            names=names,
+            token=read_bearer(ask.request),
+            peer=ask.peer,
+            request=ask.request,
+            uri=self.settings.server + ask.request.target,
+        )
         return self.gate.permit(question, now=ask.now, wall=ask.wall)
 
     def spend(self, ask: Ask, permission: Permission) -> Steps[None]:

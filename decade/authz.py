@@ -13,19 +13,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 from functools import partial
+from ipaddress import IPv6Address, ip_address
 from typing import TypeAlias
 
 import attrs
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StoreError
+from decade.http import Request
 from decade.messages import Revocation
 from decade.policy import Effective, PolicyTree
+from decade.pop import Replays, check_object, prove
 from decade.ports import Ledger, NodePath, Use
 from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
 from decade.slots import ConnectionSlots, Slot
 from decade.token_cache import VerifiedTokenCache
 from decade.tokens import SKEW, VerifiedToken
-from decade.uses import TokenUse, UseState, allowance_of, check_revoked, check_uses, hold_use
+from decade.uses import TokenUse, UseState, check_revoked, check_uses, hold_use, is_counted
 from decade.values import BitRate, ObjectName
 from decade.waiting import Clock, Steps
 
@@ -38,7 +41,6 @@ MAX_PEERS = 4096
 """Addresses whose bad tokens are counted, that with the oldest goes first; some 200 octets each."""
 
 _UPLOADS = Operation.PUT | Operation.PULL
-_NO_POLICY = TokenPolicy()
 
 
 class Step(IntEnum):
@@ -56,14 +58,16 @@ class Step(IntEnum):
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """What a request asks for. `names`: the objects that it is about, none for the account itself. `peer`: the address
-    that its bad tokens are counted by.
+    """What a request asks for. `names`: the objects that it is about, () for the account itself, None while the body
+    that names them is to come. `peer`: the address that its bad tokens are counted by.
     """
 
     operation: Operation
-    names: tuple[ObjectName, ...]
+    names: tuple[ObjectName, ...] | None
     token: bytes | None = attrs.field(repr=False)
     peer: str
+    request: Request = attrs.field(default=Request("GET", "/"), repr=False)
+    uri: str = ""
 
 
 LocalPolicy: TypeAlias = Callable[[Question, VerifiedToken], ErrorCode | None]
@@ -78,6 +82,7 @@ class Permission:
     token: VerifiedToken
     path: NodePath
     effective: Effective
+    digest: bytes | None = None
 
     @property
     def account(self) -> str:
@@ -87,7 +92,7 @@ class Permission:
     @property
     def policy(self) -> TokenPolicy:
         """The resources that the token may use."""
-        return self.token.claims.policy or _NO_POLICY
+        return self.token.policy
 
 
 class Admission:
@@ -177,6 +182,7 @@ class Gate:
         self.is_overloaded = is_overloaded
         self.local_policy = local_policy
         self.failures = PeerFailures()
+        self.replays = Replays()
         self._max_life = max_life
         self._forgotten: int | None = None
 
@@ -188,7 +194,19 @@ class Gate:
         passage = _Passage(question, now, self._observe(wall))
         for _, check in PRECEDENCE:
             check(self, passage)
-        return Permission(question, passage.token, passage.path, passage.effective)
+        return Permission(question, passage.token, passage.path, passage.effective, passage.digest)
+
+    def narrow(self, permission: Permission, operation: Operation, names: tuple[ObjectName, ...]) -> Permission:
+        """What the body of a request asks for, now that it is here: PERMISSION again, for these objects.
+
+        Raises RefusedError with the first reason.
+        """
+        question = attrs.evolve(permission.question, operation=operation, names=names)
+        check_scope(permission.token.claims.scope, operation, names)
+        passage = _Passage(question, 0.0, 0.0)
+        passage.token, passage.path = permission.token, permission.path
+        _check_client(self, passage)
+        return attrs.evolve(permission, question=question, effective=passage.effective)
 
     def admit(self, permission: Permission, clock: Clock, *, moved: int, stored: int = 0) -> Steps[Admission]:
         """Hold one use of the token, the octets that the request may move and store, and a connection: ADMISSION.
@@ -196,14 +214,14 @@ class Gate:
         Who stores has reserved the storage before. Raises RefusedError with the first reason, and StoreError; then
         nothing is held.
         """
-        waits = self.ledger.waits and allowance_of(permission.token).is_counted
+        waits = self.ledger.waits and is_counted(permission.token)
         hold = partial(hold_use, self.ledger, permission.token, Use(1, moved, stored))
         use = yield from clock.wait(waits, hold)
-        own = (permission.token.ledger_key, permission.policy.connections)
+        own = tuple((level.ledger_key, level.policy.connections) for level in permission.token.levels)
         try:
             if waits:
                 check_revoked(self.ledger, permission.token)
-            slot = self.slots.open((*self.tree.connection_limits(permission.path), own))
+            slot = self.slots.open((*self.tree.connection_limits(permission.path), *own))
         except (RefusedError, StoreError):
             use.give_back()
             raise
@@ -244,6 +262,7 @@ class _Passage:
         self.token: VerifiedToken
         self.path: NodePath
         self.effective: Effective
+        self.digest: bytes | None = None
 
 
 def _shed(gate: Gate, passage: _Passage) -> None:
@@ -262,7 +281,7 @@ def _verify(gate: Gate, passage: _Passage) -> None:
     except RefusedError:
         gate.failures.count(question.peer, passage.now)
         raise
-    passage.path = (passage.token.account, *passage.token.key.app)
+    passage.path = passage.token.path
 
 
 def _check_revoked(gate: Gate, passage: _Passage) -> None:
@@ -273,11 +292,26 @@ def _check_uses(gate: Gate, passage: _Passage) -> None:
     check_uses(gate.ledger, passage.token)
 
 
+def _check_holder(gate: Gate, passage: _Passage) -> None:
+    question, token = passage.question, passage.token
+    if token.claims.cnf is None:
+        return
+    keys, wall = gate.tokens.rules.keys, passage.wall
+    try:
+        proof = prove(token, question.request, question.uri, keys=keys, replays=gate.replays, wall=wall)
+        check_object(proof, question.operation, question.names or ())
+    except RefusedError:
+        gate.failures.count(question.peer, passage.now)
+        raise
+    passage.digest = proof.digest
+
+
 def _check_scope(gate: Gate, passage: _Passage) -> None:
     check_scope(passage.token.claims.scope, passage.question.operation, passage.question.names)
 
 
 def _check_client(gate: Gate, passage: _Passage) -> None:
+    check_peer(passage.token.policy, passage.question.peer)
     passage.effective = gate.tree.effective(passage.path)
     code = gate.local_policy(passage.question, passage.token) if gate.local_policy is not None else None
     if code is not None:
@@ -289,23 +323,40 @@ PRECEDENCE: tuple[tuple[Step, Callable[[Gate, _Passage], None]], ...] = (
     (Step.TOKEN, _verify),
     (Step.TOKEN, _check_revoked),
     (Step.TOKEN, _check_uses),
+    (Step.TOKEN, _check_holder),
     (Step.PERMISSION, _check_scope),
     (Step.PERMISSION, _check_client),
 )
 """The checks in their order. Those of a token's form, signature, audience and time are in that order in the first of
-its step; proof of possession is an extension, and a token that asks for it is malformed.
+its step.
 """
 
 
-def check_scope(scope: Scope, operation: Operation, names: tuple[ObjectName, ...]) -> None:
+def check_scope(scope: Scope, operation: Operation, names: tuple[ObjectName, ...] | None) -> None:
     """Raises RefusedError: OP_NOT_PERMITTED if the operation is nowhere in the scope, OBJECT_NOT_PERMITTED if it is not
-    for each of these objects; for the account itself, which has no name, only "everything" will do.
+    for each of these objects; for the account itself, which has no name, only "everything" will do. None: any object.
     """
     targets = [target for target, operations in scope if operation in operations]
     if not targets:
         raise RefusedError(ErrorCode.OP_NOT_PERMITTED, f"token: not for {operation.name}")
+    if names is None:
+        return
     if Everything() not in targets and (not names or any(Object(name) not in targets for name in names)):
         raise RefusedError(ErrorCode.OBJECT_NOT_PERMITTED, "token: not for this object")
+
+
+def check_peer(policy: TokenPolicy, peer: str) -> None:
+    """Raises RefusedError (CLIENT_NOT_PERMITTED) if a token is for other addresses than that of who asks."""
+    if policy.ip_prefixes is None:
+        return
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        address = None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address is None or all(address not in prefix for prefix in policy.ip_prefixes):
+        raise RefusedError(ErrorCode.CLIENT_NOT_PERMITTED, "token: not for this address")
 
 
 def _has_no_bandwidth(permission: Permission) -> bool:

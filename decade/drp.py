@@ -35,14 +35,17 @@ from decade.messages import (
     ResourcePolicy,
     Revocation,
     Status,
+    TokenRequest,
     Usage,
     decode_message,
     encode_message,
 )
+from decade.minting import charge_of
 from decade.names import Name, read_path
+from decade.pop import check_body
 from decade.ports import NodePath, Row
 from decade.scope import Operation
-from decade.uses import check_revoked
+from decade.uses import check_revoked, hold_use, is_counted
 from decade.values import ABSENT
 from decade.waiting import Clock, Steps, Waiting, begin
 
@@ -105,7 +108,9 @@ class MessageUpload:
         try:
             if len(self._octets) != self._size:
                 raise DecodeError(f"{len(self._octets)} octets of {self._size}")
-            message = decode_message(bytes(self._octets))
+            octets = bytes(self._octets)
+            check_body(self._permission.digest, octets)
+            message = decode_message(octets)
             check_revoked(self._core.ledger, self._permission.token)
             answer = yield from self._act(message, clock)
             self._admission.spend()
@@ -142,6 +147,7 @@ _METHODS = {
     "list": ("GET", "HEAD"),
     "object": ("GET", "HEAD", "PATCH"),
     "revocations": ("POST",),
+    "tokens": ("POST",),
 }
 _WITH_BODY = frozenset({"PUT", "PATCH", "POST"})
 
@@ -152,8 +158,8 @@ def read_route(target: str) -> Route | None:
     match path.split("/"):
         case ["status"]:
             return Route("status")
-        case ["revocations"]:
-            return Route("revocations")
+        case ["revocations" | "tokens" as kind]:
+            return Route(kind)
         case ["policy"]:
             return Route("policy")
         case ["policy", app]:
@@ -210,6 +216,8 @@ class ControlResource:
         Raises DecodeError, RefusedError (LENGTH_REQUIRED).
         """
         request = ask.request
+        if route.kind == "tokens" and self._core.mint is None:
+            raise RefusedError(ErrorCode.NOT_FOUND, "this server mints no tokens")
         if request.method not in _METHODS[route.kind]:
             return refuse_method(*_METHODS[route.kind])
         if request.method not in _WITH_BODY:
@@ -232,6 +240,9 @@ class ControlResource:
             case "revocations":
                 permission = self._core.permit(ask, Operation.REVOKE)
                 return self._receive(ask, permission, partial(self._revoke, permission))
+            case "tokens":
+                permission = self._core.permit(ask, Operation.MINT)
+                return self._receive(ask, permission, partial(self._mint, permission))
         assert route.name is not None
         return self._object(ask, route.name)
 
@@ -284,6 +295,17 @@ class ControlResource:
         revocation = _expect(message, Revocation)
         yield from self._core.gate.revoke(permission.account, revocation, clock, wall=self._core.wall(clock.now))
         return plain_response(204)
+
+    def _mint(self, permission: Permission, message: Message, clock: Clock) -> Steps[Response]:
+        """What the tokens may use is taken from the one that asks, and is gone whether they are used or not."""
+        core, request = self._core, _expect(message, TokenRequest)
+        assert core.mint is not None
+        claims, count = core.mint.plan(request, permission.token, core.wall(clock.now))
+        charge = charge_of(claims, count)
+        waits = core.ledger.waits and is_counted(permission.token)
+        use = yield from clock.wait(waits, partial(hold_use, core.ledger, permission.token, charge))
+        use.spend()
+        return message_response(encode_message(core.mint.mint(claims, count)), MEDIA_TYPE)
 
     def _status(self, ask: Ask) -> Steps[Response]:
         permission = self._core.permit(ask, Operation.STATUS)

@@ -55,7 +55,8 @@ class ObjectDownload:
         self._admission = admission
         self._is_open = True
         self.sent = 0
-        self.terms: Terms = token_terms(permission.path, permission.token.ledger_key, permission.token.claims.policy)
+        flow = permission.token.flow
+        self.terms: Terms = token_terms(permission.path, flow.ledger_key, flow.policy)
         """How it competes for the line."""
 
     def read(self, size: int, now: float) -> bytes:

@@ -30,6 +30,7 @@ from decade.http import (
 )
 from decade.ledger import MemoryLedger
 from decade.messages import MEDIA_TYPE, encode_message
+from decade.minting import TokenMint
 from decade.names import WELL_KNOWN, read_path
 from decade.objects import Objects
 from decade.policy import PolicyTree
@@ -76,8 +77,17 @@ class Server:
         """
         ledger = MemoryLedger() if ledger is None else ledger
         limits, slots = settings.limits, ConnectionSlots()
+        mint_key = settings.mint_key
+        tokens = VerifiedTokenCache(
+            keys,
+            audience=settings.server,
+            max_life=limits.max_token_life,
+            features=settings.token_features,
+            own=None if mint_key is None else mint_key.public,
+        )
+        mint = None if mint_key is None else TokenMint(mint_key, tokens.rules, random_bytes)
         gate = Gate(
-            tokens=VerifiedTokenCache(keys, audience=settings.server, max_life=limits.max_token_life),
+            tokens=tokens,
             ledger=ledger,
             tree=tree,
             slots=slots,
@@ -86,7 +96,7 @@ class Server:
             local_policy=local_policy,
         )
         objects = Objects(MemoryStore() if store is None else store, tree, limits)
-        self._core = Core(settings, gate, tree, ledger, objects, TrafficCounter(), epoch)
+        self._core = Core(settings, gate, tree, ledger, objects, TrafficCounter(), epoch, mint)
         self._objects = ObjectResource(self._core, self._refuse)
         self._control = ControlResource(self._core, self._refuse)
         self._pace = Pace()

@@ -7,14 +7,17 @@ from enum import StrEnum
 
 import attrs
 
+from decade.cose import Ed25519SigningKey
 from decade.messages import MAX_OBJECTS, VERSION, Limits, ServerInfo
 from decade.names import SHA_256, WELL_KNOWN
-from decade.tokens import MAX_TOKEN
+from decade.tokens import MAX_TOKEN, TokenFeature
 
 MAX_PAGE = 128
 """Objects of a page: an object-info with the longest media type has 380 octets, and a message at most 64 KiB."""
 MAX_REQUESTS = 1024
 """Requests in progress. Beyond that each one has too little of the line to be done in time."""
+MAX_TRANSFERS = 8
+"""Objects under way between servers at a time: more would take the line from who is waiting at a screen."""
 DRP_PATH = "/decade/v1/"
 """The path of the resource protocol; the number is the version."""
 
@@ -29,7 +32,8 @@ class Extension(StrEnum):
     """What a server may have beyond the core, by its name in server-info; a server without one refuses what needs it.
 
     `EVICT_OWN`: nodes may make room by what they hold. `PUBLIC`: nodes may let anybody read. `DT`: tokens in URLs.
-    `CHALLENGE`: an object that the server has need not be sent. The others are logs.
+    `CHALLENGE`: an object that the server has need not be sent. `PULL`, `PUSH`: transfers between servers, which need
+    a driver. The others are logs.
     """
 
     EVICT_OWN = "evict-own"
@@ -39,6 +43,8 @@ class Extension(StrEnum):
     ACCESS_LOG = "access-log"
     DISTRIBUTION_LOG = "distribution-log"
     TOKENS_SEEN = "tokens-seen"
+    PULL = "pull"
+    PUSH = "push"
 
 
 LOGS = frozenset({Extension.ACCESS_LOG, Extension.DISTRIBUTION_LOG, Extension.TOKENS_SEEN})
@@ -70,6 +76,8 @@ class Settings:
     `siblings`: origins that have the same objects, for redirection under load. `max_requests`: in progress at a time.
     `is_shared_cache_allowed`: whether caches in front keep objects and ask for each use; others keep none.
     `extensions`: that are on. `log_retention`: seconds for which reads and transfers are kept, if they are logged.
+    `transfers`: objects under way between servers at a time.
+    `mint_key`: with which the server mints tokens, if it does; it is registered for no account.
     """
 
     server: str
@@ -77,8 +85,10 @@ class Settings:
     siblings: tuple[str, ...] = ()
     max_requests: int = MAX_REQUESTS
     is_shared_cache_allowed: bool = True
-    extensions: frozenset[Extension] = frozenset()
+    extensions: frozenset[Extension | TokenFeature] = frozenset()
     log_retention: int = MONTH
+    transfers: int = MAX_TRANSFERS
+    mint_key: Ed25519SigningKey | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Raises ValueError for what is no origin, for pages that no message holds, and for logs of no time."""
@@ -87,6 +97,13 @@ class Settings:
             raise ValueError(f"a page has 1 to {MAX_PAGE} objects")
         if self.log_retention < MIN_RETENTION:
             raise ValueError(f"logs are kept for {MIN_RETENTION} s at least")
+        if (TokenFeature.MINT in self.extensions) != (self.mint_key is not None):
+            raise ValueError("a server that mints tokens has a key for it")
+
+    @property
+    def token_features(self) -> frozenset[TokenFeature]:
+        """The extensions that tokens may use."""
+        return frozenset(one for one in self.extensions if isinstance(one, TokenFeature))
 
     @property
     def info(self) -> ServerInfo:
@@ -98,6 +115,7 @@ class Settings:
             drp_base=f"{self.server}{DRP_PATH}",
             hash_algorithms=(SHA_256,),
             limits=self.limits,
-            features=tuple(sorted(self.extensions)),
+            features=tuple(sorted(map(str, self.extensions))),
+            keys=None if self.mint_key is None else (self.mint_key.public.cose_key,),
             siblings=self.siblings or None,
         )

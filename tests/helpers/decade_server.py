@@ -57,7 +57,16 @@ class Bench:
     """A server, and what it is made of; `now` is 1 when the Unix time is NOW + 1."""
 
     def __init__(
-        self, *, policy=None, store=None, local_policy=None, limits=None, ledger=None, quotas=None, **settings
+        self,
+        *,
+        policy=None,
+        store=None,
+        local_policy=None,
+        limits=None,
+        ledger=None,
+        quotas=None,
+        random_bytes=bytes,
+        **settings,
     ):
         self.quotas = MemoryQuotas() if quotas is None else quotas
         self.tree = PolicyTree(self.quotas)
@@ -76,7 +85,7 @@ class Bench:
             store=self.store,
             ledger=self.ledger,
             local_policy=local_policy,
-            random_bytes=lambda size: bytes(size),
+            random_bytes=random_bytes,
         )
         self.now = 1.0
 

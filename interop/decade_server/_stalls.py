@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 
 from interop._asgi_streams import WRITE_TIMEOUT
 
@@ -45,13 +46,16 @@ class Progress:
 class Stalls:
     """The bodies that are under way, the one that has waited longest in front."""
 
-    def __init__(self) -> None:
+    def __init__(self, arm_at: Callable[[float], None]) -> None:
+        """`arm_at`: sees to it that `handle_timer` is called at a time."""
         self._deadlines: OrderedDict[Progress, float] = OrderedDict()
+        self._arm_at = arm_at
 
     def watch(self, now: float) -> Progress:
         """A body of the present task."""
         progress = Progress(self._deadlines)
-        self._deadlines[progress] = now + WRITE_TIMEOUT
+        deadline = self._deadlines[progress] = now + WRITE_TIMEOUT
+        self._arm_at(deadline)
         return progress
 
     def get_timer(self) -> float | None:

@@ -21,7 +21,6 @@ from decade.http import Request, Response, plain_response, problem_response
 from decade.problem import Problem
 from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
-from interop._asgi_streams import WRITE_TIMEOUT
 from interop.decade_server._line import Line
 from interop.decade_server._stalls import Stalls
 from interop.decade_server.origin import Proxies
@@ -60,8 +59,8 @@ class DecadeApp(Application):
         self._clock = clock
         self._proxies = proxies or Proxies()
         self._is_insecure_allowed = is_insecure_allowed
-        self._stalls = Stalls()
         self._timer = Timer(self._get_timer, self._handle_timer, clock)
+        self._stalls = Stalls(self._timer.arm_at)
         self._line = Line(server, clock, self._timer.arm)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decade")
         self._calls: set[asyncio.Future[None]] = set()
@@ -109,9 +108,7 @@ class DecadeApp(Application):
             await send({"type": "http.response.body", "body": body})
             return
         try:
-            now = self._clock()
-            with self._stalls.watch(now) as progress:
-                self._timer.arm_at(now + WRITE_TIMEOUT)
+            with self._stalls.watch(self._clock()) as progress:
                 await send(start)
                 await self._line.send(body, send, receive, progress)
         finally:
@@ -125,7 +122,8 @@ class DecadeApp(Application):
         await send({"type": "http.response.body", "body": answer.body, "more_body": True})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                read, goes_on = 0, True
+                # Who waits for 100 (Continue) sends nothing.
+                read, goes_on = 0, all(name != b"expect" for name, _ in scope["headers"])
                 while goes_on and read < DRAIN:
                     message = await receive()
                     read += len(message.get("body", b""))
@@ -219,12 +217,13 @@ class DecadeApp(Application):
 
 def _is_body_long(scope: Scope) -> bool:
     """Whether a body is not worth to be read in vain, or will not come when the answer does."""
+    length = b""
     for name, value in scope["headers"]:
         if name in (b"transfer-encoding", b"expect"):
             return True
         if name == b"content-length":
-            return not value.isdigit() or int(value) > DRAIN
-    return False
+            length = value
+    return length.isdigit() and int(length) > DRAIN
 
 
 _UNSAFE = problem_response(

@@ -135,7 +135,8 @@ def _server(root: Table) -> ServerConfig:
     if listen is None:
         raise root.wrong(f"{text!r} is not HOST:PORT (an IPv6 address stands in brackets)", "listen")
     tls, limits = root.table("tls"), root.table("limits")
-    accounts = _Accounts(root)
+    extensions = _extensions(root)
+    accounts = _Accounts(root, extensions)
     directory, workers = root.file("root"), root.integer("workers", least=1) or 1
     store = root.table("store")
     if store is not None and directory is not None:
@@ -152,7 +153,7 @@ def _server(root: Table) -> ServerConfig:
         egress_bps=root.integer("egress-bps", least=1),
         siblings=root.texts("siblings"),
         is_shared_cache_allowed=root.flag("shared-cache") is not False,
-        extensions=_extensions(root),
+        extensions=extensions,
         log_retention=root.integer("log-retention", least=1) or MONTH,
         max_requests=root.integer("max-requests", least=1) or MAX_REQUESTS,
         proxies=_proxies(root),
@@ -231,12 +232,12 @@ def _size(table: Table, name: str) -> int | None:
 class _Accounts:
     """The policies and the keys of a file."""
 
-    def __init__(self, root: Table) -> None:
+    def __init__(self, root: Table, extensions: frozenset[Extension]) -> None:
         provider = root.table("provider")
         self.policies: dict[NodePath, ResourcePolicy] = {PROVIDER: ResourcePolicy(weight=1)}
         self.keys: dict[bytes, RegisteredKey] = {}
         # What a server would not take, a tree without objects does not take either.
-        self._tree = PolicyTree(MemoryQuotas())
+        self._tree = PolicyTree(MemoryQuotas(), extensions=extensions)
         if provider is not None:
             self.policies[PROVIDER] = _policy(provider)
             provider.finish()

@@ -61,7 +61,7 @@ class LiveServer:
             self.tree, self.server = durable.tree, durable.server
             self._close.append(durable.close)
         else:
-            self.tree = PolicyTree(MemoryQuotas())
+            self.tree = PolicyTree(MemoryQuotas(), extensions=settings.extensions)
             for path, policy in config.policies.items():
                 self.tree.put(path, policy)
             self.server = Server(settings, self._key, self.tree, epoch=epoch)

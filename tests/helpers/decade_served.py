@@ -20,13 +20,23 @@ def fields(key: bytes | None = None) -> dict[str, str]:
 class Served:
     """`http`: the parser of uvicorn. `app`: more arguments of DecadeApp; the others are those of Bench."""
 
-    def __init__(self, http: str = "httptools", app: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, http: str = "httptools", app: dict[str, Any] | None = None, access_log: bool = False, **settings: Any
+    ) -> None:
         self.bench = Bench(**settings)
         self.app = DecadeApp(self.bench.server, clock=lambda: self.bench.now, **(app or {}))
         self.listener = bind("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(self.app, http=http, log_level="critical", ws="none", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            self.app,
+            http=http,
+            ws="none",
+            log_config=None,
+            log_level="info" if access_log else "critical",
+            access_log=access_log,
+            timeout_graceful_shutdown=1,
+        )
         self.server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.server.run, args=([self.listener],))
         self._thread.start()

@@ -1,16 +1,30 @@
-"""A DECADE server as an ASGI application, asked by httpx and curl over uvicorn with httptools and with h11."""
+"""A DECADE server as an ASGI application, asked by httpx, curl and bare sockets, with httptools and with h11."""
 
-from collections.abc import Iterator
+import asyncio
+import logging
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from decade_served import Served, fields, serving
-from decade_server import HELLO, OCTETS
+from decade_server import HELLO, OCTETS, bearer, token
+from decade_tokens import ACCOUNT
 
+import interop.decade_server._stalls
+from decade.errors import ErrorCode
 from decade.names import name_of
+from decade.ports import Use
+from decade.problem import decode_problem
+from interop.decade_server import DecadeApp
+from interop.decade_server.origin import Proxies, networks_of
 
 LARGE = bytes(range(256)) * 16 * 1024
 """4 MiB: more than all the buffers on the way."""
+LARGE_NAME = name_of(LARGE)
 
 
 @pytest.fixture(params=["httptools", "h11"])
@@ -19,21 +33,264 @@ def served(request) -> Iterator[Served]:
         yield found
 
 
+@pytest.fixture
+def large(served: Served) -> Served:
+    """One that has LARGE."""
+    served.bench.put(LARGE)
+    return served
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in the server's thread."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def connect(served: Served, receive_buffer: int | None = None) -> socket.socket:
+    found = socket.socket()
+    if receive_buffer is not None:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    found.settimeout(20)
+    found.connect(("127.0.0.1", served.port))
+    return found
+
+
+def head(method: str, path: str, *more: str, key: bytes | None = None) -> bytes:
+    (field,) = bearer(token() if key is None else key)
+    lines = [f"{method} {path} HTTP/1.1", "Host: sb.example", ": ".join(field), *more]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What comes until the end of the connection."""
+    parts = []
+    while part := connection.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def answer_head(connection: socket.socket) -> bytes:
+    """The head of an answer."""
+    said = b""
+    while b"\r\n\r\n" not in said:
+        said += connection.recv(1 << 16)
+    return said
+
+
 def test_an_object_is_stored_and_fetched(served):
     url = served.url + HELLO.path
-    assert httpx.put(url, content=OCTETS, headers=fields()).status_code == 201
-    answer = httpx.get(url, headers=fields())
-    assert (answer.status_code, answer.content, answer.headers["etag"]) == (200, OCTETS, HELLO.etag)
-    assert httpx.head(url, headers=fields()).headers["content-length"] == "12"
-    part = httpx.get(url, headers={**fields(), "Range": "bytes=6-10"})
-    assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"World", "bytes 6-10/12")
-    assert httpx.get(url, headers={**fields(), "If-None-Match": HELLO.etag}).status_code == 304
-    assert httpx.delete(url, headers=fields()).status_code == 204
-    assert httpx.get(url, headers=fields()).status_code == 410
-
-
-def test_a_large_object_comes_whole(served):
-    url = served.url + name_of(LARGE).path
-    assert httpx.put(url, content=LARGE, headers=fields()).status_code == 201
-    assert httpx.get(url, headers=fields()).content == LARGE
+    with httpx.Client(headers=fields()) as client:
+        assert client.put(url, content=OCTETS).status_code == 201
+        answer = client.get(url)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (200, OCTETS, HELLO.etag)
+        assert client.head(url).headers["content-length"] == "12"
+        part = client.get(url, headers={"Range": "bytes=6-10"})
+        assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"World", "bytes 6-10/12")
+        assert client.get(url, headers={"If-None-Match": HELLO.etag}).status_code == 304
+        assert client.delete(url).status_code == 204
+        assert client.get(url).status_code == 410
     assert served.bench.server.requests == 0
+
+
+def test_a_large_object_goes_and_comes_whole(served):
+    url = served.url + LARGE_NAME.path
+    with httpx.Client(headers=fields()) as client:
+        assert client.put(url, content=LARGE).status_code == 201
+        assert client.get(url).content == LARGE
+    assert served.bench.server.requests == 0
+
+
+def test_curl_waits_for_100_continue_and_gets_it(served, tmp_path):
+    """RFC 9110 section 10.1.1"""
+    (tmp_path / "hello").write_bytes(OCTETS)
+    done = curl(served, "-v", "-T", tmp_path / "hello", "-H", "Expect: 100-continue", path=HELLO.path)
+    assert "< HTTP/1.1 100 Continue" in done.stderr
+    assert "< HTTP/1.1 201" in done.stderr
+
+
+def curl(served: Served, *words: str | Path, path: str, key: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    (field,) = bearer(token() if key is None else key)
+    command = ["curl", "-s", "-S", "-m", "20", "-H", ": ".join(field), *map(str, words), served.url + path]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_who_is_refused_before_the_body_sends_none(served):
+    with connect(served) as connection:
+        connection.sendall(head("PUT", HELLO.path, "Content-Length: 12", "Expect: 100-continue", key=b"no token"))
+        said = everything(connection)
+    assert said.startswith(b"HTTP/1.1 401 ")
+    assert b"100 Continue" not in said
+    assert b"connection: close" in said.lower()
+
+
+def test_who_sends_a_long_body_in_vain_sees_the_answer(served, tmp_path):
+    (tmp_path / "large").write_bytes(LARGE)
+    words = ("-T", tmp_path / "large", "-H", "Expect:", "-o", "/dev/null", "-w", "%{http_code}")
+    done = curl(served, *words, path=LARGE_NAME.path, key=b"no token")
+    assert (done.stdout, done.returncode) == ("401", 0)
+
+
+def test_a_short_body_that_is_refused_leaves_the_connection(served):
+    with httpx.Client() as client:
+        url = served.url + HELLO.path
+        assert client.put(url, content=OCTETS, headers=fields(b"no token")).status_code == 401
+        answer = client.put(url, content=OCTETS, headers=fields())
+    assert answer.status_code == 201
+    assert "connection" not in answer.headers
+
+
+def test_a_body_of_another_name_is_refused_at_its_end(served):
+    with httpx.Client(headers=fields()) as client:
+        assert client.put(served.url + HELLO.path, content=b"Hello world!").status_code == 422
+        assert client.put(served.url + HELLO.path, content=OCTETS).status_code == 201
+
+
+def test_an_object_that_is_too_large_is_refused_before_its_body():
+    with serving(limits={"max_object": 1000}) as served, connect(served) as connection:
+        connection.sendall(head("PUT", HELLO.path, f"Content-Length: {1 << 30}"))
+        said = answer_head(connection)
+    assert said.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in said.lower()
+
+
+def test_two_lengths_of_one_body_are_none(served):
+    """RFC 9112 section 6.1: Transfer-Encoding and Content-Length"""
+    with connect(served) as connection:
+        connection.sendall(head("PUT", HELLO.path, "Content-Length: 12", "Transfer-Encoding: chunked"))
+        connection.sendall(b"3\r\nHel\r\n0\r\n\r\n")
+        said = answer_head(connection)
+    assert said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 411 "))
+    assert served.bench.store.payloads == 0
+
+
+def test_a_coded_transfer_has_no_length_that_can_be_reserved(served):
+    with connect(served) as connection:
+        connection.sendall(head("PUT", HELLO.path, "Transfer-Encoding: chunked") + b"c\r\n" + OCTETS)
+        assert answer_head(connection).startswith(b"HTTP/1.1 411 ")
+
+
+def test_what_is_behind_the_announced_length_is_not_of_the_object(served):
+    with connect(served) as connection:
+        connection.sendall(head("PUT", HELLO.path, "Content-Length: 12") + OCTETS + b" and more\r\n\r\n")
+        # One parser answers both, the other one takes all for malformed when it has passed on the first.
+        assert everything(connection).startswith((b"HTTP/1.1 201 ", b"HTTP/1.1 400 "))
+    until(lambda: served.bench.server.requests == 0)
+    assert served.bench.get().body == OCTETS
+
+
+def test_a_client_that_goes_in_the_middle_of_its_body_gives_back_all_that_did_not_come(served):
+    bench = served.bench
+    *before, _ = bench.state()
+    with connect(served) as connection:
+        connection.sendall(head("PUT", HELLO.path, "Content-Length: 12", key=token(uses=1)) + OCTETS[:5])
+        until(lambda: bench.server.requests == 1 and bench.quotas.holding((ACCOUNT,)).reserved == 12)
+    until(lambda: bench.state()[:-1] == tuple(before))
+    assert bench.uses() == [Use(uses=1, amount=5)]
+
+
+def test_a_client_that_goes_in_the_middle_of_an_object_gets_back_what_was_not_sent(large):
+    bench = large.bench
+    key = token(amount=len(LARGE))
+    with connect(large, receive_buffer=1 << 16) as connection:
+        connection.sendall(head("GET", LARGE_NAME.path, key=key))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert bench.server.requests == 1
+    until(lambda: bench.server.requests == 0)
+    (amount,) = (entry.use.amount for entry in bench.ledger._entries.values() if entry.use.amount)
+    assert 0 < amount < len(LARGE)
+
+
+def test_who_reads_slowly_holds_up_nobody(large):
+    with connect(large, receive_buffer=1 << 16) as connection:
+        connection.sendall(head("GET", LARGE_NAME.path, "Connection: close"))
+        connection.recv(1000)
+        assert httpx.get(large.url + LARGE_NAME.path, headers=fields()).content == LARGE
+        assert everything(connection)[-1000:] == LARGE[-1000:]
+
+
+def test_who_does_not_read_is_waited_for_no_longer(large, monkeypatch):
+    monkeypatch.setattr(interop.decade_server._stalls, "WRITE_TIMEOUT", 0.05)
+    with connect(large, receive_buffer=1 << 16) as connection:
+        connection.sendall(head("GET", LARGE_NAME.path))
+        until(lambda: large.bench.server.requests == 1)
+        large.bench.now += 1
+        until(lambda: large.bench.server.requests == 0)
+        assert len(everything(connection)) < len(LARGE)
+
+
+def test_who_does_not_write_is_told_so(served):
+    with connect(served) as connection:
+        connection.sendall(head("PUT", HELLO.path, "Content-Length: 12") + OCTETS[:5])
+        until(lambda: served.bench.server.requests == 1)
+        served.bench.now += 100
+        # The timer was armed for a clock that goes on.
+        served.server.servers[0].get_loop().call_soon_threadsafe(served.app._handle_timer)
+        assert answer_head(connection).startswith(b"HTTP/1.1 408 ")
+    assert served.bench.server.requests == 0
+
+
+def test_an_object_that_cannot_be_read_on_ends_before_its_length(large, monkeypatch):
+    with connect(large, receive_buffer=1 << 16) as connection:
+        connection.sendall(head("GET", LARGE_NAME.path))
+        connection.recv(1000)
+        (body,) = large.app._line._sending
+        monkeypatch.setattr(body, "read", lambda size, now: b"")
+        assert len(everything(connection)) < len(LARGE)
+    assert large.bench.server.requests == 0
+
+
+def test_an_error_of_ours_is_told_without_words(served, monkeypatch):
+    monkeypatch.setattr(served.bench.server, "handle", lambda *_: 1 / 0)
+    answer = httpx.get(served.url + HELLO.path, headers=fields())
+    assert (answer.status_code, answer.content) == (500, b"Internal Server Error")
+
+
+def asked(app: DecadeApp, *, client: tuple[str, int], headers: dict[str, str], url: str = "http://sb.example"):
+    """What an application says to the GET of an object."""
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, client=client)
+        async with httpx.AsyncClient(transport=transport) as asking:
+            return await asking.get(url + HELLO.path, headers=headers)
+
+    return asyncio.run(ask())
+
+
+def test_a_token_over_plain_http_from_afar_is_refused(served):
+    """RFC 7069 section 8.2"""
+    far, near = ("192.0.2.7", 4711), ("127.0.0.1", 4711)
+    served.bench.put()
+    refused = asked(served.app, client=far, headers=fields())
+    assert (refused.status_code, code_of(refused)) == (403, ErrorCode.CLIENT_NOT_PERMITTED)
+    assert asked(served.app, client=far, headers={}).status_code == 401
+    assert asked(served.app, client=near, headers=fields()).status_code == 200
+    assert asked(served.app, client=far, headers=fields(), url="https://sb.example").status_code == 200
+    daring = DecadeApp(served.bench.server, clock=lambda: 1.0, is_insecure_allowed=True)
+    assert asked(daring, client=far, headers=fields()).status_code == 200
+
+
+def code_of(answer: httpx.Response) -> int | None:
+    problem = decode_problem(answer.content)
+    return None if problem is None else problem.code
+
+
+def test_a_proxy_that_is_trusted_says_how_a_token_came(served):
+    served.bench.put()
+    behind = DecadeApp(served.bench.server, clock=lambda: 1.0, proxies=Proxies(networks_of(["127.0.0.1"])))
+    near, said = ("127.0.0.1", 4711), {"X-Forwarded-For": "192.0.2.7"}
+    assert asked(behind, client=near, headers=fields() | said).status_code == 403
+    secure = said | {"X-Forwarded-Proto": "https"}
+    assert asked(behind, client=near, headers=fields() | secure).status_code == 200
+    assert asked(behind, client=("192.0.2.7", 1), headers=fields() | secure).status_code == 403
+
+
+def test_no_token_is_in_the_access_log(served, caplog):
+    """RFC 7069 section 6.2.2, RFC 6973 section 5.1.1"""
+    key = fields()["Authorization"].removeprefix("Bearer ")
+    with caplog.at_level(logging.INFO, logger="uvicorn.access"), serving(access_log=True) as logged:
+        httpx.get(f"{logged.url}{HELLO.path}?a=1&dt={key}&b=2", headers=fields())
+        httpx.get(logged.url + HELLO.path, headers={"Authorization": f"Bearer {key}"})
+    assert f"{HELLO.path}?a=1&b=2" in caplog.text
+    assert key not in caplog.text

@@ -8,12 +8,14 @@ has let be used, and one before it removes an object.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from decade.ledger import MAX_COUNTED_TOKENS
 from decade.names import Name, name_of
 from decade.ports import Allowance, Row, Use
 from interop.decade_store import FileStore, SqliteLedger
@@ -22,6 +24,9 @@ from interop.decade_store.disk import PosixDisk
 
 KEPT = 300
 """Objects that each account holds at most: the file system must not fill up, however many cuts there are."""
+
+TOKENS = MAX_COUNTED_TOKENS // 2
+"""Tokens of each issuer: the ledger counts no more than so many of one account."""
 
 
 class NaiveDisk(PosixDisk):
@@ -46,7 +51,7 @@ def main(root: Path, is_naive: bool) -> None:
 
     def work(account: str) -> None:
         held: deque[Name] = deque()
-        while True:
+        for number in itertools.count():
             octets = os.urandom(20_000 + os.urandom(1)[0] * 64)
             row = Row(
                 account=account, name=name_of(octets), size=len(octets), payer=(account,), created=1, expires=None
@@ -55,10 +60,10 @@ def main(root: Path, is_naive: bool) -> None:
             sink.write(octets)
             store.commit(sink, row)
             say("stored", account, row.name.value.hex())
-            cti = os.urandom(16)
-            if ledger.hold(account, (b"key", cti), Allowance(uses=1), Use(1), 2**40) is not None:
+            cti, issuer = os.urandom(16), f"{account}{number // TOKENS}"
+            if ledger.hold(issuer, (b"key", cti), Allowance(uses=1), Use(1), 2**40) is not None:
                 raise SystemExit("a new token cannot be used")
-            say("used", account, cti.hex())
+            say("used", issuer, cti.hex())
             held.append(row.name)
             if len(held) > KEPT:
                 oldest = held.popleft()

@@ -29,6 +29,8 @@ from interop.decade_store.settling import FOLDERS
 WRITER = Path(__file__).parents[1] / "helpers" / "decade_power.py"
 CUTS = int(os.environ.get("DECADE_POWER_CUTS", "10"))
 IMAGE = 160 << 20
+LATEST = 1000
+"""Uses that are looked at after a cut: those before were safe at cuts before."""
 
 
 def _why_not() -> str | None:
@@ -90,6 +92,16 @@ def copy_still(image: Path, device: str, copy: Path) -> None:
     raise AssertionError("the device never stood still")
 
 
+def stop(pid: int) -> None:
+    """Stop a process, and see that each of its threads stands still: a signal is on its way for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    while any(
+        path.read_text().rpartition(")")[2].split()[0] not in "TDZX"
+        for path in Path("/proc", str(pid), "task").glob("*/stat")
+    ):
+        time.sleep(0.001)
+
+
 def lines_so_far(output: Path) -> list[list[str]]:
     """What the writer has said; its last line may be on its way."""
     return [line.split() for line in output.read_text().rpartition("\n")[0].splitlines()]
@@ -119,10 +131,9 @@ class Cut:
         self.quotas_differ |= stored != {path: octets for path, octets, _ in store.index.holdings()}
         store.close()
         ledger = SqliteLedger(root / INDEX)
-        for verb, account, cti in said:
-            if verb == "used":
-                token = (b"key", bytes.fromhex(cti))
-                self.used_again += ledger.hold(account, token, Allowance(uses=1), Use(1), 2**40) is None
+        for _, account, cti in [line for line in said if line[0] == "used"][-LATEST:]:
+            token = (b"key", bytes.fromhex(cti))
+            self.used_again += ledger.hold(account, token, Allowance(uses=1), Use(1), 2**40) is None
         ledger.close()
 
 
@@ -137,7 +148,8 @@ def cut_power(image: Path, mode: list[str], cuts: int) -> Cut:
                 time.sleep(0.05)
             for number in range(cuts):
                 time.sleep(0.2 + number * 0.031 % 0.2)  # in another phase of the journal each time
-                os.kill(writer.pid, signal.SIGSTOP)
+                assert writer.poll() is None, "the writer has ended"
+                stop(writer.pid)
                 answers = [line for line in lines_so_far(output) if len(line) == 3]
                 copy_still(image, device, copy)
                 os.kill(writer.pid, signal.SIGCONT)

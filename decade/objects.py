@@ -13,16 +13,20 @@ import attrs
 
 from decade.authz import Permission
 from decade.errors import ErrorCode, RefusedError, StateError, StoreError
+from decade.evicting import Evictor
 from decade.messages import Limits
 from decade.names import Digest, Name
 from decade.policy import PolicyTree, Reservation
 from decade.ports import ObjectStore, Reader, Row, Sink
+from decade.settings import Extension
 from decade.waiting import Clock, Steps
 
 MAX_GONE = 65536
 """Objects that are remembered to be gone: 410 rather than 404 helps, and is owed to nobody. 12 MiB or so."""
 SWEEP = 256
 """Expired objects removed at a time: each is a write to the index."""
+MAX_ROUNDS = 4
+"""Times that room is made for one object, while others take it."""
 
 _Key: TypeAlias = tuple[str, Name]
 
@@ -146,6 +150,7 @@ class Objects:
         self._gone: OrderedDict[_Key, None] = OrderedDict()
         self._keeping: Counter[_Key] = Counter()
         self._late: dict[_Key, list[Row]] = {}
+        self._evictor = Evictor(store, tree) if Extension.EVICT_OWN in tree.extensions else None
 
     def find(self, account: str, name: Name, wall: int) -> Row | None:
         """The row of an object that is there and has not expired. Raises StoreError."""
@@ -189,8 +194,7 @@ class Objects:
             reason = f"objects have {limits.min_object} octets at least"
             raise RefusedError(ErrorCode.TOO_SMALL, reason, limit=limits.min_object)
         yield from self._make_way(row, clock)
-        charges = self._tree.charges(row.payer)
-        reservation = yield from clock.wait(self._tree.waits, partial(self._tree.reserve_at, charges, row.size))
+        reservation = yield from self._reserve(row, clock)
         try:
             if self._tree.waits:
                 self._tree.check_room(row.payer)
@@ -218,6 +222,8 @@ class Objects:
                 for gone in self._late.pop(key, ()):
                     self._tree.drop(gone.payer, gone.size)
         self._gone.pop(key, None)
+        if is_new and self._evictor is not None:
+            self._evictor.stored(row)
         return is_new
 
     def merge(self, row: Row, expires: int | None, media_type: str | None, clock: Clock) -> Steps[Row | None]:
@@ -240,15 +246,14 @@ class Objects:
     def open(self, row: Row, clock: Clock) -> Steps[Reader]:
         """Read an object. Raises RefusedError (GONE) if it was deleted meanwhile, StoreError."""
         store = self._store
-        if store.opens_at_once(row):
-            return store.open(row)
         try:
-            reader = yield from clock.wait(store.waits, partial(store.open, row))
+            waits = store.waits and not store.opens_at_once(row)
+            reader: Reader = yield from clock.wait(waits, partial(store.open, row))
         except StoreError as error:
             if store.find(row.account, row.name) is None:
                 raise RefusedError(ErrorCode.GONE, "deleted") from error
             raise
-        return reader
+        return reader if self._evictor is None else self._evictor.reading(row, reader)
 
     def count_read(self, row: Row, octets: int, wall: int) -> None:
         """An object was read, or a part of it. Raises StoreError."""
@@ -264,20 +269,41 @@ class Objects:
         """Remove what has expired, SWEEP objects at most: whether there may be more. Raises StoreError."""
         rows = self._store.expired(wall, SWEEP)
         if rows:
-            yield from self._remove_expired(rows, clock)
+            yield from self._remove_rows(rows, clock)
         return len(rows) == SWEEP
 
     def next_expiry(self) -> int | None:
         """When the next object expires, None for never."""
         return self._store.next_expiry()
 
+    def _reserve(self, row: Row, clock: Clock) -> Steps[Reservation]:
+        for rounds in range(MAX_ROUNDS):
+            charges = self._tree.charges(row.payer)
+            try:
+                reserve = partial(self._tree.reserve_at, charges, row.size)
+                reservation: Reservation = yield from clock.wait(self._tree.waits, reserve)
+                return reservation
+            except RefusedError as error:
+                refused = error
+            if self._evictor is None or not (yield from self._evict(self._evictor, row, rounds == 0, clock)):
+                break
+        raise refused
+
+    def _evict(self, evictor: Evictor, row: Row, is_first: bool, clock: Clock) -> Steps[bool]:
+        """Make room, at first by what has expired: whether there may be room now."""
+        rows = list(self._store.expired(row.created, SWEEP)) if is_first else []
+        rows = rows or (yield from evictor.choose(row, clock))
+        if rows:
+            yield from self._remove_rows(rows, clock)
+        return bool(rows)
+
     def _make_way(self, row: Row, clock: Clock) -> Steps[None]:
         """What has expired is not what is stored now: another node may pay for that."""
         held = self._store.find(row.account, row.name)
         if held is not None and held.is_expired(row.created):
-            yield from self._remove_expired([held], clock)
+            yield from self._remove_rows([held], clock)
 
-    def _remove_expired(self, rows: Sequence[Row], clock: Clock) -> Steps[None]:
+    def _remove_rows(self, rows: Sequence[Row], clock: Clock) -> Steps[None]:
         for row in (yield from clock.wait(self._store.waits, partial(self._store.remove_many, rows))):
             self._count_gone(row)
 
@@ -288,6 +314,8 @@ class Objects:
             self._late.setdefault(key, []).append(row)
         else:
             self._tree.drop(row.payer, row.size)
+        if self._evictor is not None:
+            self._evictor.gone(row)
         self._gone[key] = None
         if len(self._gone) > MAX_GONE:
             self._gone.popitem(last=False)

@@ -6,15 +6,16 @@ reserved before an object comes and stored when it is there, at every node of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from enum import Enum
 from types import MappingProxyType
 
 import attrs
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError
-from decade.messages import Access, ResourcePolicy, WhenFull
+from decade.messages import Access, ResourcePolicy
 from decade.ports import Charge, Holding, NodePath, Quotas
+from decade.settings import Extension
 from decade.values import Priority
 
 MAX_LEVELS = 2
@@ -107,9 +108,14 @@ class Reservation:
 class PolicyTree:
     """The policies of a provider, its accounts and their applications, and the storage that they use."""
 
-    def __init__(self, quotas: Quotas, provider: ResourcePolicy | None = None) -> None:
-        """`provider`: the limits of the whole server, none without it. Raises RefusedError as `put` does."""
+    def __init__(
+        self, quotas: Quotas, provider: ResourcePolicy | None = None, *, extensions: Set[str] = frozenset()
+    ) -> None:
+        """`provider`: the limits of the whole server, none without it. `extensions`: of the server's settings, which
+        policies may use. Raises RefusedError as `put` does.
+        """
         self._quotas = quotas
+        self.extensions = frozenset(extensions)
         self._policies: dict[NodePath, ResourcePolicy] = {}
         self._apps: dict[str, set[str]] = {}
         self._set(PROVIDER, provider or ResourcePolicy(weight=1))
@@ -213,7 +219,7 @@ class PolicyTree:
         self._quotas.drop((*parents(path), path), octets)
 
     def _set(self, path: NodePath, policy: ResourcePolicy) -> None:
-        _refuse_extensions(policy)
+        _check_extensions(policy, self.extensions)
         used = self._quotas.holding(path).used
         if policy.storage is not None and policy.storage < used:
             raise _storage_error(path, policy.storage, used)
@@ -243,15 +249,17 @@ def _storage_error(path: NodePath, limit: int, used: int) -> RefusedError:
     return RefusedError(ErrorCode.STORAGE_QUOTA, reason, dimension=Dimension.STORAGE, limit=limit, used=used)
 
 
-def _refuse_extensions(policy: ResourcePolicy) -> None:
-    """A policy that is not enforced as a whole is not accepted."""
-    asked = (
-        policy.guaranteed_download,
-        policy.guaranteed_upload,
-        policy.prefixes,
-        policy.when_full or WhenFull.REJECT,
-        policy.access or Access.PRIVATE,
-    )
-    if any(asked):
-        reason = "a policy with guarantees, eviction or public access, which are not supported"
+def _check_extensions(policy: ResourcePolicy, extensions: Set[str]) -> None:
+    """A policy that is not enforced as a whole is not accepted. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED)."""
+    refused = []
+    if policy.guaranteed_download or policy.guaranteed_upload:
+        refused.append("guarantees")
+    if policy.when_full and Extension.EVICT_OWN not in extensions:
+        refused.append("eviction")
+    if (policy.access or policy.prefixes) and Extension.PUBLIC not in extensions:
+        refused.append("public access")
+    if refused:
+        reason = f"a policy with {', '.join(refused)}: not supported here"
         raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
+    if policy.prefixes and policy.access is not Access.PUBLIC_RESTRICTED:
+        raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "prefixes restrict what is public-restricted only")

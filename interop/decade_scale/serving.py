@@ -103,7 +103,7 @@ def open_scaled_server(
     ledger = RedisLedger(engine)
     lease = Lease(engine, seconds=shared.lease)
     try:
-        tree = PolicyTree(RedisQuotas(engine, lease))
+        tree = PolicyTree(RedisQuotas(engine, lease), extensions=settings.extensions)
         for path, policy in policies.items():
             tree.put(path, policy)
         spool = Spool(shared.spool, max_octets=shared.spool_octets)

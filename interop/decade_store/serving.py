@@ -53,7 +53,7 @@ def open_server(
     # The directory is made, and mended, before the quotas count in it; the store then knows whose reservations it uses.
     FileStore(root, lost=_nobody_waits).close()
     quotas = SqliteQuotas(root / INDEX, root / LOCKS)
-    tree = PolicyTree(quotas)
+    tree = PolicyTree(quotas, extensions=settings.extensions)
     for path, policy in policies.items():
         tree.put(path, policy)
 

@@ -10,17 +10,19 @@ from decade.messages import Access, ResourcePolicy
 from decade.policy import PolicyTree
 from decade.ports import Row
 from decade.public import Openness, choose, openness
+from decade.settings import Extension
 
 PRIVATE, RESTRICTED, PUBLIC = Access
 NET = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
 
 
 def tree(provider=None, account=None, app=None, **prefixes):
-    made = PolicyTree(MemoryQuotas())
-    # The check of what a server has enabled is the tree's own, and tested there.
-    for path, access in {(): provider, ("alice",): account, ("alice", "live"): app}.items():
-        made.put(path, ResourcePolicy(weight=1)) if path else None
-        made._policies[path] = ResourcePolicy(weight=1, access=access, prefixes=prefixes.get(f"at{len(path)}"))
+    def policy(access, level):
+        return ResourcePolicy(weight=1, access=access, prefixes=prefixes.get(f"at{level}"))
+
+    made = PolicyTree(MemoryQuotas(), policy(provider, 0), extensions={Extension.PUBLIC})
+    made.put(("alice",), policy(account, 1))
+    made.put(("alice", "live"), policy(app, 2))
     return made
 
 

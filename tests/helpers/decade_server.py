@@ -60,6 +60,7 @@ class Bench:
         self,
         *,
         policy=None,
+        provider=None,
         store=None,
         local_policy=None,
         limits=None,
@@ -69,7 +70,7 @@ class Bench:
         **settings,
     ):
         self.quotas = MemoryQuotas() if quotas is None else quotas
-        self.tree = PolicyTree(self.quotas)
+        self.tree = PolicyTree(self.quotas, provider, extensions=settings.get("extensions", frozenset()))
         self.tree.put((ACCOUNT,), policy or ResourcePolicy(weight=1))
         self.tree.put((ACCOUNT, "live"), ResourcePolicy(weight=1))
         self.tree.put(("bob",), ResourcePolicy(weight=1))

@@ -7,9 +7,9 @@ import pytest
 from decade_server import ACCOUNT, HELLO, KEYS, LIFE, NOW, OCTETS, PEER, SERVER, bearer, token, whole
 
 from decade.http import Request, Response
-from decade.messages import ResourcePolicy
+from decade.messages import ResourcePolicy, WhenFull
 from decade.names import name_of
-from decade.settings import Settings, default_limits
+from decade.settings import Extension, Settings, default_limits
 from decade.waiting import settle
 from interop.decade_store import DurableServer, open_server
 
@@ -66,4 +66,22 @@ def test_the_quota_counts_what_is_stored_and_deletion_gives_it_back(tmp_path: Pa
     assert answers == [201, 507, 507]
     assert ask(durable, "DELETE", names[0].path, token()).status == 204
     assert ask(durable, "PUT", names[1].path, token(), OBJECT + bytes([1])).status == 201
+    durable.close()
+
+
+def test_what_was_read_before_a_restart_outlives_what_was_not(tmp_path: Path) -> None:
+    policies = {(ACCOUNT,): ResourcePolicy(weight=1, storage=3 * len(OCTETS), when_full=WhenFull.EVICT_OWN)}
+    settings = Settings(server=SERVER, extensions=frozenset({Extension.EVICT_OWN}))
+    objects = [OCTETS.replace(b"!", letter) for letter in (b"!", b"1", b"2", b"3")]
+    durable = open_server(tmp_path / "store", settings, KEYS.get, policies, epoch=NOW)
+    for octets in objects[:3]:
+        ask(durable, "PUT", name_of(octets).path, token(), octets)
+    for _ in range(2):
+        for octets in (objects[0], objects[2]):
+            ask(durable, "GET", name_of(octets).path, token())
+    durable.close()
+    durable = open_server(tmp_path / "store", settings, KEYS.get, policies, epoch=NOW)
+    assert ask(durable, "PUT", name_of(objects[3]).path, token(), objects[3]).status == 201
+    assert [ask(durable, "HEAD", name_of(octets).path, token()).status for octets in objects] == [200, 410, 200, 200]
+    assert durable.quotas.holding((ACCOUNT,)).stored == 3 * len(OCTETS)
     durable.close()

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,8 @@ SHA_256 = "sha-256"
 WELL_KNOWN = "/.well-known/ni/"
 MAX_NAME = 2048
 """Characters of a URI that is read; a hash takes 43, and an authority and a query are short."""
+CACHED = 1024
+"""Paths that were read last and are read again for nothing: a server is asked for some objects far more often."""
 
 # Section 9.4: the name of the algorithm, its Suite ID, and the octets of its value.
 _SUITES: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -67,7 +70,7 @@ class Name:
     @property
     def text(self) -> str:
         """The value in base64url without padding, as in ni and .well-known URIs."""
-        return base64.urlsafe_b64encode(self.value).rstrip(b"=").decode()
+        return _base64url(self.value)
 
     @property
     def binary(self) -> bytes:
@@ -111,6 +114,11 @@ class Name:
         return hmac.compare_digest(hashlib.sha256(octets).digest()[: len(self.value)], self.value)
 
 
+@lru_cache(CACHED)
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
 @attrs.frozen
 class NiUri:
     """What an ni URI or a .well-known path says beside the name. `parameters` are decoded, in their order."""
@@ -140,6 +148,7 @@ def read_ni(uri: str) -> NiUri:
     return NiUri(_from_text(algorithm, value), authority, _parameters(query))
 
 
+@lru_cache(CACHED)
 def read_path(target: str) -> NiUri:
     """The path of a .well-known URL, and its query. Raises DecodeError."""
     found = _WELL_KNOWN.fullmatch(_bounded(target))

@@ -61,7 +61,10 @@ class TrafficCounter:
 
     def at(self, path: NodePath) -> Traffic:
         """The traffic of a node."""
-        return self._nodes.setdefault(path, Traffic())
+        found = self._nodes.get(path)
+        if found is None:
+            found = self._nodes[path] = Traffic()
+        return found
 
     def forget(self, path: NodePath) -> None:
         """A node is no more."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -75,7 +76,7 @@ class Engine:
     def check_durable(self) -> None:
         """Raises StoreError if what this server answers could be lost in a power cut, or to eviction."""
         try:
-            found = self._ask(lambda: self._client.config_get(*_DURABLE))
+            found = {name: self._ask(partial(self._client.config_get, name)).get(name) for name in _DURABLE}
         except UnsureError:
             raise
         except StoreError as exc:

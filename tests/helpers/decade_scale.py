@@ -53,13 +53,14 @@ def valkey_server() -> str:
 class RedisProcess:
     """A server on a Unix socket, with its file in a directory: it can be killed, stopped and started again."""
 
-    def __init__(self, program: str = "redis-server", *settings: str) -> None:
+    def __init__(self, program: str = "redis-server", *settings: str, folder: Path | None = None) -> None:
+        """`folder`: where its directory is; the system's for temporary files without it."""
         found = shutil.which(program)
         if found is None:
             pytest.fail(f"{program} is not here: sudo apt-get install redis-server")
         self._program = found
         # Paths of sockets are short.
-        self._folder = Path(tempfile.mkdtemp(prefix="decade-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="decade-", dir=folder))
         self._settings = settings
         self.url = f"unix://{self._folder}/socket"
         self.process = self._start()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from decade.errors import StoreError
 from decade.ports import NodePath
 
 MAX_INTEGER = 2**63 - 1
@@ -98,6 +99,15 @@ class Database:
         """Close the connection."""
         with self._lock:
             self._connection.close()
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """A database that fails is a store that does."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise StoreError(f"the index: {exc}") from exc
 
 
 def node_of(path: NodePath) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 from decade.errors import ErrorCode, RefusedError, StateError
 from decade.ledger import MAX_COUNTED_TOKENS, MAX_REVOKED_KEYS, MAX_REVOKED_TOKENS, find_short
 from decade.messages import Revocation
 from decade.ports import Allowance, Short, TokenKey, Use
-from interop.decade_store._database import MAX_INTEGER, Database
+from interop.decade_store._database import MAX_INTEGER, Database, store_errors
+from interop.decade_store._transactions import Transactions
 
 _TOKEN = "thumbprint = ? AND cti = ?"
 
@@ -17,25 +19,34 @@ _TOKEN = "thumbprint = ? AND cti = ?"
 class SqliteLedger:
     """The `decade.ports.Ledger` in an SQLite file: what a method has changed is on the disk when it returns.
 
-    It waits for the disk meanwhile, except for `used`, `is_revoked` and `observe`.
+    `hold` and `revoke` wait for the disk; those of several threads that wait at a time go there together.
     """
 
     waits = True
 
     def __init__(self, path: Path) -> None:
         """Raises sqlite3.Error."""
-        self._database = Database(path)
+        self._transactions = Transactions(Database(path))
         self._reading = Database(path)
         self._wall = max((wall for (wall,) in self._reading.rows("SELECT wall FROM clock")), default=0)
+        # What is given back and not written yet: who asks again at once is not told that it is used.
+        self._returning: dict[TokenKey, Use] = {}
+        self._lock = threading.Lock()
 
     def used(self, token: TokenKey) -> Use:
-        """What a token has used, with what is held; nothing if it is not known."""
-        found = self._reading.rows(f"SELECT uses, amount, storage FROM token_use WHERE {_TOKEN}", token)
-        return Use(*found[0]) if found else Use()
+        """What a token has used, with what is held; nothing if it is not known. Raises StoreError."""
+        with store_errors():
+            found = self._reading.rows(f"SELECT uses, amount, storage FROM token_use WHERE {_TOKEN}", token)
+        if not found:
+            return Use()
+        uses, amount, storage = found[0]
+        less = self._returning.get(token, Use())
+        return Use(max(0, uses - less.uses), max(0, amount - less.amount), max(0, storage - less.storage))
 
     def hold(self, account: str, token: TokenKey, allowance: Allowance, use: Use, until: int) -> Short | None:
-        """Add a use, or say what is short. Raises RefusedError when the account has too many tokens counted."""
-        with self._database.transaction() as connection:
+        """Add a use, or say what is short. Raises RefusedError when too many tokens are counted, StoreError."""
+
+        def change(connection: sqlite3.Connection) -> Short | None:
             used = _used(connection, token)
             if (short := find_short(allowance, used or Use(), use)) is not None:
                 return short
@@ -46,11 +57,14 @@ class SqliteLedger:
                 " uses = uses + excluded.uses, amount = amount + excluded.amount, storage = storage + excluded.storage",
                 (*token, account, min(until, MAX_INTEGER), use.uses, use.amount, use.storage),
             )
-        return None
+            return None
+
+        return self._transactions.do(change)
 
     def give_back(self, token: TokenKey, use: Use) -> None:
-        """Subtract what was held and not needed. Raises StateError if the token has not used that much."""
-        with self._database.transaction() as connection:
+        """Subtract what was held and not needed; more than was used is an error in the log, and changes nothing."""
+
+        def change(connection: sqlite3.Connection) -> None:
             used = _used(connection, token)
             if used is None:
                 return
@@ -59,9 +73,15 @@ class SqliteLedger:
                 raise StateError("a token has not used what is given back")
             connection.execute(f"UPDATE token_use SET uses = ?, amount = ?, storage = ? WHERE {_TOKEN}", left + token)
 
+        self._count_returning(token, use, 1)
+        self._transactions.submit(change).add_done_callback(lambda _: self._count_returning(token, use, -1))
+
     def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
-        """Revoke tokens of an account. Raises RefusedError, with nothing revoked, when it has revoked too many."""
-        with self._database.transaction() as connection:
+        """Revoke tokens of an account. Raises RefusedError, with nothing revoked, when it has revoked too many, and
+        StoreError.
+        """
+
+        def change(connection: sqlite3.Connection) -> None:
             if revocation.cti is not None:
                 connection.executemany(
                     "INSERT INTO revoked_token VALUES (?, ?, ?)"
@@ -81,40 +101,55 @@ class SqliteLedger:
                     (account, min(revocation.before, wall)),
                 )
 
+        self._transactions.do(change)
+
     def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
-        """Whether a revocation of this account reaches such a token."""
+        """Whether a revocation of this account reaches such a token. Raises StoreError."""
         query = (
             "SELECT EXISTS (SELECT 1 FROM revoked_before WHERE account = ?1 AND before >= ?4)"
             " OR EXISTS (SELECT 1 FROM revoked_token WHERE account = ?1 AND cti = ?3)"
             " OR EXISTS (SELECT 1 FROM revoked_key WHERE account = ?1 AND kid = ?2)"
         )
-        return bool(self._reading.rows(query, (account, kid, cti, min(iat, MAX_INTEGER)))[0][0])
+        with store_errors():
+            return bool(self._reading.rows(query, (account, kid, cti, min(iat, MAX_INTEGER)))[0][0])
 
     def observe(self, wall: int) -> int:
         """The highest Unix time that this process has ever seen, or any before its start, this one included."""
-        self._wall = max(self._wall, wall)
-        return self._wall
+        with self._lock:
+            self._wall = max(self._wall, wall)
+            return self._wall
 
     def forget(self) -> None:
         """Forget the tokens and the revocations by cti whose time is over."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO clock VALUES (0, ?) ON CONFLICT DO UPDATE SET wall = max(wall, excluded.wall)",
-                (self._wall,),
-            )
-            self._wall = connection.execute("SELECT wall FROM clock").fetchone()[0]
-            for account, tokens in connection.execute(
-                "SELECT account, count(*) FROM token_use WHERE until <= ? GROUP BY account", (self._wall,)
-            ).fetchall():
-                connection.execute("UPDATE counted SET tokens = tokens - ? WHERE account = ?", (tokens, account))
-            connection.execute("DELETE FROM token_use WHERE until <= ?", (self._wall,))
-            connection.execute("DELETE FROM counted WHERE tokens = 0")
-            connection.execute("DELETE FROM revoked_token WHERE until <= ?", (self._wall,))
+        self._transactions.submit(self._forget)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._database.close()
+        """Write what is to be written, and close the connections."""
+        self._transactions.close()
         self._reading.close()
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO clock VALUES (0, ?) ON CONFLICT DO UPDATE SET wall = max(wall, excluded.wall)",
+            (self._wall,),
+        )
+        wall = self.observe(connection.execute("SELECT wall FROM clock").fetchone()[0])
+        for account, tokens in connection.execute(
+            "SELECT account, count(*) FROM token_use WHERE until <= ? GROUP BY account", (wall,)
+        ).fetchall():
+            connection.execute("UPDATE counted SET tokens = tokens - ? WHERE account = ?", (tokens, account))
+        connection.execute("DELETE FROM token_use WHERE until <= ?", (wall,))
+        connection.execute("DELETE FROM counted WHERE tokens = 0")
+        connection.execute("DELETE FROM revoked_token WHERE until <= ?", (wall,))
+
+    def _count_returning(self, token: TokenKey, use: Use, sign: int) -> None:
+        with self._lock:
+            now = self._returning.get(token, Use())
+            left = Use(now.uses + sign * use.uses, now.amount + sign * use.amount, now.storage + sign * use.storage)
+            if left == Use():
+                self._returning.pop(token, None)
+            else:
+                self._returning[token] = left
 
 
 def _used(connection: sqlite3.Connection, token: TokenKey) -> Use | None:

@@ -6,12 +6,21 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from decade.errors import StateError
 from decade.ports import Charge, Holding, NodePath
-from interop.decade_store._database import Database, node_of
+from interop.decade_store._database import Database, node_of, store_errors
+from interop.decade_store._transactions import Transactions
+
+_HOLDING = (
+    "SELECT coalesce((SELECT stored FROM holding WHERE node = ?1), 0),"
+    " coalesce((SELECT sum(octets) FROM reservation WHERE node = ?1), 0),"
+    " coalesce((SELECT objects FROM holding WHERE node = ?1), 0)"
+)
 
 
 class SqliteQuotas:
@@ -27,27 +36,32 @@ class SqliteQuotas:
         """`locks`: the directory of the files by which a worker shows that it lives. Raises OSError, sqlite3.Error."""
         self.worker = secrets.token_hex(8)
         # A reservation may be lost in a power cut, as its upload is: none waits for the disk.
-        self._database = Database(path, durable=False)
+        self._transactions = Transactions(Database(path, durable=False))
+        self._reading = Database(path, durable=False)
+        # What is released and not written yet.
+        self._releasing: Counter[NodePath] = Counter()
+        self._counting = threading.Lock()
         self._lock_path = locks / f"{self.worker}.lock"
         self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._bury(locks)
 
     def holding(self, path: NodePath) -> Holding:
-        """What a node holds; nothing if it is not known."""
-        query = (
-            "SELECT coalesce((SELECT stored FROM holding WHERE node = ?1), 0),"
-            " coalesce((SELECT sum(octets) FROM reservation WHERE node = ?1), 0),"
-            " coalesce((SELECT objects FROM holding WHERE node = ?1), 0)"
-        )
-        return Holding(*self._database.rows(query, (node_of(path),))[0])
+        """What a node holds; nothing if it is not known. Raises StoreError."""
+        with store_errors():
+            stored, reserved, objects = self._reading.rows(_HOLDING, (node_of(path),))[0]
+        return Holding(stored, max(0, reserved - self._releasing[path]), objects)
 
     def reserve(self, charges: Sequence[Charge], octets: int) -> tuple[Charge, Holding] | None:
-        """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds."""
-        with self._database.transaction() as connection:
+        """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds.
+
+        Raises StoreError.
+        """
+
+        def change(connection: sqlite3.Connection) -> tuple[Charge, Holding] | None:
             for charge in charges:
                 if charge.limit is not None:
-                    holding = self.holding(charge.path)
+                    holding = Holding(*connection.execute(_HOLDING, (node_of(charge.path),)).fetchone())
                     if holding.used + octets > charge.limit:
                         return charge, holding
             for charge in charges:
@@ -56,14 +70,17 @@ class SqliteQuotas:
                     " ON CONFLICT DO UPDATE SET octets = octets + excluded.octets",
                     (node_of(charge.path), self.worker, octets),
                 )
-        return None
+            return None
+
+        return self._transactions.do(change)
 
     def commit(self, paths: Sequence[NodePath], octets: int) -> None:
         """Nothing is left to do: the octets became stored with the row of the object, or they will."""
 
     def release(self, paths: Sequence[NodePath], octets: int) -> None:
-        """What was reserved is free again. Raises StateError if it was not reserved."""
-        with self._database.transaction() as connection:
+        """What was reserved is free again, soon; what was not is an error in the log, and changes nothing."""
+
+        def change(connection: sqlite3.Connection) -> None:
             for path in paths:
                 try:
                     changed = connection.execute(
@@ -75,23 +92,38 @@ class SqliteQuotas:
                 if not changed:
                     raise StateError(f"{'/'.join(path)!r} does not hold what is to be taken from it")
 
+        self._count_releasing(paths, octets)
+        self._transactions.submit(change).add_done_callback(lambda _: self._count_releasing(paths, -octets))
+
     def drop(self, paths: Sequence[NodePath], octets: int) -> None:
         """Nothing is left to do: the octets went with the row of the object."""
 
     def close(self) -> None:
         """Free what this worker has still reserved, and end it."""
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM reservation WHERE worker = ?", (self.worker,))
-        self._database.close()
+        self._transactions.submit(
+            lambda connection: connection.execute("DELETE FROM reservation WHERE worker = ?", (self.worker,))
+        )
+        self._transactions.close()
+        self._reading.close()
         self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
 
+    def _count_releasing(self, paths: Sequence[NodePath], octets: int) -> None:
+        with self._counting:
+            for path in paths:
+                self._releasing[path] += octets
+                if not self._releasing[path]:
+                    del self._releasing[path]
+
     def _bury(self, locks: Path) -> None:
         """Free what workers have reserved that hold no lock: they are dead, however they died."""
-        with self._database.transaction() as connection:
+
+        def change(connection: sqlite3.Connection) -> None:
             for (worker,) in connection.execute("SELECT DISTINCT worker FROM reservation").fetchall():
                 if worker != self.worker and not _is_alive(locks / f"{worker}.lock"):
                     connection.execute("DELETE FROM reservation WHERE worker = ?", (worker,))
+
+        self._transactions.do(change)
         for path in locks.glob("*.lock"):
             if path != self._lock_path and not _is_alive(path):
                 path.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +15,14 @@ from decade.errors import StateError, StoreError
 from decade.names import Digest, Name
 from decade.ports import Row
 from interop.decade_store._committer import Committer
+from interop.decade_store._database import store_errors
 from interop.decade_store._opening import open_root
 from interop.decade_store.disk import Disk, PosixDisk
 from interop.decade_store.index import Access
 from interop.decade_store.settling import (
     STRIDE,
     Count,
+    Job,
     Put,
     Remove,
     RemoveMany,
@@ -172,7 +173,7 @@ class FileStore:
         self._opened = open_root(root, self._disk)
         self.index = self._opened.index
         self._settler = Settler(self._disk, self.index, root / "commit.lock", worker)
-        self._committer = Committer(self._settler)
+        self._committer: Committer[Job] = Committer(self._settler.settle)
         self._lost = lost
         self._verified: OrderedDict[Name, tuple[int, int]] = OrderedDict()
         self._hot: OrderedDict[Name, bytes] = OrderedDict()
@@ -183,7 +184,7 @@ class FileStore:
 
     def find(self, account: str, name: Name) -> Row | None:
         """The row of an account's object."""
-        with self._lock, _store_errors():
+        with self._lock, store_errors():
             row = self.index.find(account, name)
             return None if row is None else self._counted(row)
 
@@ -273,22 +274,22 @@ class FileStore:
 
     def page(self, account: str, after: bytes, count: int) -> list[Row]:
         """The first rows of an account whose value is greater than `after`."""
-        with self._lock, _store_errors():
+        with self._lock, store_errors():
             return [self._counted(row) for row in self.index.page(account, after, count)]
 
     def holders(self, name: Name, count: int) -> list[Row]:
         """The rows of an object, of whatever accounts, those that came first."""
-        with self._lock, _store_errors():
+        with self._lock, store_errors():
             return [self._counted(row) for row in self.index.holders(name, count)]
 
     def expired(self, wall: int, count: int) -> list[Row]:
         """Rows whose time is over."""
-        with _store_errors():
+        with store_errors():
             return self.index.expired(wall, count)
 
     def next_expiry(self) -> int | None:
         """When the next row expires."""
-        with _store_errors():
+        with store_errors():
             return self.index.next_expiry()
 
     def close(self) -> None:
@@ -378,11 +379,3 @@ class FileStore:
         if reads:
             # Until they are written a row may say less than it did.
             self._committer.submit(Count(reads))
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as exc:
-        raise StoreError(f"the index: {exc}") from exc

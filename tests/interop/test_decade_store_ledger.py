@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from decade_same_ledger import FEW, SameLedger
+import pytest
+from decade_same_ledger import CTIS, FEW, KIDS, TIMES, USES, SameLedger
+from hypothesis.stateful import rule
 
+from decade.errors import StateError, StoreError
 from decade.messages import Revocation
 from decade.ports import Allowance, Use
 from interop.decade_store import SqliteLedger
@@ -23,6 +28,22 @@ class SameInSqlite(SameLedger):
     def open(self) -> tuple[SqliteLedger, Callable[[], None]]:
         ledger = SqliteLedger(Path(self.folder.name) / "ledger")
         return ledger, ledger.close
+
+    @rule(kid=KIDS, cti=CTIS, use=USES)
+    def give_back(self, kid: bytes, cti: bytes, use: Use) -> None:
+        with suppress(StateError):  # which the log has, and nothing changes
+            self.model.give_back((kid, cti), use)
+        self.ledger.give_back((kid, cti), use)
+        self.wait()
+
+    @rule(wall=TIMES)
+    def forget(self, wall: int) -> None:
+        super().forget(wall)
+        self.wait()
+
+    def wait(self) -> None:
+        """What nobody waits for is done when what comes behind it is."""
+        self.ledger.revoke("?", Revocation(before=0), wall=0, until=0)
 
     def end(self) -> None:
         self.folder.cleanup()
@@ -41,3 +62,19 @@ def test_a_use_of_one_process_is_seen_by_another(tmp_path: Path) -> None:
     assert first.is_revoked("a", b"kid", bytes(16), 5)
     first.close()
     second.close()
+
+
+def test_what_is_given_back_can_be_used_at_once_and_holds_of_many_threads_are_exact(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger")
+    token = (b"key", bytes(16))
+    allowance = Allowance(uses=50)
+    assert ledger.hold("a", token, allowance, Use(50), 100) is None
+    ledger.give_back(token, Use(50))
+    assert ledger.used(token) == Use()
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: ledger.hold("a", token, allowance, Use(1), 100), range(100)))
+    assert found.count(None) == 50
+    assert ledger.used(token) == Use(50)
+    ledger.close()
+    with pytest.raises(StoreError):
+        ledger.used(token)

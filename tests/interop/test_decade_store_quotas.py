@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from decade.errors import RefusedError, StateError
+from decade.errors import RefusedError
 from decade.messages import ResourcePolicy
 from decade.names import name_of
 from decade.policy import PolicyTree
@@ -119,7 +119,7 @@ def test_what_a_killed_process_has_reserved_is_free_when_another_one_starts(tmp_
     store.close()
 
 
-def test_a_reservation_becomes_what_is_stored_with_the_row(tmp_path: Path) -> None:
+def test_a_reservation_becomes_what_is_stored_with_the_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store, quotas = opened(tmp_path)
     tree = tree_of(quotas)
     reservation = tree.reserve(("a", "app"), 5)
@@ -133,11 +133,14 @@ def test_a_reservation_becomes_what_is_stored_with_the_row(tmp_path: Path) -> No
             reservation.commit()
         else:
             reservation.release()
+        assert quotas.reserve((), 0) is None  # what was released before is free now
         assert [quotas.holding(path) for path in PATHS] == [Holding(5, 0, 1)] * 3
         # A second upload of what the account has, which another worker has not seen: it is charged once.
         reservation = tree.reserve(("a", "app"), 5)
     reservation.release()
-    with pytest.raises(StateError):
-        quotas.release(PATHS, 1)
+    quotas.release(PATHS, 1)
+    assert quotas.reserve((), 0) is None
+    assert [quotas.holding(path) for path in PATHS] == [Holding(5, 0, 1)] * 3
+    assert "does not hold" in caplog.text
     store.close()
     quotas.close()

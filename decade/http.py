@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
 from typing import Protocol, TypeAlias
 
 import attrs
@@ -31,6 +32,8 @@ OCTETS = "application/octet-stream"
 MAX_MEDIA_TYPE = 255
 MAX_FIELD = 4096
 """Characters of a header field that is looked into: a list of entity tags, at 54 characters each."""
+CACHED = 1024
+"""Fields that were read or written last, and are again for nothing: most tokens and objects are used more than once."""
 _MAX_DIGITS = 19
 """Decimal digits of a position that can lie in an object; more are more than any."""
 
@@ -66,7 +69,15 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The value of a header field, its lines joined as RFC 9110 section 5.3 has it; None when there is none."""
-        return _joined(self.headers, name)
+        return self._fields.get(name.lower())
+
+    @cached_property
+    def _fields(self) -> Mapping[str, str]:
+        fields: dict[str, str] = {}
+        for name, value in self.headers:
+            key = name.lower()
+            fields[key] = f"{fields[key]}, {value}" if key in fields else value
+        return fields
 
 
 class Download(Protocol):
@@ -222,8 +233,11 @@ def read_media_type(field: str | None) -> str | None:
 def read_bearer(request: Request) -> bytes | None:
     """The token of a request, None without one; no octets, which are no token, for what is not base64url."""
     field = request.header("Authorization")
-    if field is None:
-        return None
+    return None if field is None else _read_bearer(field)
+
+
+@lru_cache(CACHED)
+def _read_bearer(field: str) -> bytes:
     found = _BEARER.fullmatch(field.strip(" \t")) if len(field) <= 2 * MAX_TOKEN else None
     try:
         token = base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4)) if found is not None else b""
@@ -246,6 +260,7 @@ def read_length(request: Request) -> int:
     return int(field)
 
 
+@lru_cache(CACHED)
 def object_headers(*, etag: str, size: int, media_type: str | None, expires: int | None, is_shared: bool) -> Headers:
     """The header of an answer with an object. `is_shared`: whether caches in front may keep it, to ask each time."""
     return (
@@ -282,6 +297,8 @@ def problem_response(problem: Problem, *, status: int | None = None, headers: He
         headers = (*headers, ("WWW-Authenticate", "Bearer"))
     elif STATUS[code] == 401:
         headers = (*headers, ("WWW-Authenticate", 'Bearer error="invalid_token"'))
+    if code == ErrorCode.RANGE_NOT_SATISFIABLE and problem.limit is not None:
+        headers = (*headers, ("Content-Range", f"bytes */{problem.limit}"))
     if problem.retry_after is not None:
         headers = (*headers, ("Retry-After", str(-(-problem.retry_after // 1000))))
     return message_response(encode_problem(problem), PROBLEM_TYPE, status=status or STATUS[code], headers=headers)

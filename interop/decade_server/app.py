@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from decade.errors import ErrorCode
-from decade.http import Request, Response, plain_response, problem_response
+from decade.http import Headers, Request, Response, plain_response, problem_response
 from decade.problem import Problem
 from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
@@ -101,7 +101,7 @@ class DecadeApp(Application):
         return self.server.handle(Request(scope["method"], target, headers), origin.peer, self._clock())
 
     async def _send(self, answer: Response, receive: Receive, send: Send) -> None:
-        start = {"type": "http.response.start", "status": answer.status, "headers": encoded(answer.headers)}
+        start = {"type": "http.response.start", "status": answer.status, "headers": _encoded(answer.headers)}
         body = answer.body
         if isinstance(body, bytes):
             await send(start)
@@ -213,6 +213,12 @@ class DecadeApp(Application):
             self._run(waiting).add_done_callback(functools.partial(self._go_on, waiting))
         self._line.grant()
         self._timer.arm()
+
+
+@functools.lru_cache(1024)
+def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Objects that are fetched often have the same fields each time."""
+    return encoded(headers)
 
 
 def _is_body_long(scope: Scope) -> bool:

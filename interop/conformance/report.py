@@ -19,7 +19,8 @@ the sentence that explains these words is left out. A sentence with two of them 
 
 Documents that are no RFCs, or of which only the facts were at hand, have a name in `rfc`: see DOCUMENTS. A section
 without a number is its heading, whose spaces are hyphens in the id. BEP 29 writes must and should in small letters, and
-so does `level`; "rule" is for a statement that binds without any such word.
+so does `level`; "rule" is for a statement that binds without any such word. RFC 7069 is an architecture with few of
+them: there its plain statements of what has to be are rules, and MAY has rows too.
 
 To turn a row into "done":
 
@@ -62,16 +63,23 @@ KEYWORDS = (
     "SHOULD NOT",
     "RECOMMENDED",
     "NOT RECOMMENDED",
+    "MAY",
 )
-LEVELS = (*KEYWORDS, "must", "should", "rule")
+RULE = "rule"
+LEVELS = (*KEYWORDS, "must", "should", RULE)
 DOCUMENTS = {
     "bep29": "BEP 29",
+    "profile": "PROFILE.md",
     "ledbatpp": "LEDBAT++ (by its facts)",
     "rledbat": "rLEDBAT (by its facts)",
+    "rfc9290facts": "RFC 9290 (by its facts)",
     "rfc9439draft": "RFC 9439 (by its draft)",
     "rfc9569draft": "RFC 9569 (by its draft)",
 }
 ABOUT = {
+    "profile": "Every MUST, SHOULD and MAY of the profile that this package defines.",
+    "rfc9290facts": "Its text was not at hand: these are the rules of a sheet of facts about it, "
+    "`tests/data/rfc/rfc9290-facts.md`. Nothing here says that RFC 9290 is met.",
     "rfc9439draft": "The text at hand was draft-ietf-alto-performance-metrics-28; the RFC may differ in detail.",
     "rfc9569draft": "The text at hand was draft-ietf-alto-new-transport as of December 2023, just before its version "
     "22; the RFC may differ in detail.",
@@ -132,8 +140,8 @@ def faults(root: Path, rows: Iterable[Requirement]) -> Iterator[str]:
             yield f"{row.id}: no such document: {row.rfc}"
         if not row.id.startswith(f"{row.rfc}-{row.section.replace(' ', '-')}-"):
             yield f"{row.id}: not an id of {_title(row.rfc)} section {row.section}"
-        known = KEYWORDS if isinstance(row.rfc, int) else LEVELS
-        if row.level not in known or (row.level != "rule" and row.level not in row.text):
+        known = (*KEYWORDS, RULE) if isinstance(row.rfc, int) else LEVELS
+        if row.level not in known or (row.level != RULE and row.level not in row.text):
             yield f"{row.id}: level {row.level!r} is not in the text"
         if row.status not in STATUSES:
             yield f"{row.id}: status {row.status!r} is none of {', '.join(STATUSES)}"

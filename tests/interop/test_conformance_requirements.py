@@ -14,6 +14,8 @@ TEXTS = {
     "bep29": "bep_0029.rst",
     "ledbatpp": "ledbat-plus-plus.md",
     "rledbat": "ledbat-plus-plus.md",
+    "profile": "../../../decade/PROFILE.md",
+    "rfc9290facts": "rfc9290-facts.md",
     "rfc9439draft": "draft-ietf-alto-performance-metrics-28.txt",
     "rfc9569draft": "draft-ietf-alto-new-transport.md",
 }
@@ -30,7 +32,7 @@ def words(rfc):
 
 
 def test_each_package_states_its_requirements():
-    assert PACKAGES == ["alto", "ledbat", "ppsp", "reload"]
+    assert PACKAGES == ["alto", "decade", "ledbat", "ppsp", "reload"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -90,6 +92,24 @@ def test_no_must_and_no_should_of_reload_is_left_out(rfc):
     assert Counter(row.level for row in rows if row.rfc == rfc) == RELOAD[rfc]
 
 
+DECADE = {
+    7069: {"MUST": 1, "MUST NOT": 1, "SHOULD": 21, "SHOULD NOT": 2, "MAY": 5},
+    8392: {"MUST": 8, "MUST NOT": 1},
+}
+
+
+@pytest.mark.parametrize("rfc", DECADE)
+def test_no_must_no_should_and_no_may_of_decade_is_left_out(rfc):
+    rows = report.read(SOURCES["decade"])
+    assert Counter(row.level for row in rows if row.rfc == rfc and row.level != report.RULE) == DECADE[rfc]
+
+
+def test_no_must_no_should_and_no_may_of_the_profile_is_left_out():
+    text = re.sub(r"The key words .*? shown here\.", "", words("profile"))
+    found = Counter(re.findall(r"\b(?:(?:MUST|SHOULD)(?: NOT)?|MAY|REQUIRED)\b", re.sub(r"```.*?```", "", text)))
+    assert Counter(row.level for row in report.read(SOURCES["decade"]) if row.rfc == "profile") == found
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_requirements_quote_the_rfc_word_for_word(package):
     rows = report.read(SOURCES[package])
@@ -103,8 +123,10 @@ def test_no_must_and_no_should_of_bep_29_is_left_out(word):
     assert sum(row.level == word for row in rows) == len(re.findall(rf"\b{word}\b", words("bep29"), re.IGNORECASE))
 
 
-@pytest.mark.parametrize("document", ["ledbatpp", "rledbat"])
-def test_what_is_known_by_facts_only_says_so(document):
-    text = (ROOT / "ledbat" / "CONFORMANCE.md").read_text()
+@pytest.mark.parametrize(
+    ("package", "document"), [("ledbat", "ledbatpp"), ("ledbat", "rledbat"), ("decade", "rfc9290facts")]
+)
+def test_what_is_known_by_facts_only_says_so(package, document):
+    text = (ROOT / package / "CONFORMANCE.md").read_text()
     assert f"## {report.DOCUMENTS[document]}\n\n{report.ABOUT[document]}" in text
     assert "was not at hand" in report.ABOUT[document]

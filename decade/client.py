@@ -218,7 +218,8 @@ def put(
     headers = (("Content-Length", str(source.size)), *kind, *wait, *write_attrs(expires))
 
     def attempt(one: str) -> Plan[Response | Failure]:
-        return (yield from ask(Exchange(Request("PUT", one + name.path, headers), Receiver(), source), credentials))
+        exchange = Exchange(Request("PUT", one + name.path, headers), Receiver(), source, name.value)
+        return (yield from ask(exchange, credentials))
 
     response, _ = yield from first_of([server], attempt, random_bytes)
     return response.status == 201

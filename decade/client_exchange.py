@@ -9,7 +9,7 @@ by itself runs it like this::
             sleep(step.seconds)
             step = plan.send(None)
         else:
-            head, parts = send(step)                # its request and source; or plan.throw(UnreachableError(...))
+            head, parts = send(step)                # step.signed(), step.source; or plan.throw(UnreachableError())
             if step.receiver.start(head):
                 while parts and step.receiver.feed(next(parts)): ...
             step = plan.send(head)
@@ -29,10 +29,11 @@ import attrs
 
 from decade import cbor
 from decade.cbor import MAX_MESSAGE
-from decade.cose import MAC0, SIGN1
+from decade.cose import MAC0, SIGN1, Ed25519SigningKey, Es256SigningKey
 from decade.errors import STATUS, DecadeError, DecodeError, ErrorCode
 from decade.http import Headers, Request, Response
 from decade.names import Digest
+from decade.pop import sign
 from decade.problem import Problem, decode_problem
 from decade.tokens import CWT, MAX_TOKEN
 
@@ -50,6 +51,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD = frozenset({307, 308})
 _BUSY = frozenset({429, 503})
 _AUDIENCE = 3
+_NONCE_SIZE = 16
 _TAGS = frozenset({CWT, MAC0, SIGN1})
 
 
@@ -148,13 +150,29 @@ class Receiver:
         return self._max_size if self._is_object else MAX_MESSAGE
 
 
+ProofKey: TypeAlias = Ed25519SigningKey | Es256SigningKey
+
+
 @attrs.frozen
 class Exchange:
-    """Send this request, and give the answer's body to the receiver. `source`: the body that goes with it."""
+    """Send this request, and give the answer's body to the receiver. `source`: the body that goes with it.
+
+    `digest`: the SHA-256 of the source. `key`: what the request is to be signed with, by `signed`, as it is sent.
+    """
 
     request: Request
     receiver: Receiver
     source: Source | None = None
+    digest: bytes | None = None
+    key: ProofKey | None = attrs.field(default=None, repr=False)
+
+    def signed(self, *, wall: float, random_bytes: RandomBytes) -> Request:
+        """The request as it is sent at a Unix time, with the proof that its token asks for, if it does."""
+        if self.key is None:
+            return self.request
+        nonce = random_bytes(_NONCE_SIZE).hex()
+        fields = sign(self.request, self.key, created=int(wall), nonce=nonce, digest=self.digest)
+        return attrs.evolve(self.request, headers=(*self.request.headers, *fields))
 
 
 Plan: TypeAlias = Generator[Exchange | Wait, Response | None, _T]
@@ -189,12 +207,14 @@ class Failure:
 class Credential:
     """A token, and the origins that it is for: no other server is ever sent it.
 
-    Off this machine it goes over TLS alone (RFC 7069 section 8.2), unless `is_insecure_allowed`.
+    Off this machine it goes over TLS alone (RFC 7069 section 8.2), unless `is_insecure_allowed`. `key`: whose
+    possession is to be proved, for a token that asks for it (RFC 8747).
     """
 
     token: bytes = attrs.field(repr=False)
     audience: tuple[str, ...]
     is_insecure_allowed: bool = False
+    key: ProofKey | None = attrs.field(default=None, repr=False)
 
     @classmethod
     def of(cls, token: bytes) -> Credential:
@@ -227,29 +247,31 @@ def unverified_claims(token: bytes) -> Mapping[int | str, Any]:
     raise DecodeError("no token")
 
 
-def authorized(request: Request, credentials: Sequence[Credential]) -> Request:
-    """The request with the first token that is for where it goes."""
+def authorized(exchange: Exchange, target: str, credentials: Sequence[Credential]) -> Exchange:
+    """The exchange at this URI, with the first token that is for it."""
+    request = attrs.evolve(exchange.request, target=target)
     for credential in credentials:
-        if headers := credential.headers(request.target):
-            return attrs.evolve(request, headers=(*request.headers, *headers))
-    return request
+        if headers := credential.headers(target):
+            request = attrs.evolve(request, headers=(*request.headers, *headers))
+            return attrs.evolve(exchange, request=request, key=credential.key)
+    return attrs.evolve(exchange, request=request)
 
 
 def ask(exchange: Exchange, credentials: Sequence[Credential]) -> Plan[Response | Failure]:
     """The answer after redirects, with what the receiver has kept as its body; or why there is none."""
     target = exchange.request.target
     for hops in range(MAX_REDIRECTS + 1):
-        request = authorized(attrs.evolve(exchange.request, target=target), credentials)
+        step = authorized(exchange, target, credentials)
         exchange.receiver.reset()
         try:
-            head = yield attrs.evolve(exchange, request=request)
+            head = yield step
         except UnreachableError as error:
             # It has begun to answer: the next time it may come to the end of it.
             retry = FIRST_WAIT if exchange.receiver.has_begun else None
             return Failure(origin(target), reason=str(error), retry_after=retry)
         if head is None:
             raise TypeError("a request is answered with a response")
-        following = _redirected(request, head) if hops < MAX_REDIRECTS else None
+        following = _redirected(step.request, head) if hops < MAX_REDIRECTS else None
         if following is None:
             response = attrs.evolve(head, body=exchange.receiver.octets)
             return _failure(target, response) or response

@@ -54,20 +54,29 @@ def _name_of(key: PublicKey | Ed25519SigningKey | Es256SigningKey) -> str:
     return "ecdsa-p256-sha256" if isinstance(key, Es256Key | Es256SigningKey) else "ed25519"
 
 
-def sign(request: Request, key: Ed25519SigningKey | Es256SigningKey, *, created: int, nonce: str) -> Headers:
+def sign(
+    request: Request,
+    key: Ed25519SigningKey | Es256SigningKey,
+    *,
+    created: int,
+    nonce: str,
+    digest: bytes | None = None,
+) -> Headers:
     """The header fields that prove that whoever sends a request holds a key.
 
     `request`: with its absolute URI as it is sent, its body, and the token in Authorization. `created`: Unix time.
-    `nonce`: 16 to 64 letters and digits that no other request of this key has.
+    `nonce`: 16 to 64 letters and digits that no other request of this key has. `digest`: the SHA-256 of a body that
+    is not in the request.
     """
     covered = [_METHOD, _URI, _AUTHORIZATION]
     fields: Headers = ()
     if request.method in WITH_BODY:
-        digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
-        fields = (("Content-Digest", f"sha-256=:{digest}:"),)
+        octets = hashlib.sha256(request.body).digest() if digest is None else digest
+        fields = (("Content-Digest", f"sha-256=:{base64.b64encode(octets).decode()}:"),)
         covered.append(_DIGEST)
     listed = " ".join(f'"{name}"' for name in covered)
-    parameters = f'({listed});created={created};nonce="{nonce}";alg="{_name_of(key)}";tag="{TAG}"'
+    keyid = base64.urlsafe_b64encode(key.kid).rstrip(b"=").decode()
+    parameters = f'({listed});created={created};nonce="{nonce}";keyid="{keyid}";alg="{_name_of(key)}";tag="{TAG}"'
     signed = attrs.evolve(request, headers=(*request.headers, *fields))
     base = _base(signed, request.target, tuple(covered), parameters)
     signature = base64.b64encode(key.sign(base)).decode()

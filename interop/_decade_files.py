@@ -39,9 +39,10 @@ class FileSource:
                 left -= len(octets)
                 yield octets
 
-    def name(self) -> Name:
-        """The name of what is there now. Raises OSError."""
+    def name(self, seed: bytes = b"") -> Name:
+        """The name of what is there now, behind a seed if there is one. Raises OSError."""
         digest = Digest()
+        digest.update(seed)
         for octets in self.parts():
             digest.update(octets)
         return digest.name

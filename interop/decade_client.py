@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias, TypeVar
 
+import attrs
 import httpx
 
 from decade.client import MAX_OBJECT, Buffer, Fetched, Octets, Part, delete, fetch, fetch_part, put
@@ -38,10 +39,11 @@ from decade.client_exchange import (
     Wait,
 )
 from decade.data_index import Entry, Piece
-from decade.errors import DecodeError
+from decade.errors import DecodeError, ErrorCode
 from decade.http import Headers, Response
-from decade.messages import ObjectInfo, ServerInfo, TransferState, TransferStatus
+from decade.messages import Claim, ObjectInfo, ServerInfo, StoredAttrs, TransferState, TransferStatus
 from decade.names import Name, NiUri, name_of
+from decade.values import ABSENT
 from interop._decade_files import PART, FileSource, PartialFile
 from interop._decade_upload import upload
 
@@ -55,6 +57,8 @@ LEAST_RATE = 1024
 """Octets a second, on average, below which an answer counts as none: else it could come drop by drop for ever."""
 GRACE = 30.0
 """Seconds that the average is not looked at."""
+CHALLENGE = "challenge"
+"""The feature of a server that takes claims."""
 PARALLEL = 4
 """Pieces of an index that are fetched at a time."""
 POLL, POLL_MOST = 0.2, 2.0
@@ -239,6 +243,34 @@ class DecadeClient:
         await self.run(plan, on_progress)
         return name
 
+    async def claim(
+        self,
+        file: FileSource,
+        server: str,
+        credentials: Sequence[Credential],
+        *,
+        expires: int | None = None,
+        media_type: str | None = None,
+    ) -> Name | None:
+        """Store a file without sending it, if the server has it, and return its name. Raises OSError, too.
+
+        The server learns that it is here, and this client that some account has it there (RFC 7069 appendix A.1.3).
+        """
+        if CHALLENGE not in (await self.info(server)).features:
+            return None
+        control = await self.control(server, credentials)
+        name = await asyncio.to_thread(file.name)
+        seed = (await self.run(control.challenge(name))).seed
+        proof = (await asyncio.to_thread(file.name, seed)).value
+        asked = StoredAttrs(expires=ABSENT if expires is None else expires, media_type=media_type)
+        try:
+            await self.run(control.claim(Claim(name=name, seed=seed, proof=proof, attrs=asked)))
+        except FailedError as error:
+            if error.failures[-1].code == ErrorCode.NOT_FOUND:
+                return None
+            raise
+        return name
+
     async def delete(self, name: Name, server: str, credentials: Sequence[Credential]) -> None:
         """Delete an object of the account."""
         await self.run(delete(name, server, credentials, random_bytes=self._random_bytes))
@@ -321,6 +353,7 @@ class DecadeClient:
     async def _exchange(self, step: Exchange, on_progress: Progress | None) -> Response:
         """The head of the answer; its body goes to the receiver. Raises UnreachableError."""
         parts = None if step.source is None else _paced(step.source, on_progress)
+        step = attrs.evolve(step, request=step.signed(wall=time.time(), random_bytes=self._random_bytes))
         if parts is not None and step.request.header("Expect") is not None:
             return await upload(step, parts, self._context, self._timeout)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in step.request.headers]

@@ -1,11 +1,13 @@
 """Exchanges of a client: tokens go where they belong, redirects and waits end, answers fit into what is allowed."""
 
 import contextlib
+import secrets
 
+import attrs
 import pytest
 from decade_client import asks, failed, mine, run, served
 from decade_server import HELLO, OCTETS, Bench, token
-from decade_tokens import SERVER
+from decade_tokens import NOW, SERVER, SIGNING
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from decade.client_exchange import (
 from decade.errors import DecodeError, ErrorCode
 from decade.http import Request, Response
 from decade.names import NiUri
+from decade.pop import Replays, read_proof
 from decade.problem import Problem, encode_problem
 
 OTHER = "https://sa.example"
@@ -203,3 +206,17 @@ def test_a_request_is_answered_with_a_response():
     next(plan)
     with pytest.raises(TypeError):
         plan.send(None)
+
+
+def test_a_token_that_asks_for_proof_gets_a_signature_at_each_request():
+    credential = attrs.evolve(mine()[0], key=SIGNING)
+    answers = iter([Response(307, (("Location", "/again"),), b""), Response(201, (), b"")])
+    _, steps = run(put(HELLO, Octets(OCTETS), SERVER, [credential]), lambda step: next(answers))
+    replays = Replays()
+    for step in steps:
+        request = step.signed(wall=NOW, random_bytes=secrets.token_bytes)
+        proof = read_proof(request, request.target)
+        replays.check(proof, SIGNING.public, "alice", NOW)
+        assert proof.digest == HELLO.value
+    plain = Exchange(Request("GET", SERVER), Receiver())
+    assert plain.signed(wall=NOW, random_bytes=bytes) == plain.request

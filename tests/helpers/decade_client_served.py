@@ -26,19 +26,23 @@ class Quiet(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(*, policy=None, http="httptools", **settings):
-    """The origin of a server in this event loop."""
+async def serving(*, policy=None, http="httptools", tls=(None, None), **settings):
+    """The origin of a server in this event loop. `tls`: the files of a certificate and its key."""
     listener = socket.create_server(("127.0.0.1", 0))
-    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    scheme = "http" if tls[0] is None else "https"
+    origin = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
     tree = PolicyTree(MemoryQuotas())
     tree.put((ACCOUNT,), policy or ResourcePolicy(weight=1))
+    tree.put(("bob",), ResourcePolicy(weight=1))
     server = Server(
         Settings(server=origin, limits=default_limits(), **settings),
         KEYS.get,
         tree,
         epoch=time.time() - time.monotonic(),
     )
-    config = uvicorn.Config(DecadeApp(server), http=http, log_level="error", ws="none")
+    config = uvicorn.Config(
+        DecadeApp(server), http=http, log_level="error", ws="none", ssl_certfile=tls[0], ssl_keyfile=tls[1]
+    )
     running = Quiet(config)
     task = asyncio.create_task(running.serve(sockets=[listener]))
     while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -51,9 +55,9 @@ async def serving(*, policy=None, http="httptools", **settings):
         listener.close()
 
 
-def manage(origin, operations=ALL_OPERATIONS):
-    """A token of the account for everything at a server."""
-    return [Issuer(MAC, (origin,)).manage(operations, wall=time.time())]
+def manage(origin, operations=ALL_OPERATIONS, key=MAC):
+    """A token of the key's account for everything at a server."""
+    return [Issuer(key, (origin,)).manage(operations, wall=time.time())]
 
 
 @contextlib.asynccontextmanager

@@ -3,9 +3,11 @@
 import asyncio
 import io
 import os
+import ssl
 import time
 
 import pytest
+from alto_serving import Certificates
 from decade_client_served import manage, said, saying, serving
 from decade_server import HELLO, OCTETS
 
@@ -294,6 +296,26 @@ def test_what_the_resource_protocol_has():
             assert (part.octets, part.is_verified) == (b"World", False)
             await decade.delete(HELLO, origin, manage(origin))
             assert [info async for info in decade.objects(origin, manage(origin))] == []
+
+    asyncio.run(work())
+
+
+def test_servers_are_who_their_certificates_say(tmp_path):
+    authority = Certificates(tmp_path / "ca")
+    files = tuple(map(str, authority.sign("server", "/CN=server", address="127.0.0.1")))
+
+    async def work():
+        async with serving(tls=files) as origin:
+            assert origin.startswith("https://")
+            context = ssl.create_default_context(cafile=authority.authority)
+            async with DecadeClient(verify=context) as decade:
+                for octets in (OCTETS, LARGE):
+                    name = await decade.put(octets, origin, manage(origin))
+                    assert await decade.fetch(NiUri(name), [origin], manage(origin)) == octets
+            async with DecadeClient() as decade:
+                for octets in (OCTETS, LARGE):
+                    failures = await failed(decade.put(octets, origin, manage(origin)))
+                    assert "CERTIFICATE_VERIFY_FAILED" in str(failures[0])
 
     asyncio.run(work())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import quote
 
 import attrs
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from interop.decade_client import DecadeClient
 
 
+class _Attributes(TypedDict):
+    expires: int | None
+    media_type: str | None
+
+
 @attrs.frozen
 class _Wanted:
     """How files are to be stored."""
@@ -37,6 +42,7 @@ class _Wanted:
     media_type: str | None
     piece: int | None
     index: Path | None
+    claim: bool
     as_json: bool
 
 
@@ -51,6 +57,7 @@ class _Wanted:
 @click.option(
     "--index", type=click.Path(path_type=Path), help="Where the data index of --split goes.  [default: stdout]"
 )
+@click.option("--claim", is_flag=True, help="Do not send what the server has: show that it is here, if it lets you.")
 @JSON
 @connects
 def command(
@@ -59,6 +66,7 @@ def command(
     media_type: str | None,
     split: int | None,
     index: Path | None,
+    claim: bool,
     as_json: bool,
     access: Access,
 ) -> int:
@@ -75,7 +83,7 @@ def command(
     except DecodeError as error:
         raise MistakeError(f"--media-type: {media_type!r} is none") from error
     until = None if expires is None else int(time.time()) + expires
-    wanted = _Wanted(until, media_type, split, index, as_json)
+    wanted = _Wanted(until, media_type, split, index, claim, as_json)
     sources = list(map(_source, files))
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
@@ -132,15 +140,12 @@ class _Puts:
                 raise MistakeError(
                     f"{source.path}: the server takes up to {limits.max_object} octets (--split cuts it)"
                 )
-        kind = () if self._wanted.media_type is None else (("ct", self._wanted.media_type),)
-        name = await self._client.put(
-            source,
-            self._server,
-            self._credentials,
-            expires=self._wanted.expires,
-            media_type=self._wanted.media_type,
-            on_progress=self._progress,
-        )
+        client, wanted = self._client, self._wanted
+        kind = () if wanted.media_type is None else (("ct", wanted.media_type),)
+        attributes: _Attributes = {"expires": wanted.expires, "media_type": wanted.media_type}
+        name = await client.claim(source, self._server, self._credentials, **attributes) if wanted.claim else None
+        if name is None:
+            name = await client.put(source, self._server, self._credentials, **attributes, on_progress=self._progress)
         self._before += source.size
         return NiUri(name, self._server.partition("://")[2], kind)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -18,10 +18,18 @@ def fields(key: bytes | None = None) -> dict[str, str]:
 
 
 class Served:
-    """`http`: the parser of uvicorn. `app`: more arguments of DecadeApp; the others are those of Bench."""
+    """`http`: the parser of uvicorn. `app`: more arguments of DecadeApp. `around` makes another application of it.
+
+    The others are those of Bench.
+    """
 
     def __init__(
-        self, http: str = "httptools", app: dict[str, Any] | None = None, access_log: bool = False, **settings: Any
+        self,
+        http: str = "httptools",
+        app: dict[str, Any] | None = None,
+        access_log: bool = False,
+        around: Callable[[Any], Any] = lambda app: app,
+        **settings: Any,
     ) -> None:
         self.bench = Bench(**settings)
         self.app = DecadeApp(self.bench.server, clock=lambda: self.bench.now, **(app or {}))
@@ -29,7 +37,7 @@ class Served:
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(
-            self.app,
+            around(self.app),
             http=http,
             ws="none",
             log_config=None,

@@ -70,8 +70,10 @@ class Question:
     uri: str = ""
 
 
-LocalPolicy: TypeAlias = Callable[[Question, VerifiedToken], ErrorCode | None]
-"""A provider's own reasons to refuse (RFC 7069 section 5.5): CLIENT_NOT_PERMITTED, LEGAL_BLOCK, or None to go on."""
+LocalPolicy: TypeAlias = Callable[[Question, VerifiedToken | None], ErrorCode | None]
+"""A provider's own reasons to refuse (RFC 7069 section 5.5): CLIENT_NOT_PERMITTED, LEGAL_BLOCK, or None to go on. The
+token is None for who reads what is public without one.
+"""
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -139,6 +140,7 @@ class Route:
     name: Name | None = None
     app: str | None = None
     cursor: bytes = b""
+    identifier: bytes = b""
 
 
 _METHODS = {
@@ -147,8 +149,11 @@ _METHODS = {
     "list": ("GET", "HEAD"),
     "object": ("GET", "HEAD", "PATCH"),
     "revocations": ("POST",),
+    "transfers": ("POST",),
+    "transfer": ("GET", "HEAD", "DELETE"),
     "tokens": ("POST",),
 }
+_IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 _WITH_BODY = frozenset({"PUT", "PATCH", "POST"})
 
 
@@ -168,6 +173,10 @@ def read_route(target: str) -> Route | None:
             return Route("list", cursor=_read_cursor(query))
         case ["objects", algorithm, value]:
             return Route("object", name=_read_name(algorithm, value))
+        case ["transfers"]:
+            return Route("transfers")
+        case ["transfers", identifier] if _IDENTIFIER.fullmatch(identifier):
+            return Route("transfer", identifier=bytes.fromhex(identifier))
     return None
 
 

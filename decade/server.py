@@ -42,6 +42,8 @@ from decade.slots import ConnectionSlots
 from decade.store import MemoryStore
 from decade.token_cache import VerifiedTokenCache
 from decade.tokens import Keys
+from decade.transfer_book import Transfers
+from decade.transfer_resource import TRANSFER_KINDS, TransferResource
 from decade.usage import TrafficCounter
 from decade.waiting import Clock, Steps, Waiting, begin
 
@@ -100,6 +102,9 @@ class Server:
         self._objects = ObjectResource(self._core, self._refuse)
         self._control = ControlResource(self._core, self._refuse)
         self._pace = Pace()
+        self.transfers = Transfers(self._core, settings.transfers, random_bytes)
+        """For the driver that does them, without which no extension lets them be ordered."""
+        self._transfers = TransferResource(self._core, self.transfers, self._refuse)
         self._random_bytes = random_bytes
         self._info = encode_message(settings.info)
         self._swept = 0.0
@@ -175,7 +180,8 @@ class Server:
         if target.startswith(DRP_PATH):
             route = read_route(target.removeprefix(DRP_PATH))
             if route is not None:
-                return self._control.check(ask, route) or (yield from self._control.handle(ask, route))
+                resource = self._transfers if route.kind in TRANSFER_KINDS else self._control
+                return self._control.check(ask, route) or (yield from resource.handle(ask, route))
         elif target.startswith(_VERSIONS):
             raise RefusedError(ErrorCode.UNSUPPORTED_VERSION, "this server speaks version 1")
         raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")

@@ -53,8 +53,11 @@ def valkey_server() -> str:
 class RedisProcess:
     """A server on a Unix socket, with its file in a directory: it can be killed, stopped and started again."""
 
-    def __init__(self, program: str = "redis-server", *settings: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, program: str = "redis-server", *settings: str, folder: Path | None = None, password: str | None = None
+    ) -> None:
         """`folder`: where its directory is; the system's for temporary files without it."""
+        self._password = password
         found = shutil.which(program)
         if found is None:
             pytest.fail(f"{program} is not here: sudo apt-get install redis-server")
@@ -69,7 +72,7 @@ class RedisProcess:
         durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         where = ["--port", "0", "--unixsocket", f"{self._folder}/socket", "--dir", str(self._folder)]
         process = subprocess.Popen([self._program, *where, *durable, *self._settings], stdout=subprocess.DEVNULL)
-        client = redis.Redis.from_url(self.url, retry=None)
+        client = redis.Redis.from_url(self.url, password=self._password, retry=None)
         deadline = time.monotonic() + 30
         while True:
             try:

@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+from importlib.resources import files
 
 import pytest
+from cddl_verifier import Validator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +24,7 @@ from decade.data_index import (
 from decade.errors import DecodeError, EncodeError, ErrorCode, RefusedError
 from decade.names import name_of
 
+CDDL = Validator(files("decade").joinpath("data_index.cddl").read_text())
 NAMES = st.binary(max_size=3).map(name_of)
 PIECES = st.builds(Piece, name=NAMES, length=st.integers(1, 2**40), offset=st.integers(0, 2**40))
 ENTRIES = st.builds(
@@ -50,6 +53,12 @@ def test_an_index_is_read_as_it_was_written(index):
     assert decode_index(encode_index(index)) == index
 
 
+@given(INDEXES)
+def test_an_index_is_what_its_cddl_says(index):
+    result = CDDL.validate(encode_index(index), "data-index", require_deterministic=True)
+    assert result.valid, result
+
+
 CUT = st.tuples(INDEXES.map(encode_index), st.integers(0, 60)).map(lambda drawn: drawn[0][: drawn[1]])
 
 
@@ -72,8 +81,9 @@ def test_what_is_no_index_is_refused(octets):
     ],
 )
 def test_an_index_has_one_spelling_and_no_names_that_bind_nothing(value):
+    octets = cbor.encode(value)
     with pytest.raises(DecodeError):
-        decode_index(cbor.encode(value))
+        decode_index(octets)
 
 
 def test_an_index_of_a_hundred_thousand_pieces_is_read_and_a_larger_one_is_not():

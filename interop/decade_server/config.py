@@ -166,6 +166,8 @@ def _server(root: Table) -> ServerConfig:
         found.settings(found.server or "http://localhost")
     except ValueError as error:
         raise root.wrong(str(error)) from error
+    if not accounts.keys:
+        raise root.wrong("nobody could use it: at least one key [accounts.NAME.keys.NAME] is due")
     return found
 
 
@@ -243,8 +245,6 @@ class _Accounts:
             provider.finish()
         for name, table in root.tables("accounts").items():
             self._add((name,), table)
-        if not self.keys:
-            raise root.wrong("nobody could use it: at least one key [accounts.NAME.keys.NAME] is due")
 
     def _add(self, path: NodePath, table: Table) -> None:
         """An account, or an application."""

@@ -34,6 +34,10 @@ _ED25519_SIZE = 32
 _P256_SIZE = 32
 _OKP, _EC2, _SYMMETRIC = 1, 2, 4
 _P256, _ED25519 = 1, 6
+_PRIME = 2**255 - 19
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
+"""Where on the curve of Ed25519 the points of an order up to 8 are: for such a key anybody can make signatures."""
 _VERIFY = 2
 """What a key may be for (RFC 9052 section 7.1)."""
 _NO_AAD = b""
@@ -62,9 +66,11 @@ class Ed25519Key:
     tag: ClassVar[int] = SIGN1
 
     def __attrs_post_init__(self) -> None:
-        """Raises DecodeError for another number of octets."""
+        """Raises DecodeError for another number of octets, and for keys that are no secret's."""
         if len(self.octets) != _ED25519_SIZE:
             raise DecodeError(f"a public key of Ed25519 has {_ED25519_SIZE} octets, not {len(self.octets)}")
+        if (int.from_bytes(self.octets, "little") & (2**255 - 1)) % _PRIME in _SMALL_ORDER:
+            raise DecodeError("a public key of Ed25519 of small order")
 
     @cached_property
     def cose_key(self) -> CoseKey:

@@ -12,7 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decade import cbor
-from decade.cose import ALG, KID, MAC0, SIGN1, Ed25519Key, Ed25519SigningKey, HmacKey, read_cose, secure
+from decade.cose import (
+    ALG,
+    KID,
+    MAC0,
+    SIGN1,
+    Algorithm,
+    Ed25519Key,
+    Ed25519SigningKey,
+    Es256Key,
+    Es256SigningKey,
+    HmacKey,
+    read_cose,
+    read_public_key,
+    secure,
+)
 from decade.errors import DecodeError
 
 CLAIMS = (
@@ -129,3 +143,82 @@ def test_what_is_no_cose_or_ambiguous_is_refused(value, why):
 
 def test_an_empty_protected_header_is_no_octets():
     assert read_cose(structure(protected=b"")).header == {}
+
+
+# RFC 6979 appendix A.2.5.
+ES256 = Es256SigningKey(bytes.fromhex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721"))
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def test_the_key_of_rfc_6979_signs_as_there_and_has_the_thumbprint_of_its_cose_key():
+    x = bytes.fromhex("60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6")
+    y = bytes.fromhex("7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299")
+    assert ES256.public == Es256Key(x, y)
+    assert ES256.sign(b"sample").hex() == (
+        "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
+        "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
+    )
+    spelled = bytes.fromhex("a401022001215820") + x + bytes.fromhex("225820") + y
+    assert ES256.kid == ES256.public.thumbprint == hashlib.sha256(spelled).digest()
+
+
+def test_both_signatures_of_es256_are_right_and_no_other_spelling_of_them():
+    signature = ES256.sign(b"sample")
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
+    assert s > ORDER // 2
+    low = signature[:32] + (ORDER - s).to_bytes(32)
+    verify = ES256.public.verify
+    assert verify(b"sample", signature)
+    assert verify(b"sample", low)
+    assert not any(verify(b"sample", octets) for octets in (b"", signature[:63], signature + b"\x00", bytes(64)))
+    assert not verify(b"sample", encode_dss_signature(r, s))
+    assert not verify(b"sample", (r + ORDER).to_bytes(33)[-32:] + signature[32:])
+    assert not verify(b"sample", bytes(32) + signature[32:])
+    assert not verify(b"sample", signature[:32] + bytes(32))
+
+
+def test_keys_that_are_none_of_p_256_are_refused():
+    public = ES256.public
+    for x, y in (
+        (public.y, public.x),
+        (public.x[:31], public.y),
+        (public.x, b"\x00" + public.y),
+        (bytes(32), bytes(32)),
+    ):
+        with pytest.raises(DecodeError):
+            Es256Key(x, y)
+    for scalar in (bytes(32), ORDER.to_bytes(32), b"\xff" * 32, bytes(31), b"\x01" * 33):
+        with pytest.raises(DecodeError):
+            Es256SigningKey(scalar)
+    assert repr(ES256) == "Es256SigningKey()"
+
+
+def test_keys_of_ed25519_of_small_order_are_refused():
+    prime = 2**255 - 19
+    d = -121665 * pow(121666, -1, prime) % prime
+    # The points of order 8 are those whose double has y = 0: d y^4 + 2 y^2 = 1 on the curve.
+    one = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+    order_8 = (one, prime - one)
+    assert all((d * y**4 + 2 * y**2 - 1) % prime == 0 for y in order_8)
+    for y in (0, 1, prime - 1, prime, prime + 1, *order_8):
+        for sign in (0, 1 << 255):
+            with pytest.raises(DecodeError, match="small order"):
+                Ed25519Key((y | sign).to_bytes(32, "little"))
+
+
+def test_an_ed25519_key_goes_by_two_numbers_of_its_algorithm():
+    specified = Ed25519SigningKey(SIGNING.seed, Algorithm.ED25519)
+    assert specified.kid == SIGNING.kid
+    assert specified.sign(b"x") == SIGNING.sign(b"x")
+    with pytest.raises(DecodeError, match="-7"):
+        Ed25519SigningKey(SIGNING.seed, Algorithm.ES256)
+
+
+def test_a_cose_key_is_the_public_key_that_it_has():
+    for key in (SIGNING.public, ES256.public):
+        assert read_public_key(key.cose_key) == key
+        assert read_public_key({**key.cose_key, 2: b"kid", 99: "x"}) == key
+    good = ES256.public.cose_key
+    for wrong in ({**good, 1: True}, {**good, -1: True}, {**good, -3: True}, {**good, 3: -8}, {**good, 3: True}, {}):
+        with pytest.raises(DecodeError):
+            read_public_key(wrong)

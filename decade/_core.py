@@ -9,8 +9,9 @@ from typing import TypeVar
 import attrs
 
 from decade.authz import Gate, Permission, Question
-from decade.errors import ErrorCode
-from decade.http import Request, Response, problem_response, read_bearer
+from decade.errors import DecodeError, ErrorCode
+from decade.http import Request, Response, problem_response, read_bearer, read_url_token
+from decade.logs import Logs
 from decade.minting import TokenMint
 from decade.names import Name
 from decade.objects import Objects
@@ -18,7 +19,7 @@ from decade.policy import PolicyTree
 from decade.ports import Ledger
 from decade.problem import Problem
 from decade.scope import Operation
-from decade.settings import Settings
+from decade.settings import Extension, Settings
 from decade.usage import TrafficCounter
 from decade.waiting import Clock, Steps
 
@@ -37,23 +38,34 @@ class Core:
     traffic: TrafficCounter
     epoch: float
     mint: TokenMint | None = None
+    logs: Logs | None = None
 
     def wall(self, now: float) -> int:
         """Unix time; never before one that was seen earlier: a clock that is set back revives no token."""
         return self.ledger.observe(max(0, int(self.epoch + now)) if isfinite(now) else 0)
 
     def permit(self, ask: Ask, operation: Operation, name: Name | None = None) -> Permission:
-        """Steps 2 to 4 of the precedence; `name` is None for the account itself. Raises RefusedError."""
+        """Steps 2 to 4 of the precedence; `name` is None for the account itself. Raises RefusedError, DecodeError."""
         names = () if name is None else (name,)
         question = Question(
             operation=operation,
             names=names,
-            token=read_bearer(ask.request),
+            token=self._token(ask.request, operation),
             peer=ask.peer,
             request=ask.request,
             uri=self.settings.server + ask.request.target,
         )
         return self.gate.permit(question, now=ask.now, wall=ask.wall)
+
+    def _token(self, request: Request, operation: Operation) -> bytes | None:
+        token = read_bearer(request)
+        if operation is not Operation.GET or Extension.DT not in self.settings.extensions:
+            return token
+        in_url = read_url_token(request)
+        if token is not None and in_url is not None:
+            # RFC 6750 section 2: "Clients MUST NOT use more than one method to transmit the token in each request."
+            raise DecodeError("a token in the header and one in the URL")
+        return in_url if token is None else token
 
     def spend(self, ask: Ask, permission: Permission) -> Steps[None]:
         """One use of the token, for an answer that moves no object. Raises RefusedError, StoreError."""

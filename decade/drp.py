@@ -37,6 +37,7 @@ from decade.messages import (
     Revocation,
     Status,
     TokenRequest,
+    TokenSeen,
     Usage,
     decode_message,
     encode_message,
@@ -46,6 +47,7 @@ from decade.names import Name, read_path
 from decade.pop import check_body
 from decade.ports import NodePath, Row
 from decade.scope import Operation
+from decade.settings import Extension
 from decade.uses import check_revoked, hold_use, is_counted
 from decade.values import ABSENT
 from decade.waiting import Clock, Steps, Waiting, begin
@@ -141,6 +143,7 @@ class Route:
     app: str | None = None
     cursor: bytes = b""
     identifier: bytes = b""
+    query: str = ""
 
 
 _METHODS = {
@@ -152,6 +155,8 @@ _METHODS = {
     "transfers": ("POST",),
     "transfer": ("GET", "HEAD", "DELETE"),
     "tokens": ("POST",),
+    "access-log": ("GET", "HEAD"),
+    "distribution-log": ("GET", "HEAD"),
 }
 _IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 _WITH_BODY = frozenset({"PUT", "PATCH", "POST"})
@@ -165,6 +170,8 @@ def read_route(target: str) -> Route | None:
             return Route("status")
         case ["revocations" | "tokens" as kind]:
             return Route(kind)
+        case ["access-log" | "distribution-log" as kind]:
+            return Route(kind, query=query)
         case ["policy"]:
             return Route("policy")
         case ["policy", app]:
@@ -255,7 +262,8 @@ class ControlResource:
         assert route.name is not None
         return self._object(ask, route.name)
 
-    def _answer(self, ask: Ask, permission: Permission, message: Message) -> Steps[Response]:
+    def answer(self, ask: Ask, permission: Permission, message: Message) -> Steps[Response]:
+        """A message, for one use of the token. Raises RefusedError, StoreError."""
         octets = encode_message(message)
         if ask.request.method != "HEAD":
             yield from self._core.spend(ask, permission)
@@ -282,7 +290,7 @@ class ControlResource:
         if policy is None:
             raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
         if is_read:
-            return (yield from self._answer(ask, permission, policy))
+            return (yield from self.answer(ask, permission, policy))
         yield from core.act(ask, permission, lambda: ask.wait(False, partial(self._remove_policy, path)))
         return plain_response(204)
 
@@ -329,7 +337,7 @@ class ControlResource:
             apps={app: self._usage((path[0], app), ask.now) for app in apps} or None,
             condition=self._condition(),
         )
-        return (yield from self._answer(ask, permission, status))
+        return (yield from self.answer(ask, permission, status))
 
     def _usage(self, path: NodePath, now: float) -> Usage:
         holding, traffic = self._core.tree.holding(path), self._core.traffic.at(path)
@@ -355,7 +363,7 @@ class ControlResource:
         most = self._core.settings.limits.max_list_page
         rows, following = self._core.objects.page(permission.account, cursor, most, ask.wall)
         page = ObjectList(objects=tuple(map(_describe, rows)), cursor=following)
-        return (yield from self._answer(ask, permission, page))
+        return (yield from self.answer(ask, permission, page))
 
     def _object(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
         core = self._core
@@ -364,7 +372,10 @@ class ControlResource:
         row = core.objects.get(permission.account, name, ask.wall)
         if is_patch:
             return (yield from self._receive(ask, permission, partial(self._patch, permission, name)))
-        return (yield from self._answer(ask, permission, _describe(row)))
+        tokens = None
+        if core.logs is not None and Extension.TOKENS_SEEN in core.settings.extensions:
+            tokens = yield from core.logs.seen(row.account, name, ask.wall, ask)
+        return (yield from self.answer(ask, permission, _describe(row, tokens)))
 
     def _patch(self, permission: Permission, name: Name, message: Message, clock: Clock) -> Steps[Response]:
         patch, objects, wall = _expect(message, AttrPatch), self._core.objects, self._core.wall(clock.now)
@@ -392,13 +403,13 @@ def _expect(message: Message, cls: type[_M]) -> _M:
     return message
 
 
-def _describe(row: Row) -> ObjectInfo:
+def _describe(row: Row, tokens: tuple[TokenSeen, ...] | None = None) -> ObjectInfo:
     return ObjectInfo(
         name=row.name,
         size=row.size,
         created=row.created,
         expires=row.expires,
         media_type=row.media_type,
-        access=AccessStats(reads=row.reads, octets=row.octets_read, last_read=row.last_read),
+        access=AccessStats(reads=row.reads, octets=row.octets_read, last_read=row.last_read, tokens=tokens),
         state=ObjectState.STORED,
     )

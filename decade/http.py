@@ -28,6 +28,8 @@ NO_STORE: Headers = (("Cache-Control", "no-store"),)
 SHARED_CACHE = "public, max-age=0, must-revalidate, no-transform"
 """Caches keep the body and ask for each use. With any freshness they would give it away (RFC 9111 section 3.5)."""
 NO_SHARED_CACHE = "private, no-store, no-transform"
+YEAR = 31536000
+"""Seconds that a cache keeps what is public at most: longer times mean no more to any."""
 OCTETS = "application/octet-stream"
 MAX_MEDIA_TYPE = 255
 MAX_FIELD = 4096
@@ -46,6 +48,7 @@ _MEDIA_TYPE = re.compile(
 _BARE_ITEM = r'-?\d{1,15}(?:\.\d{1,3})?|:[A-Za-z0-9+/=]*:|"(?:[ !#-\[\]-~]|\\["\\])*"|[A-Za-z*][!-~]*?|\?[01]'
 _MEMBER = re.compile(rf"([a-z*][a-z0-9_.*-]*)(?:=({_BARE_ITEM}))?(?:[ \t]*,[ \t]*(?=[a-z*])|$)", re.ASCII)
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9_-]+)", re.IGNORECASE)
+_URL_TOKEN = re.compile("[A-Za-z0-9_-]+")
 _INTEGER = re.compile(r"\d{1,15}", re.ASCII)
 
 
@@ -239,13 +242,27 @@ def read_bearer(request: Request) -> bytes | None:
 @lru_cache(CACHED)
 def _read_bearer(field: str) -> bytes:
     found = _BEARER.fullmatch(field.strip(" \t")) if len(field) <= 2 * MAX_TOKEN else None
+    return b"" if found is None else _read_token(found[1])
+
+
+def read_url_token(request: Request) -> bytes | None:
+    """The token in the query of a URL, `dt=...`, as `read_bearer` has it: None without one, no octets for several."""
+    pairs = [field.partition("=") for field in request.target.partition("?")[2].split("&")]
+    tokens = [value for key, _, value in pairs if key == "dt"]
+    if not tokens:
+        return None
+    return _read_token(tokens[0]) if len(tokens) == 1 and _URL_TOKEN.fullmatch(tokens[0]) else b""
+
+
+def _read_token(text: str) -> bytes:
+    if len(text) > 2 * MAX_TOKEN:
+        return b""
     try:
-        token = base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4)) if found is not None else b""
+        token = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error:
         return b""
     # A token has one spelling: bits that belong to no octet are zero.
-    spelled = base64.urlsafe_b64encode(token).rstrip(b"=").decode()
-    return token if found is not None and spelled == found[1] else b""
+    return token if base64.urlsafe_b64encode(token).rstrip(b"=").decode() == text else b""
 
 
 def read_length(request: Request) -> int:
@@ -261,19 +278,23 @@ def read_length(request: Request) -> int:
 
 
 @lru_cache(CACHED)
-def object_headers(*, etag: str, size: int, media_type: str | None, expires: int | None, is_shared: bool) -> Headers:
-    """The header of an answer with an object. `is_shared`: whether caches in front may keep it, to ask each time."""
+def public_control(seconds: int | None) -> str:
+    """Cache-Control for what anybody may read for so many seconds more, None for ever: it never changes."""
+    return f"public, max-age={YEAR if seconds is None else min(seconds, YEAR)}, immutable, no-transform"
+
+
+def object_headers(*, etag: str, size: int, media_type: str | None, expires: int | None, control: str) -> Headers:
+    """The header of an answer with an object. `control`: what caches may do with it."""
     return (
-        *validator_headers(etag=etag, expires=expires, is_shared=is_shared),
+        *validator_headers(etag=etag, expires=expires, control=control),
         ("Content-Type", media_type or OCTETS),
         ("Content-Length", str(size)),
         ("Accept-Ranges", "bytes"),
     )
 
 
-def validator_headers(*, etag: str, expires: int | None, is_shared: bool) -> Headers:
+def validator_headers(*, etag: str, expires: int | None, control: str) -> Headers:
     """What a 304 (Not Modified) says of an object (RFC 9110 section 15.4.5)."""
-    control = SHARED_CACHE if is_shared else NO_SHARED_CACHE
     return (("ETag", etag), ("Cache-Control", control), *write_attrs(expires), *SAFE)
 
 
@@ -302,6 +323,13 @@ def problem_response(problem: Problem, *, status: int | None = None, headers: He
     if problem.retry_after is not None:
         headers = (*headers, ("Retry-After", str(-(-problem.retry_after // 1000))))
     return message_response(encode_problem(problem), PROBLEM_TYPE, status=status or STATUS[code], headers=headers)
+
+
+def hidden(response: Response) -> Response:
+    """The answer to a request whose URL has a token: nobody keeps it, and no page tells where it came from."""
+    kept = tuple(field for field in response.headers if field[0] != "Cache-Control")
+    headers = (*kept, ("Cache-Control", NO_SHARED_CACHE), ("Referrer-Policy", "no-referrer"))
+    return attrs.evolve(response, headers=headers)
 
 
 def without_body(response: Response) -> Response:

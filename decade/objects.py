@@ -265,6 +265,10 @@ class Objects:
         cursor = rows[count - 1].name.value if len(rows) > count else None
         return [row for row in rows[:count] if not row.is_expired(wall)], cursor
 
+    def holders(self, name: Name, count: int) -> Sequence[Row]:
+        """The rows of an object, of whatever accounts, those that came first. Raises StoreError."""
+        return self._store.holders(name, count)
+
     def sweep(self, wall: int, clock: Clock) -> Steps[bool]:
         """Remove what has expired, SWEEP objects at most: whether there may be more. Raises StoreError."""
         rows = self._store.expired(wall, SWEEP)

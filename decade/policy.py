@@ -15,7 +15,7 @@ import attrs
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError
 from decade.messages import Access, ResourcePolicy
 from decade.ports import Charge, Holding, NodePath, Quotas
-from decade.settings import Extension
+from decade.settings import POLICY_EXTENSIONS, Extension
 from decade.values import Priority
 
 MAX_LEVELS = 2
@@ -115,7 +115,7 @@ class PolicyTree:
         policies may use. Raises RefusedError as `put` does.
         """
         self._quotas = quotas
-        self.extensions = frozenset(extensions)
+        self.extensions = POLICY_EXTENSIONS & extensions
         self._policies: dict[NodePath, ResourcePolicy] = {}
         self._apps: dict[str, set[str]] = {}
         self._set(PROVIDER, provider or ResourcePolicy(weight=1))

@@ -31,7 +31,8 @@ from decade.http import (
 from decade.names import Name
 from decade.objects import Incoming
 from decade.ports import Reader, Row
-from decade.scheduler import Terms, token_terms
+from decade.reading import Held, Right, find_right
+from decade.scheduler import Terms
 from decade.scope import Operation
 from decade.tokens import VerifiedToken
 from decade.uses import check_revoked
@@ -43,20 +44,16 @@ METHODS = ("GET", "HEAD", "PUT", "DELETE")
 class ObjectDownload:
     """An object, or a part of it, on its way to a client."""
 
-    def __init__(
-        self, core: Core, row: Row, reader: Reader, part: tuple[int, int], permission: Permission, admission: Admission
-    ) -> None:
+    def __init__(self, core: Core, right: Right, reader: Reader, part: tuple[int, int], admission: Held) -> None:
         """`part`: the offset and the length. `admission`: holds the length and one use."""
         self._core = core
-        self._row = row
+        self._right = right
         self._reader = reader
         self._offset, self.length = part
-        self._path = permission.path
         self._admission = admission
         self._is_open = True
         self.sent = 0
-        flow = permission.token.flow
-        self.terms: Terms = token_terms(permission.path, flow.ledger_key, flow.policy)
+        self.terms: Terms = right.terms
         """How it competes for the line."""
 
     def read(self, size: int, now: float) -> bytes:
@@ -85,10 +82,13 @@ class ObjectDownload:
         self._reader.close()
         self._admission.end(moved=self.sent)
         if self.sent:
-            self._core.traffic.add_sent(self._path, self.sent, now)
+            core, right, wall = self._core, self._right, self._core.wall(now)
+            core.traffic.add_sent(right.path, self.sent, now)
             # Who has read it is answered already: a count that is lost is no reason to fail.
             with suppress(StoreError):
-                self._core.objects.count_read(self._row, self.sent, self._core.wall(now))
+                core.objects.count_read(right.row, self.sent, wall)
+            if core.logs is not None:
+                core.logs.add_read(right.row.account, right.row.name, right.cti, self.sent, wall)
 
 
 class ObjectUpload:
@@ -223,49 +223,47 @@ class ObjectResource:
 
     def _get(self, ask: Ask, name: Name) -> Steps[Response]:
         core, request = self._core, ask.request
-        permission = core.permit(ask, Operation.GET, name)
-        row = core.objects.get(permission.account, name, ask.wall)
-        is_shared = core.settings.is_shared_cache_allowed
+        right = find_right(core, ask, name)
+        row, control = right.row, right.control(ask.wall)
         is_get = request.method == "GET"
         status = Preconditions.of(request).status(name.etag, is_read=True)
         if status == 304:
             if is_get:
-                yield from core.spend(ask, permission)
-            return Response(304, validator_headers(etag=name.etag, expires=row.expires, is_shared=is_shared))
+                yield from _spend(ask, right)
+            return Response(304, validator_headers(etag=name.etag, expires=row.expires, control=control))
         if status is not None:
             return plain_response(status)
         part = read_range(request, row.size, name.etag)
         offset, length = part or (0, row.size)
         headers = object_headers(
-            etag=name.etag, size=length, media_type=row.media_type, expires=row.expires, is_shared=is_shared
+            etag=name.etag, size=length, media_type=row.media_type, expires=row.expires, control=control
         )
         if not is_get:
             return Response(200, headers)
         if not length:
             # An object of no octets goes with the head.
-            yield from core.spend(ask, permission)
+            yield from _spend(ask, right)
             return Response(200, headers)
-        body = yield from self._open(ask, permission, row, (offset, length))
+        body = yield from self._open(ask, right, (offset, length))
         if part is None:
             return Response(200, headers, body)
         place = ("Content-Range", f"bytes {offset}-{offset + length - 1}/{row.size}")
         return Response(206, (*headers, place), body)
 
-    def _open(self, ask: Ask, permission: Permission, row: Row, part: tuple[int, int]) -> Steps[ObjectDownload]:
+    def _open(self, ask: Ask, right: Right, part: tuple[int, int]) -> Steps[ObjectDownload]:
         core = self._core
-        admission = yield from core.gate.admit(permission, ask, moved=part[1])
+        admission = yield from right.admit(ask, part[1])
         reader = None
         try:
-            reader = yield from core.objects.open(row, ask)
+            reader = yield from core.objects.open(right.row, ask)
             if ask.has_waited:
-                core.objects.get(row.account, row.name, core.wall(ask.now))
-                check_revoked(core.ledger, permission.token)
+                right.check(core.wall(ask.now))
         except BaseException:
             if reader is not None:
                 reader.close()
             admission.end()
             raise
-        return ObjectDownload(core, row, reader, part, permission, admission)
+        return ObjectDownload(core, right, reader, part, admission)
 
     def _put(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
         core, put = self._core, _read_put(ask.request)
@@ -317,6 +315,15 @@ class ObjectResource:
         if (yield from core.act(ask, permission, partial(core.objects.remove, row, ask))) is None:
             raise RefusedError(ErrorCode.GONE, "deleted or expired")
         return plain_response(204)
+
+
+def _spend(ask: Ask, right: Right) -> Steps[None]:
+    """One use, for an answer that moves no octets. Raises RefusedError, StoreError."""
+    admission = yield from right.admit(ask, 0)
+    try:
+        admission.start()
+    finally:
+        admission.end()
 
 
 def _held(row: Row) -> Response:

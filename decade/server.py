@@ -24,11 +24,16 @@ from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError, StoreErr
 from decade.http import (
     Request,
     Response,
+    hidden,
     message_response,
     problem_response,
+    read_url_token,
     without_body,
 )
+from decade.journal import Journal, MemoryJournal
 from decade.ledger import MemoryLedger
+from decade.log_resource import LOG_KINDS, LogResource
+from decade.logs import Logs
 from decade.messages import MEDIA_TYPE, encode_message
 from decade.minting import TokenMint
 from decade.names import WELL_KNOWN, read_path
@@ -37,7 +42,7 @@ from decade.policy import PolicyTree
 from decade.ports import Ledger, ObjectStore
 from decade.problem import Problem
 from decade.sdt import ObjectResource, ObjectUpload
-from decade.settings import DRP_PATH, Settings
+from decade.settings import DRP_PATH, LOGS, POLICY_EXTENSIONS, Extension, Settings
 from decade.slots import ConnectionSlots
 from decade.store import MemoryStore
 from decade.token_cache import VerifiedTokenCache
@@ -51,6 +56,8 @@ INFO_PATH = "/.well-known/decade"
 Peer: TypeAlias = tuple[str, int]
 SWEEP_EVERY = 1.0
 """Seconds between two sweeps at least: an expired object is not served, so its removal can wait."""
+FORGET_EVERY = 600.0
+"""Seconds between two looks for what is too old in the logs, which is told to nobody meanwhile."""
 RETRY_AFTER = 2.0
 """Seconds that a client waits who is sent away under load."""
 _JITTER = 0.2
@@ -71,12 +78,16 @@ class Server:
         store: ObjectStore[Any] | None = None,
         ledger: Ledger | None = None,
         local_policy: LocalPolicy | None = None,
+        journal: Journal | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`keys`: who may issue tokens. `tree`: the accounts; it has counted what `store` has.
 
-        `epoch`: the Unix time at `now` == 0. Without `store` and `ledger` they are in memory.
+        `epoch`: the Unix time at `now` == 0. Without `store`, `ledger` and `journal` they are in memory. Raises
+        ValueError for a tree whose policies may use other extensions than the settings have.
         """
+        if tree.extensions != settings.extensions & POLICY_EXTENSIONS:
+            raise ValueError("the policies and the settings differ in their extensions")
         ledger = MemoryLedger() if ledger is None else ledger
         limits, slots = settings.limits, ConnectionSlots()
         mint_key = settings.mint_key
@@ -98,19 +109,30 @@ class Server:
             local_policy=local_policy,
         )
         objects = Objects(MemoryStore() if store is None else store, tree, limits)
-        self._core = Core(settings, gate, tree, ledger, objects, TrafficCounter(), epoch, mint)
+        journal = MemoryJournal() if journal is None else journal
+        logs = Logs(journal, settings.log_retention) if settings.extensions & LOGS else None
+        self._core = Core(settings, gate, tree, ledger, objects, TrafficCounter(), epoch, mint, logs)
         self._objects = ObjectResource(self._core, self._refuse)
         self._control = ControlResource(self._core, self._refuse)
+        self._forgets_at = 0.0
         self._pace = Pace()
         self.transfers = Transfers(self._core, settings.transfers, random_bytes)
         """For the driver that does them, without which no extension lets them be ordered."""
-        self._transfers = TransferResource(self._core, self.transfers, self._refuse)
+        self._resources: dict[str, TransferResource | LogResource] = {
+            **dict.fromkeys(TRANSFER_KINDS, TransferResource(self._core, self.transfers, self._refuse)),
+            **dict.fromkeys(LOG_KINDS, LogResource(self._core, self._control.answer)),
+        }
         self._random_bytes = random_bytes
         self._info = encode_message(settings.info)
         self._swept = 0.0
         self._is_sweeping = False
         # Requests that have been begun and not answered, this one included: those that wait hold no slot yet.
         self._deciding = 0
+
+    @property
+    def logs(self) -> Logs | None:
+        """What is kept of reads, and of what goes to servers; None if no log is on."""
+        return self._core.logs
 
     @property
     def requests(self) -> int:
@@ -137,6 +159,8 @@ class Server:
             self._deciding -= 1
         if isinstance(answer, ObjectUpload | MessageUpload):
             return self._pace.watch(answer)
+        if Extension.DT in self._core.settings.extensions and read_url_token(request) is not None:
+            answer = hidden(answer)
         return without_body(answer) if request.method == "HEAD" else answer
 
     def get_timer(self) -> float | None:
@@ -146,11 +170,15 @@ class Server:
         except StoreError:
             expiry = None
         swept = None if expiry is None else max(expiry - self._core.epoch, self._swept + SWEEP_EVERY)
-        return min((time for time in (swept, self._pace.get_timer()) if time is not None), default=None)
+        forgets = None if self._core.logs is None else self._forgets_at
+        return min((time for time in (swept, forgets, self._pace.get_timer()) if time is not None), default=None)
 
     def handle_timer(self, now: float) -> Waiting[None] | None:
         """Remove objects that have expired, and end uploads that have stalled."""
         self._pace.handle_timer(now)
+        if self._core.logs is not None and now >= self._forgets_at:
+            self._forgets_at = now + FORGET_EVERY
+            self._core.logs.forget(self._core.wall(now))
         if self._is_sweeping or now < self._swept + SWEEP_EVERY:
             return None
         self._swept = now
@@ -180,7 +208,7 @@ class Server:
         if target.startswith(DRP_PATH):
             route = read_route(target.removeprefix(DRP_PATH))
             if route is not None:
-                resource = self._transfers if route.kind in TRANSFER_KINDS else self._control
+                resource = self._resources.get(route.kind, self._control)
                 return self._control.check(ask, route) or (yield from resource.handle(ask, route))
         elif target.startswith(_VERSIONS):
             raise RefusedError(ErrorCode.UNSUPPORTED_VERSION, "this server speaks version 1")

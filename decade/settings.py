@@ -47,6 +47,8 @@ class Extension(StrEnum):
     PUSH = "push"
 
 
+POLICY_EXTENSIONS = frozenset({Extension.EVICT_OWN, Extension.PUBLIC})
+"""The extensions that are in policies."""
 LOGS = frozenset({Extension.ACCESS_LOG, Extension.DISTRIBUTION_LOG, Extension.TOKENS_SEEN})
 """The extensions that need a `decade.journal.Journal`."""
 

@@ -12,12 +12,16 @@ from decade.messages import ResourcePolicy
 from decade.policy import PolicyTree
 from decade.ports import NodePath, Row
 from decade.server import Server
-from decade.settings import Settings
+from decade.settings import LOGS, Settings
 from decade.tokens import Keys
 from interop.decade_store._opening import INDEX, LOCKS
+from interop.decade_store.journal import SqliteJournal
 from interop.decade_store.ledger import SqliteLedger
 from interop.decade_store.quotas import SqliteQuotas
 from interop.decade_store.store import FileStore
+
+JOURNAL = "journal.sqlite3"
+"""The file of the logs in the directory, if any is on."""
 
 
 @attrs.frozen
@@ -29,9 +33,12 @@ class DurableServer:
     store: FileStore
     quotas: SqliteQuotas
     ledger: SqliteLedger
+    journal: SqliteJournal | None = None
 
     def close(self) -> None:
         """End it; what was answered is on the disk already."""
+        if self.journal is not None:
+            self.journal.close()
         self.store.close()
         self.ledger.close()
         self.quotas.close()
@@ -62,8 +69,11 @@ def open_server(
             tree.drop(row.payer, row.size)
 
     store, ledger = FileStore(root, lost=lost, worker=quotas.worker), SqliteLedger(root / INDEX)
-    server = Server(settings, keys, tree, epoch=epoch, store=store, ledger=ledger, random_bytes=random_bytes)
-    return DurableServer(server, tree, store, quotas, ledger)
+    journal = SqliteJournal(root / JOURNAL) if settings.extensions & LOGS else None
+    server = Server(
+        settings, keys, tree, epoch=epoch, store=store, ledger=ledger, journal=journal, random_bytes=random_bytes
+    )
+    return DurableServer(server, tree, store, quotas, ledger, journal)
 
 
 def _nobody_waits(rows: Sequence[Row]) -> None:

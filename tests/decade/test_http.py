@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError
 from decade.http import (
     MAX_FIELD,
+    NO_SHARED_CACHE,
+    SHARED_CACHE,
     AskedAttrs,
     Preconditions,
     Request,
@@ -249,8 +251,8 @@ def test_retry_after_is_in_whole_seconds_and_never_too_early():
 
 
 def test_no_answer_with_an_object_is_fresh_or_a_script():
-    for is_shared in (True, False):
-        headers = dict(object_headers(etag=ETAG, size=3, media_type="text/html", expires=7, is_shared=is_shared))
+    for control in (SHARED_CACHE, NO_SHARED_CACHE):
+        headers = dict(object_headers(etag=ETAG, size=3, media_type="text/html", expires=7, control=control))
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Content-Security-Policy"] == "sandbox"
         assert "no-transform" in headers["Cache-Control"]

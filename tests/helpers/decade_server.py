@@ -66,6 +66,7 @@ class Bench:
         limits=None,
         ledger=None,
         quotas=None,
+        journal=None,
         random_bytes=bytes,
         **settings,
     ):
@@ -86,6 +87,7 @@ class Bench:
             store=self.store,
             ledger=self.ledger,
             local_policy=local_policy,
+            journal=journal,
             random_bytes=random_bytes,
         )
         self.now = 1.0

@@ -7,9 +7,9 @@ import pytest
 from decade_server import ACCOUNT, HELLO, KEYS, LIFE, NOW, OCTETS, PEER, SERVER, bearer, token, whole
 
 from decade.http import Request, Response
-from decade.messages import ResourcePolicy, WhenFull
+from decade.messages import AccessLog, ObjectInfo, ResourcePolicy, WhenFull, decode_message
 from decade.names import name_of
-from decade.settings import Extension, Settings, default_limits
+from decade.settings import LOGS, Extension, Settings, default_limits
 from decade.waiting import settle
 from interop.decade_store import DurableServer, open_server
 
@@ -84,4 +84,25 @@ def test_what_was_read_before_a_restart_outlives_what_was_not(tmp_path: Path) ->
     assert ask(durable, "PUT", name_of(objects[3]).path, token(), objects[3]).status == 201
     assert [ask(durable, "HEAD", name_of(octets).path, token()).status for octets in objects] == [200, 410, 200, 200]
     assert durable.quotas.holding((ACCOUNT,)).stored == 3 * len(OCTETS)
+    durable.close()
+
+
+def test_logs_are_there_behind_a_restart(tmp_path: Path) -> None:
+    settings = Settings(server=SERVER, extensions=LOGS)
+    policies = {(ACCOUNT,): ResourcePolicy(weight=1)}
+    durable = open_server(tmp_path / "store", settings, KEYS.get, policies, epoch=NOW)
+    ask(durable, "PUT", HELLO.path, token(), OCTETS)
+    key = token()
+    for _ in range(2):
+        ask(durable, "GET", HELLO.path, key)
+    durable.close()
+    durable = open_server(tmp_path / "store", settings, KEYS.get, policies, epoch=NOW)
+    ask(durable, "GET", HELLO.path, key)
+    log = decode_message(ask(durable, "GET", "/decade/v1/access-log", token()).body)
+    assert isinstance(log, AccessLog)
+    assert [(entry.name, entry.reads, entry.octets) for entry in log.entries] == [(HELLO, 3, 3 * len(OCTETS))]
+    info = decode_message(ask(durable, "GET", f"/decade/v1/objects/sha-256/{HELLO.text}", token()).body)
+    assert isinstance(info, ObjectInfo)
+    assert info.access is not None
+    assert [seen.reads for seen in info.access.tokens or ()] == [3]
     durable.close()

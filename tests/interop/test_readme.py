@@ -24,6 +24,7 @@ def test_the_snippets_run(name: str, tmp_path: Path) -> None:
 
 
 def test_every_package_with_code_has_a_readme_with_snippets() -> None:
-    assert {"README.md", "alto/README.md", "ledbat/README.md", "ppsp/README.md", "reload/README.md"} <= {
+    packages = ("alto", "decade", "ledbat", "ppsp", "reload")
+    assert {"README.md", *(f"{name}/README.md" for name in packages)} <= {
         name for name, found in _READMES.items() if found
     }

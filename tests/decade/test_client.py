@@ -39,9 +39,10 @@ def by_server(answers):
 def test_what_a_client_puts_it_fetches_and_deletes():
     made, sink = Bench(), Buffer()
     plan = put(HELLO, Octets(OCTETS), SERVER, mine(), expires=NOW + 60, media_type="text/plain")
-    assert run(plan, served(made))[0] is True
+    is_new, _ = run(plan, served(made))
     assert made.get().header("Decade-Attrs") == f"exp={NOW + 60}"
-    assert run(put(HELLO, Octets(OCTETS), SERVER, mine()), served(made))[0] is False
+    is_new_again, _ = run(put(HELLO, Octets(OCTETS), SERVER, mine()), served(made))
+    assert (is_new, is_new_again) == (True, False)
     fetched, _ = run(fetch(NiUri(HELLO, "", (("ct", "text/plain"),)), [SERVER], sink, mine()), served(made))
     assert (fetched, sink.octets) == (Fetched(SERVER, 12, "text/plain"), OCTETS)
     run(delete(HELLO, SERVER, mine()), served(made))

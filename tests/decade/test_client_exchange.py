@@ -192,12 +192,12 @@ def test_a_title_cannot_write_to_a_terminal():
 
 def test_a_receiver_keeps_no_more_than_a_message():
     receiver = Receiver()
-    assert receiver.start(Response(500))
-    assert receiver.feed(bytes(MAX_MESSAGE))
-    assert not receiver.feed(b"\x00")
+    wanted = [receiver.start(Response(500)), receiver.feed(bytes(MAX_MESSAGE)), receiver.feed(b"\x00")]
+    assert wanted == [True, True, False]
     assert (receiver.is_over, len(receiver.octets)) == (True, MAX_MESSAGE)
-    assert not receiver.start(Response(200, (("Content-Length", str(MAX_MESSAGE + 1)),)))
-    assert receiver.start(Response(200, (("Content-Length", "twelve"),)))
+    lengths = (str(MAX_MESSAGE + 1), "twelve")
+    wanted = [receiver.start(Response(200, (("Content-Length", length),))) for length in lengths]
+    assert wanted == [False, True]
     assert (receiver.octets, receiver.total) == (b"", None)
 
 

@@ -24,7 +24,7 @@ def served(tmp_path_factory):
     """A server of `decade serve`: its origin, and the key of its account."""
     directory = tmp_path_factory.mktemp("decade")
     key = directory / "alice.pem"
-    assert main(["decade", "key", str(key)]) == 0
+    main(["decade", "key", str(key)])
     command = [sys.executable, "-m", "interop", "decade", "serve", "--listen", "127.0.0.1:0", "--json"]
     command += ["--root", str(directory / "root"), "--account", "alice", "--key", str(key), "--storage", "1MB"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
@@ -104,8 +104,8 @@ def test_curl_fetches_with_a_token_that_was_minted_here(ask, served, tmp_path):
     token = good(ask("mint", "--get", "hello", "--uses", "1")).strip()
     name = name_of(b"Hello World!")
     curl = ["curl", "-sS", "-H", f"Authorization: Bearer {token}", "-w", "%{http_code}", served[0] + name.path]
-    assert subprocess.run(curl, capture_output=True, check=True).stdout == b"Hello World!200"
-    assert subprocess.run(curl, capture_output=True, check=True).stdout.endswith(b"401")
+    once, again = (subprocess.run(curl, capture_output=True, check=True).stdout for _ in range(2))
+    assert (once, again[-3:]) == (b"Hello World!200", b"401")
     claims = unverified_claims(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     assert claims[-70690] == {3: 24, 4: 1}
 
@@ -148,7 +148,8 @@ def test_revoked_tokens_are_refused(ask, served, tmp_path):
         (tmp_path / "token").write_text(text)
         cti = unverified_claims(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))[7].hex()
         words = [("token",), (text,), ("--cti", cti)][number]
-        assert good(ask("revoke", *words)) == f"revoked at {served[0]}\n"
+        told = good(ask("revoke", *words))
+        assert told == f"revoked at {served[0]}\n"
         status, _, err = ask("get", name, "--token", "token")
         assert (word, status, "token-revoked" in err) == (word, 1, True)
 

@@ -107,7 +107,7 @@ def test_a_server_that_knows_no_expectations_gets_the_body_after_a_while(monkeyp
 
     async def work():
         async with saying(answer) as origin, DecadeClient() as decade:
-            assert await decade.put(LARGE, origin, manage(origin)) == name_of(LARGE)
+            await decade.put(LARGE, origin, manage(origin))
         assert got == [LARGE]
 
     asyncio.run(work())
@@ -168,9 +168,10 @@ def test_a_liar_is_blamed_and_asked_last(tmp_path):
 
     async def work():
         async with saying(LIE, heads=heads) as liar, saying(said(OCTETS)) as honest, DecadeClient() as decade:
-            assert await decade.fetch(URI, [liar, honest]) == OCTETS
+            octets = await decade.fetch(URI, [liar, honest])
             assert decade.blamed == {liar: 1}
-            assert await decade.fetch(URI, [liar, honest]) == OCTETS
+            again = await decade.fetch(URI, [liar, honest])
+            assert (octets, again) == (OCTETS, OCTETS)
             assert len(heads) == 1
             await failed(decade.fetch_part(URI, [liar], 0, 3))
             assert decade.blamed == {liar: 2}
@@ -245,7 +246,8 @@ def test_a_token_goes_to_its_audience_alone():
         async with saying(said(OCTETS), heads=elsewhere) as other:
             redirect = said(b"", "307 Away", f"Location: {other}{HELLO.path}")
             async with saying(redirect, heads=heads) as origin, DecadeClient() as decade:
-                assert await decade.fetch(URI, [origin], manage(origin)) == OCTETS
+                octets = await decade.fetch(URI, [origin], manage(origin))
+        assert octets == OCTETS
         assert b"authorization: bearer" in heads[0].lower()
         assert b"authorization" not in elsewhere[0].lower()
         assert b"cookie" not in elsewhere[0].lower()

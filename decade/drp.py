@@ -155,6 +155,8 @@ _METHODS = {
     "transfers": ("POST",),
     "transfer": ("GET", "HEAD", "DELETE"),
     "tokens": ("POST",),
+    "challenges": ("POST",),
+    "claims": ("POST",),
     "access-log": ("GET", "HEAD"),
     "distribution-log": ("GET", "HEAD"),
 }
@@ -168,7 +170,7 @@ def read_route(target: str) -> Route | None:
     match path.split("/"):
         case ["status"]:
             return Route("status")
-        case ["revocations" | "tokens" as kind]:
+        case ["revocations" | "tokens" | "challenges" | "claims" as kind]:
             return Route(kind)
         case ["access-log" | "distribution-log" as kind]:
             return Route(kind, query=query)

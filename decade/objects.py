@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
@@ -20,6 +20,8 @@ from decade.policy import PolicyTree, Reservation
 from decade.ports import ObjectStore, Reader, Row, Sink
 from decade.settings import Extension
 from decade.waiting import Clock, Steps
+
+_T = TypeVar("_T")
 
 MAX_GONE = 65536
 """Objects that are remembered to be gone: 410 rather than 404 helps, and is owed to nobody. 12 MiB or so."""
@@ -268,6 +270,10 @@ class Objects:
     def holders(self, name: Name, count: int) -> Sequence[Row]:
         """The rows of an object, of whatever accounts, those that came first. Raises StoreError."""
         return self._store.holders(name, count)
+
+    def wait(self, call: Callable[[], _T], clock: Clock) -> Steps[_T]:
+        """Do what reads or writes objects of the store. Raises what the call does."""
+        return clock.wait(self._store.waits, call)
 
     def sweep(self, wall: int, clock: Clock) -> Steps[bool]:
         """Remove what has expired, SWEEP objects at most: whether there may be more. Raises StoreError."""

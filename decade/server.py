@@ -19,6 +19,8 @@ import attrs
 from decade._core import Ask, Core, refuse_method
 from decade._pace import Pace, PacedUpload
 from decade.authz import Gate, LocalPolicy
+from decade.challenge import Challenges
+from decade.challenge_resource import CHALLENGE_KINDS, ChallengeResource
 from decade.drp import ControlResource, MessageUpload, read_route, whole_name
 from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError, StoreError
 from decade.http import (
@@ -118,9 +120,10 @@ class Server:
         self._pace = Pace()
         self.transfers = Transfers(self._core, settings.transfers, random_bytes)
         """For the driver that does them, without which no extension lets them be ordered."""
-        self._resources: dict[str, TransferResource | LogResource] = {
+        self._resources: dict[str, TransferResource | LogResource | ChallengeResource] = {
             **dict.fromkeys(TRANSFER_KINDS, TransferResource(self._core, self.transfers, self._refuse)),
             **dict.fromkeys(LOG_KINDS, LogResource(self._core, self._control.answer)),
+            **dict.fromkeys(CHALLENGE_KINDS, ChallengeResource(self._core, Challenges(random_bytes), self._refuse)),
         }
         self._random_bytes = random_bytes
         self._info = encode_message(settings.info)

@@ -4,10 +4,23 @@ from pathlib import Path
 
 import attrs
 import pytest
-from decade_server import ACCOUNT, HELLO, KEYS, LIFE, NOW, OCTETS, PEER, SERVER, bearer, token, whole
+from decade_server import ACCOUNT, BOB, HELLO, KEYS, LIFE, NOW, OCTETS, PEER, SERVER, bearer, token, whole
 
+from decade.challenge import prove
 from decade.http import Request, Response
-from decade.messages import AccessLog, ObjectInfo, ResourcePolicy, WhenFull, decode_message
+from decade.messages import (
+    MEDIA_TYPE,
+    AccessLog,
+    Challenge,
+    ChallengeRequest,
+    Claim,
+    Message,
+    ObjectInfo,
+    ResourcePolicy,
+    WhenFull,
+    decode_message,
+    encode_message,
+)
 from decade.names import name_of
 from decade.settings import LOGS, Extension, Settings, default_limits
 from decade.waiting import settle
@@ -106,3 +119,30 @@ def test_logs_are_there_behind_a_restart(tmp_path: Path) -> None:
     assert info.access is not None
     assert [seen.reads for seen in info.access.tokens or ()] == [3]
     durable.close()
+
+
+def test_an_object_that_is_claimed_is_on_the_disk_for_both(tmp_path: Path) -> None:
+    settings = Settings(server=SERVER, extensions=frozenset({Extension.CHALLENGE}))
+    policies = {(ACCOUNT,): ResourcePolicy(weight=1), ("bob",): ResourcePolicy(weight=1)}
+    durable = open_server(tmp_path / "store", settings, KEYS.get, policies, epoch=NOW)
+    name = name_of(OBJECT)
+    ask(durable, "PUT", name.path, token(BOB), OBJECT)
+    given = decode_message(post(durable, "challenges", ChallengeRequest(name=name)).body)
+    assert isinstance(given, Challenge)
+    claim = Claim(name=name, seed=given.seed, proof=prove(given.seed, OBJECT))
+    assert post(durable, "claims", claim).status == 201
+    ask(durable, "DELETE", name.path, token(BOB))
+    durable.close()
+    durable = open_server(tmp_path / "store", settings, KEYS.get, policies, epoch=NOW)
+    assert ask(durable, "GET", name.path, token()).body == OBJECT
+    assert durable.quotas.holding((ACCOUNT,)).stored == len(OBJECT)
+    durable.close()
+
+
+def post(durable: DurableServer, path: str, message: Message) -> Response:
+    """The answer to a message."""
+    body = encode_message(message)
+    headers = (*bearer(token()), ("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))))
+    upload = settle(durable.server.handle(Request("POST", f"/decade/v1/{path}", headers), PEER, 1.0), 1.0)
+    assert not isinstance(upload, Response)
+    return upload.feed(body, 1.0) or settle(upload.finish(1.0), 1.0)

@@ -93,7 +93,7 @@ class Bucket:
         with _store_errors():
             obstore.put(self._store, key, octets, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
 
-    def get(self, key: str) -> Iterator[memoryview] | None:
+    def get(self, key: str) -> Iterator[bytes] | None:
         """The octets, in parts; None if there are none."""
         with _store_errors():
             try:
@@ -141,10 +141,10 @@ class Bucket:
         return mark
 
 
-def _parts(found: obstore.GetResult) -> Iterator[memoryview]:
+def _parts(found: obstore.GetResult) -> Iterator[bytes]:
     with _store_errors():
         for part in found.stream(min_chunk_size=CHUNK):
-            yield memoryview(part)
+            yield bytes(part)
 
 
 @contextmanager

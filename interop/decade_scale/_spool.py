@@ -36,7 +36,7 @@ class Copy:
         self._octets = bytearray()
         self.digest = Digest()
 
-    def write(self, octets: bytes | memoryview) -> None:
+    def write(self, octets: bytes) -> None:
         """The next octets. Raises StoreError."""
         with _disk_errors():
             if self._file is None and self.digest.size + len(octets) > MAX_SHORT:
@@ -47,12 +47,12 @@ class Copy:
                 self._octets += octets
             else:
                 _write_all(self._file, octets)
-        self.digest.update(bytes(octets))
+        self.digest.update(octets)
 
     def read(self, offset: int, size: int) -> bytes:
         """So many octets, which are there. Raises StoreError."""
         if self._file is None:
-            return bytes(self._octets[offset : offset + size])
+            return bytes(memoryview(self._octets)[offset : offset + size])
         with _disk_errors():
             octets = os.pread(self._file.fileno(), size, offset)
         if len(octets) < size:
@@ -152,7 +152,7 @@ class Spool:
             copy.close()
 
 
-def fetch(parts: Iterable[memoryview], name: Name, folder: Path | None) -> Copy | None:
+def fetch(parts: Iterable[bytes], name: Name, folder: Path | None) -> Copy | None:
     """A copy of what comes; None if it is not what the name says. Raises StoreError."""
     copy = Copy(folder)
     try:
@@ -167,7 +167,7 @@ def fetch(parts: Iterable[memoryview], name: Name, folder: Path | None) -> Copy 
     return None
 
 
-def _write_all(file: IO[bytes], octets: bytes | bytearray | memoryview) -> None:
+def _write_all(file: IO[bytes], octets: bytes | bytearray) -> None:
     left = memoryview(octets)
     while left:
         left = left[file.write(left) :]

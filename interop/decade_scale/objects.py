@@ -101,17 +101,18 @@ class BucketStore:
         """
         octets, copy = sink.take(row), new_copy()
         key = key_of(row.name, copy)
+        arguments = (row.account, row.name.value, copy, *fields_of(row))
         try:
             self.bucket.put(key, octets.source())
-            arguments = (row.account, row.name.value, copy, *fields_of(row))
-            done, before = self._lease.store(nodes_of(row), row.size, *arguments)
-        except UnsureError:
-            # It may be the copy in use: `scrub` removes it if not.
-            octets.close()
-            raise
+            try:
+                done, before = self._lease.store(nodes_of(row), row.size, *arguments)
+            except UnsureError:
+                raise  # it may be the copy in use: `scrub` removes it if not
+            except StoreError:
+                self._remove([key])
+                raise
         except StoreError:
             octets.close()
-            self._remove([key])
             raise
         # The copy that was in use may have rotted since; this one has just been hashed.
         self._remove([key_of(row.name, before.decode())] if before else [])
@@ -128,9 +129,12 @@ class BucketStore:
 
         It comes as a whole before the first octet is read, as it could not be checked otherwise.
         """
-        with self._locks[row.name.value[0] % _LOCKS]:
-            reader = self._spool.open(row.name)
-            return self._fetch(row.name) if reader is None else reader
+        reader = self._spool.open(row.name)
+        if reader is None:
+            # Those who want the same object wait for the first of them.
+            with self._locks[row.name.value[0] % _LOCKS]:
+                reader = self._spool.open(row.name) or self._fetch(row.name)
+        return reader
 
     def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
         """Replace the expiry and the media type of an object: the row as it is now. Raises StoreError."""

@@ -64,7 +64,9 @@ def places(root: Path) -> dict[str, Place]:
         tree.put(path, POLICIES[path])
     memory = Server(SETTINGS, KEYS.get, tree, epoch=NOW, ledger=ledger)
     durable = open_server(root / "files", SETTINGS, KEYS.get, POLICIES, epoch=NOW)
-    redis, s3 = RedisProcess(folder=root), S3Process()
+    directory = root / "redis"
+    directory.mkdir()
+    redis, s3 = RedisProcess(directory=directory), S3Process()
     scaled = open_scaled_server(Site.new(redis, s3).shared, SETTINGS, KEYS.get, POLICIES, epoch=NOW)
 
     def close() -> None:

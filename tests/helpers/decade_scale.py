@@ -54,16 +54,16 @@ class RedisProcess:
     """A server on a Unix socket, with its file in a directory: it can be killed, stopped and started again."""
 
     def __init__(
-        self, program: str = "redis-server", *settings: str, folder: Path | None = None, password: str | None = None
+        self, program: str = "redis-server", *settings: str, directory: Path | None = None, password: str | None = None
     ) -> None:
-        """`folder`: where its directory is; the system's for temporary files without it."""
+        """`directory`: of its file, one of its own without it; it goes with the process."""
         self._password = password
         found = shutil.which(program)
         if found is None:
             pytest.fail(f"{program} is not here: sudo apt-get install redis-server")
         self._program = found
         # Paths of sockets are short.
-        self._folder = Path(tempfile.mkdtemp(prefix="decade-", dir=folder))
+        self._folder = directory or Path(tempfile.mkdtemp(prefix="decade-"))
         self._settings = settings
         self.url = f"unix://{self._folder}/socket"
         self.process = self._start()

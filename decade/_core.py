@@ -11,6 +11,7 @@ import attrs
 from decade.authz import Gate, Permission, Question
 from decade.errors import DecodeError, ErrorCode
 from decade.http import Request, Response, problem_response, read_bearer, read_url_token
+from decade.lines import Line
 from decade.logs import Logs
 from decade.minting import TokenMint
 from decade.names import Name
@@ -28,7 +29,9 @@ _T = TypeVar("_T")
 
 @attrs.frozen
 class Core:
-    """The parts of a server. `epoch`: Unix time at `now` == 0."""
+    """The parts of a server. `epoch`: Unix time at `now` == 0. `downloads`, `uploads`: what goes to clients, and what
+    comes.
+    """
 
     settings: Settings
     gate: Gate
@@ -37,6 +40,8 @@ class Core:
     objects: Objects
     traffic: TrafficCounter
     epoch: float
+    downloads: Line
+    uploads: Line
     mint: TokenMint | None = None
     logs: Logs | None = None
 

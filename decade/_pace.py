@@ -7,7 +7,9 @@ from typing import Protocol
 
 from decade.errors import ErrorCode
 from decade.http import Response, Upload, problem_response
+from decade.lines import Line
 from decade.problem import Problem
+from decade.scheduler import Terms
 from decade.waiting import Waiting
 
 STALL = 30.0
@@ -17,9 +19,13 @@ STRIDE = 16 * 1024
 
 
 class Bounded(Upload, Protocol):
-    """An upload that says when it began, and how far it is."""
+    """An upload that says when it began, how far it is, and how it competes for the line, if it does."""
 
     began: float
+
+    @property
+    def terms(self) -> Terms | None:
+        """How it competes for the line; None: it does not wait for it."""
 
     @property
     def is_open(self) -> bool:
@@ -31,13 +37,15 @@ class Bounded(Upload, Protocol):
 
 
 class Pace:
-    """The uploads that are open, the one that is to be ended first in front."""
+    """The uploads that are waited for, the one that is to be ended first in front. None that waits for the line is."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: Line) -> None:
+        """`line`: what the uploads come over."""
+        self.line = line
         self._deadlines: OrderedDict[PacedUpload, float] = OrderedDict()
 
     def __len__(self) -> int:
-        """Uploads that are open."""
+        """Uploads that are waited for."""
         return len(self._deadlines)
 
     def watch(self, upload: Bounded) -> PacedUpload:
@@ -51,9 +59,14 @@ class Pace:
         self._deadlines[upload] = now + STALL
         self._deadlines.move_to_end(upload)
 
+    def suspend(self, upload: PacedUpload) -> None:
+        """An upload waits for the line: it is not its client that is slow."""
+        self._deadlines.pop(upload, None)
+
     def leave(self, upload: PacedUpload) -> None:
         """An upload has ended; harmless when repeated."""
         self._deadlines.pop(upload, None)
+        self.line.withdraw(upload)
 
     def get_timer(self) -> float | None:
         """When the first one is to be ended."""
@@ -72,7 +85,30 @@ class PacedUpload:
         self._pace = pace
         self._upload = upload
         self._mark = STRIDE
+        self._owed = 0
         self._has_expired = False
+
+    @property
+    def terms(self) -> Terms:
+        """How it competes for the line, if `take` says that it has to."""
+        assert self._upload.terms is not None
+        return self._upload.terms
+
+    def take(self, octets: int, now: float) -> int:
+        """How many octets that came are paid for at once; none: it waits for its turn."""
+        if self._upload.terms is None or not self._upload.is_open:
+            return octets
+        taken = self._pace.line.take(self, octets, now)
+        if not taken:
+            self._owed = octets
+            self._pace.suspend(self)
+        return taken
+
+    def go_on(self, octets: int, now: float) -> None:
+        """Its turn has come for so many octets that waited."""
+        self._owed -= octets
+        if self._owed <= 0 and self._upload.is_open:
+            self._pace.touch(self, now)
 
     def feed(self, octets: bytes, now: float) -> Response | None:
         """The next part. An answer ends it. Raises StateError when it has ended."""

@@ -61,6 +61,9 @@ _Act: TypeAlias = Callable[[Message, Clock], Steps[Response]]
 class MessageUpload:
     """A message on its way from a client, for a resource that was asked to act on it."""
 
+    terms = None
+    """It is short, and does not wait for the line."""
+
     def __init__(
         self,
         core: Core,

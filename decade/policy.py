@@ -6,9 +6,10 @@ reserved before an object comes and stored when it is there, at every node of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from enum import Enum
 from types import MappingProxyType
+from typing import TypeAlias
 
 import attrs
 
@@ -22,6 +23,8 @@ MAX_LEVELS = 2
 """Accounts, and their applications. Deeper trees are an extension."""
 MAX_APPS = 256
 """Applications of one account: each is a node of the scheduler, and a line of the account's status."""
+Listener: TypeAlias = Callable[[NodePath, ResourcePolicy | None], None]
+"""Told of the policy of a node; None: the node is gone."""
 PROVIDER: NodePath = ()
 """The path of the root: what the whole server has."""
 
@@ -118,7 +121,16 @@ class PolicyTree:
         self.extensions = POLICY_EXTENSIONS & extensions
         self._policies: dict[NodePath, ResourcePolicy] = {}
         self._apps: dict[str, set[str]] = {}
+        self._listeners: list[Listener] = []
+        self._effective: dict[NodePath, Effective] = {}
+        self._connections: dict[NodePath, tuple[tuple[NodePath, int | None], ...]] = {}
         self._set(PROVIDER, provider or ResourcePolicy(weight=1))
+
+    def listen(self, listener: Listener) -> None:
+        """Tell of each node with its policy, those above before those below, and of each change from now on."""
+        self._listeners.append(listener)
+        for path, policy in self._policies.items():
+            listener(path, policy)
 
     @property
     def waits(self) -> bool:
@@ -151,6 +163,7 @@ class PolicyTree:
             del self._apps[path[0]]
         else:
             self._apps[path[0]].discard(path[1])
+        self._tell(path, None)
 
     def policy(self, path: NodePath) -> ResourcePolicy | None:
         """The policy of a node as it was put, None if there is no such node."""
@@ -168,10 +181,13 @@ class PolicyTree:
         """What holds at a node. Raises RefusedError (CLIENT_NOT_PERMITTED) if there is none: it may have been removed
         after a key was registered at it.
         """
+        known = self._effective.get(path)
+        if known is not None:
+            return known
         policies = [policy for _, policy in self._along(path)]
         longest = _least(policy.longest_lifetime for policy in policies)
         default = next((p.default_lifetime for p in reversed(policies) if p.default_lifetime is not None), None)
-        return Effective(
+        self._effective[path] = effective = Effective(
             weight=policies[-1].weight,
             priority=Priority.NORMAL if policies[-1].priority is None else policies[-1].priority,
             ceiling_download=_least(policy.ceiling_download for policy in policies),
@@ -181,10 +197,15 @@ class PolicyTree:
             default_lifetime=default if default is None else _least((default, longest)),
             longest_lifetime=longest,
         )
+        return effective
 
     def connection_limits(self, path: NodePath) -> tuple[tuple[NodePath, int | None], ...]:
         """The nodes that a connection counts at, with the limit of each. Raises RefusedError if there is none."""
-        return tuple((node, policy.connections) for node, policy in self._along(path))
+        known = self._connections.get(path)
+        if known is None:
+            known = tuple((node, policy.connections) for node, policy in self._along(path))
+            self._connections[path] = known
+        return known
 
     def reserve(self, path: NodePath, octets: int) -> Reservation:
         """Keep room for one object at every node of a path.
@@ -228,6 +249,13 @@ class PolicyTree:
             self._apps.setdefault(path[0], set())
         elif len(path) == MAX_LEVELS:
             self._apps[path[0]].add(path[1])
+        self._tell(path, policy)
+
+    def _tell(self, path: NodePath, policy: ResourcePolicy | None) -> None:
+        self._effective.clear()
+        self._connections.clear()
+        for listener in self._listeners:
+            listener(path, policy)
 
     def _along(self, path: NodePath) -> list[tuple[NodePath, ResourcePolicy]]:
         if path not in self._policies:

@@ -194,6 +194,22 @@ class Scheduler:
         flow.offers[transfer] = flow.offers.get(transfer, 0) + octets
         self._activate(flow)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is offered."""
+        return bool(self._flow_of)
+
+    def is_free(self, terms: Terms) -> bool:
+        """Whether no ceiling holds for a token: then nothing that it offers has to wait."""
+        node = self._nodes.get(terms.path)
+        if node is None or terms.ceiling is not None:
+            return False
+        while node is not None:
+            if node.interval:
+                return False
+            node = node.parent
+        return True
+
     def withdraw(self, transfer: Hashable) -> int:
         """The octets that a transfer has offered and not been granted; it sends them no more."""
         flow = self._flow_of.pop(transfer, None)

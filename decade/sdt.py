@@ -32,7 +32,7 @@ from decade.names import Name
 from decade.objects import Incoming
 from decade.ports import Reader, Row
 from decade.reading import Held, Right, find_right
-from decade.scheduler import Terms
+from decade.scheduler import Terms, token_terms
 from decade.scope import Operation
 from decade.tokens import VerifiedToken
 from decade.uses import check_revoked
@@ -79,6 +79,7 @@ class ObjectDownload:
         if not self._is_open:
             return
         self._is_open = False
+        self._core.downloads.withdraw(self)
         self._reader.close()
         self._admission.end(moved=self.sent)
         if self.sent:
@@ -109,6 +110,8 @@ class ObjectUpload:
         self._row = row
         self._incoming = incoming
         self._token = token
+        self.terms: Terms = token_terms(row.payer, token.flow.ledger_key, token.flow.policy)
+        """How it competes for the line."""
         self._admission = admission
         self._refuse = refuse
         self._is_open = True

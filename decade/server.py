@@ -34,6 +34,7 @@ from decade.http import (
 )
 from decade.journal import Journal, MemoryJournal
 from decade.ledger import MemoryLedger
+from decade.lines import Line
 from decade.log_resource import LOG_KINDS, LogResource
 from decade.logs import Logs
 from decade.messages import MEDIA_TYPE, encode_message
@@ -43,7 +44,8 @@ from decade.objects import Objects
 from decade.policy import PolicyTree
 from decade.ports import Ledger, ObjectStore
 from decade.problem import Problem
-from decade.sdt import ObjectResource, ObjectUpload
+from decade.scheduler import Grant
+from decade.sdt import ObjectDownload, ObjectResource, ObjectUpload
 from decade.settings import DRP_PATH, LOGS, POLICY_EXTENSIONS, Extension, Settings
 from decade.slots import ConnectionSlots
 from decade.store import MemoryStore
@@ -110,14 +112,20 @@ class Server:
             is_overloaded=lambda: len(slots) + self._deciding > settings.max_requests,
             local_policy=local_policy,
         )
+        self.downloads = Line(tree, is_upload=False, ceiling=settings.egress_bps)
+        """What goes to clients, and to other servers."""
+        self.uploads = Line(tree, is_upload=True)
+        """What comes from them."""
         objects = Objects(MemoryStore() if store is None else store, tree, limits)
         journal = MemoryJournal() if journal is None else journal
         logs = Logs(journal, settings.log_retention) if settings.extensions & LOGS else None
-        self._core = Core(settings, gate, tree, ledger, objects, TrafficCounter(), epoch, mint, logs)
+        self._core = Core(
+            settings, gate, tree, ledger, objects, TrafficCounter(), epoch, self.downloads, self.uploads, mint, logs
+        )
         self._objects = ObjectResource(self._core, self._refuse)
         self._control = ControlResource(self._core, self._refuse)
         self._forgets_at = 0.0
-        self._pace = Pace()
+        self._pace = Pace(self.uploads)
         self.transfers = Transfers(self._core, settings.transfers, random_bytes)
         """For the driver that does them, without which no extension lets them be ordered."""
         self._resources: dict[str, TransferResource | LogResource | ChallengeResource] = {
@@ -166,15 +174,35 @@ class Server:
             answer = hidden(answer)
         return without_body(answer) if request.method == "HEAD" else answer
 
+    def take(self, transfer: ObjectDownload | PacedUpload, octets: int, now: float) -> int:
+        """How many octets may be sent of a download, or of those that came are paid for before more may come.
+
+        None: the transfer waits, and grants of all of them come in its turn.
+        """
+        if isinstance(transfer, PacedUpload):
+            return transfer.take(octets, now)
+        return self.downloads.take(transfer, octets, now)
+
+    def grant(self, now: float) -> Grant | None:
+        """The transfer whose turn it is, of those that wait; None if there is none before `get_timer`.
+
+        No octets: its account is gone, and it has to end.
+        """
+        grant = self.downloads.grant(now) or self.uploads.grant(now)
+        if grant is not None and isinstance(grant.transfer, PacedUpload):
+            grant.transfer.go_on(grant.octets, now)
+        return grant
+
     def get_timer(self) -> float | None:
-        """When `handle_timer` is to be called next."""
+        """When `handle_timer` and `grant` are to be called next; maybe a time that is past."""
         try:
             expiry = None if self._is_sweeping else self._core.objects.next_expiry()
         except StoreError:
             expiry = None
         swept = None if expiry is None else max(expiry - self._core.epoch, self._swept + SWEEP_EVERY)
         forgets = None if self._core.logs is None else self._forgets_at
-        return min((time for time in (swept, forgets, self._pace.get_timer()) if time is not None), default=None)
+        times = (swept, forgets, self._pace.get_timer(), self.downloads.get_timer(), self.uploads.get_timer())
+        return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> Waiting[None] | None:
         """Remove objects that have expired, and end uploads that have stalled."""

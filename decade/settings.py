@@ -76,6 +76,7 @@ class Settings:
     """`server`: its identifier, an origin such as "https://sb.example", which is the audience of tokens.
 
     `siblings`: origins that have the same objects, for redirection under load. `max_requests`: in progress at a time.
+    `egress_bps`: what the server sends at most, in bit/s; shares hold if the line has more than that.
     `is_shared_cache_allowed`: whether caches in front keep objects and ask for each use; others keep none.
     `extensions`: that are on. `log_retention`: seconds for which reads and transfers are kept, if they are logged.
     `transfers`: objects under way between servers at a time.
@@ -86,6 +87,7 @@ class Settings:
     limits: Limits = attrs.field(factory=default_limits)
     siblings: tuple[str, ...] = ()
     max_requests: int = MAX_REQUESTS
+    egress_bps: int | None = None
     is_shared_cache_allowed: bool = True
     extensions: frozenset[Extension | TokenFeature] = frozenset()
     log_retention: int = MONTH

@@ -14,7 +14,7 @@ import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from decade.errors import ErrorCode
 from decade.http import Headers, Request, Response, plain_response, problem_response
@@ -40,11 +40,19 @@ _Answer: TypeAlias = "Response | PacedUpload"
 _BODIES = frozenset({"PUT", "POST", "PATCH"})
 
 
+class Background(Protocol):
+    """What goes on beside the requests, from when the application starts to when it stops."""
+
+    def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
 class DecadeApp(Application):
     """The ASGI application of a server, which is used in the event loop alone.
 
     `clock` is where its `now` comes from, in seconds. `proxies` say where requests come from. Tokens that came over
-    plain HTTP from another machine are refused (RFC 7069 section 8.2), unless `is_insecure_allowed`.
+    plain HTTP from another machine are refused (RFC 7069 section 8.2), unless `is_insecure_allowed`. `transfers`: what
+    moves objects between servers.
     """
 
     def __init__(
@@ -54,11 +62,13 @@ class DecadeApp(Application):
         clock: Callable[[], float] = time.monotonic,
         proxies: Proxies | None = None,
         is_insecure_allowed: bool = False,
+        transfers: Background | None = None,
     ) -> None:
         self.server = server
         self._clock = clock
         self._proxies = proxies or Proxies()
         self._is_insecure_allowed = is_insecure_allowed
+        self._transfers = transfers
         self._timer = Timer(self._get_timer, self._handle_timer, clock)
         self._stalls = Stalls(self._timer.arm_at)
         self._line = Line(server, clock, self._timer.arm)
@@ -67,8 +77,12 @@ class DecadeApp(Application):
 
     def _start(self) -> None:
         self._timer.arm()
+        if self._transfers is not None:
+            self._transfers.start()
 
     async def _stop(self) -> None:
+        if self._transfers is not None:
+            await self._transfers.close()
         self._timer.cancel()
         while self._calls:
             await asyncio.wait(self._calls)

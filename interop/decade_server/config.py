@@ -38,13 +38,13 @@ from decade.ledger import MemoryQuotas
 from decade.messages import Access, Limits, ResourcePolicy, WhenFull
 from decade.policy import PROVIDER, PolicyTree
 from decade.ports import NodePath
-from decade.settings import MAX_REQUESTS, MONTH, Extension, Settings, default_limits
+from decade.settings import MAX_REQUESTS, MAX_TRANSFERS, MONTH, Extension, Settings, default_limits
 from decade.tokens import RegisteredKey
 from decade.values import MAX_WEIGHT, Priority
 from interop._http_server import parse_listen
 from interop._toml import Table, TomlError, read
 from interop.decade_keys import public_key_of_text, read_verifying_key
-from interop.decade_server.origin import Proxies, networks_of
+from interop.decade_server.origin import Network, Proxies, networks_of
 
 if TYPE_CHECKING:
     from interop.decade_scale.config import Shared
@@ -70,6 +70,20 @@ class TlsFiles:
     key: Path
 
 
+@attrs.frozen
+class TransferConfig:
+    """Transfers between servers: how many at a time, and which addresses may be asked besides global ones.
+
+    `networks`: prefixes; `hosts`: names, whatever addresses they have. `ca`: who signs certificates besides those that
+    the system knows (PEM).
+    """
+
+    parallel: int = MAX_TRANSFERS
+    networks: tuple[Network, ...] = ()
+    hosts: frozenset[str] = frozenset()
+    ca: Path | None = None
+
+
 @attrs.frozen(kw_only=True)
 class ServerConfig:
     """A server. `server`: its identifier, None for the address that it listens at. `root`: a directory, `store`: what
@@ -90,12 +104,18 @@ class ServerConfig:
     is_shared_cache_allowed: bool = True
     extensions: frozenset[Extension] = frozenset()
     log_retention: int = MONTH
+    transfers: TransferConfig = attrs.field(factory=TransferConfig)
     max_requests: int = MAX_REQUESTS
     proxies: Proxies = attrs.field(factory=Proxies)
     is_insecure_allowed: bool = False
     workers: int = 1
     policies: Mapping[NodePath, ResourcePolicy] = attrs.field(factory=dict)
     keys: Mapping[bytes, RegisteredKey] = attrs.field(factory=dict)
+
+    @property
+    def has_transfers(self) -> bool:
+        """Whether objects are moved between servers."""
+        return bool(self.extensions & {Extension.PULL, Extension.PUSH})
 
     def settings(self, server: str) -> Settings:
         """What a server is told, for one of the workers. `server`: its identifier. Raises ValueError."""
@@ -107,6 +127,7 @@ class ServerConfig:
             is_shared_cache_allowed=self.is_shared_cache_allowed,
             extensions=self.extensions,
             log_retention=self.log_retention,
+            transfers=self.transfers.parallel,
         )
 
 
@@ -138,6 +159,7 @@ def _server(root: Table) -> ServerConfig:
     extensions = _extensions(root)
     accounts = _Accounts(root, extensions)
     directory, workers = root.file("root"), root.integer("workers", least=1) or 1
+    transfers = root.table("transfers")
     store = root.table("store")
     if store is not None and directory is not None:
         raise root.wrong("'root' and 'store' are two places for the same objects", "root")
@@ -155,6 +177,7 @@ def _server(root: Table) -> ServerConfig:
         is_shared_cache_allowed=root.flag("shared-cache") is not False,
         extensions=extensions,
         log_retention=root.integer("log-retention", least=1) or MONTH,
+        transfers=TransferConfig() if transfers is None else _transfers(transfers),
         max_requests=root.integer("max-requests", least=1) or MAX_REQUESTS,
         proxies=_proxies(root),
         is_insecure_allowed=bool(root.flag("insecure")),
@@ -166,6 +189,10 @@ def _server(root: Table) -> ServerConfig:
         found.settings(found.server or "http://localhost")
     except ValueError as error:
         raise root.wrong(str(error)) from error
+    if transfers is not None and not found.has_transfers:
+        raise root.wrong("it goes with the extensions 'pull' and 'push'", "transfers")
+    if workers > 1 and found.has_transfers:
+        raise root.wrong("transfers are of one process: 'pull' and 'push' go with one worker", "workers")
     if not accounts.keys:
         raise root.wrong("nobody could use it: at least one key [accounts.NAME.keys.NAME] is due")
     return found
@@ -202,6 +229,21 @@ def _tls(table: Table) -> TlsFiles:
     found = TlsFiles(
         table.due("certificate", table.file("certificate")),
         table.due("key", table.file("key")),
+    )
+    table.finish()
+    return found
+
+
+def _transfers(table: Table) -> TransferConfig:
+    try:
+        networks = networks_of(table.texts("networks"))
+    except ValueError as error:
+        raise table.wrong(str(error), "networks") from error
+    found = TransferConfig(
+        table.integer("parallel", least=1) or MAX_TRANSFERS,
+        networks,
+        frozenset(table.texts("hosts")),
+        table.file("ca"),
     )
     table.finish()
     return found

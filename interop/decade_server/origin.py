@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import attrs
@@ -19,6 +20,8 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 HeaderForm: TypeAlias = Literal["x-forwarded", "forwarded"]
 MAX_HOPS = 16
 """Elements of a field that are looked at, from the last one: each is a proxy."""
+CACHED = 4096
+"""Addresses that were looked at last."""
 _PARAMETER = re.compile(r'\s*(for|proto)\s*=\s*(?:"([^"]*)"|([^\s",;]*))\s*', re.IGNORECASE)
 
 
@@ -66,6 +69,7 @@ class Proxies:
         return found is not None and any(found in network for network in self.networks)
 
 
+@lru_cache(CACHED)
 def is_loopback(address: str) -> bool:
     """Whether this is an address of the machine itself."""
     found = _address(address)

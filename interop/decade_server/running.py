@@ -6,6 +6,7 @@ import functools
 import sqlite3
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -23,6 +24,9 @@ from interop.decade_server.config import ConfigError, ServerConfig
 from interop.decade_server.threaded import App, ThreadedApp
 from interop.decade_store import open_server
 
+if TYPE_CHECKING:
+    from interop.decade_transfers import TransferRunner
+
 
 class LiveServer:
     """A server that runs, and its application. It is used in one thread."""
@@ -38,7 +42,12 @@ class LiveServer:
         except (DecadeError, OSError, ValueError, sqlite3.Error) as error:
             where = "the store" if config.root is None else config.root
             raise ConfigError(f"{where}: {error}") from error
-        app = DecadeApp(self.server, proxies=config.proxies, is_insecure_allowed=config.is_insecure_allowed)
+        app = DecadeApp(
+            self.server,
+            proxies=config.proxies,
+            is_insecure_allowed=config.is_insecure_allowed,
+            transfers=self._runner(),
+        )
         self._threaded: ThreadedApp | None = None
         self.app: App = app
         if config.store is not None:
@@ -65,6 +74,20 @@ class LiveServer:
             for path, policy in config.policies.items():
                 self.tree.put(path, policy)
             self.server = Server(settings, self._key, self.tree, epoch=epoch)
+
+    def _runner(self) -> TransferRunner | None:
+        if not self.config.has_transfers:
+            return None
+        # An HTTP client, which most servers do without.
+        from interop.decade_addresses import AddressPolicy
+        from interop.decade_transfers import TransferRunner, client_tls
+
+        allowed = self.config.transfers
+        try:
+            tls = client_tls(None if allowed.ca is None else str(allowed.ca))
+        except OSError as error:
+            raise ConfigError(f"{allowed.ca}: {error.strerror or error}") from error
+        return TransferRunner(self.server.transfers, policy=AddressPolicy(allowed.networks, allowed.hosts), tls=tls)
 
     async def reload(self, config: ServerConfig) -> str:
         """Take over accounts, keys and policies, and say what was. Raises ConfigError, with nothing changed."""

@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError
+from decade.names import Name
 from decade.problem import PROBLEM_TYPE, Problem, encode_problem
 from decade.tokens import MAX_TOKEN
 from decade.waiting import Waiting
@@ -28,6 +29,8 @@ NO_STORE: Headers = (("Cache-Control", "no-store"),)
 SHARED_CACHE = "public, max-age=0, must-revalidate, no-transform"
 """Caches keep the body and ask for each use. With any freshness they would give it away (RFC 9111 section 3.5)."""
 NO_SHARED_CACHE = "private, no-store, no-transform"
+DEFAULT_URGENCY = 3
+"""What RFC 9218 section 4.1 has for what says nothing."""
 YEAR = 31536000
 """Seconds that a cache keeps what is public at most: longer times mean no more to any."""
 OCTETS = "application/octet-stream"
@@ -283,10 +286,17 @@ def public_control(seconds: int | None) -> str:
     return f"public, max-age={YEAR if seconds is None else min(seconds, YEAR)}, immutable, no-transform"
 
 
-def object_headers(*, etag: str, size: int, media_type: str | None, expires: int | None, control: str) -> Headers:
-    """The header of an answer with an object. `control`: what caches may do with it."""
+def object_headers(
+    name: Name, *, size: int, media_type: str | None, expires: int | None, control: str, urgency: int
+) -> Headers:
+    """The header of an answer with an object, or so many octets of it. `control`: what caches may do with it.
+
+    `urgency`: of RFC 9218, 0 is the most urgent.
+    """
     return (
-        *validator_headers(etag=etag, expires=expires, control=control),
+        *validator_headers(etag=name.etag, expires=expires, control=control),
+        ("Repr-Digest", name.repr_digest),
+        *(() if urgency == DEFAULT_URGENCY else (("Priority", f"u={urgency}"),)),
         ("Content-Type", media_type or OCTETS),
         ("Content-Length", str(size)),
         ("Accept-Ranges", "bytes"),

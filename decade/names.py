@@ -92,6 +92,11 @@ class Name:
         """The strong entity tag of its object."""
         return f'"{self.algorithm};{self.text}"'
 
+    @property
+    def repr_digest(self) -> str:
+        """The value of Repr-Digest of its object (RFC 9530 section 3)."""
+        return f"{self.algorithm}=:{base64.b64encode(self.value).decode()}:"
+
     def ni(self, authority: str = "") -> str:
         """The ni URI, with an authority if one is known to help."""
         return f"ni://{authority}/{self.segment}"

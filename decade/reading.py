@@ -9,7 +9,7 @@ import attrs
 from decade._core import Ask, Core
 from decade.authz import Permission, Question
 from decade.errors import Dimension, ErrorCode, RefusedError
-from decade.http import NO_SHARED_CACHE, SHARED_CACHE, public_control
+from decade.http import DEFAULT_URGENCY, NO_SHARED_CACHE, SHARED_CACHE, public_control
 from decade.messages import Access
 from decade.names import Name
 from decade.ports import NodePath, Row
@@ -19,10 +19,12 @@ from decade.scope import Operation
 from decade.settings import Extension
 from decade.slots import ConnectionSlots, Slot
 from decade.uses import check_revoked
+from decade.values import Priority
 from decade.waiting import Steps
 
 MAX_ANONYMOUS = 64
 """Reads without a token from one address at a time: a browser opens six connections; several may share an address."""
+_URGENCY = {Priority.URGENT: 1, Priority.HIGH: 2, Priority.NORMAL: DEFAULT_URGENCY, Priority.LOW: 5}
 _ANYBODY = (b"", b"")
 """Readers without a token are one flow of the node that pays, as those of one token are."""
 
@@ -51,6 +53,10 @@ class Right(Protocol):
     @property
     def terms(self) -> Terms:
         """How the answer competes for the line."""
+
+    @property
+    def urgency(self) -> int:
+        """That of the answer, for proxies on its way (RFC 9218)."""
 
     @property
     def cti(self) -> bytes | None:
@@ -84,6 +90,12 @@ class TokenRight:
         """Those of the token."""
         flow = self.permission.token.flow
         return token_terms(self.permission.path, flow.ledger_key, flow.policy)
+
+    @property
+    def urgency(self) -> int:
+        """By the priority of the token."""
+        policy = self.permission.token.flow.policy
+        return _URGENCY[Priority.NORMAL if policy.priority is None else policy.priority]
 
     @property
     def cti(self) -> bytes | None:
@@ -138,6 +150,11 @@ class PublicRight:
     def terms(self) -> Terms:
         """Those of all readers without a token together."""
         return token_terms(self.row.payer, _ANYBODY, None)
+
+    @property
+    def urgency(self) -> int:
+        """As of what says nothing."""
+        return DEFAULT_URGENCY
 
     @property
     def cti(self) -> bytes | None:

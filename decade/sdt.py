@@ -239,7 +239,12 @@ class ObjectResource:
         part = read_range(request, row.size, name.etag)
         offset, length = part or (0, row.size)
         headers = object_headers(
-            etag=name.etag, size=length, media_type=row.media_type, expires=row.expires, control=control
+            name,
+            size=length,
+            media_type=row.media_type,
+            expires=row.expires,
+            control=control,
+            urgency=right.urgency,
         )
         if not is_get:
             return Response(200, headers)

@@ -1,5 +1,6 @@
 """HTTP as values: ranges against an oracle, entity tags, structured fields, tokens in the header, problems."""
 
+import base64
 from contextlib import suppress
 
 import attrs
@@ -25,6 +26,7 @@ from decade.http import (
     read_range,
     write_attrs,
 )
+from decade.names import name_of
 from decade.problem import Problem, decode_problem
 
 ETAG = '"sha-256;abc"'
@@ -252,7 +254,13 @@ def test_retry_after_is_in_whole_seconds_and_never_too_early():
 
 def test_no_answer_with_an_object_is_fresh_or_a_script():
     for control in (SHARED_CACHE, NO_SHARED_CACHE):
-        headers = dict(object_headers(etag=ETAG, size=3, media_type="text/html", expires=7, control=control))
+        headers = dict(
+            object_headers(name_of(b"abc"), size=3, media_type="text/html", expires=7, control=control, urgency=1)
+        )
+        # RFC 6234 section 8.5 has the hash of "abc".
+        digest = bytes.fromhex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        assert headers["Repr-Digest"] == f"sha-256=:{base64.b64encode(digest).decode()}:"
+        assert headers["Priority"] == "u=1"
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Content-Security-Policy"] == "sandbox"
         assert "no-transform" in headers["Cache-Control"]

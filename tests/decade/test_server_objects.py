@@ -441,3 +441,15 @@ def test_any_request_is_answered_and_leaves_no_transfer(method, target, headers,
     assert all(value.isascii() and "\n" not in value and "\r" not in value for _, value in answer.headers)
     assert FUZZED.server.requests == 0
     assert len(FUZZED.server._pace) == 0
+
+
+@pytest.mark.parametrize(
+    ("priority", "field"),
+    [(None, None), (Priority.URGENT, "u=1"), (Priority.HIGH, "u=2"), (Priority.NORMAL, None), (Priority.LOW, "u=5")],
+)
+def test_an_answer_says_how_urgent_its_token_is_and_what_the_object_hashes_to(priority, field):
+    made = Bench()
+    made.put()
+    for answer in (made.get(key=token(priority=priority)), made.get(headers=(("Range", "bytes=1-2"),))):
+        assert answer.header("Repr-Digest") == "sha-256=:f4OxZX/x/FO5LcGBSKHWXfwtSx+j1ncoSt3SABJtkGk=:"
+    assert made.get(key=token(priority=priority)).header("Priority") == field

@@ -168,6 +168,13 @@ def test_some_octets_are_not_verified_and_it_says_so(ask):
     assert "not verified" in err
 
 
+def test_an_alto_server_that_does_not_answer_is_no_obstacle(ask):
+    name = good(ask("put", "hello")).strip()
+    servers = ("--server", "http://127.0.0.1:1", "--server", name.partition("/sha")[0].replace("ni:", "http:"))
+    status, out, err = ask("get", name, *servers, "--alto", "http://127.0.0.1:1/")
+    assert (status, out, err.count("--alto: ")) == (0, "Hello World!", 1)
+
+
 def test_the_server_says_what_it_is(ask, served):
     found = json.loads(good(ask("info", "--json")))
     assert (found["server"], found["versions"]) == (served[0], [1])

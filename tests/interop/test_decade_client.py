@@ -9,7 +9,7 @@ import time
 import pytest
 from alto_serving import Certificates
 from decade_client_served import manage, said, saying, serving
-from decade_server import HELLO, OCTETS
+from decade_server import BOB, HELLO, OCTETS
 
 import interop.decade_client
 from decade.client import FailedError
@@ -17,6 +17,7 @@ from decade.data_index import Entry, Piece, split
 from decade.errors import DecodeError, ErrorCode
 from decade.messages import AttrPatch, ResourcePolicy
 from decade.names import NiUri, name_of
+from decade.settings import Extension
 from interop.decade_client import DecadeClient, FileSource
 
 URI = NiUri(HELLO)
@@ -298,6 +299,26 @@ def test_what_the_resource_protocol_has():
             assert (part.octets, part.is_verified) == (b"World", False)
             await decade.delete(HELLO, origin, manage(origin))
             assert [info async for info in decade.objects(origin, manage(origin))] == []
+
+    asyncio.run(work())
+
+
+def test_what_a_server_has_need_not_be_sent(tmp_path):
+    (tmp_path / "large").write_bytes(LARGE)
+    source, name = FileSource.whole(tmp_path / "large"), name_of(LARGE)
+
+    async def work():
+        async with serving(extensions=frozenset({Extension.CHALLENGE})) as origin, DecadeClient() as decade:
+            assert await decade.claim(source, origin, manage(origin)) is None
+            await decade.put(source, origin, manage(origin, key=BOB))
+            assert await decade.claim(source, origin, manage(origin), media_type="x/y") == name
+            control = await decade.control(origin, manage(origin))
+            info = await decade.run(control.object_info(name))
+            assert (info.size, info.media_type) == (len(LARGE), "x/y")
+            received = (await decade.run(control.status())).usage.received
+            assert received < len(LARGE)
+        async with serving() as origin, DecadeClient() as decade:
+            assert await decade.claim(source, origin, manage(origin)) is None
 
     asyncio.run(work())
 

@@ -22,6 +22,7 @@ from decade.names import Name
 from decade.scope import Operation
 from interop.cli._errors import MistakeError, reason
 from interop.cli._progress import Display, Snapshot, display, note
+from interop.cli.alto._show import clean
 from interop.cli.decade._client import Access, asking, connects, origin, to_stdout
 from interop.cli.decade._words import Size, Target, read_target
 
@@ -36,8 +37,8 @@ class _Wanted:
     """What to do with an object."""
 
     output: Path | None
-    force: bool
     max_size: int
+    alto: str | None
 
 
 @click.command(
@@ -51,6 +52,7 @@ class _Wanted:
 @click.option("--max-size", type=Size(), default=MAX_OBJECT, metavar="SIZE", help="Octets of an object at most.")
 @click.option("--range", "part", metavar="FIRST-LAST", help="Some octets of the object only: nothing verifies them.")
 @click.option("--entry", metavar="LABEL", help="Which file of a data index.  [default: its only one]")
+@click.option("--alto", metavar="URL", help="Ask the servers that are nearest first, as this ALTO server sees it.")
 @connects
 def command(
     what: str,
@@ -59,6 +61,7 @@ def command(
     max_size: int,
     part: str | None,
     entry: str | None,
+    alto: str | None,
     access: Access,
 ) -> int:
     """Fetch an object by its ni URI or its URL, or the file that a data index is of.
@@ -71,7 +74,7 @@ def command(
     output = None if output == Path("-") else output
     if output is not None and output.exists() and not force:
         raise MistakeError(f"{output} is there (--force replaces it)")
-    wanted = _Wanted(output, force, max_size)
+    wanted = _Wanted(output, max_size, alto)
     target = read_target(what)
     if target is None:
         if part is not None:
@@ -85,7 +88,7 @@ def command(
 
 def _get_object(access: Access, target: Target, wanted: _Wanted, part: tuple[int, int] | None) -> int:
     async def work(client: DecadeClient, named: tuple[str, ...]) -> None:
-        servers = _candidates(named, target.server)
+        servers = await _nearest(_candidates(named, target.server), wanted)
         given = [target.credential] if target.credential is not None else []
         credentials = [*given, *_credentials(access, servers, [target.uri.name])]
         if part is not None:
@@ -116,7 +119,7 @@ def _get_entry(access: Access, index: DataIndex, entry: Entry, wanted: _Wanted) 
         raise MistakeError("a file in many objects is put together in a file: say -o FILE")
 
     async def work(client: DecadeClient, named: tuple[str, ...]) -> None:
-        servers = _candidates((*named, *map(origin, index.servers)), None)
+        servers = await _nearest(_candidates((*named, *map(origin, index.servers)), None), wanted)
         names = list(dict.fromkeys(piece.name for piece in entry.pieces))
         # A token names its objects, but for more than it has room for.
         credentials = _credentials(access, servers, names if len(names) <= _MAX_NAMES else [])
@@ -144,6 +147,24 @@ def _candidates(named: Sequence[str], hint: str | None) -> list[str]:
     if not servers:
         raise MistakeError("who has it? --server https://storage.example, or DECADE_SERVER")
     return servers
+
+
+async def _nearest(servers: Sequence[str], wanted: _Wanted) -> Sequence[str]:
+    if wanted.alto is None or len(servers) == 1:
+        return servers
+    # Imported here, so that who does not ask need not wait for the libraries.
+    from alto.errors import AltoError
+    from interop.alto_client import AltoClient
+    from interop.decade_ranking import alto_costs
+
+    try:
+        async with AltoClient(wanted.alto, strict=False) as alto:
+            costs = await alto_costs(alto, servers)
+    except AltoError as error:
+        # Who is near is good to know, and no condition.
+        note(clean(f"--alto: {error}"))
+        return servers
+    return sorted(servers, key=costs.__getitem__)
 
 
 class _Progress:

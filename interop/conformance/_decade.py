@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from decade.cose import Ed25519SigningKey, HmacKey, SigningKey
-from decade.errors import DecadeError, DecodeError, RefusedError
-from decade.messages import decode_message, encode_message
+from decade import cbor
+from decade.cose import Ed25519SigningKey, HmacKey, SigningKey, read_public_key
+from decade.errors import DecadeError, DecodeError, ErrorCode, RefusedError
+from decade.http import Request
+from decade.ledger import MemoryLedger
+from decade.messages import Revocation, decode_message, encode_message
 from decade.names import (
     Name,
     NiUri,
@@ -17,8 +20,11 @@ from decade.names import (
     read_path,
     read_segment,
 )
+from decade.pop import Replays, check_body, read_proof
+from decade.ports import Use
 from decade.recovery import RemoveFile, recover
-from decade.tokens import Claims, mint, verify
+from decade.tokens import Claims, TokenFeature, VerifiedToken, mint, verify
+from decade.uses import check_revoked, check_uses, hold_use
 from interop.conformance import _decade_scheduler, _decade_server
 from interop.conformance._decade_values import (
     message_from_json,
@@ -92,9 +98,39 @@ def _name_of(args: _Json) -> _Json:
 
 def _verify_token(args: _Json) -> _Json:
     keys = {registered.key.kid: registered for registered in map(registered_key, args["keys"])}
-    token = bytes.fromhex(args["token"])
-    found = verify(token, keys.get, audience=args["audience"], wall=args["wall"], max_life=args["max_life"])
+
+    def check(token: str) -> VerifiedToken:
+        return verify(
+            bytes.fromhex(token),
+            keys.get,
+            audience=args["audience"],
+            wall=args["wall"],
+            max_life=args["max_life"],
+            features=frozenset(map(TokenFeature, args.get("features", ()))),
+        )
+
+    found, ledger = check(args["token"]), MemoryLedger()
+    for token in args.get("used", ()):
+        hold_use(ledger, check(token), Use(1)).spend()
+    if "revoked" in args:
+        revocation = decode_message(bytes.fromhex(args["revoked"]))
+        assert isinstance(revocation, Revocation)
+        ledger.revoke(found.account, revocation, wall=args["wall"], until=found.claims.exp)
+    check_revoked(ledger, found)
+    check_uses(ledger, found)
     return {"account": found.account, "claims": to_json(found.claims)}
+
+
+def _verify_proof(args: _Json) -> _Json:
+    headers = tuple((name, value) for name, value in args["headers"])
+    key = read_public_key(cbor.decode(bytes.fromhex(args["key"])))
+    try:
+        proof = read_proof(Request(args["method"], args["uri"], headers), args["uri"])
+    except DecodeError as exc:
+        raise RefusedError(ErrorCode.POP_FAILED, str(exc)) from exc
+    Replays(args.get("started")).check(proof, key, "", args["wall"])
+    check_body(proof.digest, bytes.fromhex(args.get("body", "")))
+    return {"nonce": proof.nonce, "created": proof.created}
 
 
 def _mint_token(args: _Json) -> str:
@@ -116,6 +152,7 @@ _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
         "name-of": _name_of,
         "verify-token": _verify_token,
         "mint-token": _mint_token,
+        "verify-proof": _verify_proof,
         "recover": _recover,
     }
 )

@@ -17,8 +17,8 @@ from decade.names import name_of
 from decade.policy import PolicyTree
 from decade.problem import PROBLEM_TYPE, Problem, decode_problem
 from decade.server import Server
-from decade.settings import Settings, default_limits
-from decade.tokens import VerifiedToken
+from decade.settings import Extension, Settings, default_limits
+from decade.tokens import TokenFeature, VerifiedToken
 from decade.waiting import settle
 from interop.conformance._decade_values import message_to_json, object_from_json, registered_key, to_json
 
@@ -111,7 +111,8 @@ class _Exchanges:
 
 def _make_server(params: _Json) -> Server:
     keys = {key.key.kid: key for key in map(registered_key, params["keys"])}
-    tree = PolicyTree(MemoryQuotas())
+    extensions = frozenset(map(_extension, params.get("features", ())))
+    tree = PolicyTree(MemoryQuotas(), extensions=extensions)
     for node in params["policies"]:
         tree.put(tuple(node["path"]), object_from_json(ResourcePolicy, node["policy"]))
     settings = Settings(
@@ -119,6 +120,7 @@ def _make_server(params: _Json) -> Server:
         limits=object_from_json(Limits, to_json(default_limits()) | params.get("limits", {})),
         siblings=tuple(params.get("siblings", ())),
         is_shared_cache_allowed=params.get("shared_cache", True),
+        extensions=extensions,
         **({"max_requests": params["max_requests"]} if "max_requests" in params else {}),
     )
     blocked = frozenset(params.get("blocked", ()))
@@ -135,6 +137,10 @@ def _make_server(params: _Json) -> Server:
         local_policy=refuse if blocked else None,
         random_bytes=lambda size: bytes(size),
     )
+
+
+def _extension(name: str) -> Extension | TokenFeature:
+    return TokenFeature(name) if name in {str(feature) for feature in TokenFeature} else Extension(name)
 
 
 def _observe(answer: _Answer, before: _Answer | None) -> _Json:
@@ -167,6 +173,7 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         "content_range": "Content-Range",
         "accept_ranges": "Accept-Ranges",
         "content_type_options": "X-Content-Type-Options",
+        "referrer_policy": "Referrer-Policy",
         "content_security_policy": "Content-Security-Policy",
     }
 )

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from decade import cbor
-from decade.cose import Ed25519Key, HmacKey, VerifyingKey
+from decade.cose import Ed25519Key, Es256Key, Es256Key, HmacKey, VerifyingKey
 from decade.messages import Message
 from decade.names import Name, read_binary
 from decade.scope import Collection, Everything, Object, Operation, Publisher, Target
@@ -42,10 +42,17 @@ def message_from_json(value: dict[str, Any]) -> Message:
 
 def registered_key(key: dict[str, Any]) -> RegisteredKey:
     """A key that a server knows. Raises DecodeError."""
+    return RegisteredKey(_verifying_key(key), key["account"], tuple(key.get("app", ())))
+
+
+def _verifying_key(key: dict[str, Any]) -> VerifyingKey:
     octets = bytes.fromhex(key["octets"])
-    is_public = key["algorithm"] == "EdDSA"
-    verifying: VerifyingKey = Ed25519Key(octets) if is_public else HmacKey(octets, bytes.fromhex(key["kid"]))
-    return RegisteredKey(verifying, key["account"], tuple(key.get("app", ())))
+    match key["algorithm"]:
+        case "EdDSA":
+            return Ed25519Key(octets)
+        case "ES256":
+            return Es256Key(octets[:32], octets[32:])
+    return HmacKey(octets, bytes.fromhex(key["kid"]))
 
 
 def to_json(value: Any) -> _Json:
@@ -98,6 +105,8 @@ def _object_to_json(value: Any) -> _Json:
             made["ext"] = {str(key): cbor.encode(item).hex() for key, item in member.items()}
         elif field.name == "keys":
             made["keys"] = [cbor.encode(key).hex() for key in member]
+        elif field.name == "key":
+            made["key"] = cbor.encode(member).hex()
         else:
             made[field.name] = to_json(member)
     return made
@@ -111,11 +120,14 @@ def _hints(cls: type) -> dict[str, Any]:
 def object_from_json(cls: type, value: _Json) -> Any:
     """An object of `cls` from its members. Raises DecodeError, and KeyError or TypeError for unknown ones."""
     hints = _hints(cls)
-    members = {name: _from_json(hints[name], member) for name, member in value.items() if name not in ("ext", "keys")}
+    raw = ("ext", "keys", "key")
+    members = {name: _from_json(hints[name], member) for name, member in value.items() if name not in raw}
     if "ext" in value:
         members["ext"] = {int(key): cbor.decode(bytes.fromhex(item)) for key, item in value["ext"].items()}
     if "keys" in value:
         members["keys"] = tuple(cbor.decode(bytes.fromhex(key)) for key in value["keys"])
+    if "key" in value:
+        members["key"] = cbor.decode(bytes.fromhex(value["key"]))
     return cls(**members)
 
 

@@ -125,7 +125,7 @@ def _make_server(params: _Json) -> Server:
     )
     blocked = frozenset(params.get("blocked", ()))
 
-    def refuse(question: Question, _: VerifiedToken) -> ErrorCode | None:
+    def refuse(question: Question, _: VerifiedToken | None) -> ErrorCode | None:
         names = {getattr(name, "binary", b"").hex() for name in question.names or ()}
         return ErrorCode.LEGAL_BLOCK if names & blocked else None
 

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from decade import cbor
-from decade.cose import Ed25519Key, Es256Key, Es256Key, HmacKey, VerifyingKey
+from decade.cose import Ed25519Key, Es256Key, HmacKey, VerifyingKey
 from decade.messages import Message
 from decade.names import Name, read_binary
 from decade.scope import Collection, Everything, Object, Operation, Publisher, Target

@@ -18,7 +18,7 @@ from decade.ports import Reader, Row, Use
 from decade.public import MAX_HOLDERS
 from decade.scope import Operation
 from decade.settings import Extension
-from decade.uses import hold_use, is_counted
+from decade.uses import check_allowance, hold_use, is_counted
 from decade.values import ABSENT
 from decade.waiting import Clock, Steps
 
@@ -112,9 +112,11 @@ class ChallengeResource:
     def _store(self, permission: Permission, row: Row, reader: Reader, clock: Clock) -> Steps[bool]:
         """Keep the octets that are there for this account too, which is charged in full; whether they are new to it."""
         core = self._core
-        incoming = yield from core.objects.receive(row, clock)
+        charge = Use(0, 0, row.size)
+        check = partial(check_allowance, core.ledger, permission.token, charge)
+        incoming = yield from core.objects.receive(row, clock, check)
         try:
-            hold = partial(hold_use, core.ledger, permission.token, Use(0, 0, row.size))
+            hold = partial(hold_use, core.ledger, permission.token, charge)
             use = yield from clock.wait(core.ledger.waits and is_counted(permission.token), hold)
         except BaseException:
             incoming.drop()

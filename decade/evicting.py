@@ -7,6 +7,7 @@ A node makes room by what it pays for itself, and by nothing else: applications 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -61,6 +62,12 @@ class Evictor:
         if queue is None or queue.octets < wanted:
             queue = yield from self._load(path, clock)
         return self._take(path, queue, wanted)
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """What was chosen stays after all."""
+        for row in rows:
+            if row.payer in self._queues:
+                self._queues[row.payer].load([(row.name, row.size, row.reads)])
 
     def _when_full(self, path: NodePath) -> WhenFull:
         """What the nearest node on the path says that says something."""
@@ -121,7 +128,7 @@ class Evictor:
                 victims.append(held)
                 freed += held.size
         if freed < wanted:
-            queue.load((victim.name, victim.size, victim.reads) for victim in victims)
+            self.keep(victims)
             return []
         return victims
 

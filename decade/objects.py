@@ -33,6 +33,10 @@ MAX_ROUNDS = 4
 _Key: TypeAlias = tuple[str, Name]
 
 
+def _nothing() -> None:
+    """There is nothing to check."""
+
+
 class IncomingState(Enum):
     """Where an object is that an account is to hold."""
 
@@ -183,8 +187,8 @@ class Objects:
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
         return asked
 
-    def receive(self, row: Row, clock: Clock) -> Steps[Incoming]:
-        """Make room for an object that comes.
+    def receive(self, row: Row, clock: Clock, check: Callable[[], None] = _nothing) -> Steps[Incoming]:
+        """Make room for an object that comes. `check`: whether it will be admitted, before others go for it.
 
         Raises RefusedError (TOO_LARGE, TOO_SMALL, STORAGE_QUOTA, CLIENT_NOT_PERMITTED), StoreError.
         """
@@ -196,7 +200,7 @@ class Objects:
             reason = f"objects have {limits.min_object} octets at least"
             raise RefusedError(ErrorCode.TOO_SMALL, reason, limit=limits.min_object)
         yield from self._make_way(row, clock)
-        reservation = yield from self._reserve(row, clock)
+        reservation = yield from self._reserve(row, clock, check)
         try:
             if self._tree.waits:
                 self._tree.check_room(row.payer)
@@ -286,7 +290,7 @@ class Objects:
         """When the next object expires, None for never."""
         return self._store.next_expiry()
 
-    def _reserve(self, row: Row, clock: Clock) -> Steps[Reservation]:
+    def _reserve(self, row: Row, clock: Clock, check: Callable[[], None]) -> Steps[Reservation]:
         for rounds in range(MAX_ROUNDS):
             charges = self._tree.charges(row.payer)
             try:
@@ -295,15 +299,22 @@ class Objects:
                 return reservation
             except RefusedError as error:
                 refused = error
-            if self._evictor is None or not (yield from self._evict(self._evictor, row, rounds == 0, clock)):
+            if self._evictor is None or not (yield from self._evict(self._evictor, row, rounds == 0, clock, check)):
                 break
         raise refused
 
-    def _evict(self, evictor: Evictor, row: Row, is_first: bool, clock: Clock) -> Steps[bool]:
+    def _evict(
+        self, evictor: Evictor, row: Row, is_first: bool, clock: Clock, check: Callable[[], None]
+    ) -> Steps[bool]:
         """Make room, at first by what has expired: whether there may be room now."""
         rows = list(self._store.expired(row.created, SWEEP)) if is_first else []
         rows = rows or (yield from evictor.choose(row, clock))
         if rows:
+            try:
+                check()
+            except RefusedError:
+                evictor.keep(rows)
+                raise
             yield from self._remove_rows(rows, clock)
         return bool(rows)
 

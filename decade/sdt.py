@@ -30,12 +30,12 @@ from decade.http import (
 )
 from decade.names import Name
 from decade.objects import Incoming
-from decade.ports import Reader, Row
+from decade.ports import Reader, Row, Use
 from decade.reading import Held, Right, find_right
 from decade.scheduler import Terms, token_terms
 from decade.scope import Operation
 from decade.tokens import VerifiedToken
-from decade.uses import check_revoked
+from decade.uses import check_allowance, check_revoked
 from decade.waiting import Clock, Steps, Waiting, begin
 
 METHODS = ("GET", "HEAD", "PUT", "DELETE")
@@ -305,7 +305,8 @@ class ObjectResource:
 
     def _receive(self, ask: Ask, permission: Permission, row: Row) -> Steps[ObjectUpload]:
         core = self._core
-        incoming = yield from core.objects.receive(row, ask)
+        check = partial(check_allowance, core.ledger, permission.token, Use(1, row.size, row.size))
+        incoming = yield from core.objects.receive(row, ask, check)
         try:
             admission = yield from core.gate.admit(permission, ask, moved=row.size, stored=row.size)
         except BaseException:

@@ -10,7 +10,8 @@ from enum import Enum
 from types import MappingProxyType
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError, StoreError
-from decade.ports import Allowance, Ledger, TokenKey, Use
+from decade.ledger import find_short
+from decade.ports import Allowance, Ledger, Short, TokenKey, Use
 from decade.tokens import SKEW, VerifiedToken
 
 
@@ -127,15 +128,22 @@ def hold_use(ledger: Ledger, token: VerifiedToken, use: Use) -> TokenUse:
                 continue
             short = ledger.hold(token.account, level.ledger_key, allowance, use, level.claims.exp + SKEW)
             if short is not None:
-                reason = f"token: {short.used} of {short.limit} of its {short.dimension.name.lower()} are used"
-                code = _CODES[short.dimension]
-                raise RefusedError(code, reason, dimension=short.dimension, limit=short.limit, used=short.used)
+                raise _exhausted(short)
             counted.append(level.ledger_key)
     except (RefusedError, StoreError):
         for key in counted:
             ledger.give_back(key, use)
         raise
     return TokenUse(ledger, tuple(counted), use)
+
+
+def check_allowance(ledger: Ledger, token: VerifiedToken, use: Use) -> None:
+    """Whether `hold_use` would hold it now. Raises RefusedError as that does, StoreError."""
+    for level in token.levels:
+        allowance = allowance_of(level)
+        short = find_short(allowance, ledger.used(level.ledger_key), use) if allowance.is_counted else None
+        if short is not None:
+            raise _exhausted(short)
 
 
 def check_uses(ledger: Ledger, token: VerifiedToken) -> None:
@@ -151,3 +159,9 @@ def check_revoked(ledger: Ledger, token: VerifiedToken) -> None:
     """Raises RefusedError (TOKEN_REVOKED) if its account has revoked it, or one that it is below."""
     if any(ledger.is_revoked(token.account, one.kid, one.cti, one.iat) for one in token.lineage):
         raise RefusedError(ErrorCode.TOKEN_REVOKED, "token: revoked")
+
+
+def _exhausted(short: Short) -> RefusedError:
+    reason = f"token: {short.used} of {short.limit} of its {short.dimension.name.lower()} are used"
+    code = _CODES[short.dimension]
+    return RefusedError(code, reason, dimension=short.dimension, limit=short.limit, used=short.used)

@@ -213,3 +213,15 @@ def test_uploads_that_wait_for_room_at_a_time_each_get_it_once():
     for upload in uploads:
         upload.abort(made.now)
     assert made.quotas.holding(("alice",)).used == 0
+
+
+def test_nothing_goes_for_a_token_that_may_not_store_so_much():
+    made = bench()
+    put(made, "abc")
+    for key, wanted in ((token(amount=9), ErrorCode.AMOUNT_EXHAUSTED), (token(storage=9), ErrorCode.STORAGE_QUOTA)):
+        assert code(made.put(octets("d"), key)) == wanted
+    assert held(made, "abc") == "abc"
+    assert code(made.put(b"x" * 31, token(amount=9))) == ErrorCode.STORAGE_QUOTA
+    assert made.put(octets("d"), token(amount=10, storage=10, uses=1)).status == 201
+    assert put(made, "efg") == [201] * 3
+    assert held(made, "abcdefg") == "efg"

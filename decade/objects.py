@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
+from decade.arrivals import Arrivals, ArrivingError, Key
 from decade.authz import Permission
 from decade.errors import ErrorCode, RefusedError, StateError, StoreError
 from decade.evicting import Evictor
@@ -29,8 +30,6 @@ SWEEP = 256
 """Expired objects removed at a time: each is a write to the index."""
 MAX_ROUNDS = 4
 """Times that room is made for one object, while others take it."""
-
-_Key: TypeAlias = tuple[str, Name]
 
 
 def _nothing() -> None:
@@ -83,6 +82,7 @@ class Incoming:
         self._row = row
         self._reservation = reservation
         self._sink = sink
+        self._arrival = objects.arrivals.begin(row.account, row.name)
         self._digest = Digest()
         self.state = IncomingState.RECEIVING
 
@@ -127,6 +127,7 @@ class Incoming:
             self._leave(IncomingEvent.FAIL)
             raise
         self._move(IncomingEvent.KEPT)
+        self._arrival.end(is_stored=True)
         return is_new
 
     def drop(self) -> None:
@@ -137,6 +138,7 @@ class Incoming:
         if self._move(event):
             self._sink.drop()
             self._reservation.release()
+            self._arrival.end(is_stored=False)
 
     def _move(self, event: IncomingEvent) -> bool:
         following = INCOMING_TABLE[self.state].get(event)
@@ -153,9 +155,11 @@ class Objects:
         self._store = store
         self._tree = tree
         self._limits = limits
-        self._gone: OrderedDict[_Key, None] = OrderedDict()
-        self._keeping: Counter[_Key] = Counter()
-        self._late: dict[_Key, list[Row]] = {}
+        self._gone: OrderedDict[Key, None] = OrderedDict()
+        self._keeping: Counter[Key] = Counter()
+        self.arrivals = Arrivals()
+        """What is being received, for readers who wait for it."""
+        self._late: dict[Key, list[Row]] = {}
         self._evictor = Evictor(store, tree) if Extension.EVICT_OWN in tree.extensions else None
 
     def find(self, account: str, name: Name, wall: int) -> Row | None:
@@ -164,11 +168,17 @@ class Objects:
         return None if row is None or row.is_expired(wall) else row
 
     def get(self, account: str, name: Name, wall: int) -> Row:
-        """As `find`. Raises RefusedError: GONE if it was there not long ago, NOT_FOUND; and StoreError."""
+        """As `find`. Raises RefusedError: GONE if it was there not long ago, NOT_FOUND; ArrivingError with one of these
+        codes if it is on its way; and StoreError.
+        """
         row = self._store.find(account, name)
         if row is not None and not row.is_expired(wall):
             return row
-        if row is not None or (account, name) in self._gone:
+        key = (account, name)
+        is_gone = row is not None or key in self._gone
+        if key in self.arrivals:
+            raise ArrivingError(ErrorCode.GONE if is_gone else ErrorCode.NOT_FOUND, key)
+        if is_gone:
             raise RefusedError(ErrorCode.GONE, "deleted or expired")
         raise RefusedError(ErrorCode.NOT_FOUND, "not here")
 

@@ -18,6 +18,7 @@ import attrs
 
 from decade._core import Ask, Core, refuse_method
 from decade._pace import Pace, PacedUpload
+from decade.arrivals import ArrivingError, Joining
 from decade.authz import Gate, LocalPolicy
 from decade.challenge import Challenges
 from decade.challenge_resource import CHALLENGE_KINDS, ChallengeResource
@@ -58,6 +59,7 @@ from decade.waiting import Clock, Steps, Waiting, begin
 
 INFO_PATH = "/.well-known/decade"
 Peer: TypeAlias = tuple[str, int]
+Answer: TypeAlias = "Response | PacedUpload | Joining[Answer]"
 SWEEP_EVERY = 1.0
 """Seconds between two sweeps at least: an expired object is not served, so its removal can wait."""
 FORGET_EVERY = 600.0
@@ -109,7 +111,7 @@ class Server:
             tree=tree,
             slots=slots,
             max_life=limits.max_token_life,
-            is_overloaded=lambda: len(slots) + self._deciding > settings.max_requests,
+            is_overloaded=lambda: len(slots) + self._deciding + len(objects.arrivals) > settings.max_requests,
             local_policy=local_policy,
         )
         self.downloads = Line(tree, is_upload=False, ceiling=settings.egress_bps)
@@ -150,20 +152,21 @@ class Server:
         """Transfers in progress."""
         return len(self._core.gate.slots)
 
-    def handle(
-        self, request: Request, peer: Peer | None, now: float
-    ) -> Response | PacedUpload | Waiting[Response | PacedUpload]:
+    def handle(self, request: Request, peer: Peer | None, now: float) -> Answer | Waiting[Answer]:
         """The answer to the head of a request, or where its body goes. `peer`: the address of who asks.
 
-        Who gets a `Waiting` and finds at its end that the client is gone closes the body, or aborts the upload.
+        Who gets a `Waiting` and finds at its end that the client is gone closes the body, or aborts the upload, or
+        cancels the `Joining`, of which there are none without that extension.
         """
         return begin(self._answer(request, peer, now))
 
-    def _answer(self, request: Request, peer: Peer | None, now: float) -> Steps[Response | PacedUpload]:
+    def _answer(self, request: Request, peer: Peer | None, now: float) -> Steps[Answer]:
         self._deciding += 1
         try:
             ask = Ask(now, request, peer[0] if peer is not None else "", self._core.wall(now))
             answer = yield from self._route(ask)
+        except ArrivingError as error:
+            return self._join(request, peer, ask, error)
         except (DecodeError, RefusedError, StoreError) as error:
             answer = self._redirect(request, error) or self._refuse(error)
         finally:
@@ -173,6 +176,19 @@ class Server:
         if Extension.DT in self._core.settings.extensions and read_url_token(request) is not None:
             answer = hidden(answer)
         return without_body(answer) if request.method == "HEAD" else answer
+
+    def _join(self, request: Request, peer: Peer | None, ask: Ask, error: ArrivingError) -> Answer:
+        """Who reads an object that is on its way is answered when it is there, as if asking then."""
+        if Extension.JOINED not in self._core.settings.extensions or request.method != "GET":
+            return self._refuse(error)
+
+        def again(failure: RefusedError | None, now: float) -> Answer | Waiting[Answer]:
+            return self.handle(request, peer, now) if failure is None else self._refuse(failure)
+
+        try:
+            return self._core.objects.arrivals.join(error.key, ask.now, again)
+        except RefusedError as refused:
+            return self._refuse(refused)
 
     def take(self, transfer: ObjectDownload | PacedUpload, octets: int, now: float) -> int:
         """How many octets may be sent of a download, or of those that came are paid for before more may come.
@@ -201,12 +217,14 @@ class Server:
             expiry = None
         swept = None if expiry is None else max(expiry - self._core.epoch, self._swept + SWEEP_EVERY)
         forgets = None if self._core.logs is None else self._forgets_at
-        times = (swept, forgets, self._pace.get_timer(), self.downloads.get_timer(), self.uploads.get_timer())
+        parts = (self._pace, self._core.objects.arrivals, self.downloads, self.uploads)
+        times = (swept, forgets, *(part.get_timer() for part in parts))
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> Waiting[None] | None:
         """Remove objects that have expired, and end uploads that have stalled."""
         self._pace.handle_timer(now)
+        self._core.objects.arrivals.handle_timer(now)
         if self._core.logs is not None and now >= self._forgets_at:
             self._forgets_at = now + FORGET_EVERY
             self._core.logs.forget(self._core.wall(now))

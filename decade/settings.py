@@ -32,6 +32,7 @@ class Extension(StrEnum):
     """What a server may have beyond the core, by its name in server-info; a server without one refuses what needs it.
 
     `EVICT_OWN`: nodes may make room by what they hold. `PUBLIC`: nodes may let anybody read. `DT`: tokens in URLs.
+    `JOINED`: who asks for an object that is on its way waits until it is there.
     `CHALLENGE`: an object that the server has need not be sent. `PULL`, `PUSH`: transfers between servers, which need
     a driver. The others are logs.
     """
@@ -40,6 +41,7 @@ class Extension(StrEnum):
     PUBLIC = "public"
     DT = "dt"
     CHALLENGE = "challenge"
+    JOINED = "joined"
     ACCESS_LOG = "access-log"
     DISTRIBUTION_LOG = "distribution-log"
     TOKENS_SEEN = "tokens-seen"

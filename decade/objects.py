@@ -322,7 +322,7 @@ class Objects:
         if rows:
             try:
                 check()
-            except RefusedError:
+            except (RefusedError, StoreError):
                 evictor.keep(rows)
                 raise
             yield from self._remove_rows(rows, clock)

@@ -124,6 +124,7 @@ class ServerConfig:
             limits=self.limits,
             siblings=self.siblings,
             max_requests=max(1, self.max_requests // self.workers),
+            egress_bps=None if self.egress_bps is None else max(1, self.egress_bps // self.workers),
             is_shared_cache_allowed=self.is_shared_cache_allowed,
             extensions=self.extensions,
             log_retention=self.log_retention,
@@ -191,6 +192,8 @@ def _server(root: Table) -> ServerConfig:
         raise root.wrong(str(error)) from error
     if transfers is not None and not found.has_transfers:
         raise root.wrong("it goes with the extensions 'pull' and 'push'", "transfers")
+    if Extension.CHALLENGE in extensions and (workers > 1 or store is not None):
+        raise root.wrong("seeds are of one process: 'challenge' goes with one worker and a directory", "extensions")
     if workers > 1 and found.has_transfers:
         raise root.wrong("transfers are of one process: 'pull' and 'push' go with one worker", "workers")
     if not accounts.keys:

@@ -144,6 +144,11 @@ def test_accounts_keys_and_policies_are_read_again_at_sighup(tmp_path, key):
         ('trusted-proxies = ["x"]\n[accounts.alice]\n', "trusted-proxies: 'x' does not appear to be an IPv4"),
         ('proxy-header = "via"\n[accounts.alice]\n', "proxy-header: 'x-forwarded' or 'forwarded' is due, not 'via'"),
         ('extensions = ["wings"]\n[accounts.alice]\n', "extensions: 'wings' is no extension; there are "),
+        (
+            'root = "x"\nworkers = 2\nextensions = ["challenge"]\n[accounts.alice]\n',
+            "extensions: seeds are of one process: 'challenge' goes with one worker and a directory",
+        ),
+        ("log-retention = 60\n[accounts.alice]\n", "logs are kept for 3600 s at least"),
         ("[transfers]\n[accounts.alice]\n", "transfers: it goes with the extensions 'pull' and 'push'"),
         ('extensions = ["pull"]\n[transfers]\nnetworks = ["x"]\n', "transfers.networks: 'x' does not appear"),
         ('[accounts.alice]\nwhen-full = "evict-own"\n', "accounts.alice: a policy with "),

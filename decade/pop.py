@@ -128,10 +128,11 @@ def read_proof(request: Request, uri: str) -> Proof:
 class Replays:
     """The signatures of the last minutes: each holds once."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: float | None = None) -> None:
+        """`started`: the Unix time of the server's start, that of the first check without it."""
         self._until: OrderedDict[tuple[str, bytes, str], float] = OrderedDict()
         self._counts: Counter[str] = Counter()
-        self._started: float | None = None
+        self._started = started
 
     def __len__(self) -> int:
         """Signatures that are remembered."""

@@ -50,13 +50,22 @@ FIRST_WAIT = 0.5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD = frozenset({307, 308})
 _BUSY = frozenset({429, 503})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _AUDIENCE = 3
 _NONCE_SIZE = 16
 _TAGS = frozenset({CWT, MAC0, SIGN1})
 
 
 class UnreachableError(DecadeError):
-    """There was no answer, or it was cut short: what a driver throws into a plan, with the reason."""
+    """There was no answer, or it was cut short: what a driver throws into a plan, with the reason.
+
+    `is_lost`: a connection was there, and broke. One that is kept for later may be closed at any time, which says
+    nothing of the server (RFC 9110 section 9.2.2).
+    """
+
+    def __init__(self, reason: str, *, is_lost: bool = False) -> None:
+        super().__init__(reason)
+        self.is_lost = is_lost
 
 
 class FailedError(DecadeError):
@@ -267,7 +276,8 @@ def ask(exchange: Exchange, credentials: Sequence[Credential]) -> Plan[Response 
             head = yield step
         except UnreachableError as error:
             # It has begun to answer: the next time it may come to the end of it.
-            retry = FIRST_WAIT if exchange.receiver.has_begun else None
+            is_again = exchange.receiver.has_begun or (error.is_lost and step.request.method in _IDEMPOTENT)
+            retry = FIRST_WAIT if is_again else None
             return Failure(origin(target), reason=str(error), retry_after=retry)
         if head is None:
             raise TypeError("a request is answered with a response")

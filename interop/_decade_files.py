@@ -56,7 +56,7 @@ class PartialFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
+        self._part = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.part")
         self._fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def sink(self, base: int = 0, *, offset: int = 0, length: int | None = None) -> PieceSink:

@@ -361,7 +361,7 @@ class DecadeClient:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 # A head that comes drop by drop ends, too.
-                async with asyncio.timeout(GRACE):
+                async with asyncio.timeout(max(GRACE, self._timeout)):
                     answer = self._http.stream(
                         step.request.method, step.request.target, headers=headers, content=content
                     )
@@ -374,7 +374,8 @@ class DecadeClient:
             raise UnreachableError("no answer in time") from error
         # UnicodeError: a host that begins like an international name and is none, such as `xn--a`.
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-            raise UnreachableError(f"{str(error) or type(error).__name__:.200}") from error
+            is_lost = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
+            raise UnreachableError(f"{str(error) or type(error).__name__:.200}", is_lost=is_lost) from error
 
 
 async def _paced(source: Source, on_progress: Progress | None) -> AsyncIterator[bytes]:

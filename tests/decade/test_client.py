@@ -20,9 +20,11 @@ from decade.client import (
     fetch_part,
     put,
 )
+from decade.client_control import Control
 from decade.client_exchange import UnreachableError
 from decade.errors import DecodeError, ErrorCode
 from decade.http import Response
+from decade.messages import Revocation
 from decade.names import NiUri, name_of
 
 OTHER = "https://sa.example"
@@ -113,6 +115,15 @@ def test_a_download_that_breaks_off_starts_again_and_keeps_nothing_of_before():
         lambda step: cut_short(step, GOOD, size) if (size := next(answers)) < 12 else GOOD,
     )
     assert (sink.octets, fetched.failures[0].reason, len(asks(steps))) == (OCTETS, "cut short", 2)
+
+
+def test_a_connection_that_was_lost_is_made_again_for_what_can_be_repeated():
+    lost = UnreachableError("closed", is_lost=True)
+    answers = iter([lost, GOOD])
+    fetched, _ = run(fetch(URI, [SERVER], Buffer()), lambda step: next(answers))
+    assert fetched.failures[0].reason == "closed"
+    revoke = Control(f"{SERVER}/decade/v1/", mine()).revoke(Revocation(before=1))
+    assert len(failed(revoke, lambda step: lost)) == 1
 
 
 def test_a_server_that_does_not_answer_is_left_for_another_one():

@@ -209,6 +209,7 @@ def test_a_key_is_made_for_its_owner_alone_and_not_made_anew(ask, tmp_path):
         ("get", "nowhere", "-o", "copy"),
         ("get", "hello", "-o", "copy"),
         ("get", OTHER, "-o", "hello"),
+        ("get", OTHER, "-o", "no/where"),
         ("get", OTHER, "--range", "9-1"),
         ("get", OTHER, "--entry", "x"),
         ("get", OTHER, "--server", "storage.example"),

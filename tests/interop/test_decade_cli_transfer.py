@@ -117,6 +117,19 @@ def test_a_transfer_is_cancelled(key):
     assert scripted.heads[1].startswith(f"DELETE /decade/v1/transfers/{ID.hex()} ".encode())
 
 
+def test_who_lies_is_told_though_another_one_has_the_object(tmp_path):
+    async def work():
+        async with saying(said(b"Hello world!")) as liar, saying(said(b"Hello World!")) as honest:
+            words = ["get", HELLO.ni(), "--server", liar, "--server", honest]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "interop", "decade", *words, stdout=-1, stderr=-1
+            )
+            return liar, await process.communicate()
+
+    liar, (out, err) = asyncio.run(work())
+    assert (out, err.decode()) == (b"Hello World!", f"{liar} sends something else than it is asked for\n")
+
+
 def test_a_fetch_that_is_interrupted_leaves_nothing(tmp_path):
     asked = asyncio.Event()
 

@@ -74,6 +74,8 @@ def command(
     output = None if output == Path("-") else output
     if output is not None and output.exists() and not force:
         raise MistakeError(f"{output} is there (--force replaces it)")
+    if output is not None and not output.parent.is_dir():
+        raise MistakeError(f"{output}: there is no directory {output.parent}")
     wanted = _Wanted(output, max_size, alto)
     target = read_target(what)
     if target is None:
@@ -104,11 +106,13 @@ def _get_object(access: Access, target: Target, wanted: _Wanted, part: tuple[int
                 await client.fetch_to(
                     wanted.output, target.uri, servers, credentials, max_size=wanted.max_size, on_progress=progress
                 )
-                return
-            octets = await client.fetch(
-                target.uri, servers, credentials, max_size=wanted.max_size, on_progress=progress
-            )
-        to_stdout(octets)
+            else:
+                octets = await client.fetch(
+                    target.uri, servers, credentials, max_size=wanted.max_size, on_progress=progress
+                )
+        if wanted.output is None:
+            to_stdout(octets)
+        _blame(client)
 
     return asking(access, work)
 
@@ -127,8 +131,15 @@ def _get_entry(access: Access, index: DataIndex, entry: Entry, wanted: _Wanted) 
             await client.fetch_entry(
                 output, entry, servers, credentials, max_size=wanted.max_size, on_progress=_Progress(shown)
             )
+        _blame(client)
 
     return asking(access, work)
+
+
+def _blame(client: DecadeClient) -> None:
+    """Say who has lied, though another one had the object."""
+    for server in client.blamed:
+        note(f"{server} sends something else than it is asked for")
 
 
 _MAX_NAMES = 64

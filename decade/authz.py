@@ -132,13 +132,12 @@ class Admission:
 
     def end(self, *, moved: int = 0, stored: int = 0) -> None:
         """The request is over; if it has started, after so many octets, of which so many are stored. What it has not
-        used is returned. Raises StateError if more was moved or stored than was held.
+        used is returned. Harmless when repeated. Raises StateError if more was moved or stored than was held.
         """
         if self.use.state is UseState.HELD:
             self.use.give_back()
         elif self.use.state is UseState.SPENT:
             self.use.settle(amount=moved, storage=stored)
-        # A slot that was shed is closed already.
         if self._slots.is_open(self.slot):
             self._slots.close(self.slot)
 

@@ -25,7 +25,8 @@ from decade.waiting import Clock, Steps
 _T = TypeVar("_T")
 
 MAX_GONE = 65536
-"""Objects that are remembered to be gone: 410 rather than 404 helps, and is owed to nobody. 12 MiB or so."""
+"""Objects that are remembered to be gone, by one process until it ends: 410 rather than 404 helps, and is owed to
+nobody. 12 MiB or so."""
 SWEEP = 256
 """Expired objects removed at a time: each is a write to the index."""
 MAX_ROUNDS = 4

@@ -127,9 +127,8 @@ class _Slot:
         """Nothing is spent."""
 
     def end(self, *, moved: int = 0) -> None:
-        """The connection is free again, if it was not shed."""
-        if self._slots.is_open(self._slot):
-            self._slots.close(self._slot)
+        """The connection is free again."""
+        self._slots.close(self._slot)
 
 
 @attrs.frozen

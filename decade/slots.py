@@ -21,7 +21,9 @@ class Slot:
 
 
 class ConnectionSlots:
-    """The connections that are open. Under overload the newest go first: the others are nearly done."""
+    """The connections that are open. Under overload the newest, which is the one that comes, is sent away before its
+    token is looked at; those that are open are nearer to their end, and are let get there.
+    """
 
     def __init__(self) -> None:
         self._open: dict[Slot, None] = {}
@@ -36,7 +38,7 @@ class ConnectionSlots:
         return self._counts[node]
 
     def is_open(self, slot: Slot) -> bool:
-        """Whether a slot was neither closed nor shed."""
+        """Whether a slot was not closed."""
         return slot in self._open
 
     def open(self, limits: Sequence[tuple[Hashable, int | None]]) -> Slot:
@@ -60,7 +62,7 @@ class ConnectionSlots:
         return slot
 
     def close(self, slot: Slot) -> None:
-        """The request is done. Raises StateError if the slot is not open, which it no longer is when it was shed."""
+        """The request is done. Raises StateError if the slot is not open."""
         if slot not in self._open:
             raise StateError("this slot is not open")
         del self._open[slot]
@@ -68,10 +70,3 @@ class ConnectionSlots:
             self._counts[node] -= 1
             if not self._counts[node]:
                 del self._counts[node]
-
-    def shed(self, keep: int) -> tuple[Slot, ...]:
-        """Close the newest slots until `keep` are left, and return them, the newest first."""
-        newest = list(reversed(self._open))[: max(0, len(self._open) - keep)]
-        for slot in newest:
-            self.close(slot)
-        return tuple(newest)

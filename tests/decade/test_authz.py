@@ -241,15 +241,6 @@ def test_a_token_that_is_revoked_while_it_is_held_sends_nothing() -> None:
     assert len(world.gate.slots) == 0
 
 
-def test_a_connection_that_was_shed_ends_like_any_other() -> None:
-    world = World()
-    admission = world.admit(world.permit(), moved=30)
-    admission.start()
-    assert world.gate.slots.shed(0) == (admission.slot,)
-    admission.end(moved=1)
-    assert world.ledger.used((MAC.thumbprint, ALL.cti)) == Use(1, 1)
-
-
 @pytest.mark.parametrize(
     ("policy", "moved", "code"),
     [

@@ -36,29 +36,13 @@ def test_a_full_node_refuses_with_its_limit_and_nothing_is_taken_elsewhere() -> 
     assert (slots.count("server"), slots.count("a")) == (1, 1)
 
 
-def test_the_newest_connections_are_shed_first() -> None:
-    slots = ConnectionSlots()
-    opened = [slots.open(at("server", "b")) for _ in range(5)]
-    assert slots.shed(3) == (opened[4], opened[3])
-    assert (len(slots), slots.count("b")) == (3, 3)
-    assert slots.shed(3) == ()
-    with pytest.raises(StateError):
-        slots.close(opened[4])
-    slots.close(opened[0])
-    assert slots.shed(0) == (opened[2], opened[1])
-    assert len(slots) == 0
-
-
-@given(st.lists(st.tuples(st.sampled_from(["open a", "open b", "close", "shed"]), st.integers(0, 9))))
+@given(st.lists(st.tuples(st.sampled_from(["open a", "open b", "close"]), st.integers(0, 9))))
 def test_counts_are_those_of_the_connections_that_are_open(steps: list[tuple[str, int]]) -> None:
     slots = ConnectionSlots()
     opened: list[tuple[str, Slot]] = []
     for step, which in steps:
         if step == "close" and opened:
             slots.close(opened.pop(which % len(opened))[1])
-        elif step == "shed":
-            slots.shed(which)
-            del opened[which:]
         elif step.startswith("open"):
             node = step[-1]
             full = len(opened) >= 5 or (node == "a" and sum(name == "a" for name, _ in opened) >= 3)

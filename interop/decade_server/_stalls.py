@@ -27,6 +27,10 @@ class Progress:
         self._deadlines[self] = now + WRITE_TIMEOUT
         self._deadlines.move_to_end(self)
 
+    def pause(self) -> None:
+        """It waits for us, until it is touched."""
+        self._deadlines.pop(self, None)
+
     def end(self) -> None:
         """It has stalled."""
         self.is_stalled = True

@@ -14,20 +14,21 @@ import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
+from decade.arrivals import Joining
 from decade.errors import ErrorCode
 from decade.http import Headers, Request, Response, plain_response, problem_response
 from decade.problem import Problem
 from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
-from interop.decade_server._line import Line
+from interop.decade_server._line import Incoming, Line, join
 from interop.decade_server._stalls import Stalls
 from interop.decade_server.origin import Proxies
 
 if TYPE_CHECKING:
     from decade._pace import PacedUpload
-    from decade.server import Server
+    from decade.server import Answer, Server
 
 THREADS = 32
 """Calls that wait for a medium at a time: those of a store of files share their transactions, and the others wait."""
@@ -36,7 +37,6 @@ DRAIN = 2**20
 LINGER = 2.0
 """Seconds for that."""
 
-_Answer: TypeAlias = "Response | PacedUpload"
 _BODIES = frozenset({"PUT", "POST", "PATCH"})
 
 
@@ -90,10 +90,10 @@ class DecadeApp(Application):
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer: Any = self._ask(scope)
-        if type(answer) is not Response:
-            answer = await self._settle(answer)
         # A client that is gone is no error of anybody's.
         with contextlib.suppress(OSError):
+            while isinstance(answer, Waiting | Joining):
+                answer = await self._wait(answer, receive)
             if type(answer) is not Response:
                 await self._receive(answer, scope, receive, send)
             elif scope["method"] in _BODIES and _is_body_long(scope):
@@ -101,7 +101,7 @@ class DecadeApp(Application):
             else:
                 await self._send(answer, receive, send)
 
-    def _ask(self, scope: Scope) -> Response | PacedUpload | Waiting[_Answer]:
+    def _ask(self, scope: Scope) -> Answer | Waiting[Answer]:
         headers = headers_of(scope)
         target = target_of(scope)
         if "dt=" in target:
@@ -163,10 +163,10 @@ class DecadeApp(Application):
     async def _body(self, upload: PacedUpload, receive: Receive) -> tuple[Response | None, bool]:
         """The answer if there is one already, and whether all has come. Raises ConnectionError."""
         goes_on = True
-        with self._stalls.watch(self._clock()) as progress:
+        with self._stalls.watch(self._clock()) as progress, contextlib.closing(Incoming(receive)) as incoming:
             self._timer.arm()
             while goes_on:
-                message = await receive()
+                message = await incoming.next()
                 if message["type"] == "http.disconnect":
                     raise ConnectionError
                 now = self._clock()
@@ -176,6 +176,7 @@ class DecadeApp(Application):
                     answer = upload.feed(octets, now)
                     if answer is not None:
                         return answer, not goes_on
+                    await self._line.pay(upload, len(octets), incoming, progress)
         if not goes_on:
             return None, True
         # It has stalled, as the server knows.
@@ -183,6 +184,13 @@ class DecadeApp(Application):
         answer = upload.feed(b"", now)
         upload.abort(now)
         return answer or plain_response(408), False
+
+    async def _wait(self, answer: Waiting[Any] | Joining[Any], receive: Receive) -> Any:
+        """Wait for an answer, or for what is to be waited for next. Raises ConnectionError when the client is gone."""
+        if isinstance(answer, Waiting):
+            return await self._settle(answer)
+        self._timer.arm()
+        return await join(answer, receive, self._clock)
 
     async def _settle(self, answer: Any) -> Any:
         """Do what an answer waits for. It is done to the end even when this is cancelled."""
@@ -211,6 +219,8 @@ class DecadeApp(Application):
         elif isinstance(answer, Response):
             if not isinstance(answer.body, bytes):
                 answer.body.close(now)
+        elif isinstance(answer, Joining):
+            answer.cancel(now)
         elif answer is not None:
             answer.abort(now)
         self._timer.arm()

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,14 @@ from interop.decade_server import DecadeApp
 def fields(key: bytes | None = None) -> dict[str, str]:
     """The header fields of a request with a token."""
     return dict(bearer(token() if key is None else key))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in the server's thread."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 class Served:
@@ -32,7 +41,7 @@ class Served:
         **settings: Any,
     ) -> None:
         self.bench = Bench(**settings)
-        self.app = DecadeApp(self.bench.server, clock=lambda: self.bench.now, **(app or {}))
+        self.app = DecadeApp(self.bench.server, **{"clock": lambda: self.bench.now, **(app or {})})
         self.listener = bind("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -4,13 +4,12 @@ import asyncio
 import logging
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from decade_served import Served, fields, serving
+from decade_served import Served, fields, serving, until
 from decade_server import HELLO, OCTETS, bearer, token
 from decade_tokens import ACCOUNT
 
@@ -38,14 +37,6 @@ def large(served: Served) -> Served:
     """One that has LARGE."""
     served.bench.put(LARGE)
     return served
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what happens in the server's thread."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def connect(served: Served, receive_buffer: int | None = None) -> socket.socket:
@@ -235,7 +226,7 @@ def test_an_object_that_cannot_be_read_on_ends_before_its_length(large, monkeypa
     with connect(large, receive_buffer=1 << 16) as connection:
         connection.sendall(head("GET", LARGE_NAME.path))
         connection.recv(1000)
-        (body,) = large.app._line._sending
+        (body,) = large.app._line._flows
         monkeypatch.setattr(body, "read", lambda size, now: b"")
         assert len(everything(connection)) < len(LARGE)
     assert large.bench.server.requests == 0

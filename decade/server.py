@@ -54,6 +54,7 @@ from decade.token_cache import VerifiedTokenCache
 from decade.tokens import Keys
 from decade.transfer_book import Transfers
 from decade.transfer_resource import TRANSFER_KINDS, TransferResource
+from decade.transfer_toll import Toll
 from decade.usage import TrafficCounter
 from decade.waiting import Clock, Steps, Waiting, begin
 
@@ -205,6 +206,9 @@ class Server:
         No octets: its account is gone, and it has to end.
         """
         grant = self.downloads.grant(now) or self.uploads.grant(now)
+        while grant is not None and isinstance(grant.transfer, Toll):
+            grant.transfer.go_on(grant.octets, now)
+            grant = self.downloads.grant(now) or self.uploads.grant(now)
         if grant is not None and isinstance(grant.transfer, PacedUpload):
             grant.transfer.go_on(grant.octets, now)
         return grant

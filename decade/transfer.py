@@ -14,11 +14,14 @@ import attrs
 from decade._pace import STALL, STRIDE
 from decade.errors import ErrorCode, RefusedError, StoreError
 from decade.http import Headers, Request, Response
+from decade.lines import Line
 from decade.messages import TransferState
 from decade.names import Name
 from decade.remote import MAX_REDIRECTS, RemoteToken, follow, object_uri
+from decade.scheduler import Terms
 from decade.transfer_answers import Body, Busy, Changed, Held, Missing, Redirect, Refused, Verdict
 from decade.transfer_states import ENDED, ITEM_TABLE, ON_THE_WIRE, ItemEvent, ItemState, Trouble
+from decade.transfer_toll import Toll
 from decade.waiting import Clock, Steps, Waiting, begin
 
 CONNECT_TIMEOUT = 15.0
@@ -86,18 +89,26 @@ class Work(Protocol):
 
 @attrs.frozen
 class Mandate:
-    """What the objects of a transfer have in common. `origin`: the remote server. `ourselves`: our own origin."""
+    """What the objects of a transfer have in common. `origin`: the remote server. `ourselves`: our own origin.
+
+    `line`, `terms`: where their octets go by. `wake` tells the driver that one may go on.
+    """
 
     origin: str
     token: RemoteToken | None
     ourselves: str
     random_bytes: Callable[[int], bytes]
+    line: Line
+    terms: Terms
+    wake: Callable[[], object]
 
 
 class ObjectTransfer:
     """An object on its way from a server to another."""
 
-    def __init__(self, name: Name, work: Work, mandate: Mandate, notify: Callable[[ObjectTransfer], None]) -> None:
+    def __init__(
+        self, name: Name, work: Work, mandate: Mandate, notify: Callable[[ObjectTransfer, float], None]
+    ) -> None:
         """`notify` is called after each change of state."""
         self.name = name
         self.state = ItemState.QUEUED
@@ -112,6 +123,7 @@ class ObjectTransfer:
         self._unreachable = 0
         self._timer: float | None = None
         self._mark = 0
+        self._toll = Toll(mandate.line, mandate.terms, self._resume)
 
     @property
     def size(self) -> int | None:
@@ -122,6 +134,11 @@ class ObjectTransfer:
     def done(self) -> int:
         """Octets that are here, or that were sent."""
         return self._work.done
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for its turn on the line."""
+        return self._toll.is_paused
 
     @property
     def transfer_state(self) -> TransferState:
@@ -182,7 +199,7 @@ class ObjectTransfer:
         if self._move(ItemEvent.CONNECTED, now):
             self._unreachable = 0
             self._timer = now + ANSWER_TIMEOUT
-            self._notify(self)
+            self._notify(self, now)
 
     def lose(self, trouble: Trouble, now: float) -> None:
         """The exchange came to nothing."""
@@ -226,7 +243,7 @@ class ObjectTransfer:
         except (RefusedError, StoreError) as error:
             self.fail(error, now)
             return
-        self._advance(now)
+        self._advance(len(octets), now)
 
     def read(self, size: int, now: float) -> bytes:
         """Octets of the object to send; none at the end."""
@@ -239,7 +256,7 @@ class ObjectTransfer:
         except (RefusedError, StoreError) as error:
             self.fail(error, now)
             return b""
-        self._advance(now)
+        self._advance(len(octets), now)
         return octets
 
     def finish(self, clock: Clock) -> Steps[None]:
@@ -274,7 +291,7 @@ class ObjectTransfer:
         self._move(ItemEvent.ACCEPTED, clock.now)
         self._mark = self.done + STRIDE
         self._timer = clock.now + STALL
-        self._notify(self)
+        self._notify(self, clock.now)
         return Exchange(self, self._request())
 
     def _redirect(self, location: str | None, now: float) -> Exchange | None:
@@ -291,7 +308,7 @@ class ObjectTransfer:
     def _exchange(self, now: float) -> Exchange:
         self._timer = now + CONNECT_TIMEOUT
         self._mark = 0
-        self._notify(self)
+        self._notify(self, now)
         return Exchange(self, self._request(), self._work.sends)
 
     def _request(self) -> Request:
@@ -299,12 +316,26 @@ class ObjectTransfer:
         credential = token.headers(self._target) if token is not None else ()
         return Request(self._work.method, self._target, (*self._work.headers(), *credential))
 
-    def _advance(self, now: float) -> None:
+    def _advance(self, octets: int, now: float) -> None:
         self._move(ItemEvent.BODY, now)
-        if self.done >= self._mark:
+        self._toll.pay(octets, now)
+        if self._toll.is_paused:
+            # It is not the remote server that is slow.
+            self._timer = None
+        elif self.done >= self._mark:
             self._mark = self.done + STRIDE
             self._failures = 0
             self._timer = now + STALL
+
+    def _resume(self, now: float, is_there: bool) -> None:
+        """The line has let it go on, or is gone."""
+        if is_there:
+            self._mark = self.done + STRIDE
+            self._timer = now + STALL
+            self._notify(self, now)
+        else:
+            self.fail(RefusedError(ErrorCode.CLIENT_NOT_PERMITTED, "its node is gone"), now)
+        self._mandate.wake()
 
     def _pause(self, event: ItemEvent, seconds: float | None, now: float) -> None:
         if self._move(event, now):
@@ -313,7 +344,7 @@ class ObjectTransfer:
             # Servers that were sent away together shall not return together.
             self._timer = now + wait * (1 + _JITTER * (self._mandate.random_bytes(1)[0] / 127.5 - 1))
             self._work.pause(now)
-            self._notify(self)
+            self._notify(self, now)
 
     def _fail_in(self, attempt: int, error: Exception, now: float) -> None:
         """An attempt has failed: too late if it was given up meanwhile."""
@@ -328,10 +359,12 @@ class ObjectTransfer:
         if following is not self.state:
             self.state = following
             self._timer = None
-            self.attempt += following not in (ItemState.REQUEST, ItemState.BODY)
+            if following not in (ItemState.REQUEST, ItemState.BODY):
+                self.attempt += 1
+                self._toll.leave()
             if following in ENDED:
                 self._work.drop(now)
-            self._notify(self)
+            self._notify(self, now)
         return True
 
 
@@ -349,6 +382,11 @@ class Exchange:
     def is_open(self) -> bool:
         """Whether it goes on."""
         return self._attempt == self._item.attempt
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no more octets are to be received or read now: it waits for its turn on the line."""
+        return self.is_open and self._item.is_paused
 
     def connected(self, now: float) -> None:
         """The connection is there, and the request is about to go."""

@@ -41,9 +41,10 @@ _RETRY = 1.0
 class Transfer:
     """Objects that one request has ordered."""
 
-    def __init__(self, identifier: bytes, request: TransferRequest, errand: Errand) -> None:
-        """For `Transfers.order`."""
+    def __init__(self, identifier: bytes, request: TransferRequest, errand: Errand, origin: str) -> None:
+        """For `Transfers.order`. `origin`: the remote server."""
         self.id = identifier
+        self.origin = origin
         self.request = request
         self.errand = errand
         self.items: tuple[ObjectTransfer, ...] = ()
@@ -114,7 +115,6 @@ class Transfers:
         self._ended: deque[tuple[float, Transfer]] = deque()
         self._order = 0
         self._retry_at: float | None = None
-        self._now = 0.0
         self.wake: Callable[[], object] = _nobody
         """Called when there is something for the driver to do before `get_timer`; the driver sets it."""
 
@@ -139,9 +139,10 @@ class Transfers:
         account = self._accounts.setdefault(permission.account, _Account())
         _check_limit(Dimension.CONNECTIONS, MAX_TRANSFERS, len(account.open), 1)
         _check_limit(Dimension.OBJECTS, MAX_OBJECTS, account.objects, len(errand.names))
-        transfer = Transfer(self._random_bytes(ID_SIZE), request, errand)
-        mandate = Mandate(origin, token, limits.server, self._random_bytes)
-        work = Pull if request.direction is Direction.PULL else Push
+        transfer = Transfer(self._random_bytes(ID_SIZE), request, errand, origin)
+        is_pull = request.direction is Direction.PULL
+        work, line = (Pull, self._core.uploads) if is_pull else (Push, self._core.downloads)
+        mandate = Mandate(origin, token, limits.server, self._random_bytes, line, errand.terms, lambda: self.wake())
         transfer.items = tuple(
             ObjectTransfer(name, work(self._core, errand, name), mandate, self._changed) for name in errand.names
         )
@@ -156,7 +157,6 @@ class Transfers:
 
     def cancel(self, transfer: Transfer, now: float) -> None:
         """Nobody wants it any more: what is not being stored ends."""
-        self._now = now
         self._stop(transfer, [item.cancel for item in transfer.items], now)
         self.wake()
 
@@ -164,7 +164,6 @@ class Transfers:
         """What to ask a remote server next, None for nothing now. When what it waits for turns out to be None there may
         still be more.
         """
-        self._now = now
         self._retry_at = None
         while (item := self._next(now)) is not None:
             exchange = begin(item.start(Clock(now)))
@@ -181,7 +180,6 @@ class Transfers:
 
     def handle_timer(self, now: float) -> None:
         """End what has stalled or is past its deadline; exchanges that it closes are no longer open."""
-        self._now = now
         while self._deadlines and self._deadlines[0][0] <= now:
             transfer = heappop(self._deadlines)[2]
             self._stop(transfer, [item.expire for item in transfer.items], now)
@@ -257,7 +255,7 @@ class Transfers:
         self._accounts[permission.account].running += 1
         return True
 
-    def _changed(self, item: ObjectTransfer) -> None:
+    def _changed(self, item: ObjectTransfer, now: float) -> None:
         """An object has another state, or another timer."""
         transfer = self._transfer_of[item]
         account = self._accounts[transfer.account]
@@ -271,15 +269,18 @@ class Transfers:
             self._order += 1
             heappush(account.waiting, (transfer.errand.urgency, self._order, item))
         self._arm(item)
+        logs = self._core.logs
+        if item.state is ItemState.DONE and logs is not None and transfer.request.direction is Direction.PUSH:
+            logs.add_sent(transfer.account, item.name, transfer.origin, self._core.wall(now))
         if item.state in ENDED and transfer.id in account.open and transfer.has_ended:
-            self._end(account, transfer)
+            self._end(account, transfer, now)
 
-    def _end(self, account: _Account, transfer: Transfer) -> None:
+    def _end(self, account: _Account, transfer: Transfer, now: float) -> None:
         del account.open[transfer.id]
         for item in transfer.items:
             del self._transfer_of[item]
         account.ended.append(transfer)
-        self._ended.append((self._now, transfer))
+        self._ended.append((now, transfer))
         if len(account.ended) > MAX_REMEMBERED:
             self._forget_first(account)
 
@@ -301,7 +302,6 @@ class Transfers:
             heapify(account.waiting)
 
     def _forget(self, now: float) -> None:
-        self._now = now
         while self._ended and self._ended[0][0] + REMEMBERED <= now:
             transfer = self._ended.popleft()[1]
             # More may have ended since than are remembered.

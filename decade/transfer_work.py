@@ -10,8 +10,9 @@ from decade.errors import ErrorCode, RefusedError
 from decade.http import read_media_type
 from decade.messages import StoredAttrs, TransferRequest
 from decade.names import Name
+from decade.scheduler import Terms, token_terms
 from decade.uses import check_revoked
-from decade.values import ABSENT, ObjectName, Priority, Weight
+from decade.values import ABSENT, BitRate, ObjectName, Priority, Weight
 
 LONGEST_TRANSFER = 86400.0
 """Seconds until the deadline of a transfer at most, and without one: a remote server may be down for a night."""
@@ -22,7 +23,7 @@ class Errand:
     """What the objects of a transfer have in common, at our end.
 
     `expires`, `media_type`: attributes at the storing side, None where the request has none. `deadline`: on the clock
-    of `now`. `urgency`: the least goes first, among those of an account.
+    of `now`. `terms`: how it competes for the line.
     """
 
     permission: Permission
@@ -30,7 +31,12 @@ class Errand:
     expires: int | None
     media_type: str | None
     deadline: float
-    urgency: tuple[int, int]
+    terms: Terms
+
+    @property
+    def urgency(self) -> tuple[int, int]:
+        """The least goes first, among the objects of an account."""
+        return self.terms.priority, -self.terms.weight
 
     def renewed(self, core: Core) -> Permission:
         """The permission as it is now. Raises RefusedError: the token may be revoked, its node may be gone."""
@@ -61,13 +67,21 @@ def read_errand(core: Core, permission: Permission, request: TransferRequest, no
     if left <= 0:
         raise RefusedError(ErrorCode.DEADLINE_EXCEEDED, "the deadline is past")
     return Errand(
-        permission, names, expires, read_media_type(wanted.media_type), now + left, _urgency(permission, request)
+        permission, names, expires, read_media_type(wanted.media_type), now + left, _terms(permission, request)
     )
 
 
-def _urgency(permission: Permission, request: TransferRequest) -> tuple[int, int]:
-    """By priority, which is no more urgent than the token's, and then by weight."""
-    granted = permission.policy.priority
-    asked = Priority.NORMAL if request.priority is None else request.priority
-    weight = request.bandwidth.value if isinstance(request.bandwidth, Weight) else 1
-    return max(asked, asked if granted is None else granted), -weight
+def _terms(permission: Permission, request: TransferRequest) -> Terms:
+    """Those of the token, or less. Nobody waits at a screen for what has no priority in its request: it is in the
+    background.
+    """
+    policy, asked = permission.policy, request.bandwidth
+    granted = token_terms(permission.path, permission.token.ledger_key, policy)
+    priority = Priority.LOW if request.priority is None else request.priority
+    ceilings = [one for one in (granted.ceiling, asked.bps if isinstance(asked, BitRate) else None) if one is not None]
+    return attrs.evolve(
+        granted,
+        weight=asked.value if isinstance(asked, Weight) else granted.weight,
+        ceiling=min(ceilings, default=None),
+        priority=priority if policy.priority is None else max(priority, policy.priority),
+    )

@@ -69,10 +69,15 @@ class TransferRunner:
         # The exchange of each task, None while it waits for our own store, which is not to be interrupted.
         self._tasks: dict[asyncio.Task[None], Exchange | None] = {}
         self._is_open = False
+        self._arm_server: Callable[[], None] | None = None
+        self._changed = asyncio.Event()
 
-    def start(self) -> None:
-        """Begin, in the running loop."""
+    def start(self, arm: Callable[[], None] | None = None) -> None:
+        """Begin, in the running loop. `arm` looks after the timer of the server, which is another one when a transfer
+        waits for the line.
+        """
         self._is_open = True
+        self._arm_server = arm
         loop = asyncio.get_running_loop()
         self._transfers.wake = partial(loop.call_soon_threadsafe, self.kick)
         self.kick()
@@ -81,6 +86,8 @@ class TransferRunner:
         """Something has changed: begin what has a place, and hang up what nobody wants any more."""
         if not self._is_open:
             return
+        self._changed.set()
+        self._changed = asyncio.Event()
         for task, exchange in self._tasks.items():
             if exchange is not None and not exchange.is_open:
                 task.cancel()
@@ -155,6 +162,7 @@ class TransferRunner:
             self._watch(following)
             async for octets in answer.aiter_stream():
                 following.receive_data(octets, self._clock())
+                await self._turn(following)
                 if not following.is_open:
                     return None
         await self._settle(following.receive_end(self._clock()))
@@ -163,6 +171,14 @@ class TransferRunner:
     async def _body(self, exchange: Exchange) -> AsyncIterator[bytes]:
         while octets := exchange.read(PIECE, self._clock()):
             yield octets
+            await self._turn(exchange)
+
+    async def _turn(self, exchange: Exchange) -> None:
+        """Wait for the line."""
+        while exchange.is_paused:
+            if self._arm_server is not None:
+                self._arm_server()
+            await self._changed.wait()
 
     def _watch(self, exchange: Exchange | None) -> None:
         task = asyncio.current_task()

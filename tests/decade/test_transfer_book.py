@@ -16,7 +16,7 @@ from decade.settings import Extension
 from decade.transfer_book import MAX_OBJECTS, MAX_REMEMBERED, MAX_TRANSFERS, REMEMBERED
 from decade.transfer_states import Trouble
 from decade.transfer_work import LONGEST_TRANSFER
-from decade.values import Priority, SignedName, Weight
+from decade.values import BitRate, Priority, SignedName, Weight
 
 
 def bench(**more):
@@ -287,12 +287,68 @@ def test_an_account_that_is_no_more_has_no_transfers():
 def test_the_more_urgent_goes_first_within_an_account():
     made = bench(transfers=8)
     low = transfers_of(made, request(name_of(b"low"), priority=Priority.LOW))
-    heavy = transfers_of(made, request(name_of(b"heavy"), bandwidth=Weight(9)))
-    normal = transfers_of(made, request(name_of(b"normal")))
+    heavy = transfers_of(made, request(name_of(b"heavy"), priority=Priority.NORMAL, bandwidth=Weight(9)))
+    normal = transfers_of(made, request(name_of(b"normal"), priority=Priority.NORMAL))
     bounded = transfers_of(made, request(name_of(b"bounded"), priority=Priority.URGENT), token(priority=Priority.LOW))
     taken = [made.server.transfers.next_request(1.0).request.target for _ in range(4)]
     wanted = [heavy, normal, low, bounded]
     assert taken == [SA + transfer.items[0].name.path for transfer in wanted]
+
+
+def test_what_asks_for_no_priority_is_in_the_background_and_no_terms_exceed_the_token():
+    made = bench()
+    plain = transfers_of(made, request()).errand.terms
+    assert (plain.priority, plain.weight, plain.ceiling) == (Priority.LOW, 1, None)
+    key = token(bandwidth=BitRate(1000), priority=Priority.NORMAL)
+    asked = {"bandwidth": BitRate(2000), "priority": Priority.HIGH}
+    terms = transfers_of(made, request(**asked), key).errand.terms
+    assert (terms.priority, terms.ceiling) == (Priority.NORMAL, 1000)
+    assert transfers_of(made, request(bandwidth=BitRate(500)), token()).errand.terms.ceiling == 500
+
+
+def test_octets_wait_for_the_line_of_the_account():
+    made = bench(policy=ResourcePolicy(weight=1, ceiling_upload=8 * 16384))
+    octets = bytes(65536)
+    transfer = transfers_of(made, request(name_of(octets)))
+    woken = []
+    made.server.transfers.wake = lambda: woken.append(1)
+    exchange = made.server.transfers.next_request(1.0).receive_head(answer(200, size=65536), 1.0)
+    now = 1.0
+    for at in range(0, 65536, 16384):
+        exchange.receive_data(octets[at : at + 16384], now)
+        while exchange.is_paused:
+            now = max(now + 0.01, made.server.get_timer())
+            assert made.server.grant(now) is None
+        made.server.transfers.handle_timer(now)
+    assert now == pytest.approx(4.0, abs=0.3)
+    assert woken
+    exchange.receive_end(now)
+    assert transfer.state == TransferState.DONE
+
+
+def test_a_paused_object_is_not_slow_and_ends_with_its_node():
+    made = bench()
+    made.tree.put((ACCOUNT, "live"), ResourcePolicy(weight=1, ceiling_upload=8))
+    transfer = transfers_of(made, request(), token(APP))
+    exchange = made.server.transfers.next_request(1.0).receive_head(answer(200, size=12), 1.0)
+    exchange.receive_data(OCTETS[:6], 1.0)
+    exchange.receive_data(OCTETS[6:9], 1.0)
+    assert exchange.is_paused
+    made.server.transfers.handle_timer(1000.0)
+    assert exchange.is_open
+    made.server.transfers.cancel(transfer, 1000.0)
+    assert not exchange.is_paused
+    assert made.server.uploads.get_timer() is None
+
+
+def test_a_push_that_is_done_is_in_the_log():
+    extensions = frozenset({Extension.PUSH, Extension.DISTRIBUTION_LOG})
+    made = Bench(extensions=extensions)
+    made.put()
+    transfers_of(made, request(direction=Direction.PUSH))
+    made.server.transfers.next_request(1.0).receive_head(answer(200), 1.0)
+    log = made.control("GET", "distribution-log")
+    assert [(entry.name, entry.server) for entry in log.servers] == [(HELLO, SA)]
 
 
 def test_no_account_takes_the_places_of_the_others():

@@ -1,12 +1,16 @@
 """Remote servers of transfers as tests make them up, and an object that is transferred without a server around it."""
 
 from decade_server import HELLO, OCTETS, token
-from decade_tokens import SERVER
+from decade_tokens import ACCOUNT, SERVER
 
 from decade.errors import ErrorCode, RefusedError
 from decade.http import Response
-from decade.messages import MEDIA_TYPE, Direction, Remote, TransferRequest, encode_message
+from decade.ledger import MemoryQuotas
+from decade.lines import Line
+from decade.messages import MEDIA_TYPE, Direction, Remote, ResourcePolicy, TransferRequest, encode_message
+from decade.policy import PolicyTree
 from decade.remote import read_remote_token
+from decade.scheduler import Terms
 from decade.transfer import Mandate, ObjectTransfer
 from decade.transfer_answers import Body, Changed, Missing, judge_get, judge_head, judge_put
 from decade.waiting import Clock, begin, settle
@@ -111,11 +115,20 @@ class FakeWork:
 class One:
     """One object on its way, and who is told of its states."""
 
-    def __init__(self, *, aud=(SA,), **work):
-        self.work = FakeWork(**work)
+    def __init__(self, *, aud=(SA,), ceiling=None, is_pull=True, **work):
+        self.work = FakeWork(is_pull=is_pull, **work)
         self.states = []
-        mandate = Mandate(SA, read_remote_token(token(aud=aud), SA), SERVER, lambda size: b"\x80" * size)
-        self.item = ObjectTransfer(HELLO, self.work, mandate, lambda item: self.states.append(item.state))
+        self.tree = PolicyTree(MemoryQuotas())
+        self.tree.put((ACCOUNT,), ResourcePolicy(weight=1))
+        self.line = Line(self.tree, is_upload=is_pull, ceiling=ceiling)
+        self.woken = 0
+        terms = Terms((ACCOUNT,), (b"key", b"cti"))
+        remote = read_remote_token(token(aud=aud), SA)
+        mandate = Mandate(SA, remote, SERVER, lambda size: b"\x80" * size, self.line, terms, self._wake)
+        self.item = ObjectTransfer(HELLO, self.work, mandate, lambda item, now: self.states.append(item.state))
+
+    def _wake(self):
+        self.woken += 1
 
     def start(self, now=1.0):
         """The first exchange of an attempt."""

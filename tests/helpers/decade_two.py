@@ -40,22 +40,6 @@ class Names:
         return [ip_address(text) for text in (answers.pop(0) if len(answers) > 1 else answers[0])]
 
 
-class App(DecadeApp):
-    """With transfers."""
-
-    def __init__(self, server, runner, clock):
-        super().__init__(server, clock=clock)
-        self.runner = runner
-
-    def _start(self):
-        super()._start()
-        self.runner.start()
-
-    async def _stop(self):
-        await self.runner.close()
-        await super()._stop()
-
-
 class Site:
     """A server and its application, under uvicorn in a thread. With `certificate` it speaks TLS as sa.test."""
 
@@ -78,7 +62,7 @@ class Site:
         pem, key = (None, None) if certificate is None else map(str, certificate)
         self.uvicorn = uvicorn.Server(
             uvicorn.Config(
-                App(self.server, runner, clock),
+                DecadeApp(self.server, clock=clock, transfers=runner),
                 ws="none",
                 log_config=None,
                 log_level="critical",

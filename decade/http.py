@@ -250,7 +250,10 @@ def _read_bearer(field: str) -> bytes:
 
 def read_url_token(request: Request) -> bytes | None:
     """The token in the query of a URL, `dt=...`, as `read_bearer` has it: None without one, no octets for several."""
-    pairs = [field.partition("=") for field in request.target.partition("?")[2].split("&")]
+    query = request.target.partition("?")[2]
+    if not query:
+        return None
+    pairs = [field.partition("=") for field in query.split("&")]
     tokens = [value for key, _, value in pairs if key == "dt"]
     if not tokens:
         return None

@@ -60,8 +60,8 @@ class Reads:
 
     def and_then(self, later: Reads) -> Reads:
         """With reads of the same that came later."""
-        last = max(self.last, later.last)
-        return attrs.evolve(self, reads=self.reads + later.reads, octets=self.octets + later.octets, last=last)
+        reads, octets = self.reads + later.reads, self.octets + later.octets
+        return Reads(self.period, self.name, self.token, reads, octets, max(self.last, later.last))
 
 
 @attrs.frozen

@@ -94,8 +94,8 @@ class TokenRight:
     @property
     def urgency(self) -> int:
         """By the priority of the token."""
-        policy = self.permission.token.flow.policy
-        return _URGENCY[Priority.NORMAL if policy.priority is None else policy.priority]
+        priority = self.permission.token.flow.policy.priority
+        return DEFAULT_URGENCY if priority is None else _URGENCY[priority]
 
     @property
     def cti(self) -> bytes | None:

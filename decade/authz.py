@@ -217,7 +217,7 @@ class Gate:
         """
         waits = self.ledger.waits and is_counted(permission.token)
         hold = partial(hold_use, self.ledger, permission.token, Use(1, moved, stored))
-        use = yield from clock.wait(waits, hold)
+        use = (yield from clock.wait(True, hold)) if waits else hold()
         own = tuple((level.ledger_key, level.policy.connections) for level in permission.token.levels)
         try:
             if waits:

@@ -24,6 +24,9 @@ class UseState(Enum):
     RETURNED = "returned"
     REVOKED = "revoked"
 
+    # That of Enum is Python, and asked for at each step of each request.
+    __hash__ = object.__hash__
+
 
 class UseEvent(Enum):
     """The first octet is about to go; no octet went; the request is over; the token was revoked meanwhile."""
@@ -32,6 +35,8 @@ class UseEvent(Enum):
     GIVE_BACK = "give back"
     SETTLE = "settle"
     REVOKE = "revoke"
+
+    __hash__ = object.__hash__
 
 
 USE_TABLE: Mapping[UseState, Mapping[UseEvent, UseState]] = MappingProxyType(
@@ -56,6 +61,7 @@ _CODES = MappingProxyType(
         Dimension.AMOUNT: ErrorCode.AMOUNT_EXHAUSTED,
     }
 )
+_UNCOUNTED = Allowance()
 
 
 class TokenUse:
@@ -92,7 +98,7 @@ class TokenUse:
 
     def _end(self, following: UseState, unused: Use) -> None:
         self.state = following
-        if unused != Use():
+        if self._counted and unused != Use():
             for key in self._counted:
                 self._ledger.give_back(key, unused)
 
@@ -106,7 +112,7 @@ class TokenUse:
 def allowance_of(token: VerifiedToken) -> Allowance:
     """What the issuer of a token has put into it."""
     policy = token.claims.policy
-    return Allowance() if policy is None else Allowance(policy.uses, policy.amount, policy.storage)
+    return _UNCOUNTED if policy is None else Allowance(policy.uses, policy.amount, policy.storage)
 
 
 def is_counted(token: VerifiedToken) -> bool:

@@ -22,6 +22,8 @@ from interop.decade_scale._engine import Argument, Engine, UnsureError, pairs
 logger = logging.getLogger(__name__)
 LEASE = 30.0
 """Seconds: longer than any pause of a healthy process, and short beside an operator's patience for a full account."""
+MAX_TRIED = 16
+"""Names that a worker may have taken without knowing: one that it took longer ago was not used and is buried."""
 
 
 class Lease:
@@ -31,7 +33,8 @@ class Lease:
         """Join the workers. Raises StoreError."""
         self._engine = engine
         self._lease_ms = round(seconds * 1000)
-        self.name = self._following = secrets.token_hex(8)
+        self.name = secrets.token_hex(8)
+        self._tried: list[str] = []
         self._reserved: Counter[str] = Counter()
         self._forfeited: Counter[tuple[tuple[str, ...], int]] = Counter()
         self._has_lapsed = self._is_unsure = self._is_moving = False
@@ -144,17 +147,20 @@ class Lease:
             self._is_moving = True
             self._changed.wait_for(lambda: not self._busy)
         try:
-            nodes = list(self._reserved)
-            # The same name until it is known to be taken: a second time it changes nothing.
-            if self._following == self.name:
-                self._following = secrets.token_hex(8)
+            nodes, new = list(self._reserved), secrets.token_hex(8)
             numbers = [self._reserved[node] for node in nodes]
-            kept = self._engine.run("renew", self.name, self._following, *pairs(nodes, numbers))
+            old = [self.name, *self._tried]
+            try:
+                kept = self._engine.run("renew", new, len(old), *old, *pairs(nodes, numbers))
+            except UnsureError:
+                # It may have become its name all the same.
+                self._tried = [*self._tried, new][-MAX_TRIED:]
+                raise
             if kept != numbers:
                 self._has_lapsed = True
                 logger.warning("this worker was taken for dead: its uploads in progress will fail")
             self._reserved = Counter(dict(zip(nodes, kept, strict=True)))
-            self.name = self._following
+            self.name, self._tried = new, []
             self._is_unsure = False
         finally:
             with self._changed:

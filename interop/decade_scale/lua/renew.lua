@@ -1,19 +1,19 @@
--- ARGV: old worker, new worker, then node and octets. The new worker takes over what the old one has reserved, at most
--- so many octets at each node; commands of the old one that are still on their way find it gone. Returns the octets at
--- each node. Again with the same new worker it changes nothing.
-local old, new, kept = ARGV[1], ARGV[2], {}
-if not is_alive(new) then
-  local taken = {}
-  for at = 3, #ARGV, 2 do
-    taken[#taken + 1] = math.min(tonumber(ARGV[at + 1]), reserved_by(old, ARGV[at]))
+-- ARGV: new worker, the number of old ones and these, then node and octets. The new worker takes over what the old ones
+-- have reserved, one of which may have taken it over from another: at most so many octets at each node. Commands of the
+-- old ones that are still on their way find them gone. Returns the octets at each node.
+local new, first, kept = ARGV[1], 3 + tonumber(ARGV[2]), {}
+for at = first, #ARGV, 2 do
+  local had = 0
+  for old = 3, first - 1 do
+    had = had + reserved_by(ARGV[old], ARGV[at])
   end
-  bury(old)
-  redis.call('ZADD', base .. 'workers', now_ms(), new)
-  for at = 3, #ARGV, 2 do
-    reserve_more(new, ARGV[at], taken[(at - 1) / 2])
-  end
+  kept[#kept + 1] = math.min(tonumber(ARGV[at + 1]), had)
 end
-for at = 3, #ARGV, 2 do
-  kept[#kept + 1] = reserved_by(new, ARGV[at])
+for old = 3, first - 1 do
+  bury(ARGV[old])
+end
+redis.call('ZADD', base .. 'workers', now_ms(), new)
+for at = first, #ARGV, 2 do
+  reserve_more(new, ARGV[at], kept[(at - first) / 2 + 1])
 end
 return kept

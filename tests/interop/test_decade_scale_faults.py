@@ -1,0 +1,138 @@
+"""Commands whose answers are lost, that were done, were not, or are done later: what is exact stays so."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from decade_scale import RedisProcess, S3Process, Site, Worker, row_of
+
+from decade.errors import StoreError
+from decade.ports import Charge, Row
+from interop.decade_scale._engine import Argument, Engine, UnsureError
+
+LIMIT = 3_000
+PATHS = ((), ("a",))
+CHARGES = [Charge(path, LIMIT) for path in PATHS]
+STEPS = 60
+
+
+class Faults:
+    """Loses some of the answers to an engine's scripts."""
+
+    def __init__(self, engine: Engine, rng: random.Random) -> None:
+        self._run = engine.run
+        self._rng = rng
+        self._late: list[Callable[[], Any]] = []
+        self.share = 0.2
+        engine.run = self.run  # type: ignore[method-assign]
+
+    def run(self, name: str, *arguments: Argument) -> Any:
+        if self._late and self._rng.random() < 0.3:
+            self.catch_up()
+        if self._rng.random() >= self.share:
+            return self._run(name, *arguments)
+        match self._rng.randrange(3):
+            case 0:
+                self._run(name, *arguments)
+            case 1:
+                self._late.append(lambda: self._run(name, *arguments))
+        raise UnsureError("the answer is lost")
+
+    def catch_up(self) -> None:
+        """What is still on its way arrives."""
+        late, self._late = self._late, []
+        for call in late:
+            call()
+
+
+class Client:
+    """Uploads and removals at one server."""
+
+    def __init__(self, worker: Worker, rng: random.Random) -> None:
+        self.worker = worker
+        self.faults = Faults(worker.engine, rng)
+        self._rng = rng
+        self.coming: list[Row] = []
+        self.held: set[Row] = set()
+
+    def step(self) -> None:
+        what = self._rng.random()
+        try:
+            if what < 0.45:
+                self._begin()
+            elif what < 0.85 and self.coming:
+                self._end(self.coming.pop(self._rng.randrange(len(self.coming))))
+            elif self.held:
+                row = self._rng.choice(sorted(self.held, key=lambda row: row.name.value))
+                self.held.discard(row)
+                self.worker.store.remove("a", row.name)
+        except StoreError:
+            pass
+
+    def finish(self) -> None:
+        """Give all up that is coming."""
+        while self.coming:
+            self.worker.quotas.release(PATHS, self.coming.pop().size)
+
+    def _begin(self) -> None:
+        octets = self._rng.randbytes(self._rng.choice([100, 250, 600]))
+        if self.worker.quotas.reserve(CHARGES, len(octets)) is None:
+            self.coming.append(row_of(octets, media_type=octets.hex()))
+
+    def _end(self, row: Row) -> None:
+        assert row.media_type is not None
+        sink = self.worker.store.create(row.name, row.size)
+        sink.write(bytes.fromhex(row.media_type))
+        if self._rng.random() < 0.2:
+            sink.drop()
+            self.worker.quotas.release(PATHS, row.size)
+            return
+        try:
+            is_new = self.worker.store.commit(sink, row)
+        except StoreError:
+            self.worker.quotas.release(PATHS, row.size)
+            raise
+        assert is_new
+        self.held.add(row)
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[RedisProcess]:
+    process = RedisProcess("redis-server", "--appendfsync", "no")
+    yield process
+    process.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_stored_and_reserved_is_exact_whatever_answers_are_lost(
+    quick: RedisProcess, s3_process: S3Process, seed: int
+) -> None:
+    rng = random.Random(seed)
+    site = Site.new(quick, s3_process)
+    with site.worker() as judge, site.worker() as one, site.worker() as two:
+        clients = [Client(worker, rng) for worker in (one, two)]
+        for _ in range(STEPS):
+            rng.choice(clients).step()
+            rows = judge.store.page("a", b"", 1000)
+            holding = judge.quotas.holding(("a",))
+            assert holding == judge.quotas.holding(())
+            assert (holding.stored, holding.objects) == (sum(row.size for row in rows), len(rows))
+            assert holding.used <= LIMIT
+            assert holding.reserved >= sum(row.size for client in clients for row in client.coming)
+        for client in clients:
+            client.faults.share = 0.0
+            client.finish()
+            client.faults.catch_up()
+            # The next upload finds all in order.
+            assert client.worker.quotas.reserve([Charge(path, None) for path in PATHS], 1) is None
+            client.worker.quotas.release(PATHS, 1)
+        assert judge.quotas.holding(()).reserved == 0
+        rows = judge.store.page("a", b"", 1000)
+        assert {row.name for client in clients for row in client.held} <= {row.name for row in rows}
+        for row in rows:
+            reader = judge.store.open(row)
+            assert row.name.matches(reader.read(0, row.size))
+            reader.close()

@@ -1,14 +1,17 @@
 """`ietf-p2p decade transfer` at a server that says how far it is, and commands that are interrupted."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
+from alto_serving import Certificates
 from decade_client_served import said, saying
-from decade_server import HELLO
+from decade_server import HELLO, OCTETS
 
 from decade.client_exchange import Credential, unverified_claims
 from decade.messages import (
@@ -21,10 +24,12 @@ from decade.messages import (
     decode_message,
     encode_message,
 )
+from decade.names import name_of
 from decade.settings import Settings
 from interop.__main__ import main
 
 ID = bytes(range(16))
+LARGE = bytes(range(256)) * 1200
 REMOTE = "https://sa.example"
 TYPE = "Content-Type: application/vnd.decade+cbor"
 
@@ -115,6 +120,54 @@ def test_a_transfer_is_cancelled(key):
     result = run(scripted, key, "transfer", "cancel", ID.hex())
     assert result == (0, "", "")
     assert scripted.heads[1].startswith(f"DELETE /decade/v1/transfers/{ID.hex()} ".encode())
+
+
+@contextlib.contextmanager
+def two_servers(directory):
+    """Two servers of `decade serve` with TLS and transfers, for one account: their origins."""
+    authority = Certificates(directory / "ca")
+    certificate, key = authority.sign("server", "/CN=server", address="127.0.0.1")
+    config = directory / "decade.toml"
+    config.write_text(
+        'listen = "127.0.0.1:0"\nextensions = ["pull", "push"]\n'
+        f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+        f'[transfers]\nnetworks = ["127.0.0.0/8"]\nca = "{authority.authority}"\n'
+        f'[accounts.alice]\nstorage = "1MB"\n[accounts.alice.keys.k]\nfile = "{directory / "alice.pem"}"\n'
+    )
+    command = [sys.executable, "-m", "interop", "decade", "serve", str(config), "--json"]
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE)) for _ in range(2)]
+        for server in servers:
+            stack.callback(server.send_signal, signal.SIGTERM)
+        yield authority.authority, *(json.loads(server.stdout.readline())["server"] for server in servers)
+
+
+def test_servers_give_objects_to_one_another(key, tmp_path, capfd):
+    (tmp_path / "hello").write_bytes(OCTETS)
+    (tmp_path / "large").write_bytes(LARGE)
+
+    def good(*words):
+        capfd.readouterr()
+        status = main(["decade", *words, "--key", str(key), "--cacert", str(ca)])
+        out, err = capfd.readouterr()
+        assert status == 0, err
+        return out.strip()
+
+    with two_servers(tmp_path) as (ca, one, two):
+        name = good("put", str(tmp_path / "hello"), "--server", one)
+        told = good("transfer", "pull", name, "--server", two, "--from", one, "--expires", "1h")
+        assert told.endswith("  done")
+        assert good("get", HELLO.ni(), "--server", two) == OCTETS.decode()
+        identifier = told.partition(" ")[0]
+        assert good("transfer", "status", identifier, "--detach", "--server", two).endswith("  done")
+        name = good("put", str(tmp_path / "large"), "--server", one)
+        assert good("transfer", "push", name, "--server", one, "--to", two).endswith("  done")
+        good("get", name_of(LARGE).ni(), "--server", two, "-o", str(tmp_path / "copy"))
+        assert (tmp_path / "copy").read_bytes() == LARGE
+        words = ("--server", two, "--from", one, "--key", str(key), "--cacert", str(ca))
+        status = main(["decade", "transfer", "pull", name_of(b"nobody has this").ni(), *words])
+        _, err = capfd.readouterr()
+        assert (status, err) == (1, f"ietf-p2p: {two}: remote-refused\n")
 
 
 def test_who_lies_is_told_though_another_one_has_the_object(tmp_path):

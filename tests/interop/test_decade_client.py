@@ -220,7 +220,7 @@ def test_what_comes_drop_by_drop_ends(monkeypatch, head):
             await asyncio.sleep(0.05)
 
     async def work():
-        async with saying(drops) as origin, saying(said(OCTETS)) as other, DecadeClient() as decade:
+        async with saying(drops) as origin, saying(said(OCTETS)) as other, DecadeClient(timeout=0.2) as decade:
             assert await decade.fetch(URI, [origin, other]) == OCTETS
 
     asyncio.run(work())

@@ -10,7 +10,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 import attrs
@@ -41,6 +42,9 @@ _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
 _VERIFY = 2
 """What a key may be for (RFC 9052 section 7.1)."""
 _NO_AAD = b""
+_NO_PARAMETERS: Mapping[int | str, Any] = MappingProxyType({})
+KEPT_HEADERS = 256
+"""Protected headers that were read and are kept, of 4 KiB at most each: all tokens of a key have the same."""
 
 
 class Algorithm(IntEnum):
@@ -315,6 +319,15 @@ def signed_octets(tag: int, protected: bytes, payload: bytes) -> bytes:
     return cbor.encode((_CONTEXTS[tag], protected, _NO_AAD, payload))
 
 
+@lru_cache(maxsize=KEPT_HEADERS)
+def _read_header(protected: bytes) -> Mapping[int | str, Any]:
+    # RFC 9052 section 3: an empty map is written as no octets at all.
+    header = cbor.decode(protected) if protected else _NO_PARAMETERS
+    if not cbor.is_map(header):
+        raise DecodeError("COSE: the protected header is no map")
+    return header
+
+
 def read_cose(value: Any) -> CoseMessage:
     """A tagged structure, as CBOR has it. Raises DecodeError.
 
@@ -329,10 +342,7 @@ def read_cose(value: Any) -> CoseMessage:
     protected, unprotected, payload, signature = parts
     if not (type(protected) is type(payload) is type(signature) is bytes and cbor.is_map(unprotected)):
         raise DecodeError("COSE: no array of protected, unprotected, payload and signature")
-    # RFC 9052 section 3: an empty map is written as no octets at all.
-    header = cbor.decode(protected) if protected else {}
-    if not cbor.is_map(header):
-        raise DecodeError("COSE: the protected header is no map")
+    header = _read_header(protected)
     if twice := header.keys() & unprotected.keys():
         raise DecodeError(f"COSE: {len(twice)} labels are in both buckets")
     if CRIT in header or CRIT in unprotected:

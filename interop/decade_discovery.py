@@ -33,9 +33,13 @@ from decade.discovery import (
 )
 from decade.http import Request, Response
 from interop.alto_client import AltoClient
+from reload.usages.redir import Lookup
 
 TIMEOUT = 5.0
 """Seconds for one question, of whatever kind: a server that is slower than that to say who it is, is none to use."""
+
+REDIR_TYPE = 0xDE
+"""The type of extension of a ReDiR record whose value is the origin of the provider, in UTF-8. It is not registered."""
 
 Naming: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
 """What answers a `NamedQuestion`: origins, in the order in which to try them."""
@@ -148,5 +152,20 @@ def alto_naming(directory: str, address: str) -> Naming:
             return ()
         value = found.value.get(endpoint, PROPERTY)
         return (value,) if isinstance(value, str) else ()
+
+    return ask
+
+
+def redir_naming(look_up: Callable[[], Awaitable[Lookup]]) -> Naming:
+    """What a lookup in the ReDiR tree of `decade.discovery.NAMESPACE` says: the origin in the record of the provider.
+
+    A server registers by `ServiceProvider(tree, node_id, extension_type=REDIR_TYPE, extension=origin.encode())`.
+    """
+
+    async def ask() -> Sequence[str]:
+        provider = (await look_up()).provider
+        if provider is None or provider.record.type != REDIR_TYPE:
+            return ()
+        return (provider.record.extension.decode("utf-8", "replace"),)
 
     return ask

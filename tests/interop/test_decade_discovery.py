@@ -8,13 +8,14 @@ import httpx
 import pytest
 from alto_dns import dns_servers
 from alto_serving import running
+from reload_dht import Dht, identity
 
 from alto.directory import Directory
 from alto.endpointproperty import EndpointPropertyResource
 from alto.networkmap import NetworkMap, NetworkMapResource
 from alto.server import AltoServer
 from decade.cbor import MAX_MESSAGE
-from decade.discovery import PROPERTY, AltoProperty, Configured, DnsSd, NoServerError, Redir, Source
+from decade.discovery import NAMESPACE, PROPERTY, AltoProperty, Configured, DnsSd, NoServerError, Redir, Source
 from decade.http import Request, Response
 from decade.ledger import MemoryQuotas
 from decade.messages import MEDIA_TYPE
@@ -22,7 +23,9 @@ from decade.policy import PolicyTree
 from decade.server import Server
 from decade.settings import Settings
 from interop.alto_server import AltoApp
-from interop.decade_discovery import DnsLookup, alto_naming, find
+from interop.decade_discovery import REDIR_TYPE, DnsLookup, alto_naming, find, redir_naming
+from reload.usages.redir import Lookup, ServiceFinder, ServiceProvider
+from reload.usages.redir_tree import RedirTree
 
 SB, SA = "https://sb.decade.example", "https://sa.decade.example:8443"
 
@@ -105,3 +108,26 @@ def test_a_server_that_says_too_much_is_none() -> None:
     flood = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     with pytest.raises(NoServerError, match="does not answer"):
         asyncio.run(find([Configured((SB, "https://[::"))], client=flood))
+
+
+def test_an_overlay_names_the_server_that_has_registered_in_its_tree() -> None:
+    tree, dht = RedirTree(NAMESPACE, 10), Dht()
+
+    async def look_up() -> Lookup:
+        return dht.run(ServiceFinder(tree, bytes).find(bytes(16)), identity(bytes(16)))
+
+    async def ask() -> tuple[str, ...]:
+        naming = {Source.RELOAD: redir_naming(look_up)}
+        return tuple(server.info.server for server in await find([Redir()], client=client(SB), naming=naming))
+
+    with pytest.raises(NoServerError):
+        asyncio.run(ask())
+    other, ours = bytes([1] * 16), bytes([2] * 16)
+    nameless = ServiceProvider(tree, other)
+    assert dht.run(nameless.store(), identity(other))
+    with pytest.raises(NoServerError):
+        asyncio.run(ask())
+    assert dht.run(nameless.remove(), identity(other))
+    registered = ServiceProvider(tree, ours, extension_type=REDIR_TYPE, extension=SB.encode())
+    assert dht.run(registered.store(), identity(ours))
+    assert asyncio.run(ask()) == (SB,)

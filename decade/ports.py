@@ -167,6 +167,21 @@ class Row:
         """Whether its time is over."""
         return self.expires is not None and self.expires <= wall
 
+    def read_once(self, octets: int, wall: int) -> Row:
+        """When so much of it was read at a Unix time."""
+        return Row(
+            account=self.account,
+            name=self.name,
+            size=self.size,
+            payer=self.payer,
+            created=self.created,
+            expires=self.expires,
+            media_type=self.media_type,
+            reads=self.reads + 1,
+            octets_read=self.octets_read + octets,
+            last_read=wall,
+        )
+
     def merged(self, expires: int | None, media_type: str | None) -> Row:
         """When it is stored again: the later expiry wins, and a media type is added."""
         later = None if self.expires is None or expires is None else max(self.expires, expires)

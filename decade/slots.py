@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import attrs
@@ -27,7 +26,7 @@ class ConnectionSlots:
 
     def __init__(self) -> None:
         self._open: dict[Slot, None] = {}
-        self._counts: Counter[Hashable] = Counter()
+        self._counts: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
         """Connections that are open."""
@@ -35,7 +34,7 @@ class ConnectionSlots:
 
     def count(self, node: Hashable) -> int:
         """Connections that count at a node or a token."""
-        return self._counts[node]
+        return self._counts.get(node, 0)
 
     def is_open(self, slot: Slot) -> bool:
         """Whether a slot was not closed."""
@@ -47,18 +46,19 @@ class ConnectionSlots:
         Raises RefusedError (TOO_MANY_CONNECTIONS) with the limit and the use of the first that is full.
         """
         for node, limit in limits:
-            if limit is not None and self._counts[node] >= limit:
+            if limit is not None and self.count(node) >= limit:
                 raise RefusedError(
                     ErrorCode.TOO_MANY_CONNECTIONS,
                     f"{limit} connections are in use",
                     dimension=Dimension.CONNECTIONS,
                     limit=limit,
-                    used=self._counts[node],
+                    used=self.count(node),
                     retry_after=RETRY_AFTER,
                 )
         slot = Slot(tuple(node for node, _ in limits))
         self._open[slot] = None
-        self._counts.update(slot.nodes)
+        for node in slot.nodes:
+            self._counts[node] = self._counts.get(node, 0) + 1
         return slot
 
     def close(self, slot: Slot) -> None:

@@ -126,8 +126,7 @@ class MemoryStore:
         """An object was read, or a part of it."""
         held = self.find(account, name)
         if held is not None:
-            read = attrs.evolve(held, reads=held.reads + 1, octets_read=held.octets_read + octets, last_read=wall)
-            self._rows[account][name.value] = read
+            self._rows[account][name.value] = held.read_once(octets, wall)
 
     def remove(self, account: str, name: Name) -> Row | None:
         """Forget an account's object, and return its row."""

@@ -56,6 +56,22 @@ class ObjectDownload:
         self.terms: Terms = right.terms
         """How it competes for the line."""
 
+    @property
+    def name(self) -> Name:
+        """The name of the object."""
+        return self._right.row.name
+
+    def hand_over(self, now: float) -> bool:
+        """Somebody else sends it: it counts as sent. It is closed, and False if it must not be sent any more."""
+        if self._is_open and not self.sent:
+            try:
+                self._admission.start()
+                self.sent = self.length
+            except (StoreError, RefusedError):
+                self.sent = 0
+        self.close(now)
+        return self.sent == self.length
+
     def read(self, size: int, now: float) -> bytes:
         """The next octets, which count as sent; none at the end, and none when it was closed or the store failed."""
         wanted = min(size, self.length - self.sent)

@@ -24,6 +24,7 @@ from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
 from interop.decade_server._line import Incoming, Line, join
 from interop.decade_server._stalls import Stalls
+from interop.decade_server.front import Front
 from interop.decade_server.origin import Proxies
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ _BODIES = frozenset({"PUT", "POST", "PATCH"})
 
 
 class Background(Protocol):
-    """What goes on beside the requests, from when the application starts to when it stops."""
+    """What goes on beside the requests, from when the application starts to when it stops. `arm` looks after the timer
+    of the server, which is another one when something waits for the line.
+    """
 
-    def start(self) -> None: ...
+    def start(self, arm: Callable[[], None]) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -52,7 +55,7 @@ class DecadeApp(Application):
 
     `clock` is where its `now` comes from, in seconds. `proxies` say where requests come from. Tokens that came over
     plain HTTP from another machine are refused (RFC 7069 section 8.2), unless `is_insecure_allowed`. `transfers`: what
-    moves objects between servers.
+    moves objects between servers. `front`: which of the `proxies` send the files of objects themselves.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class DecadeApp(Application):
         proxies: Proxies | None = None,
         is_insecure_allowed: bool = False,
         transfers: Background | None = None,
+        front: Front | None = None,
     ) -> None:
         self.server = server
         self._clock = clock
         self._proxies = proxies or Proxies()
         self._is_insecure_allowed = is_insecure_allowed
         self._transfers = transfers
+        self._front = front
         self._timer = Timer(self._get_timer, self._handle_timer, clock)
         self._stalls = Stalls(self._timer.arm_at)
         self._line = Line(server, clock, self._timer.arm)
@@ -78,7 +83,7 @@ class DecadeApp(Application):
     def _start(self) -> None:
         self._timer.arm()
         if self._transfers is not None:
-            self._transfers.start()
+            self._transfers.start(self._timer.arm)
 
     async def _stop(self) -> None:
         if self._transfers is not None:
@@ -99,6 +104,8 @@ class DecadeApp(Application):
             elif scope["method"] in _BODIES and _is_body_long(scope):
                 await self._refuse(answer, scope, receive, send)
             else:
+                if self._front is not None and self._proxies.is_trusted(_peer(scope)):
+                    answer = self._front.hand_over(answer, self._clock())
                 await self._send(answer, receive, send)
 
     def _ask(self, scope: Scope) -> Answer | Waiting[Answer]:
@@ -108,9 +115,10 @@ class DecadeApp(Application):
             # A token: the HTTP server logs the query when the answer begins.
             parts = scope["query_string"].split(b"&")
             scope["query_string"] = b"&".join(part for part in parts if not part.startswith(b"dt="))
-        client = scope.get("client")
-        origin = self._proxies.origin((client[0], client[1]) if client else None, scope["scheme"], headers)
-        if not (origin.is_safe or self._is_insecure_allowed) and any(name == "authorization" for name, _ in headers):
+        origin = self._proxies.origin(_peer(scope), scope["scheme"], headers)
+        if not (origin.is_safe or self._is_insecure_allowed) and (
+            "dt=" in target or any(name == "authorization" for name, _ in headers)
+        ):
             return _UNSAFE
         return self.server.handle(Request(scope["method"], target, headers), origin.peer, self._clock())
 
@@ -237,6 +245,11 @@ class DecadeApp(Application):
             self._run(waiting).add_done_callback(functools.partial(self._go_on, waiting))
         self._line.grant()
         self._timer.arm()
+
+
+def _peer(scope: Scope) -> tuple[str, int] | None:
+    client = scope.get("client")
+    return (client[0], client[1]) if client else None
 
 
 @functools.lru_cache(1024)

@@ -90,6 +90,7 @@ class ServerConfig:
     servers share; without either everything is in memory.
 
     `policies`: of the provider, of accounts and of their applications, parents first. `keys`: by their `kid`.
+    `accel`: the internal path at which the proxies send the files of `root` themselves (nginx: X-Accel-Redirect).
     `workers`: processes that share them; each has an equal part of `egress_bps` and `max_requests`.
     """
 
@@ -107,6 +108,7 @@ class ServerConfig:
     transfers: TransferConfig = attrs.field(factory=TransferConfig)
     max_requests: int = MAX_REQUESTS
     proxies: Proxies = attrs.field(factory=Proxies)
+    accel: str | None = None
     is_insecure_allowed: bool = False
     workers: int = 1
     policies: Mapping[NodePath, ResourcePolicy] = attrs.field(factory=dict)
@@ -160,7 +162,7 @@ def _server(root: Table) -> ServerConfig:
     extensions = _extensions(root)
     accounts = _Accounts(root, extensions)
     directory, workers = root.file("root"), root.integer("workers", least=1) or 1
-    transfers = root.table("transfers")
+    transfers, front = root.table("transfers"), root.table("front")
     store = root.table("store")
     if store is not None and directory is not None:
         raise root.wrong("'root' and 'store' are two places for the same objects", "root")
@@ -181,6 +183,7 @@ def _server(root: Table) -> ServerConfig:
         transfers=TransferConfig() if transfers is None else _transfers(transfers),
         max_requests=root.integer("max-requests", least=1) or MAX_REQUESTS,
         proxies=_proxies(root),
+        accel=None if front is None else _accel(front),
         is_insecure_allowed=bool(root.flag("insecure")),
         workers=workers,
         policies=accounts.policies,
@@ -196,6 +199,10 @@ def _server(root: Table) -> ServerConfig:
         raise root.wrong("seeds are of one process: 'challenge' goes with one worker and a directory", "extensions")
     if workers > 1 and found.has_transfers:
         raise root.wrong("transfers are of one process: 'pull' and 'push' go with one worker", "workers")
+    if front is not None and (directory is None or not found.proxies.networks):
+        raise root.wrong(
+            "it goes with 'root', whose files it sends, and 'trusted-proxies', which it is one of", "front"
+        )
     if not accounts.keys:
         raise root.wrong("nobody could use it: at least one key [accounts.NAME.keys.NAME] is due")
     return found
@@ -233,6 +240,14 @@ def _tls(table: Table) -> TlsFiles:
         table.due("certificate", table.file("certificate")),
         table.due("key", table.file("key")),
     )
+    table.finish()
+    return found
+
+
+def _accel(table: Table) -> str:
+    found = table.due("accel", table.text("accel"))
+    if not (found.startswith("/") and found.endswith("/") and found.isascii() and found.isprintable()):
+        raise table.wrong(f"a path is due, such as /_decade/, not {found!r:.80}", "accel")
     table.finish()
     return found
 

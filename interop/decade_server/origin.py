@@ -50,7 +50,7 @@ class Proxies:
 
     def origin(self, peer: tuple[str, int] | None, scheme: str, headers: Headers) -> Origin:
         """Where a request comes from. `peer` and `scheme` are those of the socket."""
-        if not self.networks or peer is None or not self._is_trusted(peer[0]):
+        if not self.networks or not self.is_trusted(peer):
             return Origin(peer, scheme == "https")
         hops = _forwarded(headers) if self.form == "forwarded" else _x_forwarded(headers)
         if not hops:
@@ -60,22 +60,23 @@ class Proxies:
         for address, proto in reversed(hops):
             is_tls = is_tls and proto == "https"
             peer = (address, 0)
-            if not self._is_trusted(address):
+            if not self.is_trusted(peer):
                 break
         return Origin(peer, is_tls)
 
-    def _is_trusted(self, address: str) -> bool:
-        found = _address(address)
+    def is_trusted(self, peer: tuple[str, int] | None) -> bool:
+        """Whether this is the address of a proxy."""
+        found = _address(peer[0]) if peer is not None else None
         return found is not None and any(found in network for network in self.networks)
 
 
-@lru_cache(CACHED)
 def is_loopback(address: str) -> bool:
     """Whether this is an address of the machine itself."""
     found = _address(address)
     return found is not None and found.is_loopback
 
 
+@lru_cache(CACHED)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         found = ipaddress.ip_address(text)

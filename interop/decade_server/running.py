@@ -21,8 +21,10 @@ from decade.tokens import RegisteredKey
 from interop._http_limits import MAX_HEAD, LimitedHttpProtocol
 from interop.decade_server.app import DecadeApp
 from interop.decade_server.config import ConfigError, ServerConfig
+from interop.decade_server.front import Front
 from interop.decade_server.threaded import App, ThreadedApp
 from interop.decade_store import open_server
+from interop.decade_store.settling import place
 
 if TYPE_CHECKING:
     from interop.decade_transfers import TransferRunner
@@ -47,6 +49,7 @@ class LiveServer:
             proxies=config.proxies,
             is_insecure_allowed=config.is_insecure_allowed,
             transfers=self._runner(),
+            front=None if config.accel is None else Front(config.accel, place, self.tree),
         )
         self._threaded: ThreadedApp | None = None
         self.app: App = app

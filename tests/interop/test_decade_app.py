@@ -18,8 +18,11 @@ from decade.errors import ErrorCode
 from decade.names import name_of
 from decade.ports import Use
 from decade.problem import decode_problem
+from decade.values import BitRate
 from interop.decade_server import DecadeApp
+from interop.decade_server.front import Front
 from interop.decade_server.origin import Proxies, networks_of
+from interop.decade_store.settling import place
 
 LARGE = bytes(range(256)) * 16 * 1024
 """4 MiB: more than all the buffers on the way."""
@@ -275,6 +278,29 @@ def test_a_proxy_that_is_trusted_says_how_a_token_came(served):
     secure = said | {"X-Forwarded-Proto": "https"}
     assert asked(behind, client=near, headers=fields() | secure).status_code == 200
     assert asked(behind, client=("192.0.2.7", 1), headers=fields() | secure).status_code == 403
+
+
+def test_a_web_server_in_front_is_told_which_file_to_send(served):
+    bench = served.bench
+    bench.put()
+    front = Front("/_decade/", place, bench.tree)
+    proxies = Proxies(networks_of(["10.0.0.1"]))
+    app = DecadeApp(bench.server, clock=lambda: 1.0, proxies=proxies, front=front)
+    secure = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+    key = token(amount=20, bandwidth=BitRate(8000))
+    told = asked(app, client=("10.0.0.1", 1), headers=fields(key) | secure)
+    digest = HELLO.value.hex()
+    assert told.headers["x-accel-redirect"] == f"/_decade/{digest[:2]}/{digest}"
+    assert (told.status_code, told.content, told.headers["x-accel-limit-rate"]) == (200, b"", "1000")
+    assert bench.uses() == [Use(uses=1, amount=12)]
+    # What is left of its amount is not enough for another whole one, but for a part, which the web server cuts out.
+    assert asked(app, client=("10.0.0.1", 1), headers=fields(key) | secure).status_code == 403
+    part = asked(app, client=("10.0.0.1", 1), headers=fields(key) | secure | {"Range": "bytes=0-4"})
+    assert (part.status_code, "content-range" in part.headers) == (200, False)
+    assert bench.uses() == [Use(uses=2, amount=17)]
+    # Others are sent the object.
+    assert asked(app, client=("127.0.0.1", 1), headers=fields()).content == OCTETS
+    assert bench.server.requests == 0
 
 
 def test_no_token_is_in_the_access_log(served, caplog):

@@ -152,6 +152,8 @@ def test_accounts_keys_and_policies_are_read_again_at_sighup(tmp_path, key):
         ("[transfers]\n[accounts.alice]\n", "transfers: it goes with the extensions 'pull' and 'push'"),
         ('extensions = ["pull"]\n[transfers]\nnetworks = ["x"]\n', "transfers.networks: 'x' does not appear"),
         ('[accounts.alice]\nwhen-full = "evict-own"\n', "accounts.alice: a policy with "),
+        ('[front]\naccel = "/x/"\n', "front: it goes with 'root', whose files it sends, and 'trusted-proxies'"),
+        ('[front]\naccel = "x"\n', "front.accel: a path is due, such as /_decade/, not 'x'"),
         ("[accounts.alice]\nroom = 1\n", "accounts.alice.room: no such key; there are weight, "),
         ("[accounts.alice]\n[accounts.alice.keys.a]\n", "keys.a: one of the keys 'file' and 'public' is due"),
         ('[accounts.alice.keys.a]\npublic = "x"\n', "keys.a: 43 characters of base64url are due"),

@@ -168,6 +168,19 @@ def test_some_octets_are_not_verified_and_it_says_so(ask):
     assert "not verified" in err
 
 
+def test_an_application_gets_a_share_and_loses_it(ask):
+    told = json.loads(good(ask("policy", "films", "--weight", "3", "--storage", "4kB", "--download", "2M", "--json")))
+    assert told == {"weight": 3, "storage": 4000, "ceiling_download": 2_000_000}
+    told = good(ask("policy", "films", "--priority", "high"))
+    assert told == "weight 3, up to 4.0 kB of storage, 2 Mbit/s down\n"
+    assert json.loads(good(ask("policy", "films", "--json")))["priority"] == "high"
+    assert "films" in json.loads(good(ask("status", "--json")))["apps"]
+    assert "1.0 MB of storage" in good(ask("policy"))
+    good(ask("policy", "films", "--delete"))
+    status, _, err = ask("policy", "films")
+    assert (status, "not-found" in err) == (1, True)
+
+
 def test_an_alto_server_that_does_not_answer_is_no_obstacle(ask):
     name = good(ask("put", "hello")).strip()
     servers = ("--server", "http://127.0.0.1:1", "--server", name.partition("/sha")[0].replace("ni:", "http:"))
@@ -235,6 +248,9 @@ def test_a_key_is_made_for_its_owner_alone_and_not_made_anew(ask, tmp_path):
         ("mint", "--all", "get", "--rate", "fast"),
         ("mint", "--all", "get", "--for", "0"),
         ("mint", "--all", "get", "--uses", "1", "--server", "https://a.example", "--server", "https://b.example"),
+        ("policy", "--weight", "2"),
+        ("policy", "films", "--weight", "2", "--delete"),
+        ("policy", "films", "--weight", "0"),
         ("revoke",),
         ("revoke", "token"),
         ("revoke", "--cti", "xyz"),
@@ -259,5 +275,17 @@ def test_nobody_there_is_told_in_one_line(ask):
 
 
 def test_commands_have_help_that_ends_with_an_example(ask):
-    for words in (["key"], ["put"], ["get"], ["mint"], ["revoke"], ["ls"], ["info"], ["rm"], ["status"], ["transfer"]):
+    for words in (
+        ["key"],
+        ["put"],
+        ["get"],
+        ["mint"],
+        ["revoke"],
+        ["ls"],
+        ["info"],
+        ["rm"],
+        ["policy"],
+        ["status"],
+        ["transfer"],
+    ):
         assert "ietf-p2p decade" in good(ask(*words, "--help")).partition("Example")[2]

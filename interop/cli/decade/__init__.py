@@ -18,6 +18,7 @@ _COMMANDS = {
     "info": "Show what a server is, or what an object has.",
     "rm": "Delete objects.",
     "transfer": "Have servers give objects to one another.",
+    "policy": "Show or change what an application of an account may use.",
     "status": "Show what an account has and uses.",
 }
 

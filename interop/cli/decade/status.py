@@ -45,13 +45,13 @@ def _tree(status: Status) -> dict[str, Any]:
     return {
         "time": status.time,
         "condition": None if status.condition is None else status.condition.name.lower(),
-        "usage": _members(status.usage),
-        "policy": _members(status.policy),
-        "apps": {app: _members(usage) for app, usage in (status.apps or {}).items()},
+        "usage": members(status.usage),
+        "policy": members(status.policy),
+        "apps": {app: members(usage) for app, usage in (status.apps or {}).items()},
     }
 
 
-def _members(value: Any) -> dict[str, Any]:
+def members(value: Any) -> dict[str, Any]:
     """The members of a message that are there, as JSON has them."""
     found = attrs.asdict(value, recurse=False, filter=lambda field, member: field.name != "ext" and member is not None)
     return {name: _value(member) for name, member in found.items()}
@@ -69,13 +69,14 @@ def _value(member: Any) -> Any:
 def _print(server: str, status: Status) -> None:
     condition = "" if status.condition is None else f", {status.condition.name.lower()}"
     _show.line(f"{server} at {_show.local_time(status.time)}{condition}")
-    _show.line(_limits(status.policy))
+    _show.line(limits(status.policy))
     rows: list[list[_show.Cell]] = [_row("all", status.usage)]
     rows += [_row(app, usage) for app, usage in sorted((status.apps or {}).items())]
     _show.table(_HEADERS, rows, right=range(1, len(_HEADERS)))
 
 
-def _limits(policy: ResourcePolicy) -> str:
+def limits(policy: ResourcePolicy) -> str:
+    """What a policy bounds, in words."""
     down, up = policy.ceiling_download, policy.ceiling_upload
     parts = (
         None if policy.storage is None else f"{octets(policy.storage)} of storage",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from decade.errors import ErrorCode, RefusedError, StateError
 from decade.ledger import MAX_COUNTED_TOKENS, MAX_REVOKED_KEYS, MAX_REVOKED_TOKENS, find_short
@@ -13,7 +15,14 @@ from decade.ports import Allowance, Short, TokenKey, Use
 from interop.decade_store._database import MAX_INTEGER, Database, store_errors
 from interop.decade_store._transactions import Transactions
 
+MAX_KNOWN = 16384
+"""Tokens of which it is not asked again whether they are revoked while nobody writes: 4 MiB or so."""
 _TOKEN = "thumbprint = ? AND cti = ?"
+_REVOKED = (
+    "SELECT EXISTS (SELECT 1 FROM revoked_before WHERE account = ?1 AND before >= ?4)"
+    " OR EXISTS (SELECT 1 FROM revoked_token WHERE account = ?1 AND cti = ?3)"
+    " OR EXISTS (SELECT 1 FROM revoked_key WHERE account = ?1 AND kid = ?2)"
+)
 
 
 class SqliteLedger:
@@ -32,11 +41,12 @@ class SqliteLedger:
         # What is given back and not written yet: who asks again at once is not told that it is used.
         self._returning: dict[TokenKey, Use] = {}
         self._lock = threading.Lock()
+        self._known: dict[tuple[str, bytes, bytes, int], bool] = {}
+        self._version = 0
 
     def used(self, token: TokenKey) -> Use:
         """What a token has used, with what is held; nothing if it is not known. Raises StoreError."""
-        with store_errors():
-            found = self._reading.rows(f"SELECT uses, amount, storage FROM token_use WHERE {_TOKEN}", token)
+        found = self._read(f"SELECT uses, amount, storage FROM token_use WHERE {_TOKEN}", token)
         if not found:
             return Use()
         uses, amount, storage = found[0]
@@ -105,13 +115,13 @@ class SqliteLedger:
 
     def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
         """Whether a revocation of this account reaches such a token. Raises StoreError."""
-        query = (
-            "SELECT EXISTS (SELECT 1 FROM revoked_before WHERE account = ?1 AND before >= ?4)"
-            " OR EXISTS (SELECT 1 FROM revoked_token WHERE account = ?1 AND cti = ?3)"
-            " OR EXISTS (SELECT 1 FROM revoked_key WHERE account = ?1 AND kid = ?2)"
-        )
-        with store_errors():
-            return bool(self._reading.rows(query, (account, kid, cti, min(iat, MAX_INTEGER)))[0][0])
+        ((version,),) = self._read("PRAGMA data_version")
+        if version != self._version or len(self._known) >= MAX_KNOWN:
+            self._known, self._version = {}, version
+        token = (account, kid, cti, iat)
+        if token not in self._known:
+            self._known[token] = bool(self._read(_REVOKED, (account, kid, cti, min(iat, MAX_INTEGER)))[0][0])
+        return self._known[token]
 
     def observe(self, wall: int) -> int:
         """The highest Unix time that this process has ever seen, or any before its start, this one included."""
@@ -127,6 +137,10 @@ class SqliteLedger:
         """Write what is to be written, and close the connections."""
         self._transactions.close()
         self._reading.close()
+
+    def _read(self, query: str, arguments: Sequence[object] = ()) -> list[Any]:
+        with store_errors():
+            return self._reading.rows(query, arguments)
 
     def _forget(self, connection: sqlite3.Connection) -> None:
         connection.execute(

@@ -1,10 +1,14 @@
-"""Rules of PROFILE.md that no vector can show: what is on the disk, how MACs are compared, what a client asks for."""
+"""Rules of PROFILE.md that no vector can show: on the disk and on the line, how MACs are compared, what clients ask."""
 
 import hmac
 import shutil
+import ssl
 from pathlib import Path
 
+import httpx
 import pytest
+from alto_serving import Certificates
+from decade_serve import make_key, processing
 from decade_server import ACCOUNT, HELLO, KEYS, NOW, OCTETS, PEER, SERVER, bearer, token
 from decade_tokens import MAC
 
@@ -66,3 +70,17 @@ def test_a_mac_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_client_asks_for_no_content_coding() -> None:
     step = next(fetch(NiUri(HELLO), [SERVER], Buffer()))
     assert step.request.header("Accept-Encoding") == "identity"
+
+
+def test_tokens_travel_over_tls_1_3_alone(tmp_path: Path) -> None:
+    authority = Certificates(tmp_path / "ca")
+    certificate, key = authority.sign("server", "/CN=server", address="127.0.0.1")
+    make_key(tmp_path / "alice.pem")
+    words = ("--listen", "127.0.0.1:0", "--account", "alice", "--key", tmp_path / "alice.pem")
+    with processing(*words, "--tls-certificate", certificate, "--tls-key", key) as served:
+        context = ssl.create_default_context(cafile=authority.authority)
+        info = httpx.get(f"{served.url}/.well-known/decade", verify=context)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{served.url}/.well-known/decade", verify=context)
+    assert info.status_code == 200

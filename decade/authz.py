@@ -59,7 +59,8 @@ class Step(IntEnum):
 @attrs.frozen(kw_only=True)
 class Question:
     """What a request asks for. `names`: the objects that it is about, () for the account itself, None while the body
-    that names them is to come. `peer`: the address that its bad tokens are counted by.
+    that names them is to come. `peer`: the address that its bad tokens are counted by. `request`, `uri`: what a proof
+    of possession signs. `instead`: an operation that will do as well, until the body tells which it is.
     """
 
     operation: Operation
@@ -68,6 +69,7 @@ class Question:
     peer: str
     request: Request = attrs.field(default=Request("GET", "/"), repr=False)
     uri: str = ""
+    instead: Operation | None = None
 
 
 LocalPolicy: TypeAlias = Callable[[Question, VerifiedToken | None], ErrorCode | None]
@@ -308,7 +310,13 @@ def _check_holder(gate: Gate, passage: _Passage) -> None:
 
 
 def _check_scope(gate: Gate, passage: _Passage) -> None:
-    check_scope(passage.token.claims.scope, passage.question.operation, passage.question.names)
+    scope, question = passage.token.claims.scope, passage.question
+    try:
+        check_scope(scope, question.operation, question.names)
+    except RefusedError as error:
+        if question.instead is None or error.code != ErrorCode.OP_NOT_PERMITTED:
+            raise
+        check_scope(scope, question.instead, question.names)
 
 
 def _check_client(gate: Gate, passage: _Passage) -> None:

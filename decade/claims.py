@@ -20,6 +20,7 @@ MAX_ORIGIN = 6
 _STRING_OR_URI = text(1, 2048)
 _SEVERAL = array(_STRING_OR_URI, 2, MAX_AUDIENCES)
 _CTI = octets(16, 32)
+_ORIGIN = -70693
 
 
 @wire_map()
@@ -82,21 +83,24 @@ _CLAIMS: Mapping[int, tuple[str, Kind[Any]]] = MappingProxyType(
         8: ("cnf", CONFIRMATION),
         9: ("scope", Kind(_read_scope, _write_scope)),
         -70690: ("policy", TOKEN_POLICY),
-        -70693: ("origin", array(row(Ancestor), 1, MAX_ORIGIN)),
+        _ORIGIN: ("origin", array(row(Ancestor), 1, MAX_ORIGIN)),
     }
 )
 _REQUIRED = frozenset({"aud", "exp", "iat", "cti", "scope"})
 
 
-def read_claims(payload: bytes) -> Claims:
-    """The claims of a token; those that are not known are ignored (RFC 8392 section 3). Raises DecodeError."""
+def read_claims(payload: bytes, *, is_own: bool = False) -> Claims:
+    """The claims of a token; those that are not known are ignored (RFC 8392 section 3). Raises DecodeError.
+
+    `is_own`: the reader has minted it itself. From anybody else `origin` means nothing, and counts as unknown.
+    """
     value = cbor.decode(payload)
     if not cbor.is_map(value):
         raise DecodeError("claims: no map")
     members: dict[str, Any] = {}
     for key, item in value.items():
         known = _CLAIMS.get(key)
-        if known is None:
+        if known is None or (key == _ORIGIN and not is_own):
             continue
         name, kind = known
         try:

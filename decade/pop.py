@@ -199,7 +199,7 @@ def _holder(token: VerifiedToken, keys: Keys) -> PublicKey | None:
 
 def check_object(proof: Proof, operation: Operation, names: tuple[ObjectName, ...]) -> None:
     """An object that is to be stored is the one whose digest is signed. Raises RefusedError (POP_FAILED)."""
-    if operation is Operation.PUT and [proof.digest] != [getattr(name, "value", None) for name in names]:
+    if operation is Operation.PUT and any(proof.digest != getattr(name, "value", None) for name in names):
         raise _failed("its Content-Digest is not that of the object")
 
 

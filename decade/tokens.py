@@ -273,19 +273,14 @@ def _verify_first(message: CoseMessage, kid: bytes, rules: Rules) -> VerifiedTok
         _check_app_path(claims, registered, rules)
     except DecodeError as exc:
         raise _malformed(exc) from exc
-    return VerifiedToken(_without_origin(claims), registered)
-
-
-def _without_origin(claims: Claims) -> Claims:
-    """It means nothing from anybody but this server."""
-    return claims if claims.origin is None else attrs.evolve(claims, origin=None)
+    return VerifiedToken(claims, registered)
 
 
 def _verify_own(message: CoseMessage, rules: Rules, own: PublicKey) -> VerifiedToken:
     """A token that this server has minted: it has written whose it is, after it had verified who asked."""
     _check_signature(message, own, rules)
     try:
-        claims = read_claims(message.payload)
+        claims = read_claims(message.payload, is_own=True)
         if claims.sub is None or claims.origin is None or claims.policy is None or claims.policy.app_path is None:
             raise DecodeError("claims: of this server's key, but not as it mints")
         registered = RegisteredKey(own, claims.sub)
@@ -311,7 +306,7 @@ def _verify_below(message: CoseMessage, parent: VerifiedToken, rules: Rules) -> 
         _check_app_path(claims, key, rules)
     except DecodeError as exc:
         raise _malformed(exc) from exc
-    return VerifiedToken(_without_origin(claims), key, parent, message.header[_PARENT])
+    return VerifiedToken(claims, key, parent, message.header[_PARENT])
 
 
 def _holder(claims: Claims) -> PublicKey:

@@ -73,15 +73,16 @@ class TransferResource:
 
     def _permit(self, ask: Ask) -> Permission:
         """Whether the token is for transfers at all; which objects, and which way, comes later. Raises RefusedError."""
-        token = read_bearer(ask.request)
-        try:
-            pull = Question(operation=Operation.PULL, names=None, token=token, peer=ask.peer)
-            return self._core.gate.permit(pull, now=ask.now, wall=ask.wall)
-        except RefusedError as error:
-            if error.code != ErrorCode.OP_NOT_PERMITTED:
-                raise
-            push = Question(operation=Operation.PUSH, names=None, token=token, peer=ask.peer)
-            return self._core.gate.permit(push, now=ask.now, wall=ask.wall)
+        question = Question(
+            operation=Operation.PULL,
+            instead=Operation.PUSH,
+            names=None,
+            token=read_bearer(ask.request),
+            peer=ask.peer,
+            request=ask.request,
+            uri=self._core.settings.server + ask.request.target,
+        )
+        return self._core.gate.permit(question, now=ask.now, wall=ask.wall)
 
 
 def _may_see(permission: Permission, transfer: Transfer) -> bool:

@@ -15,16 +15,21 @@ from decade.errors import ErrorCode
 from decade.http import Request, Response
 from decade.messages import (
     MEDIA_TYPE,
+    ChallengeRequest,
+    Direction,
+    Remote,
     ResourcePolicy,
     Revocation,
     TokenRequest,
     TokenResponse,
+    TransferRequest,
     decode_message,
     encode_message,
 )
 from decade.names import name_of
 from decade.pop import WINDOW, sign
 from decade.scope import Confirmation, Everything, Object, Operation
+from decade.settings import Extension
 from decade.tokens import TokenFeature, TokenPolicy, delegate, mint, read_claims
 from decade.values import BitRate, Weight
 
@@ -231,6 +236,20 @@ def test_the_body_of_a_signed_request_is_the_one_that_was_signed(bench):
     assert answer(bench, (request, body)).status == 204
 
 
+def test_requests_whose_body_names_the_objects_are_proved_too():
+    bench = Bench(extensions=FEATURES | {Extension.CHALLENGE, Extension.PULL, Extension.PUSH})
+    asked = encode_message(ChallengeRequest(name=HELLO))
+    found = answer(bench, proved("POST", "/decade/v1/challenges", held(), body=asked))
+    assert decode_message(found.body).name == HELLO
+    order = TransferRequest(
+        direction=Direction.PUSH, objects=(HELLO,), remote=Remote(object_template="https://sa.example/{alg}/{val}")
+    )
+    octets = held(scope=((Object(HELLO), Operation.PUSH),))
+    for nonce, method, is_right in (("nonce of the first", "POST", True), ("nonce of the first", "POST", False)):
+        request = proved(method, "/decade/v1/transfers", octets, body=encode_message(order), nonce=nonce)
+        assert (code(answer(bench, request)) != ErrorCode.POP_FAILED) == is_right
+
+
 def test_a_token_is_for_the_addresses_that_it_names(bench):
     octets = token(ip_prefixes=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")))
     for peer, is_right in (
@@ -268,7 +287,7 @@ def ask_for(bench, key, *, scope=READ_ALL, lifetime=60, **members):
 
 
 def claims_of(octets):
-    return read_claims(cbor.decode(octets, tags=frozenset({17, 18, 61})).value.value[2])
+    return read_claims(cbor.decode(octets, tags=frozenset({17, 18, 61})).value.value[2], is_own=True)
 
 
 def test_a_server_mints_tokens_that_it_accepts(bench):

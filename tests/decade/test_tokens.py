@@ -215,7 +215,7 @@ def test_a_claim_that_is_wrong_or_restricts_what_is_not_enforced_refuses_the_tok
     assert code_of(sealed(GOOD | {claim: item})) == ErrorCode.TOKEN_MALFORMED
 
 
-@pytest.mark.parametrize("claim", [10, 63, 64, -1, 40000, -70692, "new"])
+@pytest.mark.parametrize("claim", [10, 63, 64, -1, 40000, -70692, -70693, "new"])
 def test_unknown_claims_are_ignored(claim):
     assert check(sealed(GOOD | {claim: (1, {2: "x"})})).claims == CLAIMS
 

@@ -26,11 +26,17 @@ class Push:
         self._errand = errand
         self._name = name
         self.size: int | None = None
-        self.done = 0
         self.method = "HEAD"
         self._sent = 0
+        self._offset = 0
+        self._is_held = False
         self._reader: Reader | None = None
         self._use: TokenUse | None = None
+
+    @property
+    def done(self) -> int:
+        """Octets that were sent, or all that the remote server has."""
+        return self.size or 0 if self._is_held else self._offset
 
     @property
     def sends(self) -> int:
@@ -50,7 +56,7 @@ class Push:
         core = self._core
         permission = self._errand.renewed(core)
         row = core.objects.get(permission.account, self._name, core.wall(clock.now))
-        self.size, self.method, self.done, self._sent = row.size, "HEAD", 0, 0
+        self.size, self.method, self._offset, self._sent = row.size, "HEAD", 0, 0
         waits = core.ledger.waits and is_counted(permission.token)
         hold = partial(hold_use, core.ledger, permission.token, Use(0, row.size, 0))
         use = yield from clock.wait(waits, hold)
@@ -68,17 +74,17 @@ class Push:
         if isinstance(verdict, Missing):
             self.method = "PUT"
         elif isinstance(verdict, Redirect):
-            self.done = 0
+            self._offset = 0
         elif isinstance(verdict, Held):
-            self.done = self.size or 0
+            self._is_held = True
         return verdict
 
     def read(self, size: int, now: float) -> bytes:
         """The next octets. Raises StoreError."""
         if self._reader is None or self.size is None:
             raise StoreError("the object is not open")
-        octets = self._reader.read(self.done, min(size, self.size - self.done))
-        self.done += len(octets)
+        octets = self._reader.read(self._offset, min(size, self.size - self._offset))
+        self._offset += len(octets)
         self._sent += len(octets)
         self._core.traffic.add_sent(self._errand.permission.path, len(octets), now)
         return octets
@@ -105,6 +111,7 @@ class Push:
 
     def drop(self, now: float) -> None:
         """Close the object, and settle what was sent; harmless when repeated."""
+        self._offset = 0
         if self._reader is not None:
             self._reader.close()
             self._reader = None

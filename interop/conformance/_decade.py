@@ -25,7 +25,7 @@ from decade.ports import Use
 from decade.recovery import RemoveFile, recover
 from decade.tokens import Claims, TokenFeature, VerifiedToken, mint, verify
 from decade.uses import check_revoked, check_uses, hold_use
-from interop.conformance import _decade_scheduler, _decade_server
+from interop.conformance import _decade_scheduler, _decade_server, _decade_transfers
 from interop.conformance._decade_values import (
     message_from_json,
     message_to_json,
@@ -157,5 +157,9 @@ _CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(
     }
 )
 _TRACES: Mapping[str, Callable[[list[_Json], _Json], list[_Json]]] = MappingProxyType(
-    {"decade-server": _decade_server.trace, "decade-scheduler": _decade_scheduler.trace}
+    {
+        "decade-server": _decade_server.trace,
+        "decade-scheduler": _decade_scheduler.trace,
+        "decade-transfer": _decade_transfers.trace,
+    }
 )

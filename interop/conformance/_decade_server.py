@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -45,7 +45,7 @@ class _Answer:
 class _Exchanges:
     def __init__(self, params: _Json) -> None:
         self._tokens: Mapping[str, str] = params["tokens"]
-        self._server = _make_server(params)
+        self._server = make_server(params)
         self._open: dict[str, Response | Upload] = {}
         self._last: _Answer | None = None
         for stored in params.get("stored", ()):
@@ -109,7 +109,8 @@ class _Exchanges:
             settle(answer.abort(now), now)
 
 
-def _make_server(params: _Json) -> Server:
+def make_server(params: _Json, random_bytes: Callable[[int], bytes] = bytes) -> Server:
+    """The server that the parameters of a trace describe."""
     keys = {key.key.kid: key for key in map(registered_key, params["keys"])}
     extensions = frozenset(map(_extension, params.get("features", ())))
     tree = PolicyTree(MemoryQuotas(), extensions=extensions)
@@ -135,7 +136,7 @@ def _make_server(params: _Json) -> Server:
         tree,
         epoch=params["wall"],
         local_policy=refuse if blocked else None,
-        random_bytes=lambda size: bytes(size),
+        random_bytes=random_bytes,
     )
 
 

@@ -87,7 +87,10 @@ class ChallengeResource:
             expires=expires,
             media_type=media_type,
         )
-        reader = yield from core.objects.open(other, clock)
+        try:
+            reader = yield from core.objects.open(other, clock)
+        except RefusedError as gone:
+            raise _unproven() from gone
         try:
             proven = partial(is_proven, reader, row.size, message.seed, message.proof)
             if not (yield from core.objects.wait(proven, clock)):

@@ -55,11 +55,10 @@ class Evictor:
         if self._when_full(path) is not WhenFull.EVICT_OWN:
             return []
         wanted = self._shortage(row)
-        own = self._own(path)
-        if wanted > own:
-            return []
         queue = self._queues.get(path)
         if queue is None or queue.octets < wanted:
+            if self._own(path) < wanted:
+                return []
             queue = yield from self._load(path, clock)
         return self._take(path, queue, wanted)
 

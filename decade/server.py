@@ -273,6 +273,9 @@ class Server:
         is_movable = request.method in ("GET", "HEAD", "PUT") and request.target.startswith(WELL_KNOWN)
         if not (isinstance(error, RefusedError) and error.code == ErrorCode.OVERLOADED and siblings and is_movable):
             return None
+        if read_url_token(request) is not None:
+            # Whoever follows would show the sibling a token that may not be for it.
+            return None
         sibling = siblings[self._random_bytes(1)[0] % len(siblings)]
         problem = attrs.evolve(self._describe(error), alternates=siblings)
         return problem_response(problem, status=307, headers=(("Location", sibling + request.target),))

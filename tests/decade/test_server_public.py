@@ -6,6 +6,7 @@ from ipaddress import ip_network
 import pytest
 from decade_server import APP, BOB, HELLO, OCTETS, PEER, Bench, code, token, whole
 from decade_tokens import NOW
+from decade_waiting import SlowStore
 
 from decade.errors import ErrorCode, RefusedError
 from decade.http import Request
@@ -217,6 +218,15 @@ def test_a_token_in_the_url_is_for_reading_objects():
     assert code(made.ask("GET", with_token(token(), "/decade/v1/status"))) == ErrorCode.TOKEN_MISSING
 
 
+def test_a_token_in_the_url_is_not_sent_on_to_a_sibling():
+    made = dt(siblings=("https://sa.example",), max_requests=1)
+    busy = made.head("GET", HELLO.path, token())
+    assert made.get().status == 307
+    refused = made.ask("GET", with_token(token()))
+    assert (refused.status, refused.header("Location")) == (503, None)
+    busy.body.close(1.0)
+
+
 def test_one_token_is_enough():
     made = dt()
     assert code(made.ask("GET", with_token(token()), token())) == ErrorCode.MALFORMED
@@ -236,3 +246,19 @@ def test_revoked_and_public_are_told_apart():
     assert code(made.get(key=token())) == ErrorCode.TOKEN_REVOKED
     assert anybody(made).status == 200
     assert PEER[0] == "192.0.2.1"
+
+
+def test_what_becomes_private_while_a_read_waits_is_not_served():
+    made = bench(store=SlowStore())
+    waiting = made.server.handle(Request("GET", HELLO.path), PEER, made.now)
+    waiting.run()
+    made.tree.put(("alice",), ResourcePolicy(weight=1))
+    refused = waiting.resume(made.now)
+    assert code(refused) == ErrorCode.TOKEN_MISSING
+    assert made.server.requests == 0
+    made.tree.put(("alice",), PUBLIC)
+    waiting = made.server.handle(Request("GET", HELLO.path), PEER, made.now)
+    waiting.run()
+    made.ask("DELETE", HELLO.path, token())
+    assert code(waiting.resume(made.now)) == ErrorCode.GONE
+    assert made.server.requests == 0

@@ -1,4 +1,4 @@
-"""Commands whose answers are lost, that were done, were not, or are done later: what is exact stays so."""
+"""Commands whose answers are lost, that were done, were not, are done later, or are refused: what is exact stays so."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from decade_scale import RedisProcess, S3Process, Site, Worker, row_of
+from decade_scale import RedisProcess, S3Process, Site, Worker, row_of, store
 
 from decade.errors import StoreError
-from decade.ports import Charge, Row
+from decade.ports import Allowance, Charge, Holding, Row, Use
 from interop.decade_scale._engine import Argument, Engine, UnsureError
 
 LIMIT = 3_000
@@ -136,3 +136,32 @@ def test_what_is_stored_and_reserved_is_exact_whatever_answers_are_lost(
             reader = judge.store.open(row)
             assert row.name.matches(reader.read(0, row.size))
             reader.close()
+
+
+def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_what_goes(s3_process: S3Process) -> None:
+    process = RedisProcess()
+    site = Site.new(process, s3_process)
+    with site.worker() as worker, process.client() as client:
+        rows = [store(worker.store, worker.quotas, bytes([number]) * 100) for number in range(2)]
+        token, once = (b"key", bytes(16)), Allowance(uses=1)
+        assert worker.quotas.reserve(CHARGES, 300) is None
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StoreError, match="maxmemory"):
+            worker.quotas.reserve(CHARGES, 100)
+        with pytest.raises(StoreError, match="maxmemory"):
+            worker.ledger.hold("a", token, once, Use(1), 100)
+        new = row_of(bytes(300))
+        sink = worker.store.create(new.name, new.size)
+        sink.write(bytes(300))
+        with pytest.raises(StoreError, match="maxmemory"):
+            worker.store.commit(sink, new)
+        worker.quotas.release(PATHS, 300)
+        assert worker.store.remove("a", rows[0].name) == rows[0]
+        assert worker.ledger.used(token) == Use()
+        client.config_set("maxmemory", 0)
+        assert worker.quotas.reserve(CHARGES, 100) is None
+        assert worker.quotas.holding(()) == Holding(100, 100, 1)
+        worker.quotas.release(PATHS, 100)
+        assert worker.ledger.hold("a", token, once, Use(1), 100) is None
+        assert [row.name for row in worker.store.page("a", b"", 9)] == [rows[1].name]
+    process.close()

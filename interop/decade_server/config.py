@@ -32,18 +32,18 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
-from decade.cose import VerifyingKey
+from decade.cose import Ed25519SigningKey, Es256Key, VerifyingKey
 from decade.errors import RefusedError
 from decade.ledger import MemoryQuotas
 from decade.messages import Access, Limits, ResourcePolicy, WhenFull
 from decade.policy import PROVIDER, PolicyTree
 from decade.ports import NodePath
 from decade.settings import MAX_REQUESTS, MAX_TRANSFERS, MONTH, Extension, Settings, default_limits
-from decade.tokens import RegisteredKey
+from decade.tokens import RegisteredKey, TokenFeature
 from decade.values import MAX_WEIGHT, Priority
 from interop._http_server import parse_listen
 from interop._toml import Table, TomlError, read
-from interop.decade_keys import public_key_of_text, read_verifying_key
+from interop.decade_keys import public_key_of_text, read_signing_key, read_verifying_key
 from interop.decade_server.origin import Network, Proxies, networks_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class ServerConfig:
     egress_bps: int | None = None
     siblings: tuple[str, ...] = ()
     is_shared_cache_allowed: bool = True
-    extensions: frozenset[Extension] = frozenset()
+    extensions: frozenset[Extension | TokenFeature] = frozenset()
+    mint_key: Ed25519SigningKey | None = attrs.field(default=None, repr=False)
     log_retention: int = MONTH
     transfers: TransferConfig = attrs.field(factory=TransferConfig)
     max_requests: int = MAX_REQUESTS
@@ -129,6 +130,7 @@ class ServerConfig:
             egress_bps=None if self.egress_bps is None else max(1, self.egress_bps // self.workers),
             is_shared_cache_allowed=self.is_shared_cache_allowed,
             extensions=self.extensions,
+            mint_key=self.mint_key,
             log_retention=self.log_retention,
             transfers=self.transfers.parallel,
         )
@@ -179,6 +181,7 @@ def _server(root: Table) -> ServerConfig:
         siblings=root.texts("siblings"),
         is_shared_cache_allowed=root.flag("shared-cache") is not False,
         extensions=extensions,
+        mint_key=_mint_key(root),
         log_retention=root.integer("log-retention", least=1) or MONTH,
         transfers=TransferConfig() if transfers is None else _transfers(transfers),
         max_requests=root.integer("max-requests", least=1) or MAX_REQUESTS,
@@ -216,12 +219,24 @@ def _shared(table: Table) -> Shared:
     return read_shared(table, os.environ)
 
 
-def _extensions(root: Table) -> frozenset[Extension]:
+def _extensions(root: Table) -> frozenset[Extension | TokenFeature]:
+    known: dict[str, Extension | TokenFeature] = {str(one): one for one in (*Extension, *TokenFeature)}
     names = root.texts("extensions")
-    unknown = [name for name in names if name not in set(Extension)]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise root.wrong(f"{unknown[0]!r:.40} is no extension; there are {', '.join(Extension)}", "extensions")
-    return frozenset(map(Extension, names))
+        raise root.wrong(f"{unknown[0]!r:.40} is no extension; there are {', '.join(known)}", "extensions")
+    return frozenset(known[name] for name in names)
+
+
+def _mint_key(root: Table) -> Ed25519SigningKey | None:
+    file = root.file("mint-key")
+    try:
+        key = None if file is None else read_signing_key(file)
+    except ValueError as error:
+        raise root.wrong(str(error), "mint-key") from error
+    if key is not None and not isinstance(key, Ed25519SigningKey):
+        raise root.wrong("a private key of Ed25519 is due", "mint-key")
+    return key
 
 
 def _proxies(root: Table) -> Proxies:
@@ -294,10 +309,11 @@ def _size(table: Table, name: str) -> int | None:
 class _Accounts:
     """The policies and the keys of a file."""
 
-    def __init__(self, root: Table, extensions: frozenset[Extension]) -> None:
+    def __init__(self, root: Table, extensions: frozenset[Extension | TokenFeature]) -> None:
         provider = root.table("provider")
         self.policies: dict[NodePath, ResourcePolicy] = {PROVIDER: ResourcePolicy(weight=1)}
         self.keys: dict[bytes, RegisteredKey] = {}
+        self._has_es256 = TokenFeature.ES256 in extensions
         # What a server would not take, a tree without objects does not take either.
         self._tree = PolicyTree(MemoryQuotas(), extensions=extensions)
         if provider is not None:
@@ -325,6 +341,8 @@ class _Accounts:
     def _add_key(self, path: NodePath, table: Table) -> None:
         key = _key(table)
         table.finish()
+        if isinstance(key, Es256Key) and not self._has_es256:
+            raise table.wrong("a key on P-256 goes with the extension 'es256'")
         other = self.keys.get(key.kid)
         if other is not None:
             raise table.wrong(f"its identifier is that of another key, of {'/'.join((other.account, *other.app))}")

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import ssl
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from decade_serve import bearer_of, make_key, processing
 from decade.messages import MEDIA_TYPE, Status, decode_message
 from decade.names import name_of
 from interop.__main__ import main
+from interop.decade_server.config import load_config
 
 OCTETS = b"Hello World!"
 HELLO = name_of(OCTETS)
@@ -154,6 +157,8 @@ def test_accounts_keys_and_policies_are_read_again_at_sighup(tmp_path, key):
         ('[accounts.alice]\nwhen-full = "evict-own"\n', "accounts.alice: a policy with "),
         ('[front]\naccel = "/x/"\n', "front: it goes with 'root', whose files it sends, and 'trusted-proxies'"),
         ('[front]\naccel = "x"\n', "front.accel: a path is due, such as /_decade/, not 'x'"),
+        ('extensions = ["mint"]\n', "a server that mints tokens has a key for it"),
+        ('mint-key = "nowhere"\n', "mint-key: "),
         ("[accounts.alice]\nroom = 1\n", "accounts.alice.room: no such key; there are weight, "),
         ("[accounts.alice]\n[accounts.alice.keys.a]\n", "keys.a: one of the keys 'file' and 'public' is due"),
         ('[accounts.alice.keys.a]\npublic = "x"\n', "keys.a: 43 characters of base64url are due"),
@@ -169,6 +174,35 @@ def test_a_mistake_in_a_configuration_is_one_sentence(tmp_path, capsys, change, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"ietf-p2p: {config}: ")
     assert said in line
+
+
+def test_a_key_on_p_256_goes_with_its_extension(tmp_path, capsys):
+    words = ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"]
+    subprocess.run([*words, tmp_path / "alice.pem"], check=True, capture_output=True)
+    config = tmp_path / "decade.toml"
+    config.write_text(CONFIG)
+    assert main(["decade", "serve", str(config)]) == 2
+    assert "accounts.alice.keys.laptop: a key on P-256 goes with the extension 'es256'" in capsys.readouterr().err
+    config.write_text('extensions = ["es256"]\n' + CONFIG)
+    assert len(load_config(config).keys) == 1
+
+
+def test_tokens_are_served_over_tls_1_3(tmp_path, words, key):
+    """RFC 7069 section 8.2"""
+    made = ["-keyout", tmp_path / "tls.pem", "-out", tmp_path / "chain.pem", "-addext", "subjectAltName=IP:127.0.0.1"]
+    words_of_openssl = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=localhost", *made]
+    subprocess.run(words_of_openssl, check=True, capture_output=True)
+    tls = ("--tls-certificate", tmp_path / "chain.pem", "--tls-key", tmp_path / "tls.pem")
+    with processing(*words, *tls) as served:
+        assert served.url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=str(tmp_path / "chain.pem"))
+        fields = bearer_of(key, served.name)
+        with httpx.Client(verify=context, headers=fields) as client:
+            assert client.put(served.url + HELLO.path, content=OCTETS).status_code == 201
+            assert client.get(served.url + HELLO.path).content == OCTETS
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with httpx.Client(verify=context) as client, pytest.raises(httpx.ConnectError):
+            client.get(served.url)
 
 
 def test_a_mistake_on_the_command_line_is_one_sentence(tmp_path, capsys, key):

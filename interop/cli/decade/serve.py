@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import ipaddress
 import signal
 import ssl
@@ -14,9 +15,10 @@ import attrs
 import click
 import uvicorn
 
+from decade.cose import Es256Key
 from decade.messages import ResourcePolicy
 from decade.policy import PROVIDER
-from decade.tokens import RegisteredKey
+from decade.tokens import RegisteredKey, TokenFeature
 from interop._http_server import Listener, Server, url
 from interop.cli._errors import MistakeError
 from interop.cli._listening import http_config, listen_at, parse_listen_option
@@ -57,6 +59,7 @@ class _Account:
             raise MistakeError(f"--storage {error}") from error
         return ServerConfig(
             root=self.root,
+            extensions=frozenset({TokenFeature.ES256} if isinstance(key, Es256Key) else ()),
             policies={PROVIDER: ResourcePolicy(weight=1), (self.account,): ResourcePolicy(weight=1, storage=storage)},
             keys={key.kid: RegisteredKey(key, self.account)},
         )
@@ -210,7 +213,7 @@ class _Serving:
             certificate=None if tls is None else tls.certificate,
             key=None if tls is None else tls.key,
             protocol=http_protocol(self._config),
-            loop="uvloop",
+            loop="asyncio" if importlib.util.find_spec("uvloop") is None else "uvloop",
         )
         if http.ssl is not None:
             # Tokens are as good as what they permit (RFC 7069 section 8.2).

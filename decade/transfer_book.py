@@ -13,6 +13,7 @@ from math import inf
 import attrs
 
 from decade._core import Core
+from decade.arrivals import Arrival
 from decade.authz import Permission
 from decade.errors import Dimension, ErrorCode, RefusedError
 from decade.messages import Direction, Item, TransferRequest, TransferState, TransferStatus
@@ -109,6 +110,8 @@ class Transfers:
         self._transfers: dict[bytes, Transfer] = {}
         self._transfer_of: dict[ObjectTransfer, Transfer] = {}
         self._slots: dict[ObjectTransfer, Slot] = {}
+        # What is pulled can be waited for from now on, before anybody knows how large it is.
+        self._arrivals: dict[ObjectTransfer, Arrival] = {}
         self._timers: list[tuple[float, int, ObjectTransfer]] = []
         self._armed: dict[ObjectTransfer, float] = {}
         self._deadlines: list[tuple[float, int, Transfer]] = []
@@ -211,6 +214,8 @@ class Transfers:
         heappush(self._deadlines, (transfer.errand.deadline, self._order, transfer))
         for item in transfer.items:
             self._transfer_of[item] = transfer
+            if transfer.request.direction is Direction.PULL:
+                self._arrivals[item] = self._core.objects.arrivals.begin(transfer.account, item.name)
             self._order += 1
             heappush(account.waiting, (transfer.errand.urgency, self._order, item))
 
@@ -269,11 +274,20 @@ class Transfers:
             self._order += 1
             heappush(account.waiting, (transfer.errand.urgency, self._order, item))
         self._arm(item)
-        logs = self._core.logs
-        if item.state is ItemState.DONE and logs is not None and transfer.request.direction is Direction.PUSH:
-            logs.add_sent(transfer.account, item.name, transfer.origin, self._core.wall(now))
-        if item.state in ENDED and transfer.id in account.open and transfer.has_ended:
-            self._end(account, transfer, now)
+        if item.state in ENDED:
+            self._tell(item, transfer, now)
+            if transfer.id in account.open and transfer.has_ended:
+                self._end(account, transfer, now)
+
+    def _tell(self, item: ObjectTransfer, transfer: Transfer, now: float) -> None:
+        """An object has ended: readers may wait for it, and clients may ask where it went."""
+        is_done = item.state is ItemState.DONE
+        arrival = self._arrivals.pop(item, None)
+        if arrival is not None:
+            failure = None if item.error is None else RefusedError(item.error, "it could not be fetched")
+            arrival.end(failure, is_stored=is_done)
+        elif is_done and self._core.logs is not None:
+            self._core.logs.add_sent(transfer.account, item.name, transfer.origin, self._core.wall(now))
 
     def _end(self, account: _Account, transfer: Transfer, now: float) -> None:
         del account.open[transfer.id]

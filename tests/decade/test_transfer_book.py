@@ -3,7 +3,7 @@
 from itertools import count
 
 import pytest
-from decade_server import APP, BOB, HELLO, OCTETS, Bench, code, token
+from decade_server import APP, BOB, HELLO, OCTETS, Bench, code, token, whole
 from decade_tokens import ACCOUNT, NOW, SERVER
 from decade_transfers import SA, TEMPLATE, answer, finish_pull, ordered, request, transfers_of
 
@@ -17,6 +17,7 @@ from decade.transfer_book import MAX_OBJECTS, MAX_REMEMBERED, MAX_TRANSFERS, REM
 from decade.transfer_states import Trouble
 from decade.transfer_work import LONGEST_TRANSFER
 from decade.values import BitRate, Priority, SignedName, Weight
+from decade.waiting import settle
 
 
 def bench(**more):
@@ -349,6 +350,37 @@ def test_a_push_that_is_done_is_in_the_log():
     made.server.transfers.next_request(1.0).receive_head(answer(200), 1.0)
     log = made.control("GET", "distribution-log")
     assert [(entry.name, entry.server) for entry in log.servers] == [(HELLO, SA)]
+
+
+def test_who_asks_for_what_is_on_its_way_waits_until_it_is_verified():
+    made = Bench(extensions=frozenset({Extension.PULL, Extension.JOINED}))
+    transfers_of(made, request())
+    joining = made.head("GET", HELLO.path, token())
+    called = []
+    joining.subscribe(lambda: called.append(1))
+    exchange = made.server.transfers.next_request(1.0)
+    exchange.receive_head(answer(200, size=12), 1.0)
+    exchange.receive_data(OCTETS, 1.0)
+    exchange.fail(Trouble.CUT, 1.0)
+    made.server.transfers.handle_timer(9.0)
+    assert called == []
+    finish_pull(made, now=9.0)
+    assert called == [1]
+    assert whole(settle(joining.resume(9.0), 9.0)).body == OCTETS
+    assert made.server.transfers._arrivals == {}
+
+
+@pytest.mark.parametrize(("status", "wanted"), [(404, ErrorCode.REMOTE_REFUSED), (None, ErrorCode.NOT_FOUND)])
+def test_who_waits_in_vain_is_told(status, wanted):
+    made = Bench(extensions=frozenset({Extension.PULL, Extension.JOINED}))
+    transfer = transfers_of(made, request())
+    joining = made.head("GET", HELLO.path, token())
+    joining.subscribe(lambda: None)
+    if status is None:
+        made.server.transfers.cancel(transfer, 1.0)
+    else:
+        made.server.transfers.next_request(1.0).receive_head(answer(status), 1.0)
+    assert code(settle(joining.resume(2.0), 2.0)) == wanted
 
 
 def test_no_account_takes_the_places_of_the_others():

@@ -11,6 +11,7 @@ import attrs
 from decade.authz import Gate, Permission, Question
 from decade.errors import DecodeError, ErrorCode
 from decade.http import Request, Response, problem_response, read_bearer, read_url_token
+from decade.kept_policies import KeptPolicies
 from decade.lines import Line
 from decade.logs import Logs
 from decade.minting import TokenMint
@@ -42,6 +43,7 @@ class Core:
     epoch: float
     downloads: Line
     uploads: Line
+    policies: KeptPolicies
     mint: TokenMint | None = None
     logs: Logs | None = None
 

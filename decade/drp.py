@@ -296,13 +296,13 @@ class ControlResource:
             raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
         if is_read:
             return (yield from self.answer(ask, permission, policy))
-        yield from core.act(ask, permission, lambda: ask.wait(False, partial(self._remove_policy, path)))
+        yield from core.act(ask, permission, partial(self._remove_policy, path, ask))
         return plain_response(204)
 
-    def _remove_policy(self, path: NodePath) -> bool:
+    def _remove_policy(self, path: NodePath, clock: Clock) -> Steps[bool]:
         if self._core.tree.policy(path) is None:
             raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
-        self._core.tree.remove(path)
+        yield from self._core.policies.remove(path, clock)
         self._core.traffic.forget(path)
         return True
 
@@ -310,8 +310,8 @@ class ControlResource:
         policy = _expect(message, ResourcePolicy)
         # The provider may have taken the account away while the message came.
         self._core.tree.effective(path[:-1])
-        self._core.tree.put(path, policy)
-        return clock.wait(False, partial(plain_response, 204))
+        yield from self._core.policies.put(path, policy, clock)
+        return plain_response(204)
 
     def _revoke(self, permission: Permission, message: Message, clock: Clock) -> Steps[Response]:
         revocation = _expect(message, Revocation)

@@ -9,13 +9,13 @@ others return at once, and what they change is done in the order of the calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
 
 from decade.errors import Dimension
-from decade.messages import Revocation
+from decade.messages import ResourcePolicy, Revocation
 from decade.names import Name
 
 NodePath: TypeAlias = tuple[str, ...]
@@ -78,6 +78,23 @@ class Quotas(Protocol):
 
     def drop(self, paths: Sequence[NodePath], octets: int) -> None:
         """One object that was stored is no more."""
+
+
+class Policies(Protocol):
+    """The policies that accounts have put for their applications. `save` waits; every method may raise StoreError."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether methods may take time."""
+
+    def save(self, path: NodePath, policy: ResourcePolicy | None) -> None:
+        """Keep the policy of a node, durably when this returns; None: the account has removed the node."""
+
+    def load(self) -> Mapping[NodePath, ResourcePolicy | None]:
+        """What was saved last of each node."""
+
+    def version(self) -> int:
+        """Another number after each `save`, of whatever process."""
 
 
 @attrs.frozen

@@ -34,6 +34,7 @@ from decade.http import (
     without_body,
 )
 from decade.journal import Journal, MemoryJournal
+from decade.kept_policies import KeptPolicies
 from decade.ledger import MemoryLedger
 from decade.lines import Line
 from decade.log_resource import LOG_KINDS, LogResource
@@ -43,7 +44,7 @@ from decade.minting import TokenMint
 from decade.names import WELL_KNOWN, read_path
 from decade.objects import Objects
 from decade.policy import PolicyTree
-from decade.ports import Ledger, ObjectStore
+from decade.ports import Ledger, ObjectStore, Policies
 from decade.problem import Problem
 from decade.scheduler import Grant
 from decade.sdt import ObjectDownload, ObjectResource, ObjectUpload
@@ -84,11 +85,13 @@ class Server:
         epoch: float,
         store: ObjectStore[Any] | None = None,
         ledger: Ledger | None = None,
+        policies: Policies | None = None,
         local_policy: LocalPolicy | None = None,
         journal: Journal | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """`keys`: who may issue tokens. `tree`: the accounts; it has counted what `store` has.
+        """`keys`: who may issue tokens. `tree`: the accounts; it has counted what `store` has. `policies`: what
+        accounts have changed in it, and where that is kept.
 
         `epoch`: the Unix time at `now` == 0. Without `store`, `ledger` and `journal` they are in memory. Raises
         ValueError for a tree whose policies may use other extensions than the settings have.
@@ -123,7 +126,18 @@ class Server:
         journal = MemoryJournal() if journal is None else journal
         logs = Logs(journal, settings.log_retention) if settings.extensions & LOGS else None
         self._core = Core(
-            settings, gate, tree, ledger, objects, TrafficCounter(), epoch, self.downloads, self.uploads, mint, logs
+            settings,
+            gate,
+            tree,
+            ledger,
+            objects,
+            TrafficCounter(),
+            epoch,
+            self.downloads,
+            self.uploads,
+            KeptPolicies(tree, policies),
+            mint,
+            logs,
         )
         self._objects = ObjectResource(self._core, self._refuse)
         self._control = ControlResource(self._core, self._refuse)
@@ -221,7 +235,7 @@ class Server:
             expiry = None
         swept = None if expiry is None else max(expiry - self._core.epoch, self._swept + SWEEP_EVERY)
         forgets = None if self._core.logs is None else self._forgets_at
-        parts = (self._pace, self._core.objects.arrivals, self.downloads, self.uploads)
+        parts = (self._pace, self._core.objects.arrivals, self._core.policies, self.downloads, self.uploads)
         times = (swept, forgets, *(part.get_timer() for part in parts))
         return min((time for time in times if time is not None), default=None)
 
@@ -229,6 +243,7 @@ class Server:
         """Remove objects that have expired, and end uploads that have stalled."""
         self._pace.handle_timer(now)
         self._core.objects.arrivals.handle_timer(now)
+        self._core.policies.handle_timer(now)
         if self._core.logs is not None and now >= self._forgets_at:
             self._forgets_at = now + FORGET_EVERY
             self._core.logs.forget(self._core.wall(now))

@@ -1,6 +1,7 @@
 """The durable parts of a DECADE server: objects in files, rows, quotas and the ledger of tokens in SQLite."""
 
 from interop.decade_store.ledger import SqliteLedger
+from interop.decade_store.policies import SqlitePolicies
 from interop.decade_store.quotas import SqliteQuotas
 from interop.decade_store.scrubbing import scrub
 from interop.decade_store.serving import DurableServer, open_server
@@ -12,6 +13,7 @@ __all__ = [
     "FileSink",
     "FileStore",
     "SqliteLedger",
+    "SqlitePolicies",
     "SqliteQuotas",
     "open_server",
     "scrub",

@@ -17,6 +17,7 @@ from decade.tokens import Keys
 from interop.decade_store._opening import INDEX, LOCKS
 from interop.decade_store.journal import SqliteJournal
 from interop.decade_store.ledger import SqliteLedger
+from interop.decade_store.policies import SqlitePolicies
 from interop.decade_store.quotas import SqliteQuotas
 from interop.decade_store.store import FileStore
 
@@ -33,6 +34,7 @@ class DurableServer:
     store: FileStore
     quotas: SqliteQuotas
     ledger: SqliteLedger
+    policies: SqlitePolicies
     journal: SqliteJournal | None = None
 
     def close(self) -> None:
@@ -41,6 +43,7 @@ class DurableServer:
             self.journal.close()
         self.store.close()
         self.ledger.close()
+        self.policies.close()
         self.quotas.close()
 
 
@@ -53,7 +56,8 @@ def open_server(
     epoch: float,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> DurableServer:
-    """Make the directory, or go on with what is in it. `policies`: of accounts, each before its applications.
+    """Make the directory, or go on with what is in it. `policies`: of accounts, each before its applications; what the
+    accounts have changed of these since is changed again.
 
     `epoch`: the Unix time at which `now` is 0. Raises StoreError, OSError, sqlite3.Error, and as `PolicyTree.put`.
     """
@@ -70,10 +74,19 @@ def open_server(
 
     store, ledger = FileStore(root, lost=lost, worker=quotas.worker), SqliteLedger(root / INDEX)
     journal = SqliteJournal(root / JOURNAL) if settings.extensions & LOGS else None
+    kept = SqlitePolicies(root / INDEX)
     server = Server(
-        settings, keys, tree, epoch=epoch, store=store, ledger=ledger, journal=journal, random_bytes=random_bytes
+        settings,
+        keys,
+        tree,
+        epoch=epoch,
+        store=store,
+        ledger=ledger,
+        policies=kept,
+        journal=journal,
+        random_bytes=random_bytes,
     )
-    return DurableServer(server, tree, store, quotas, ledger, journal)
+    return DurableServer(server, tree, store, quotas, ledger, kept, journal)
 
 
 def _nobody_waits(rows: Sequence[Row]) -> None:

@@ -395,3 +395,11 @@ def test_nobody_else_can_say_whose_a_token_is_or_by_whose_right(bench):
     assert code(bench.get(key=mint(attrs.evolve(stolen, sub=None), bob))) == ErrorCode.NOT_FOUND
     other = mint(stolen, Ed25519SigningKey(bytes([8] * 32)))
     assert code(bench.get(key=other)) == ErrorCode.TOKEN_BAD_SIGNATURE
+
+
+def test_a_server_that_was_called_once_knows_when_it_has_started():
+    bench = Bench(extensions=FEATURES)
+    bench.server.handle_timer(5.0)
+    bench.now = 9.0
+    assert code(answer(bench, proved("GET", HELLO.path, held(), created=NOW + 4))) == ErrorCode.POP_FAILED
+    assert code(answer(bench, proved("GET", HELLO.path, held(), created=NOW + 5))) == ErrorCode.NOT_FOUND

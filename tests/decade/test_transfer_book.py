@@ -1,30 +1,19 @@
 """The transfers of a server: ordered, paid for, next in turn, known again by their key, ended, forgotten."""
 
-from itertools import count
-
 import pytest
-from decade_server import APP, BOB, HELLO, OCTETS, Bench, code, token, whole
+from decade_server import APP, BOB, HELLO, OCTETS, Bench, code, token
 from decade_tokens import ACCOUNT, NOW, SERVER
-from decade_transfers import SA, TEMPLATE, answer, finish_pull, ordered, request, transfers_of
+from decade_transfers import SA, TEMPLATE, answer, bench, finish_pull, ordered, request, transfers_of
 
 from decade.errors import ErrorCode
 from decade.messages import Direction, Remote, ResourcePolicy, Revocation, StoredAttrs, TransferState, TransferStatus
 from decade.names import name_of
-from decade.remote import MAX_REDIRECTS
 from decade.scope import Object, Operation
 from decade.settings import Extension
 from decade.transfer_book import MAX_OBJECTS, MAX_REMEMBERED, MAX_TRANSFERS, REMEMBERED
 from decade.transfer_states import Trouble
 from decade.transfer_work import LONGEST_TRANSFER
-from decade.values import BitRate, Priority, SignedName, Weight
-from decade.waiting import settle
-
-
-def bench(**more):
-    made = Bench(extensions=frozenset({Extension.PULL, Extension.PUSH}), **more)
-    numbers = count()
-    made.server.transfers._random_bytes = lambda size: next(numbers).to_bytes(size)
-    return made
+from decade.values import Priority, SignedName, Weight
 
 
 def refused(made, message, key=None):
@@ -296,93 +285,6 @@ def test_the_more_urgent_goes_first_within_an_account():
     assert taken == [SA + transfer.items[0].name.path for transfer in wanted]
 
 
-def test_what_asks_for_no_priority_is_in_the_background_and_no_terms_exceed_the_token():
-    made = bench()
-    plain = transfers_of(made, request()).errand.terms
-    assert (plain.priority, plain.weight, plain.ceiling) == (Priority.LOW, 1, None)
-    key = token(bandwidth=BitRate(1000), priority=Priority.NORMAL)
-    asked = {"bandwidth": BitRate(2000), "priority": Priority.HIGH}
-    terms = transfers_of(made, request(**asked), key).errand.terms
-    assert (terms.priority, terms.ceiling) == (Priority.NORMAL, 1000)
-    assert transfers_of(made, request(bandwidth=BitRate(500)), token()).errand.terms.ceiling == 500
-
-
-def test_octets_wait_for_the_line_of_the_account():
-    made = bench(policy=ResourcePolicy(weight=1, ceiling_upload=8 * 16384))
-    octets = bytes(65536)
-    transfer = transfers_of(made, request(name_of(octets)))
-    woken = []
-    made.server.transfers.wake = lambda: woken.append(1)
-    exchange = made.server.transfers.next_request(1.0).receive_head(answer(200, size=65536), 1.0)
-    now = 1.0
-    for at in range(0, 65536, 16384):
-        exchange.receive_data(octets[at : at + 16384], now)
-        while exchange.is_paused:
-            now = max(now + 0.01, made.server.get_timer())
-            assert made.server.grant(now) is None
-        made.server.transfers.handle_timer(now)
-    assert now == pytest.approx(4.0, abs=0.3)
-    assert woken
-    exchange.receive_end(now)
-    assert transfer.state == TransferState.DONE
-
-
-def test_a_paused_object_is_not_slow_and_ends_with_its_node():
-    made = bench()
-    made.tree.put((ACCOUNT, "live"), ResourcePolicy(weight=1, ceiling_upload=8))
-    transfer = transfers_of(made, request(), token(APP))
-    exchange = made.server.transfers.next_request(1.0).receive_head(answer(200, size=12), 1.0)
-    exchange.receive_data(OCTETS[:6], 1.0)
-    exchange.receive_data(OCTETS[6:9], 1.0)
-    assert exchange.is_paused
-    made.server.transfers.handle_timer(1000.0)
-    assert exchange.is_open
-    made.server.transfers.cancel(transfer, 1000.0)
-    assert not exchange.is_paused
-    assert made.server.uploads.get_timer() is None
-
-
-def test_a_push_that_is_done_is_in_the_log():
-    extensions = frozenset({Extension.PUSH, Extension.DISTRIBUTION_LOG})
-    made = Bench(extensions=extensions)
-    made.put()
-    transfers_of(made, request(direction=Direction.PUSH))
-    made.server.transfers.next_request(1.0).receive_head(answer(200), 1.0)
-    log = made.control("GET", "distribution-log")
-    assert [(entry.name, entry.server) for entry in log.servers] == [(HELLO, SA)]
-
-
-def test_who_asks_for_what_is_on_its_way_waits_until_it_is_verified():
-    made = Bench(extensions=frozenset({Extension.PULL, Extension.JOINED}))
-    transfers_of(made, request())
-    joining = made.head("GET", HELLO.path, token())
-    called = []
-    joining.subscribe(lambda: called.append(1))
-    exchange = made.server.transfers.next_request(1.0)
-    exchange.receive_head(answer(200, size=12), 1.0)
-    exchange.receive_data(OCTETS, 1.0)
-    exchange.fail(Trouble.CUT, 1.0)
-    made.server.transfers.handle_timer(9.0)
-    assert called == []
-    finish_pull(made, now=9.0)
-    assert called == [1]
-    assert whole(settle(joining.resume(9.0), 9.0)).body == OCTETS
-    assert made.server.transfers._arrivals == {}
-
-
-@pytest.mark.parametrize(("status", "wanted"), [(404, ErrorCode.REMOTE_REFUSED), (None, ErrorCode.NOT_FOUND)])
-def test_who_waits_in_vain_is_told(status, wanted):
-    made = Bench(extensions=frozenset({Extension.PULL, Extension.JOINED}))
-    transfer = transfers_of(made, request())
-    joining = made.head("GET", HELLO.path, token())
-    joining.subscribe(lambda: None)
-    if status is None:
-        made.server.transfers.cancel(transfer, 1.0)
-    else:
-        made.server.transfers.next_request(1.0).receive_head(answer(status), 1.0)
-    assert code(settle(joining.resume(2.0), 2.0)) == wanted
-
-
 def test_no_account_takes_the_places_of_the_others():
     made = bench(transfers=4)
     transfers_of(made, request(*many(9)))
@@ -429,60 +331,3 @@ def test_what_has_ended_is_forgotten_after_a_time_or_for_others():
     assert transfers.find(ended[1].id, 1.0 + REMEMBERED - 1) is ended[1]
     assert transfers.find(ended[-1].id, 1.0 + REMEMBERED) is None
     assert (transfers._accounts, transfers._transfers, transfers._transfer_of) == ({}, {}, {})
-
-
-def test_a_push_brings_an_object_of_the_account():
-    made = bench()
-    made.put(headers=(("Content-Type", "a/b"),))
-    wanted = StoredAttrs(expires=NOW + 500)
-    key = token(amount=20)
-    transfer = transfers_of(made, request(direction=Direction.PUSH, attrs=wanted, token=token(aud=(SA,))), key)
-    head = made.server.transfers.next_request(1.0)
-    assert head.request.method == "HEAD"
-    put = head.receive_head(answer(404), 1.0)
-    assert (put.request.method, put.length, put.request.header("Content-Length")) == ("PUT", 12, "12")
-    assert put.request.header("Decade-Attrs") == f"exp={NOW + 500}"
-    assert put.request.header("Content-Type") is None
-    put.connected(1.0)
-    assert put.read(100, 1.0) == OCTETS
-    assert put.read(100, 1.0) == b""
-    assert put.receive_head(answer(201), 1.0) is None
-    assert (transfer.state, transfer.status().done, transfer.status().total) == (TransferState.DONE, 12, 12)
-    assert [use.amount for use in made.uses()] == [12]
-    assert made.server.requests == 0
-
-
-def test_a_push_of_what_is_not_there_or_gone_fails():
-    made = bench()
-    made.put(b"x")
-    gone = name_of(b"x")
-    made.ask("DELETE", gone.path, token())
-    transfer = transfers_of(made, request(HELLO, gone, direction=Direction.PUSH))
-    assert made.server.transfers.next_request(1.0) is None
-    assert [item.error for item in transfer.items] == [ErrorCode.NOT_FOUND, ErrorCode.GONE]
-
-
-def test_a_push_that_is_cut_begins_anew_and_pays_for_what_went():
-    made = bench()
-    made.put()
-    transfer = transfers_of(made, request(direction=Direction.PUSH), token(amount=30))
-    put = made.server.transfers.next_request(1.0).receive_head(answer(404), 1.0)
-    put.read(5, 1.0)
-    put.fail(Trouble.CUT, 1.0)
-    made.server.transfers.handle_timer(10.0)
-    put = made.server.transfers.next_request(10.0).receive_head(answer(403), 10.0)
-    other = put.receive_head(answer(307, Location="https://sc.example/y"), 10.0)
-    assert other.read(100, 10.0) == OCTETS
-    assert other.receive_head(answer(204), 10.0) is None
-    assert transfer.state == TransferState.DONE
-    assert [use.amount for use in made.uses()] == [17]
-
-
-def test_a_push_has_no_more_redirects_than_a_pull():
-    made = bench()
-    made.put()
-    transfer = transfers_of(made, request(direction=Direction.PUSH))
-    exchange = made.server.transfers.next_request(1.0)
-    for _ in range(MAX_REDIRECTS + 1):
-        exchange = exchange.receive_head(answer(307, Location="/x"), 1.0)
-    assert transfer.items[0].error == ErrorCode.LOOP_DETECTED

@@ -1,6 +1,8 @@
 """Remote servers of transfers as tests make them up, and an object that is transferred without a server around it."""
 
-from decade_server import HELLO, OCTETS, token
+from itertools import count
+
+from decade_server import HELLO, OCTETS, Bench, token
 from decade_tokens import ACCOUNT, SERVER
 
 from decade.errors import ErrorCode, RefusedError
@@ -11,6 +13,7 @@ from decade.messages import MEDIA_TYPE, Direction, Remote, ResourcePolicy, Trans
 from decade.policy import PolicyTree
 from decade.remote import read_remote_token
 from decade.scheduler import Terms
+from decade.settings import Extension
 from decade.transfer import Mandate, ObjectTransfer
 from decade.transfer_answers import Body, Changed, Missing, judge_get, judge_head, judge_put
 from decade.waiting import Clock, begin, settle
@@ -158,3 +161,11 @@ def finish_pull(made, *, octets=OCTETS, head=None, now=1.0):
     exchange.receive_head(answer(200, size=len(octets)) if head is None else head, now)
     exchange.receive_data(octets, now)
     exchange.receive_end(now)
+
+
+def bench(**more):
+    """A `Bench` that makes transfers, each with an identifier of its own."""
+    made = Bench(extensions=frozenset({Extension.PULL, Extension.PUSH}), **more)
+    numbers = count()
+    made.server.transfers._random_bytes = lambda size: next(numbers).to_bytes(size)
+    return made

@@ -147,10 +147,11 @@ def test_decade_serve_serves_from_a_bucket_with_several_processes(cli: Any, site
 
 
 def test_decade_serve_says_in_one_line_what_is_wrong_with_redis(cli: Any, site: Site, tmp_path: Path) -> None:
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", tmp_path / "alice.pem"], check=True)
     bad = attrs.evolve(site.shared, redis="unix:///nowhere")
     (tmp_path / "decade.toml").write_text(
         f'[store]\ns3 = "{bad.bucket}"\nredis = "{bad.redis}"\nendpoint = "{bad.endpoint}"\n'
-        '[accounts.alice.keys.laptop]\npublic = "' + "A" * 43 + '"\n'
+        '[accounts.alice.keys.laptop]\nfile = "alice.pem"\n'
     )
     status, _, said = cli.run("decade", "serve", "decade.toml", "--listen", "127.0.0.1:0")
     assert status == 2

@@ -138,10 +138,17 @@ def test_what_is_stored_and_reserved_is_exact_whatever_answers_are_lost(
             reader.close()
 
 
-def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_what_goes(s3_process: S3Process) -> None:
+@pytest.fixture
+def process() -> Iterator[RedisProcess]:
     process = RedisProcess()
-    site = Site.new(process, s3_process)
-    with site.worker() as worker, process.client() as client:
+    yield process
+    process.close()
+
+
+def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_what_goes(
+    process: RedisProcess, s3_process: S3Process
+) -> None:
+    with Site.new(process, s3_process).worker() as worker, process.client() as client:
         rows = [store(worker.store, worker.quotas, bytes([number]) * 100) for number in range(2)]
         token, once = (b"key", bytes(16)), Allowance(uses=1)
         assert worker.quotas.reserve(CHARGES, 300) is None
@@ -164,4 +171,3 @@ def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_what_goes(s3_process
         worker.quotas.release(PATHS, 100)
         assert worker.ledger.hold("a", token, once, Use(1), 100) is None
         assert [row.name for row in worker.store.page("a", b"", 9)] == [rows[1].name]
-    process.close()

@@ -49,7 +49,9 @@ class Core:
 
     def wall(self, now: float) -> int:
         """Unix time; never before one that was seen earlier: a clock that is set back revives no token."""
-        return self.ledger.observe(max(0, int(self.epoch + now)) if isfinite(now) else 0)
+        wall = self.ledger.observe(max(0, int(self.epoch + now)) if isfinite(now) else 0)
+        self.gate.replays.start(wall)
+        return wall
 
     def permit(self, ask: Ask, operation: Operation, name: Name | None = None) -> Permission:
         """Steps 2 to 4 of the precedence; `name` is None for the account itself. Raises RefusedError, DecodeError."""

@@ -129,7 +129,7 @@ class Replays:
     """The signatures of the last minutes: each holds once."""
 
     def __init__(self, started: float | None = None) -> None:
-        """`started`: the Unix time of the server's start, that of the first check without it."""
+        """`started`: see `start`."""
         self._until: OrderedDict[tuple[str, bytes, str], float] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._started = started
@@ -138,15 +138,18 @@ class Replays:
         """Signatures that are remembered."""
         return len(self._until)
 
+    def start(self, wall: float) -> None:
+        """From now on signatures are remembered: what was signed before may have been used before. Once is enough."""
+        if self._started is None:
+            self._started = wall
+
     def check(self, proof: Proof, key: PublicKey, account: str, wall: float) -> None:
         """Whether a signature is by a key, made now, and new; it is remembered. `account`: whose token it is with.
 
         Raises RefusedError: POP_FAILED, and RATE_LIMITED when the account has MAX_NONCES already.
         """
-        if self._started is None:
-            # What was signed before may have been used before.
-            self._started = wall
-        if not max(wall - WINDOW, self._started) <= proof.created <= wall + WINDOW:
+        self.start(wall)
+        if not max(wall - WINDOW, self._started or 0) <= proof.created <= wall + WINDOW:
             raise _failed("made at another time")
         if proof.expires is not None and wall >= proof.expires + WINDOW:
             raise _failed("expired")

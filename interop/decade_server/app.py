@@ -24,7 +24,7 @@ from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
 from interop.decade_server._line import Incoming, Line, join
 from interop.decade_server._stalls import Stalls
-from interop.decade_server.front import Front
+from interop.decade_server.front import Front, asked_about, is_question
 from interop.decade_server.origin import Proxies
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class DecadeApp(Application):
         self._calls: set[asyncio.Future[None]] = set()
 
     def _start(self) -> None:
-        self._timer.arm()
+        # The server knows from now on when it has started.
+        self._handle_timer()
         if self._transfers is not None:
             self._transfers.start(self._timer.arm)
 
@@ -106,11 +107,14 @@ class DecadeApp(Application):
             else:
                 if self._front is not None and self._proxies.is_trusted(_peer(scope)):
                     answer = self._front.hand_over(answer, self._clock())
+                    if is_question(scope["path"]):
+                        answer = self._front.verdict(answer)
                 await self._send(answer, receive, send)
 
     def _ask(self, scope: Scope) -> Answer | Waiting[Answer]:
-        headers = headers_of(scope)
-        target = target_of(scope)
+        method, target, headers = scope["method"], target_of(scope), headers_of(scope)
+        if self._front is not None and is_question(target) and self._proxies.is_trusted(_peer(scope)):
+            method, target, headers = asked_about(method, target, headers)
         if "dt=" in target:
             # A token: the HTTP server logs the query when the answer begins.
             parts = scope["query_string"].split(b"&")
@@ -120,7 +124,7 @@ class DecadeApp(Application):
             "dt=" in target or any(name == "authorization" for name, _ in headers)
         ):
             return _UNSAFE
-        return self.server.handle(Request(scope["method"], target, headers), origin.peer, self._clock())
+        return self.server.handle(Request(method, target, headers), origin.peer, self._clock())
 
     async def _send(self, answer: Response, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": answer.status, "headers": _encoded(answer.headers)}

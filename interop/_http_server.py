@@ -15,6 +15,7 @@ from typing import Any, Literal
 import uvicorn
 
 from interop._http_limits import LimitedHttpProtocol
+from interop._toml import Table
 
 GRACE = 3
 """Seconds that an exchange under way gets when the server is stopped."""
@@ -106,6 +107,15 @@ def parse_listen(text: str) -> tuple[str, int] | None:
     """`HOST:PORT`, an IPv6 address in brackets; None for anything else."""
     match = _LISTEN.fullmatch(text)
     return None if match is None or int(match[3]) > 65535 else (match[1] or match[2], int(match[3]))
+
+
+def read_listen(root: Table, port: int) -> tuple[str, int]:
+    """The key `listen` of a configuration, by default this port of the machine itself. Raises TomlError."""
+    text = root.text("listen")
+    found = ("127.0.0.1", port) if text is None else parse_listen(text)
+    if found is None:
+        raise root.wrong(f"{text!r} is not HOST:PORT (an IPv6 address stands in brackets)", "listen")
+    return found
 
 
 def bind(host: str, port: int) -> Listener:

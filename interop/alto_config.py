@@ -23,7 +23,7 @@ from attrs import field, frozen
 
 from alto.errors import ConfigurationError
 from alto.types import is_cost_metric, is_resource_id
-from interop._http_server import parse_listen
+from interop._http_server import read_listen
 from interop._toml import Table, TomlError, read
 
 PORT = 7285
@@ -170,9 +170,7 @@ def load_config(path: Path) -> ServerConfig:
 
 
 def _server(root: Table) -> ServerConfig:
-    listen = parse_listen(text) if (text := root.text("listen")) is not None else ("127.0.0.1", PORT)
-    if listen is None:
-        raise root.wrong(f"{text!r} is not HOST:PORT (an IPv6 address stands in brackets)", "listen")
+    listen = read_listen(root, PORT)
     network_maps = tuple(_network_map(name, table) for name, table in root.tables("network-map").items())
     if not network_maps:
         raise root.wrong("at least one table [network-map.ID] is due")

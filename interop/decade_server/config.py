@@ -41,7 +41,7 @@ from decade.ports import NodePath
 from decade.settings import MAX_REQUESTS, MAX_TRANSFERS, MONTH, Extension, Settings, default_limits
 from decade.tokens import RegisteredKey, TokenFeature
 from decade.values import MAX_WEIGHT, Priority
-from interop._http_server import parse_listen
+from interop._http_server import read_listen
 from interop._toml import Table, TomlError, read
 from interop.decade_keys import public_key_of_text, read_signing_key, read_verifying_key
 from interop.decade_server.origin import Network, Proxies, networks_of
@@ -106,7 +106,7 @@ class ServerConfig:
     extensions: frozenset[Extension | TokenFeature] = frozenset()
     mint_key: Ed25519SigningKey | None = attrs.field(default=None, repr=False)
     log_retention: int = MONTH
-    transfers: TransferConfig = attrs.field(factory=TransferConfig)
+    transfers: TransferConfig | None = None
     max_requests: int = MAX_REQUESTS
     proxies: Proxies = attrs.field(factory=Proxies)
     accel: str | None = None
@@ -120,6 +120,36 @@ class ServerConfig:
         """Whether objects are moved between servers."""
         return bool(self.extensions & {Extension.PULL, Extension.PUSH})
 
+    def mistake(self) -> tuple[str, str] | None:
+        """What does not go together, and the key that it is about, which may be none."""
+        try:
+            self.settings(self.server or "http://localhost")
+        except ValueError as error:
+            return str(error), ""
+        is_alone = self.workers == 1
+        checks = (
+            (self.root and self.store, "'root' and 'store' are two places for the same objects", "root"),
+            (not (is_alone or self.root or self.store), "several workers share a directory: 'root' is due", "workers"),
+            (self.transfers and not self.has_transfers, "it goes with the extensions 'pull' and 'push'", "transfers"),
+            (
+                self.has_transfers and not is_alone,
+                "transfers are of one process: 'pull' and 'push' go with one worker",
+                "workers",
+            ),
+            (
+                Extension.CHALLENGE in self.extensions and (self.store or not is_alone),
+                "seeds are of one process: 'challenge' goes with one worker and a directory",
+                "extensions",
+            ),
+            (
+                self.accel and not (self.root and self.proxies.networks),
+                "it goes with 'root', whose files it sends, and 'trusted-proxies', where it is",
+                "front",
+            ),
+            (not self.keys, "nobody could use it: at least one key [accounts.NAME.keys.NAME] is due", ""),
+        )
+        return next(((text, key) for is_wrong, text, key in checks if is_wrong), None)
+
     def settings(self, server: str) -> Settings:
         """What a server is told, for one of the workers. `server`: its identifier. Raises ValueError."""
         return Settings(
@@ -132,7 +162,7 @@ class ServerConfig:
             extensions=self.extensions,
             mint_key=self.mint_key,
             log_retention=self.log_retention,
-            transfers=self.transfers.parallel,
+            transfers=(self.transfers or TransferConfig()).parallel,
         )
 
 
@@ -157,23 +187,14 @@ def load_config(path: Path) -> ServerConfig:
 
 
 def _server(root: Table) -> ServerConfig:
-    listen = parse_listen(text) if (text := root.text("listen")) is not None else ("127.0.0.1", PORT)
-    if listen is None:
-        raise root.wrong(f"{text!r} is not HOST:PORT (an IPv6 address stands in brackets)", "listen")
-    tls, limits = root.table("tls"), root.table("limits")
+    tls, limits, store = root.table("tls"), root.table("limits"), root.table("store")
+    transfers, front = root.table("transfers"), root.table("front")
     extensions = _extensions(root)
     accounts = _Accounts(root, extensions)
-    directory, workers = root.file("root"), root.integer("workers", least=1) or 1
-    transfers, front = root.table("transfers"), root.table("front")
-    store = root.table("store")
-    if store is not None and directory is not None:
-        raise root.wrong("'root' and 'store' are two places for the same objects", "root")
-    if workers > 1 and store is None and directory is None:
-        raise root.wrong("several workers share a directory: the key 'root' is due", "workers")
     found = ServerConfig(
         server=root.text("server"),
-        listen=listen,
-        root=directory,
+        listen=read_listen(root, PORT),
+        root=root.file("root"),
         store=None if store is None else _shared(store),
         tls=None if tls is None else _tls(tls),
         limits=default_limits() if limits is None else _limits(limits),
@@ -183,31 +204,17 @@ def _server(root: Table) -> ServerConfig:
         extensions=extensions,
         mint_key=_mint_key(root),
         log_retention=root.integer("log-retention", least=1) or MONTH,
-        transfers=TransferConfig() if transfers is None else _transfers(transfers),
+        transfers=None if transfers is None else _transfers(transfers),
         max_requests=root.integer("max-requests", least=1) or MAX_REQUESTS,
         proxies=_proxies(root),
         accel=None if front is None else _accel(front),
         is_insecure_allowed=bool(root.flag("insecure")),
-        workers=workers,
+        workers=root.integer("workers", least=1) or 1,
         policies=accounts.policies,
         keys=accounts.keys,
     )
-    try:
-        found.settings(found.server or "http://localhost")
-    except ValueError as error:
-        raise root.wrong(str(error)) from error
-    if transfers is not None and not found.has_transfers:
-        raise root.wrong("it goes with the extensions 'pull' and 'push'", "transfers")
-    if Extension.CHALLENGE in extensions and (workers > 1 or store is not None):
-        raise root.wrong("seeds are of one process: 'challenge' goes with one worker and a directory", "extensions")
-    if workers > 1 and found.has_transfers:
-        raise root.wrong("transfers are of one process: 'pull' and 'push' go with one worker", "workers")
-    if front is not None and (directory is None or not found.proxies.networks):
-        raise root.wrong(
-            "it goes with 'root', whose files it sends, and 'trusted-proxies', which it is one of", "front"
-        )
-    if not accounts.keys:
-        raise root.wrong("nobody could use it: at least one key [accounts.NAME.keys.NAME] is due")
+    if (mistake := found.mistake()) is not None:
+        raise root.wrong(*mistake)
     return found
 
 

@@ -1,4 +1,7 @@
-"""A web server in front that sends the files of objects itself, when it is told to (nginx: X-Accel-Redirect).
+"""A web server in front that sends the files of objects itself.
+
+Either it passes each GET on and is told in the answer which file to send (nginx: X-Accel-Redirect), or it asks about
+each GET before it sends a file of its own (nginx: auth_request; PROFILE.md section 14.16).
 
 It asks for each object, so that tokens, amounts and uses are as exact as without it; shares of the line are not, for it
 knows a rate for each answer alone.
@@ -10,13 +13,30 @@ from collections.abc import Callable
 
 import attrs
 
-from decade.http import Response
+from decade.http import Headers, Response
 from decade.names import Name
 from decade.policy import PolicyTree
 from decade.scheduler import Terms
 from decade.sdt import ObjectDownload
+from decade.settings import DRP_PATH
 
+AUTHORIZE = DRP_PATH + "authorize"
+_CONDITIONS = frozenset({"if-match", "if-none-match", "if-range", "content-length", "content-type"})
 _OF_THE_BODY = frozenset({"content-length", "content-range", "accept-ranges"})
+_OF_NO_VERDICT = frozenset({"x-accel-redirect", "content-length", "content-type"})
+
+
+def is_question(target: str) -> bool:
+    """Whether this is the resource by which a web server asks about a request of its own."""
+    return target.partition("?")[0] == AUTHORIZE
+
+
+def asked_about(method: str, target: str, headers: Headers) -> tuple[str, str, Headers]:
+    """The method, the target and the header of the request that is asked about; conditions are for who sends."""
+    found = dict(headers)
+    kept = tuple((name, value) for name, value in headers if name not in _CONDITIONS)
+    original = found.get("x-original-method", "GET"), found.get("x-original-uri", "")
+    return (*original, kept) if original[0] == "GET" and original[1] else (method, target, headers)
 
 
 @attrs.frozen
@@ -46,6 +66,17 @@ class Front:
         if rate is not None:
             told.append(("X-Accel-Limit-Rate", str(rate)))
         return Response(200, (*kept, *told))
+
+    def verdict(self, answer: Response) -> Response:
+        """What is said of a GET that was asked about: 204 with the file to send and the header to send it with."""
+        place = answer.header("X-Accel-Redirect")
+        if place is None:
+            return answer
+        told = [(name, value) for name, value in answer.headers if name.lower() not in _OF_NO_VERDICT]
+        kind = answer.header("Content-Type")
+        if kind is not None:
+            told.append(("X-Decade-Type", kind))
+        return Response(204, (*told, ("X-Decade-File", place.removeprefix(self.prefix))))
 
     def _rate(self, terms: Terms) -> int | None:
         """Octets a second; at least one, for none would be no limit."""

@@ -20,7 +20,7 @@ from decade.settings import Settings
 from decade.tokens import RegisteredKey
 from interop._http_limits import MAX_HEAD, LimitedHttpProtocol
 from interop.decade_server.app import DecadeApp
-from interop.decade_server.config import ConfigError, ServerConfig
+from interop.decade_server.config import ConfigError, ServerConfig, TransferConfig
 from interop.decade_server.front import Front
 from interop.decade_server.threaded import App, ThreadedApp
 from interop.decade_store import open_server
@@ -85,7 +85,7 @@ class LiveServer:
         from interop.decade_addresses import AddressPolicy
         from interop.decade_transfers import TransferRunner, client_tls
 
-        allowed = self.config.transfers
+        allowed = self.config.transfers or TransferConfig()
         try:
             tls = client_tls(None if allowed.ca is None else str(allowed.ca))
         except OSError as error:

@@ -99,6 +99,11 @@ def test_workers_share_quotas_and_uses_exactly_and_one_that_dies_is_replaced(wor
         assert served.stop() == 0
 
 
+KEYED = f"""
+server = "https://sb.example"
+[accounts.alice.keys.laptop]
+public = "{"A" * 42}E"
+"""
 CONFIG = """
 server = "https://sb.example"
 listen = "127.0.0.1:0"
@@ -141,9 +146,9 @@ def test_accounts_keys_and_policies_are_read_again_at_sighup(tmp_path, key):
         ("[accounts.alice]\nweight = 70000\n", "accounts.alice.weight: at most 65535 is due, not 70000"),
         ('[accounts.alice]\nstorage = "many"\n', "accounts.alice.storage: 'many' is no size in octets"),
         ('[accounts.alice]\npriority = "first"\n', "accounts.alice.priority: one of urgent, high, normal, low is due"),
-        ('server = "storage"\n[accounts.alice]\n', "is no origin, such as https://storage.example"),
+        (KEYED.replace("https://sb.example", "storage"), "is no origin, such as https://storage.example"),
         ('listen = "here"\n[accounts.alice]\n', "listen: 'here' is not HOST:PORT"),
-        ("workers = 2\n[accounts.alice]\n", "workers: several workers share a directory: the key 'root' is due"),
+        ("workers = 2\n[accounts.alice]\n", "workers: several workers share a directory: 'root' is due"),
         ('trusted-proxies = ["x"]\n[accounts.alice]\n', "trusted-proxies: 'x' does not appear to be an IPv4"),
         ('proxy-header = "via"\n[accounts.alice]\n', "proxy-header: 'x-forwarded' or 'forwarded' is due, not 'via'"),
         ('extensions = ["wings"]\n[accounts.alice]\n', "extensions: 'wings' is no extension; there are "),
@@ -157,7 +162,7 @@ def test_accounts_keys_and_policies_are_read_again_at_sighup(tmp_path, key):
         ('[accounts.alice]\nwhen-full = "evict-own"\n', "accounts.alice: a policy with "),
         ('[front]\naccel = "/x/"\n', "front: it goes with 'root', whose files it sends, and 'trusted-proxies'"),
         ('[front]\naccel = "x"\n', "front.accel: a path is due, such as /_decade/, not 'x'"),
-        ('extensions = ["mint"]\n', "a server that mints tokens has a key for it"),
+        ('extensions = ["mint"]\n' + KEYED, "a server that mints tokens has a key for it"),
         ('mint-key = "nowhere"\n', "mint-key: "),
         ("[accounts.alice]\nroom = 1\n", "accounts.alice.room: no such key; there are weight, "),
         ("[accounts.alice]\n[accounts.alice.keys.a]\n", "keys.a: one of the keys 'file' and 'public' is due"),
@@ -210,7 +215,7 @@ def test_a_mistake_on_the_command_line_is_one_sentence(tmp_path, capsys, key):
     for more, said in [
         ([], "a configuration is due, or --account and --key"),
         ([*words, "--storage", "much"], "--storage 'much' is no size in octets"),
-        ([*words, "--workers", "2"], "several workers share a directory: --root is due"),
+        ([*words, "--workers", "2"], "several workers share a directory: 'root' is due"),
         ([*words, "--listen", "0.0.0.0:0"], "--server is due where every address is listened at"),
         ([*words, "--tls-key", "x"], "--tls-certificate and --tls-key go together"),
         (["--account", "alice", "--key", "nowhere"], "--key nowhere: No such file or directory"),

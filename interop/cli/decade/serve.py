@@ -156,9 +156,12 @@ def command(
 
     def configure() -> ServerConfig:
         try:
-            return attrs.evolve(given.config() if config is None else load_config(config), **changes)
+            found = attrs.evolve(given.config() if config is None else load_config(config), **changes)
         except ConfigError as error:
             raise MistakeError(str(error)) from error
+        if (mistake := found.mistake()) is not None:
+            raise MistakeError(mistake[0])
+        return found
 
     return _Serving(configure, as_json).run()
 
@@ -170,8 +173,6 @@ class _Serving:
         self._configure = configure
         self._config = configure()
         self._as_json = as_json
-        if self._config.workers > 1 and self._config.root is None and self._config.store is None:
-            raise MistakeError("several workers share a directory: --root is due")
 
     def run(self) -> int:
         """Until it is told to end; the exit status."""

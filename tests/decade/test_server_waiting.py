@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from decade.errors import RefusedError
+from decade.errors import RefusedError, StoreError
 from decade.http import Request, Response
 from decade.messages import MEDIA_TYPE, AttrPatch, ResourcePolicy, Revocation, encode_message
 from decade.names import name_of
@@ -18,6 +18,13 @@ from decade.waiting import Waiting
 OBJECTS = [bytes((65 + size,)) * size for size in (0, 7, 33)]
 LIMIT = 60
 PEER = ("192.0.2.1", 1)
+
+
+def fail():
+    """What a medium does that has failed, and has changed nothing."""
+    raise StoreError("failed")
+
+
 accounts, octets = st.sampled_from(["alice", "bob"]), st.sampled_from(OBJECTS)
 KEYS = {"alice": MAC, "bob": BOB}
 
@@ -90,7 +97,7 @@ class Interleaved(RuleBasedStateMachine):
             return
 
         def finished(answer):
-            assert (end == "short" and body) or answer.status in (201, 204, 401, 408)
+            assert (end == "short" and body) or answer.status in (201, 204, 401, 408, 503)
             if answer.status in (201, 204):
                 self.acknowledge(account, body, expires)
 
@@ -165,17 +172,19 @@ class Interleaved(RuleBasedStateMachine):
             self.made.tree.put(("alice",), ResourcePolicy(weight=1, storage=limit))
             self.most = limit
 
-    @rule(turns=st.lists(st.integers(0, 99), min_size=1, max_size=12))
+    @rule(turns=st.lists(st.integers(0, 109), min_size=1, max_size=12))
     @precondition(lambda self: self.waiting)
     def advance_some(self, turns):
         for at in turns:
             if self.waiting:
-                self.advance(at % len(self.waiting))
+                self.advance(at % len(self.waiting), fails=at >= 100)
 
-    def advance(self, at):
+    def advance(self, at, *, fails=False):
         one = self.waiting[at]
         answer, then, has_run = one
         if not has_run:
+            if fails:
+                answer._call = fail
             answer.run()
             one[2] = True
             return

@@ -429,3 +429,29 @@ def test_the_holders_of_an_object_are_told_with_their_reads(make: Make) -> None:
     found = store.holders(rows[0].name, 9)
     assert [(row.account, row.reads) for row in found] == [("a", 0), ("b", 1), ("c", 0)]
     assert [row.account for row in store.holders(rows[0].name, 2)] == ["a", "b"]
+
+
+def test_short_objects_that_were_read_are_in_memory_up_to_a_number_of_octets(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, lost=print, max_hot=2500)
+    rows = [put(store, bytes([number]) * 1000) for number in range(3)]
+    for row in rows:
+        assert not store.opens_at_once(row)
+        store.open(row).close()
+    assert [store.opens_at_once(row) for row in rows] == [False, True, True]
+    file_of(tmp_path, rows[2].name).write_bytes(b"rotten")
+    assert store.open(rows[2]).read(0, 1000) == bytes([2]) * 1000
+    long = put(store, bytes(3000))
+    store.open(long).close()
+    assert not store.opens_at_once(long)
+    store.close()
+
+
+def test_what_has_another_expiry_by_now_is_not_removed_with_what_is_over(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, lost=print)
+    over, changed, gone = (put(store, bytes([number]), expires=10) for number in range(3))
+    store.update("a", changed.name, lambda row: attrs.evolve(row, expires=20))
+    store.remove("a", gone.name)
+    assert store.remove_many([over, changed, gone]) == [over]
+    assert store.page("a", b"", 9) == [attrs.evolve(changed, expires=20)]
+    assert not file_of(tmp_path, over.name).exists()
+    store.close()

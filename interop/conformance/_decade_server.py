@@ -34,7 +34,7 @@ def trace(steps: list[_Json], params: _Json) -> list[_Json]:
 
 
 @attrs.frozen
-class _Answer:
+class Answer:
     """An answer with its whole body; `is_whole`: as many octets came as were announced."""
 
     response: Response
@@ -47,7 +47,7 @@ class _Exchanges:
         self._tokens: Mapping[str, str] = params["tokens"]
         self._server = make_server(params)
         self._open: dict[str, Response | Upload] = {}
-        self._last: _Answer | None = None
+        self._last: Answer | None = None
         for stored in params.get("stored", ()):
             octets = bytes.fromhex(stored["body"])
             put = {"method": "PUT", "target": name_of(octets).path, **stored}
@@ -71,10 +71,10 @@ class _Exchanges:
                 self._last = None
             case _:
                 raise LookupError(f"a DECADE server has no verb {verb!r}")
-        found = _observe(self._last, before) if self._last is not None else {}
+        found = observe(self._last, before) if self._last is not None else {}
         return {name: found[name] for name in step["observe"]}
 
-    def _request(self, args: _Json, now: float) -> _Answer | None:
+    def _request(self, args: _Json, now: float) -> Answer | None:
         octets = bytes.fromhex(args["body"]) if "body" in args else None
         headers = [tuple(pair) for pair in args.get("headers", ())]
         if octets is not None and not any(name.lower() == "content-length" for name, _ in headers):
@@ -86,20 +86,20 @@ class _Exchanges:
         answer: Any = settle(self._server.handle(request, _PEER, now), now)
         if "hold" in args:
             self._open[args["hold"]] = answer
-            return _Answer(answer, b"", is_whole=False) if isinstance(answer, Response) else None
+            return Answer(answer, b"", is_whole=False) if isinstance(answer, Response) else None
         return self._continue(answer, octets or b"", now)
 
-    def _continue(self, answer: Any, octets: bytes, now: float) -> _Answer:
+    def _continue(self, answer: Any, octets: bytes, now: float) -> Answer:
         if not isinstance(answer, Response):
             answer = answer.feed(octets, now) or settle(answer.finish(now), now)
         if isinstance(answer.body, bytes):
-            return _Answer(answer, answer.body, is_whole=True)
+            return Answer(answer, answer.body, is_whole=True)
         parts = []
         while part := answer.body.read(65536, now):
             parts.append(part)
         answer.body.close(now)
         got = b"".join(parts)
-        return _Answer(answer, got, is_whole=len(got) == answer.body.length)
+        return Answer(answer, got, is_whole=len(got) == answer.body.length)
 
     def _abandon(self, answer: Any, now: float) -> None:
         if isinstance(answer, Response):
@@ -144,7 +144,8 @@ def _extension(name: str) -> Extension | TokenFeature:
     return TokenFeature(name) if name in {str(feature) for feature in TokenFeature} else Extension(name)
 
 
-def _observe(answer: _Answer, before: _Answer | None) -> _Json:
+def observe(answer: Answer, before: Answer | None) -> _Json:
+    """What is seen of an answer, and how it stands to the one before."""
     response = answer.response
     kind = response.header("Content-Type") or ""
     problem = decode_problem(answer.octets) if kind == PROBLEM_TYPE else None
@@ -216,7 +217,7 @@ def _expiry(response: Response) -> int | None:
     return int(found[1]) if found else None
 
 
-def _shown(answer: _Answer) -> tuple[Any, ...]:
+def _shown(answer: Answer) -> tuple[Any, ...]:
     """What a client can tell two answers by, but for their times."""
     fields = sorted((name.lower(), value) for name, value in answer.response.headers)
     return answer.response.status, [pair for pair in fields if pair[0] not in ("date", "retry-after")], answer.octets

@@ -28,10 +28,12 @@ from decade.http import Headers, Request, Response
 from decade.messages import (
     MEDIA_TYPE,
     VERSION,
+    AccessLog,
     AttrPatch,
     Challenge,
     ChallengeRequest,
     Claim,
+    DistributionLog,
     Message,
     ObjectInfo,
     ObjectList,
@@ -131,6 +133,16 @@ class Control:
         """Store an object that the server has already, by the answer to its challenge."""
         return self._send("POST", "claims", claim)
 
+    def access_log(self, start: int, end: int | None = None, cursor: bytes | None = None) -> Plan[AccessLog]:
+        """A page of who has read what since a Unix time, if the server has the feature "access-log"."""
+        return self._get(AccessLog, _log_path("access-log", start, end, cursor))
+
+    def distribution_log(
+        self, start: int, end: int | None = None, cursor: bytes | None = None
+    ) -> Plan[DistributionLog]:
+        """A page of where objects went since a Unix time, if the server has the feature "distribution-log"."""
+        return self._get(DistributionLog, _log_path("distribution-log", start, end, cursor))
+
     def _get(self, cls: type[_M], path: str, method: str = "GET", message: Message | None = None) -> Plan[_M]:
         def attempt(_: str) -> Plan[_M | Failure]:
             return (yield from _read(cls, self._request(method, path, message), self.credentials))
@@ -166,6 +178,11 @@ def _read(cls: type[_M], request: Request, credentials: Sequence[Credential]) ->
 
 def _policy_path(app: str | None) -> str:
     return "policy" if app is None else f"policy/{quote(app, safe='')}"
+
+
+def _log_path(log: str, start: int, end: int | None, cursor: bytes | None) -> str:
+    to = "" if end is None else f"&to={end}"
+    return f"{log}?from={start}{to}" + ("" if cursor is None else f"&cursor={as_text(cursor)}")
 
 
 def _object_path(name: Name) -> str:

@@ -34,6 +34,7 @@ from decade.messages import (
 )
 from decade.names import name_of
 from decade.scope import Everything, Operation
+from decade.settings import LOGS
 
 BASE = f"{SERVER}/decade/v1/"
 
@@ -160,3 +161,18 @@ def test_any_answers_end_a_plan(number, body):
     for plan in (server_info(SERVER), control().status(), control().objects()):
         with contextlib.suppress(FailedError):
             run(plan, lambda step: Response(number, (("Location", "/elsewhere"),), body))
+
+
+def test_logs_are_asked_for_page_by_page():
+    made = Bench(extensions=LOGS)
+    made.put()
+    made.get()
+    log, steps = run(control().access_log(NOW, NOW + 5), served(made))
+    assert [(entry.name, entry.reads) for entry in log.entries] == [(HELLO, 1)]
+    assert asks(steps)[-1].target == f"{BASE}access-log?from={NOW}&to={NOW + 5}"
+    log, _ = run(control().distribution_log(0), served(made))
+    assert log.servers == ()
+    log, steps = run(control().distribution_log(0, cursor=log.cursor), served(made))
+    assert [entry.name for entry in log.clients] == [HELLO]
+    assert asks(steps)[-1].target.endswith("?from=0&cursor=Yw")
+    assert failed(control().access_log(0), served(Bench()))[0].code == ErrorCode.NOT_FOUND

@@ -275,5 +275,5 @@ def test_nobody_there_is_told_in_one_line(ask):
 
 
 def test_commands_have_help_that_ends_with_an_example(ask):
-    for name in ("key", "put", "get", "mint", "revoke", "ls", "info", "rm", "policy", "status", "transfer"):
+    for name in ("key", "put", "get", "mint", "revoke", "ls", "info", "rm", "policy", "status", "log", "transfer"):
         assert f"ietf-p2p decade {name}" in good(ask(name, "--help")).partition("Example")[2]

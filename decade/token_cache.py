@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decade.cose import PublicKey
 from decade.errors import RefusedError
 from decade.messages import Revocation
-from decade.tokens import SKEW, Keys, Rules, TokenFeature, VerifiedToken, check_now, verify_chain
+from decade.tokens import SKEW, Keys, Rules, TokenFeature, VerifiedToken, check_now, has_its_key, verify_chain
 
 CACHED_TOKENS = 4096
 """Verified tokens that a server remembers, about 2 KiB each."""
@@ -68,9 +68,8 @@ class VerifiedTokenCache:
         found = self._verified.get(digest)
         if found is None:
             return None
-        first = found.levels[0].key
         # Its key may have been taken away since, or given to another account.
-        if first.key is not self.rules.own and self.rules.keys(first.key.kid) != first:
+        if not has_its_key(found, self.rules):
             del self._verified[digest]
             return None
         self._verified.move_to_end(digest)

@@ -287,7 +287,21 @@ def _verify_own(message: CoseMessage, rules: Rules, own: PublicKey) -> VerifiedT
         check_claims(claims, registered, rules)
     except DecodeError as exc:
         raise _malformed(exc) from exc
-    return VerifiedToken(claims, registered)
+    made = VerifiedToken(claims, registered)
+    if not has_its_key(made, rules):
+        raise RefusedError(ErrorCode.TOKEN_BAD_SIGNATURE, "token: the key by whose right it is, is not registered")
+    return made
+
+
+def has_its_key(token: VerifiedToken, rules: Rules) -> bool:
+    """Whether the key that all began with is registered now, for the same account and for a node that may pay."""
+    first = token.levels[0]
+    if first.claims.origin is None:
+        return rules.keys(first.key.key.kid) == first.key
+    registered = rules.keys(first.claims.origin[0].kid)
+    if registered is None or registered.account != first.account:
+        return False
+    return first.path[1 : 1 + len(registered.app)] == registered.app
 
 
 def _verify_below(message: CoseMessage, parent: VerifiedToken, rules: Rules) -> VerifiedToken:

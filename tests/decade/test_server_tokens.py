@@ -381,6 +381,19 @@ def test_tokens_for_who_proves_what_it_holds_ask_for_a_proof_too(bench):
     assert answer(bench, proved("GET", HELLO.path, minted, nonce="another nonce of it")).status == 200
 
 
+def test_a_key_that_is_taken_away_or_moved_takes_what_was_minted_by_its_right_with_it(bench):
+    asking = chain(1, first=grant(scope=ALL, policy={"uses": None, "amount": None}), cnf=None)[0]
+    (minted,) = ask_for(bench, asking, scope=ALL).tokens
+    (again,) = ask_for(bench, minted).tokens
+    known = bench.keys[SIGNING.kid]
+    for changed in (None, attrs.evolve(known, account="bob"), attrs.evolve(known, app=("live",))):
+        assert [bench.get(key=octets).status for octets in (minted, again)] == [200, 200]
+        bench.keys[SIGNING.kid] = changed
+        assert code(bench.get(key=minted)) == ErrorCode.TOKEN_BAD_SIGNATURE
+        assert code(bench.get(key=again)) == ErrorCode.TOKEN_BAD_SIGNATURE
+        bench.keys[SIGNING.kid] = known
+
+
 def test_a_token_by_the_key_of_the_server_that_is_not_as_it_mints_is_malformed(bench):
     for members in ({}, {"sub": ACCOUNT}, {"sub": ACCOUNT, "policy": TokenPolicy(app_path=())}):
         octets = mint(attrs.evolve(CLAIMS, **({"policy": None} | members)), OWN)

@@ -9,7 +9,7 @@ import attrs
 from decade_chains import FEATURES, GRANT, HOLDERS, READ, below, chain
 from decade_changes import CHANGES, REMOVED, changed, places
 from decade_messages import SCOPE, TOKEN_POLICY
-from decade_tokens import ACCOUNT, CLAIMS, HELLO, LIFE, NOW, REGISTERED, SERVER, SIGNING
+from decade_tokens import ACCOUNT, CLAIMS, HELLO, LIFE, MAC, NOW, REGISTERED, SERVER, SIGNING
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ MINTED = attrs.evolve(
     CLAIMS,
     sub=ACCOUNT,
     policy=attrs.evolve(CLAIMS.policy, app_path=()),
-    origin=(Ancestor(kid=b"k", cti=bytes(16), iat=NOW),),
+    origin=(Ancestor(kid=MAC.kid, cti=bytes(16), iat=NOW),),
 )
 TOKENS = [mint(CLAIMS, ES256), mint(CLAIMS, SPECIFIED), mint(MINTED, OWN), *(chain(level)[0] for level in (1, 2, 3))]
 TAGS = frozenset({17, 18, CWT})

@@ -1,15 +1,16 @@
 """Remote servers that do anything at any time: nothing raises, nothing is stored but the object, nothing stays held."""
 
-from decade_server import HELLO, OCTETS
+from decade_server import HELLO, OCTETS, token
 from decade_tokens import ACCOUNT
 from decade_transfers import SA, answer, bench, ordered, request
+from decade_waiting import SlowLedger, SlowQuotas, SlowStore
 from hypothesis import given
 from hypothesis import strategies as st
 
 from decade.messages import Direction
 from decade.names import name_of
 from decade.transfer_states import Trouble
-from decade.waiting import settle
+from decade.waiting import Waiting, settle
 
 NAMES = (HELLO, name_of(b"other"), name_of(b""))
 _STATUS = st.sampled_from([200, 200, 200, 206, 204, 201, 302, 307, 401, 404, 412, 416, 429, 500, 503, 999])
@@ -100,6 +101,48 @@ def test_remote_servers_do_what_they_like(steps):
         assert holding.stored == sum(row.size for row in rows)
         assert holding.objects == len(rows)
         assert made.server.requests == made.server.transfers.running <= 2
+    finish(made, now)
+
+
+@given(_STEPS, st.lists(st.integers(0, 7), min_size=40, max_size=40))
+def test_they_do_while_our_own_store_takes_its_time(steps, turns):
+    made = bench(transfers=3, store=SlowStore(), ledger=SlowLedger(), quotas=SlowQuotas())
+    made.put(b"other")
+    now, open_, waiting = 1.0, [], []
+
+    def take(answer):
+        if isinstance(answer, Waiting):
+            waiting.append(answer)
+        elif answer is not None:
+            open_.append(answer)
+
+    def go_on():
+        one = waiting.pop(0)
+        one.run()
+        take(one.resume(now))
+
+    ordered(made, request(*NAMES), token(amount=100, uses=9))
+    for step, turn in zip(steps, turns, strict=False):
+        now += step[1] if step[0] == "wait" else 0.01
+        exchange = open_.pop() if open_ else None
+        if step[0] == "answer" and exchange is not None:
+            take(exchange.receive_head(answer(step[1], **dict(step[2])), now))
+        elif step[0] == "end" and exchange is not None:
+            take(exchange.receive_end(now))
+        else:
+            kept = [] if exchange is None else [exchange]
+            act(made, kept, step, now)
+            open_ += kept
+        open_[:] = [exchange for exchange in open_ if exchange.is_open]
+        for _ in range(min(turn, len(waiting))):
+            go_on()
+        take(made.server.transfers.next_request(now))
+        holding = made.quotas.holding((ACCOUNT,))
+        assert holding.stored == sum(row.size for row in made.store.page(ACCOUNT, b"", 100)) or waiting
+    for transfer in list(made.server.transfers._transfers.values()):
+        made.server.transfers.cancel(transfer, now)
+    while waiting:
+        go_on()
     finish(made, now)
 
 

@@ -13,7 +13,7 @@ from alto_serving import Certificates as Authority
 from decade_server import KEYS
 from decade_tokens import ACCOUNT, NOW
 
-from decade.ledger import MemoryLedger, MemoryQuotas
+from decade.ledger import MemoryQuotas
 from decade.messages import ResourcePolicy
 from decade.policy import PolicyTree
 from decade.server import Server
@@ -22,6 +22,7 @@ from decade.store import MemoryStore
 from interop._http_server import bind
 from interop.decade_addresses import AddressPolicy
 from interop.decade_server import DecadeApp
+from interop.decade_store import open_server
 from interop.decade_transfers import TransferRunner, client_tls
 
 LOOPBACK = AddressPolicy(networks=(ip_network("127.0.0.0/8"),))
@@ -43,18 +44,22 @@ class Names:
 class Site:
     """A server and its application, under uvicorn in a thread. With `certificate` it speaks TLS as sa.test."""
 
-    def __init__(self, authority, *, certificate=None, policy=LOOPBACK, names=None, store=None, transfers=8):
+    def __init__(self, authority, *, certificate=None, policy=LOOPBACK, names=None, root=None):
         self.listener = bind("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}" if certificate is None else f"https://sa.test:{self.port}"
         start = time.monotonic() - 1
-        self.store = MemoryStore() if store is None else store
-        self.ledger, self.quotas = MemoryLedger(), MemoryQuotas()
-        tree = PolicyTree(self.quotas)
-        tree.put((ACCOUNT,), ResourcePolicy(weight=1))
-        extensions = frozenset({Extension.PULL, Extension.PUSH})
-        settings = Settings(server=self.url, extensions=extensions, transfers=transfers)
-        self.server = Server(settings, KEYS.get, tree, epoch=NOW, store=self.store, ledger=self.ledger)
+        extensions = frozenset({Extension.PULL, Extension.PUSH, Extension.JOINED})
+        settings = Settings(server=self.url, extensions=extensions)
+        policy_of = {(ACCOUNT,): ResourcePolicy(weight=1)}
+        self.durable = None if root is None else open_server(root, settings, KEYS.get, policy_of, epoch=NOW)
+        if self.durable is None:
+            self.store, self.quotas = MemoryStore(), MemoryQuotas()
+            tree = PolicyTree(self.quotas)
+            tree.put((ACCOUNT,), policy_of[(ACCOUNT,)])
+            self.server = Server(settings, KEYS.get, tree, epoch=NOW, store=self.store)
+        else:
+            self.server = self.durable.server
         clock = self.clock = lambda: time.monotonic() - start
         tls = client_tls(str(authority))
         self.names = names or Names()
@@ -78,6 +83,8 @@ class Site:
         self.uvicorn.should_exit = True
         self.thread.join()
         self.listener.close()
+        if self.durable is not None:
+            self.durable.close()
 
 
 class Certificates:

@@ -2,6 +2,8 @@
 
 import asyncio
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 
 import httpx
@@ -355,18 +357,29 @@ def test_global_addresses_are(address):
     assert AddressPolicy().permits(ip_address(address))
 
 
+@pytest.fixture(scope="module")
+def strict(certificates):
+    """A site that asks global addresses alone."""
+    names = Names(internal_test=[("10.0.0.1",)], mixed_test=[("8.8.8.8", "127.0.0.1")])
+    made = Site(certificates.authority, policy=AddressPolicy(), names=names)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def listening(certificates):
+    made = Liar(certificates, says(("200 OK", "Content-Length: 12"), OCTETS))
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "internal.test", "mixed.test"]
 )
-def test_a_host_with_such_an_address_is_not_asked(sites, host):
-    names = Names(internal_test=[("10.0.0.1",)], mixed_test=[("8.8.8.8", "127.0.0.1")])
-    liar, puller = (
-        sites(Liar, says(("200 OK", "Content-Length: 12"), OCTETS)),
-        sites(policy=AddressPolicy(), names=names),
-    )
-    status = ended(order(puller, f"https://{host}:{liar.port}"))
+def test_a_host_with_such_an_address_is_not_asked(strict, listening, host):
+    status = ended(order(strict, f"https://{host}:{listening.port}"))
     assert status.items[0].error == ErrorCode.REMOTE_UNREACHABLE
-    assert liar.heads == []
+    assert listening.heads == []
 
 
 def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites):
@@ -382,6 +395,27 @@ def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites):
     puller = sites(policy=LOOPBACK, names=names)
     assert ended(order(puller, liar.url)).state == TransferState.DONE
     assert names.asked == ["sa.test"]
+
+
+def test_a_store_of_files_receives_it_and_a_read_joins_it(sites, certificates, tmp_path):
+    asked = threading.Event()
+
+    async def slow(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LARGE) + LARGE[:1000])
+        await asyncio.to_thread(asked.wait, 10)
+        writer.write(LARGE[1000:])
+        await writer.drain()
+
+    liar = sites(Liar, slow)
+    puller = sites(root=tmp_path / "store")
+    transfer = order(puller, liar.url, name_of(LARGE))
+    until(lambda: transfer.items[0].done == 1000)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(stored, puller, LARGE)
+        until(lambda: len(puller.server._core.objects.arrivals))
+        asked.set()
+        assert read.result(20).content == LARGE
+    assert ended(transfer).state == TransferState.DONE
 
 
 def test_a_host_may_be_trusted_by_its_name(sites):

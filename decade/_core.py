@@ -23,6 +23,7 @@ from decade.problem import Problem
 from decade.scope import Operation
 from decade.settings import Extension, Settings
 from decade.usage import TrafficCounter
+from decade.uses import check_revoked
 from decade.waiting import Clock, Steps
 
 _T = TypeVar("_T")
@@ -91,6 +92,8 @@ class Core:
         """
         admission = yield from self.gate.admit(permission, ask, moved=0)
         try:
+            if ask.has_waited:
+                check_revoked(self.ledger, permission.token)
             done = yield from act()
             if done is not None:
                 admission.spend()

@@ -214,16 +214,14 @@ class Gate:
     def admit(self, permission: Permission, clock: Clock, *, moved: int, stored: int = 0) -> Steps[Admission]:
         """Hold one use of the token, the octets that the request may move and store, and a connection: ADMISSION.
 
-        Who stores has reserved the storage before. Raises RefusedError with the first reason, and StoreError; then
-        nothing is held.
+        Who stores has reserved the storage before. Whether the token was revoked while this waited is looked at when
+        the request starts. Raises RefusedError with the first reason, and StoreError; then nothing is held.
         """
         waits = self.ledger.waits and is_counted(permission.token)
         hold = partial(hold_use, self.ledger, permission.token, Use(1, moved, stored))
         use = (yield from clock.wait(True, hold)) if waits else hold()
         own = tuple((level.ledger_key, level.policy.connections) for level in permission.token.levels)
         try:
-            if waits:
-                check_revoked(self.ledger, permission.token)
             slot = self.slots.open((*self.tree.connection_limits(permission.path), *own))
         except (RefusedError, StoreError):
             use.give_back()

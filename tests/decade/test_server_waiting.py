@@ -2,18 +2,19 @@
 
 from contextlib import suppress
 
-from decade_server import BOB, Bench, bearer, token, whole
+import pytest
+from decade_server import BOB, Bench, bearer, code, token, whole
 from decade_tokens import MAC, NOW
 from decade_waiting import SlowLedger, SlowQuotas, SlowStore
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from decade.errors import RefusedError, StoreError
+from decade.errors import ErrorCode, RefusedError, StoreError
 from decade.http import Request, Response
 from decade.messages import MEDIA_TYPE, AttrPatch, ResourcePolicy, Revocation, encode_message
 from decade.names import name_of
-from decade.waiting import Waiting
+from decade.waiting import Waiting, settle
 
 OBJECTS = [bytes((65 + size,)) * size for size in (0, 7, 33)]
 LIMIT = 60
@@ -240,3 +241,27 @@ class Interleaved(RuleBasedStateMachine):
 
 TestInterleaved = Interleaved.TestCase
 TestInterleaved.settings = settings(max_examples=60, stateful_step_count=80, deadline=None)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_token_that_is_revoked_while_its_request_waits_does_nothing(method):
+    made = Bench(store=SlowStore(), ledger=SlowLedger(), quotas=SlowQuotas())
+    made.put(b"here")
+    before = made.state()
+    key = token(cti=b"w" * 16, uses=1)
+    waiting = made.server.handle(Request(method, name_of(b"here").path, bearer(key)), PEER, 1.0)
+    waiting.run()
+    made.control("POST", "revocations", Revocation(cti=(b"w" * 16,)))
+    assert code(settle(waiting.resume(2.0), 2.0)) == ErrorCode.TOKEN_REVOKED
+    assert made.state() == before
+
+
+def test_expired_objects_are_swept_one_batch_at_a_time():
+    made = Bench(store=SlowStore())
+    made.put(b"short", headers=(("Decade-Attrs", f"exp={NOW + 5}"),))
+    sweep = made.server.handle_timer(6.0)
+    assert isinstance(sweep, Waiting)
+    assert made.server.handle_timer(8.0) is None
+    assert made.server.get_timer() is None
+    settle(sweep, 8.0)
+    assert made.store.page("alice", b"", 9) == []

@@ -66,7 +66,10 @@ def public_key_of_text(text: str) -> Ed25519Key:
     """A public key of Ed25519 from its base64url. Raises ValueError."""
     if _PUBLIC.fullmatch(text.encode()) is None:
         raise ValueError("43 characters of base64url are due, the 32 octets of a public key of Ed25519")
-    return Ed25519Key(base64.urlsafe_b64decode(text.rstrip("=") + "="))
+    try:
+        return Ed25519Key(base64.urlsafe_b64decode(text.rstrip("=") + "="))
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _read(path: Path) -> SigningKey | VerifyingKey:

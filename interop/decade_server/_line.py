@@ -100,7 +100,9 @@ class Line:
         """Let those go on whose turn it is."""
         now = self._clock()
         while (grant := self._server.grant(now)) is not None:
-            flow = self._flows[grant.transfer]
+            flow = self._flows.get(grant.transfer)
+            if flow is None:
+                continue  # it has ended meanwhile
             if grant.octets:
                 flow.add(grant.octets)
             else:

@@ -83,3 +83,5 @@ def test_a_public_key_as_text_has_43_characters():
     assert public_key_of_text(text(SIGNING.public.octets)) == SIGNING.public
     with pytest.raises(ValueError, match="43 characters of base64url"):
         public_key_of_text("x" * 44)
+    with pytest.raises(ValueError, match="order"):
+        public_key_of_text("A" * 43)

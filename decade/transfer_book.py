@@ -5,7 +5,7 @@ They are in memory: a restart forgets them, and whoever ordered one orders it ag
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from math import inf
@@ -17,6 +17,7 @@ from decade.arrivals import Arrival
 from decade.authz import Permission
 from decade.errors import Dimension, ErrorCode, RefusedError
 from decade.messages import Direction, Item, TransferRequest, TransferState, TransferStatus
+from decade.ports import TokenKey
 from decade.remote import read_remote, read_remote_token
 from decade.slots import Slot
 from decade.transfer import Exchange, Mandate, ObjectTransfer
@@ -35,6 +36,8 @@ MAX_REMEMBERED = 64
 REMEMBERED = 3600.0
 """Seconds that a transfer can be asked about when it has ended, and that its idempotency key is known."""
 ID_SIZE = 16
+_SLACK = 256
+"""Entries of heaps that are no longer true, besides as many as are: then they are made anew."""
 _RETRY = 1.0
 """Seconds until another look for a connection that an account may have."""
 
@@ -115,7 +118,7 @@ class Transfers:
         self._timers: list[tuple[float, int, ObjectTransfer]] = []
         self._armed: dict[ObjectTransfer, float] = {}
         self._deadlines: list[tuple[float, int, Transfer]] = []
-        self._ended: deque[tuple[float, Transfer]] = deque()
+        self._ended: OrderedDict[bytes, float] = OrderedDict()
         self._order = 0
         self._retry_at: float | None = None
         self.wake: Callable[[], object] = _nobody
@@ -136,16 +139,16 @@ class Transfers:
         if known is not None:
             return known
         errand = read_errand(self._core, permission, request, now, wall)
-        limits = self._core.settings
-        origin = read_remote(request.remote, limits.server)
+        ourselves = self._core.settings.server
+        origin = read_remote(request.remote, ourselves)
         token = None if request.token is None else read_remote_token(request.token, origin)
         account = self._accounts.setdefault(permission.account, _Account())
-        _check_limit(Dimension.CONNECTIONS, MAX_TRANSFERS, len(account.open), 1)
-        _check_limit(Dimension.OBJECTS, MAX_OBJECTS, account.objects, len(errand.names))
+        _check_limit("transfers", MAX_TRANSFERS, len(account.open), 1)
+        _check_limit("objects", MAX_OBJECTS, account.objects, len(errand.names))
         transfer = Transfer(self._random_bytes(ID_SIZE), request, errand, origin)
         is_pull = request.direction is Direction.PULL
         work, line = (Pull, self._core.uploads) if is_pull else (Push, self._core.downloads)
-        mandate = Mandate(origin, token, limits.server, self._random_bytes, line, errand.terms, lambda: self.wake())
+        mandate = Mandate(origin, token, ourselves, self._random_bytes, line, errand.terms, lambda: self.wake())
         transfer.items = tuple(
             ObjectTransfer(name, work(self._core, errand, name), mandate, self._changed) for name in errand.names
         )
@@ -221,23 +224,40 @@ class Transfers:
 
     def _next(self, now: float) -> ObjectTransfer | None:
         """The next object, with a connection for it: of the account that has fewest under way for its weight."""
-        if len(self._slots) >= self._parallel or self._core.gate.is_overloaded():
+        if len(self._slots) >= self._parallel:
+            return None
+        if self._core.gate.is_overloaded():
+            self._retry_at = now + _RETRY
             return None
         # Nobody's slow remote servers keep all others waiting.
         most = max(1, self._parallel // 2)
         candidates = [a for a in self._accounts.items() if a[1].waiting and a[1].running < most]
         for _, account in sorted(candidates, key=lambda entry: entry[1].running / self._weight(entry[0])):
-            while account.waiting:
-                item = account.waiting[0][2]
-                if item.state is not ItemState.QUEUED:
-                    heappop(account.waiting)
-                elif self._connect(item, now):
-                    heappop(account.waiting)
-                    return item
-                elif item.state is ItemState.QUEUED:
-                    self._retry_at = now + _RETRY
-                    break
+            item = self._next_of(account, now)
+            if item is not None:
+                return item
         return None
+
+    def _next_of(self, account: _Account, now: float) -> ObjectTransfer | None:
+        # A token that has all the connections that it may have does not stop the others.
+        full: set[TokenKey] = set()
+        skipped = []
+        found = None
+        while account.waiting and found is None:
+            entry = heappop(account.waiting)
+            item = entry[2]
+            if item.state is not ItemState.QUEUED:
+                continue
+            key = self._transfer_of[item].errand.permission.token.ledger_key
+            if key not in full and self._connect(item, now):
+                found = item
+            elif item.state is ItemState.QUEUED:
+                full.add(key)
+                skipped.append(entry)
+        for entry in skipped:
+            heappush(account.waiting, entry)
+            self._retry_at = now + _RETRY
+        return found
 
     def _weight(self, account: str) -> int:
         policy = self._core.tree.policy((account,))
@@ -294,9 +314,12 @@ class Transfers:
         for item in transfer.items:
             del self._transfer_of[item]
         account.ended.append(transfer)
-        self._ended.append((now, transfer))
+        self._ended[transfer.id] = now
         if len(account.ended) > MAX_REMEMBERED:
             self._forget_first(account)
+        if len(self._deadlines) > 2 * len(self._transfers) + _SLACK:
+            self._deadlines = [entry for entry in self._deadlines if not entry[2].has_ended]
+            heapify(self._deadlines)
 
     def _arm(self, item: ObjectTransfer) -> None:
         timer = item.get_timer()
@@ -306,6 +329,9 @@ class Transfers:
             self._order += 1
             self._armed[item] = timer
             heappush(self._timers, (timer, self._order, item))
+        if len(self._timers) > 2 * len(self._armed) + _SLACK:
+            self._timers = [entry for entry in self._timers if self._armed.get(entry[2]) == entry[0]]
+            heapify(self._timers)
 
     def _stop(self, transfer: Transfer, stops: Iterable[Callable[[float], None]], now: float) -> None:
         for stop in stops:
@@ -316,15 +342,15 @@ class Transfers:
             heapify(account.waiting)
 
     def _forget(self, now: float) -> None:
-        while self._ended and self._ended[0][0] + REMEMBERED <= now:
-            transfer = self._ended.popleft()[1]
-            # More may have ended since than are remembered.
-            if transfer.id in self._transfers:
-                self._forget_first(self._accounts[transfer.account])
+        while self._ended:
+            identifier, time = next(iter(self._ended.items()))
+            if time + REMEMBERED > now:
+                return
+            self._forget_first(self._accounts[self._transfers[identifier].account])
 
     def _forget_first(self, account: _Account) -> None:
         transfer = account.ended.popleft()
-        del self._transfers[transfer.id]
+        del self._transfers[transfer.id], self._ended[transfer.id]
         key = transfer.request.idempotency_key
         if key is not None:
             del account.keys[key]
@@ -336,7 +362,7 @@ def _nobody() -> None:
     """There is no driver yet."""
 
 
-def _check_limit(dimension: Dimension, limit: int, used: int, more: int) -> None:
+def _check_limit(what: str, limit: int, used: int, more: int) -> None:
     if used + more > limit:
-        reason = f"an account has up to {limit} {dimension.name.lower()} in transfers"
-        raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=dimension, limit=limit, used=used)
+        reason = f"an account may have {limit} {what} on their way"
+        raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=Dimension.OBJECTS, limit=limit, used=used)

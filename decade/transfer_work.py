@@ -75,8 +75,8 @@ def _terms(permission: Permission, request: TransferRequest) -> Terms:
     """Those of the token, or less. Nobody waits at a screen for what has no priority in its request: it is in the
     background.
     """
-    policy, asked = permission.policy, request.bandwidth
-    granted = token_terms(permission.path, permission.token.ledger_key, policy)
+    policy, asked, flow = permission.policy, request.bandwidth, permission.token.flow
+    granted = token_terms(permission.path, flow.ledger_key, flow.policy)
     priority = Priority.LOW if request.priority is None else request.priority
     ceilings = [one for one in (granted.ceiling, asked.bps if isinstance(asked, BitRate) else None) if one is not None]
     return attrs.evolve(

@@ -29,7 +29,7 @@ class _Transfers:
     def __init__(self, params: _Json) -> None:
         self._params = params
         numbers = itertools.count()
-        self._server = make_server(params, lambda size: next(numbers).to_bytes(size))
+        self._server = make_server(params, lambda size: (next(numbers) % 256**size).to_bytes(size))
         self._exchange: Exchange | None = None
         self._last = Response(0)
         self._location = ""

@@ -307,6 +307,37 @@ def test_an_object_waits_for_a_connection_that_its_account_may_have():
     assert made.server.transfers.next_request(1.0) is not None
 
 
+def test_a_token_with_few_connections_does_not_stop_the_others():
+    made = bench()
+    transfers_of(made, request(*many(3)), token(connections=1))
+    transfers_of(made, request(*many(2, 10)))
+    taken = [made.server.transfers.next_request(1.0) for _ in range(4)]
+    assert [exchange is not None for exchange in taken] == [True, True, True, False]
+
+
+def test_under_overload_transfers_wait_and_look_again():
+    made = bench(max_requests=1)
+    transfers_of(made, request())
+    held = made.head("PUT", HELLO.path, token(), headers=(("Content-Length", "12"),))
+    made.server._deciding = 1
+    assert made.server.transfers.next_request(1.0) is None
+    assert made.server.transfers.get_timer() == pytest.approx(2.0)
+    made.server._deciding = 0
+    held.abort(1.0)
+    assert made.server.transfers.next_request(2.0) is not None
+
+
+def test_what_has_ended_leaves_nothing_behind():
+    made = bench()
+    transfers = made.server.transfers
+    for number in range(600):
+        transfer = transfers_of(made, request(name_of(b"%d" % number)))
+        transfers.next_request(1.0).receive_head(answer(503, Retry_After="600"), 1.0)
+        transfers.cancel(transfer, 1.0)
+    kept = (transfers._deadlines, transfers._timers, transfers._ended, transfers._transfers)
+    assert max(map(len, kept)) <= 2 * MAX_REMEMBERED + 260
+
+
 def test_an_account_has_so_many_transfers_and_objects_and_no_more():
     made = bench()
     for number in range(MAX_TRANSFERS):

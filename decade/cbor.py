@@ -24,7 +24,8 @@ IPV4_PREFIX, IPV6_PREFIX = 52, 54
 _TAGS = frozenset({IPV4_PREFIX, IPV6_PREFIX})
 # Tags that the library would make something of: dates, big numbers, patterns, networks, shared values.
 _KNOWN_TO_LIBRARY = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
-_PLAIN = frozenset({bytes, str, bool, type(None)})
+# An integer of more than 64 bits comes with a tag, which is kept and has no place.
+_PLAIN = frozenset({int, bytes, str, bool, type(None)})
 _MAX_UINT = 0xFFFFFFFFFFFFFFFF
 
 
@@ -76,10 +77,7 @@ def _check(value: Any, tags: frozenset[int]) -> None:
     kind = type(value)
     if kind in _PLAIN:
         return
-    if kind is int:
-        if not -_MAX_UINT - 1 <= value <= _MAX_UINT:
-            raise EncodeError("an integer of more than 64 bits")
-    elif kind is tuple:
+    if kind is tuple:
         for item in value:
             if type(item) not in _PLAIN:
                 _check(item, tags)
@@ -121,7 +119,7 @@ def encode(value: Any, *, tags: frozenset[int] = _TAGS) -> bytes:
 def _encode(value: Any, parts: list[bytes], tags: frozenset[int], depth: int) -> None:
     kind = type(value)
     if kind is bytes:
-        parts.append(_head(0x40, len(value)) + value)
+        parts.append(head_of(value) + value)
     elif isinstance(value, int) and kind is not bool:
         parts.append(_head(0x00, value) if value >= 0 else _head(0x20, -1 - value))
     elif kind is str:
@@ -146,6 +144,11 @@ def _encode(value: Any, parts: list[bytes], tags: frozenset[int], depth: int) ->
         _encode(value.value, parts, tags, depth - 1)
     else:
         raise EncodeError(f"CBOR: {kind.__name__} has no place in a message")
+
+
+def head_of(octets: bytes) -> bytes:
+    """What stands before these octets where they are a byte string."""
+    return _head(0x40, len(octets))
 
 
 def _encode_map(value: Mapping[Any, Any], parts: list[bytes], tags: frozenset[int], depth: int) -> None:

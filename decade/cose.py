@@ -41,7 +41,6 @@ _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
 """Where on the curve of Ed25519 the points of an order up to 8 are: for such a key anybody can make signatures."""
 _VERIFY = 2
 """What a key may be for (RFC 9052 section 7.1)."""
-_NO_AAD = b""
 _NO_PARAMETERS: Mapping[int | str, Any] = MappingProxyType({})
 KEPT_HEADERS = 256
 """Protected headers that were read and are kept, of 4 KiB at most each: all tokens of a key have the same."""
@@ -291,7 +290,11 @@ def read_public_key(key: CoseKey) -> PublicKey:
     return found
 
 
-_CONTEXTS: Mapping[int, str] = {SIGN1: "Signature1", MAC0: "MAC0"}
+_BEFORE: Mapping[int, bytes] = MappingProxyType(
+    {SIGN1: b"\x84" + cbor.encode("Signature1"), MAC0: b"\x84" + cbor.encode("MAC0")}
+)
+"""The head of the structure that is signed, and its first entry, the context."""
+_NO_AAD = cbor.encode(b"")
 
 
 @attrs.frozen
@@ -316,7 +319,8 @@ class CoseMessage:
 
 def signed_octets(tag: int, protected: bytes, payload: bytes) -> bytes:
     """The octets that are signed, without external data."""
-    return cbor.encode((_CONTEXTS[tag], protected, _NO_AAD, payload))
+    # Each token that is verified comes by here: the array of four is put together from the spellings of its entries.
+    return _BEFORE[tag] + cbor.head_of(protected) + protected + _NO_AAD + cbor.head_of(payload) + payload
 
 
 @lru_cache(maxsize=KEPT_HEADERS)
@@ -334,7 +338,7 @@ def read_cose(value: Any) -> CoseMessage:
     A label in both buckets is refused (RFC 9052 section 3), and so is `crit`: it names parameters that a reader must
     know, and we know none.
     """
-    if type(value) is not cbor.Tag or value.tag not in _CONTEXTS:
+    if type(value) is not cbor.Tag or value.tag not in _BEFORE:
         raise DecodeError("COSE: neither a COSE_Sign1 nor a COSE_Mac0 with its tag")
     parts = value.value
     if type(parts) is not tuple or len(parts) != 4:

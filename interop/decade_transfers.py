@@ -62,6 +62,8 @@ class TransferRunner:
         self._clock = clock
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls or client_tls(),
+            # The book says how many there are, and so how many are kept.
+            max_connections=None,
             keepalive_expiry=IDLE,
             network_backend=CheckedBackend(policy or AddressPolicy(), resolver),
         )

@@ -44,13 +44,13 @@ class Names:
 class Site:
     """A server and its application, under uvicorn in a thread. With `certificate` it speaks TLS as sa.test."""
 
-    def __init__(self, authority, *, certificate=None, policy=LOOPBACK, names=None, root=None):
+    def __init__(self, authority, *, certificate=None, policy=LOOPBACK, names=None, root=None, transfers=8):
         self.listener = bind("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}" if certificate is None else f"https://sa.test:{self.port}"
         start = time.monotonic() - 1
         extensions = frozenset({Extension.PULL, Extension.PUSH, Extension.JOINED})
-        settings = Settings(server=self.url, extensions=extensions)
+        settings = Settings(server=self.url, extensions=extensions, transfers=transfers)
         policy_of = {(ACCOUNT,): ResourcePolicy(weight=1)}
         self.durable = None if root is None else open_server(root, settings, KEYS.get, policy_of, epoch=NOW)
         if self.durable is None:
@@ -127,6 +127,7 @@ class Liar:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while self.scripts:
                 self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                writer.target = self.heads[-1].split()[1]
                 script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
                 if await script(reader, writer) is False:
                     writer.close()

@@ -418,6 +418,26 @@ def test_a_store_of_files_receives_it_and_a_read_joins_it(sites, certificates, t
     assert ended(transfer).state == TransferState.DONE
 
 
+def test_objects_of_one_server_share_connections_and_many_go_side_by_side(sites):
+    bodies = {name_of(b"%d" % number).path: b"%d" % number for number in range(60)}
+    here, most = [], []
+
+    async def serve(reader, writer):
+        here.append(writer)
+        most.append(len(here))
+        await asyncio.sleep(0.02)
+        body = bodies[writer.target]
+        await says(("200 OK", f"Content-Length: {len(body)}"), body)(reader, writer)
+        here.remove(writer)
+
+    liar = sites(Liar, serve)
+    puller = sites(transfers=24)
+    status = ended(order(puller, liar.url, *(name_of(body) for body in bodies.values())))
+    assert status.state == TransferState.DONE
+    assert 10 < max(most) <= 12
+    assert len(puller.names.asked) <= 24
+
+
 def test_a_host_may_be_trusted_by_its_name(sites):
     liar = sites(Liar, says(("200 OK", "Content-Length: 12"), OCTETS))
     puller = sites(policy=AddressPolicy(hosts=frozenset({"sa.test"})))

@@ -4,6 +4,8 @@ import pytest
 from decade_server import APP, BOB, PEER, Bench, bearer, code, token, whole
 from decade_tokens import NOW
 from decade_waiting import SlowLedger, SlowQuotas, SlowStore
+from hypothesis import given
+from hypothesis import strategies as st
 
 from decade.errors import ErrorCode
 from decade.evicting import PAGE
@@ -225,3 +227,53 @@ def test_nothing_goes_for_a_token_that_may_not_store_so_much():
     assert made.put(octets("d"), token(amount=10, storage=10, uses=1)).status == 201
     assert put(made, "efg") == [201] * 3
     assert held(made, "abcdefg") == "efg"
+
+
+def waited(made, answer):
+    """The answer that a wait ends with; others act between its steps."""
+    while isinstance(answer, Waiting):
+        yield
+        answer.run()
+        yield
+        answer = answer.resume(made.now)
+    return answer
+
+
+def exchange(made, method, octets, key):
+    """A request and its answer, a step at a time."""
+    headers = (("Content-Length", str(len(octets))), *bearer(key))
+    request = Request(method, name_of(octets).path, headers)
+    answer = yield from waited(made, made.server.handle(request, PEER, made.now))
+    if not isinstance(answer, Response):
+        yield
+        if answer.feed(octets, made.now) is None:
+            yield from waited(made, answer.finish(made.now))
+    elif not isinstance(answer.body, bytes):
+        yield
+        assert answer.body.read(99, made.now) in (octets, b"")
+        yield
+        answer.body.close(made.now)
+
+
+BEGIN = st.tuples(st.sampled_from(["PUT", "PUT", "GET", "DELETE"]), st.integers(0, 7), st.booleans())
+
+
+@given(st.lists(BEGIN | st.integers(0, 9), max_size=80))
+def test_the_books_are_right_in_whatever_order_requests_wait(steps):
+    made = bench(store=SlowStore(), ledger=SlowLedger(), quotas=SlowQuotas())
+    keys, going = (token(), token(APP)), []
+    for step in [*steps, *[0] * 1000]:
+        made.now += 1
+        if isinstance(step, tuple):
+            method, number, is_app = step
+            going.append(exchange(made, method, bytes([number]) * (1 + 3 * number), keys[is_app]))
+        elif going:
+            one = going.pop(step % len(going))
+            if next(one, one) is not one:
+                going.append(one)
+        holding = made.quotas.holding(("alice",))
+        assert holding.stored + holding.reserved <= 30
+    assert not going
+    rows = made.store.page("alice", b"", 99)
+    assert (holding.stored, holding.reserved, holding.objects) == (sum(row.size for row in rows), 0, len(rows))
+    assert made.server.requests == 0

@@ -124,6 +124,8 @@ class TransferRunner:
         exchange: Exchange | None = await self._settle(following)
         while exchange is not None and self._is_open:
             exchange = await self._do(exchange)
+        if exchange is not None:
+            exchange.fail(Trouble.CUT, self._clock())
 
     async def _do(self, exchange: Exchange) -> Exchange | None:
         """One exchange; the one to go on with."""
@@ -135,7 +137,7 @@ class TransferRunner:
             trouble = Trouble.FORBIDDEN
         except (httpcore.ConnectError, httpcore.ConnectTimeout):
             trouble = Trouble.UNREACHABLE
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError):
             pass
         finally:
             exchange.fail(trouble, self._clock())

@@ -20,6 +20,7 @@ from decade.objects import Objects
 from decade.policy import PolicyTree
 from decade.ports import Ledger
 from decade.problem import Problem
+from decade.public import OpenAccounts
 from decade.scope import Operation
 from decade.settings import Extension, Settings
 from decade.usage import TrafficCounter
@@ -47,6 +48,7 @@ class Core:
     policies: KeptPolicies
     mint: TokenMint | None = None
     logs: Logs | None = None
+    open_accounts: OpenAccounts | None = None
 
     def wall(self, now: float) -> int:
         """Unix time; never before one that was seen earlier: a clock that is set back revives no token."""

@@ -15,13 +15,14 @@ from decade.http import Response, Upload, message_response, plain_response, read
 from decade.messages import MEDIA_TYPE, ChallengeRequest, Claim, Message, StoredAttrs, encode_message
 from decade.objects import Incoming
 from decade.ports import Reader, Row, Use
-from decade.public import MAX_HOLDERS
 from decade.scope import Operation
 from decade.settings import Extension
 from decade.uses import check_allowance, hold_use, is_counted
 from decade.values import ABSENT
 from decade.waiting import Clock, Steps
 
+MAX_ASKED = 8
+"""Rows of an object that are looked at for one that has not expired: what has expired is removed in a second or so."""
 CHALLENGE_KINDS = frozenset({"challenges", "claims"})
 """The kinds of routes that are of this resource."""
 
@@ -74,7 +75,7 @@ class ChallengeResource:
         held = core.objects.find(permission.account, name, wall)
         if held is not None and (yield from core.objects.merge(held, expires, media_type, clock)) is not None:
             return plain_response(204, (("ETag", name.etag),))
-        rows = core.objects.holders(name, MAX_HOLDERS)
+        rows = core.objects.holders(name, MAX_ASKED)
         other = next((row for row in rows if not row.is_expired(wall)), None)
         if other is None:
             raise _unproven()

@@ -11,13 +11,19 @@ from ipaddress import IPv6Address, ip_address
 
 import attrs
 
-from decade.messages import Access
+from decade.messages import Access, ResourcePolicy
+from decade.names import Name
+from decade.objects import Objects
 from decade.policy import PolicyTree, parents
 from decade.ports import NodePath, Row
 from decade.values import IpPrefix
 
-MAX_HOLDERS = 64
-"""Accounts with the same object that are asked whether it is public, those that have had it longest."""
+MAX_ASKED = 64
+"""Accounts with public nodes that are each asked for an object: so the time tells nothing of who else has it. Of more
+of them the holders of the object are looked through.
+"""
+MAX_HOLDERS = 1024
+"""Accounts with the same object that are looked through then, those that have had it longest."""
 
 
 @attrs.frozen
@@ -45,6 +51,31 @@ def openness(tree: PolicyTree, path: NodePath) -> Openness:
     if access is not Access.PUBLIC_RESTRICTED:
         return Openness(access)
     return Openness(access, tuple(p.prefixes or () for p in policies if p.access is Access.PUBLIC_RESTRICTED))
+
+
+class OpenAccounts:
+    """The accounts that have a node which is not private by its own policy."""
+
+    def __init__(self, tree: PolicyTree) -> None:
+        """It follows the changes of the tree."""
+        self._nodes: set[NodePath] = set()
+        self.names: frozenset[str] = frozenset()
+        tree.listen(self._change)
+
+    def rows(self, objects: Objects, name: Name, wall: int) -> list[Row]:
+        """The rows of an object that these accounts have, those that came first. Raises StoreError."""
+        if len(self.names) <= MAX_ASKED:
+            asked = (objects.find(account, name, wall) for account in self.names)
+            rows = [row for row in asked if row is not None]
+        else:
+            rows = [row for row in objects.holders(name, MAX_HOLDERS) if row.account in self.names]
+        return sorted(rows, key=lambda row: (row.created, row.account))
+
+    def _change(self, path: NodePath, policy: ResourcePolicy | None) -> None:
+        self._nodes.discard(path)
+        if path and policy is not None and policy.access:
+            self._nodes.add(path)
+        self.names = frozenset(node[0] for node in self._nodes)
 
 
 def choose(rows: Iterable[Row], tree: PolicyTree, peer: str, wall: int) -> tuple[Row, Openness] | None:

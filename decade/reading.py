@@ -13,10 +13,9 @@ from decade.http import DEFAULT_URGENCY, NO_SHARED_CACHE, SHARED_CACHE, public_c
 from decade.messages import Access
 from decade.names import Name
 from decade.ports import NodePath, Row
-from decade.public import MAX_HOLDERS, Openness, choose, openness
+from decade.public import Openness, choose, openness
 from decade.scheduler import Terms, token_terms
 from decade.scope import Operation
-from decade.settings import Extension
 from decade.slots import ConnectionSlots, Slot
 from decade.uses import check_revoked
 from decade.values import Priority
@@ -194,7 +193,7 @@ def find_right(core: Core, ask: Ask, name: Name) -> TokenRight | PublicRight:
     try:
         permission = core.permit(ask, Operation.GET, name)
     except RefusedError as error:
-        is_possible = error.code == ErrorCode.TOKEN_MISSING and Extension.PUBLIC in core.settings.extensions
+        is_possible = error.code == ErrorCode.TOKEN_MISSING and core.open_accounts is not None
         right = _public_right(core, ask, name) if is_possible else None
         if right is None:
             raise
@@ -203,7 +202,8 @@ def find_right(core: Core, ask: Ask, name: Name) -> TokenRight | PublicRight:
 
 
 def _public_right(core: Core, ask: Ask, name: Name) -> PublicRight | None:
-    found = choose(core.objects.holders(name, MAX_HOLDERS), core.tree, ask.peer, ask.wall)
+    assert core.open_accounts is not None
+    found = choose(core.open_accounts.rows(core.objects, name, ask.wall), core.tree, ask.peer, ask.wall)
     if found is None:
         return None
     question = Question(operation=Operation.GET, names=(name,), token=None, peer=ask.peer, request=ask.request)

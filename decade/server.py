@@ -46,6 +46,7 @@ from decade.objects import Objects
 from decade.policy import PolicyTree
 from decade.ports import Ledger, ObjectStore, Policies
 from decade.problem import Problem
+from decade.public import OpenAccounts
 from decade.scheduler import Grant
 from decade.sdt import ObjectDownload, ObjectResource, ObjectUpload
 from decade.settings import DRP_PATH, LOGS, POLICY_EXTENSIONS, Extension, Settings
@@ -138,6 +139,7 @@ class Server:
             KeptPolicies(tree, policies),
             mint,
             logs,
+            OpenAccounts(tree) if Extension.PUBLIC in settings.extensions else None,
         )
         self._objects = ObjectResource(self._core, self._refuse)
         self._control = ControlResource(self._core, self._refuse)

@@ -111,6 +111,28 @@ def test_of_several_accounts_the_one_that_has_had_it_longest_pays():
     assert sent == [len(OCTETS)] * 2
 
 
+@pytest.mark.parametrize("asked", [64, 0])
+def test_however_many_accounts_have_it_the_public_one_is_found(asked, monkeypatch):
+    monkeypatch.setattr("decade.public.MAX_ASKED", asked)
+    made = Bench(policy=ResourcePolicy(weight=1), **ON)
+    made.put()
+    made.now += 1
+    made.put(key=token(BOB))
+    assert code(anybody(made)) == ErrorCode.TOKEN_MISSING
+    made.tree.put(("bob",), PUBLIC)
+    assert anybody(made).body == OCTETS
+    assert code(anybody(made, OTHER)) == ErrorCode.TOKEN_MISSING
+    made.tree.put(("bob",), ResourcePolicy(weight=1))
+    assert code(anybody(made)) == ErrorCode.TOKEN_MISSING
+    made.control("PUT", "policy/live", PUBLIC)
+    assert code(anybody(made)) == ErrorCode.TOKEN_MISSING
+    made.put(b"other", token(APP))
+    assert anybody(made, OTHER).status == 200
+    made.ask("DELETE", OTHER.path, token())
+    made.control("DELETE", "policy/live")
+    assert made.server._core.open_accounts.names == frozenset()
+
+
 def test_a_read_without_a_token_holds_a_connection_of_the_node_and_of_the_address(monkeypatch):
     made = bench(ResourcePolicy(weight=1, access=Access.PUBLIC, connections=2))
     open_ones = [made.head("GET", HELLO.path) for _ in range(2)]

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
+import traceback
 from collections.abc import Callable
 
 from interop._lifetime import with_us
 from interop.cli._progress import note
 
-SHORTEST = 1.0
-"""Seconds that a worker lives at least before another one takes its place: one that cannot start must not start for
-ever."""
 _STARTED = signal.SIGRTMIN
 """A worker tells that it listens; signals of this kind are queued."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, _STARTED)
@@ -24,7 +21,7 @@ def run_workers(count: int, serve: Serve, started: Callable[[], None]) -> int:
     """Run `serve(started)` in as many processes until they are told to end, and return the exit status.
 
     Each worker calls its own `started` when it listens; when all have, `started` is called here. SIGHUP is passed on.
-    A worker that ends without being told is replaced, unless it has ended at once: then all end.
+    A worker that ends without being told is replaced, unless it could not even begin to listen: then all end.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
@@ -39,7 +36,7 @@ class _Workers:
         self._serve = serve
         self._started: Callable[[], None] | None = started
         self._bind = with_us()
-        self._running: dict[int, float] = {}
+        self._running: set[int] = set()
         self._listening: set[int] = set()
         self._is_ending = False
         self._status = 0
@@ -63,7 +60,7 @@ class _Workers:
         parent = os.getpid()
         pid = os.fork()
         if pid:
-            self._running[pid] = time.monotonic()
+            self._running.add(pid)
             return
         status = 1
         try:
@@ -72,6 +69,8 @@ class _Workers:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             status = self._serve(lambda: os.kill(parent, _STARTED))
+        except Exception:  # noqa: BLE001 - nobody above this process's start is to see it
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -89,17 +88,17 @@ class _Workers:
             pid, code = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            since = self._running.pop(pid)
+            self._running.discard(pid)
+            has_listened = pid in self._listening
             self._listening.discard(pid)
             if self._is_ending:
                 continue
-            self._status = 1
-            if time.monotonic() - since < SHORTEST or self._started is not None:
-                self._end()
-            else:
+            if has_listened:
                 note(f"a worker has ended with status {os.waitstatus_to_exitcode(code)}; another one takes its place")
-                self._status = 0
                 self._fork()
+            else:
+                self._status = max(1, os.waitstatus_to_exitcode(code))
+                self._end()
 
     def _end(self) -> None:
         self._is_ending = True

@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -104,6 +105,19 @@ server = "https://sb.example"
 [accounts.alice.keys.laptop]
 public = "{"A" * 42}E"
 """
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_directory_that_cannot_be_one_is_one_sentence(words, tmp_path, workers):
+    (tmp_path / "objects").write_text("a file")
+    command = [sys.executable, "-m", "interop", "decade", "serve", *map(str, words), "--workers", workers]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert set(done.stderr.splitlines()) == {
+        f"ietf-p2p: {tmp_path}/objects: [Errno 17] File exists: '{tmp_path}/objects'"
+    }
+
+
 CONFIG = """
 server = "https://sb.example"
 listen = "127.0.0.1:0"

@@ -20,7 +20,7 @@ from decade.messages import ResourcePolicy
 from decade.policy import PROVIDER
 from decade.tokens import RegisteredKey, TokenFeature
 from interop._http_server import Listener, Server, url
-from interop.cli._errors import MistakeError
+from interop.cli._errors import MistakeError, one_line
 from interop.cli._listening import http_config, listen_at, parse_listen_option
 from interop.cli._options import JSON
 from interop.cli._progress import emit, note, octets
@@ -186,7 +186,15 @@ class _Serving:
 
             if config.workers == 1:
                 return self._serve(name, listener, announce)
-            return run_workers(config.workers, lambda started: self._serve(name, listener, started), announce)
+            return run_workers(config.workers, lambda started: self._work(name, listener, started), announce)
+
+    def _work(self, name: str, listener: Listener, started: Callable[[], None]) -> int:
+        """One of several workers."""
+        try:
+            return self._serve(name, listener, started)
+        except MistakeError as error:
+            note(one_line(error))
+            return error.exit_code
 
     def _serve(self, name: str, listener: Listener, started: Callable[[], None]) -> int:
         config = self._config

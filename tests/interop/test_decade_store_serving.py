@@ -100,6 +100,22 @@ def test_what_was_read_before_a_restart_outlives_what_was_not(tmp_path: Path) ->
     durable.close()
 
 
+def test_two_workers_make_room_in_one_directory(tmp_path: Path) -> None:
+    policies = {(ACCOUNT,): ResourcePolicy(weight=1, storage=5 * len(OCTETS), when_full=WhenFull.EVICT_OWN)}
+    settings = Settings(server=SERVER, extensions=frozenset({Extension.EVICT_OWN}))
+    workers = [open_server(tmp_path / "store", settings, KEYS.get, policies, epoch=NOW) for _ in range(2)]
+    objects = [OCTETS.replace(b"!", bytes([number])) for number in range(24)]
+    for number, octets in enumerate(objects):
+        worker = workers[number % 2 if number < 12 else number % 3 % 2]
+        assert ask(worker, "PUT", name_of(octets).path, token(), octets).status == 201
+        holding = worker.quotas.holding((ACCOUNT,))
+        assert (holding.reserved, holding.stored) == (0, min(number + 1, 5) * len(OCTETS))
+    found = [ask(workers[0], "HEAD", name_of(octets).path, token()).status for octets in objects]
+    assert found.count(200) == 5
+    for worker in workers:
+        worker.close()
+
+
 def test_logs_are_there_behind_a_restart(tmp_path: Path) -> None:
     settings = Settings(server=SERVER, extensions=LOGS)
     policies = {(ACCOUNT,): ResourcePolicy(weight=1)}

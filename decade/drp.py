@@ -291,6 +291,8 @@ class ControlResource:
             raise RefusedError(ErrorCode.CLIENT_NOT_PERMITTED, "this node is not below that of the key")
         if ask.request.method == "PUT":
             return (yield from self._receive(ask, permission, partial(self._put_policy, path)))
+        # Who has put it at another process a moment ago asks for that.
+        core.tree.refresh()
         policy = core.tree.policy(path)
         if policy is None:
             raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
@@ -300,10 +302,7 @@ class ControlResource:
         return plain_response(204)
 
     def _remove_policy(self, path: NodePath, clock: Clock) -> Steps[bool]:
-        if self._core.tree.policy(path) is None:
-            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
         yield from self._core.policies.remove(path, clock)
-        self._core.traffic.forget(path)
         return True
 
     def _put_policy(self, path: NodePath, message: Message, clock: Clock) -> Steps[Response]:

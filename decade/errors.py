@@ -127,6 +127,10 @@ class StoreError(DecadeError):
     """The medium of a store failed, or is full; nothing was changed."""
 
 
+class OutdatedError(StoreError):
+    """Policies have changed since they were read, in another process; nothing was changed."""
+
+
 class RefusedError(DecadeError):
     """What was asked for is refused, with a code, and where something is used up, what and how much of it."""
 

@@ -1,12 +1,17 @@
-"""Policies that accounts put for their applications: kept over a restart, and seen by every process of a server."""
+"""Policies that accounts put for their applications: kept over a restart, and seen by every process of a server.
+
+A limit of storage holds everywhere from the answer on: who reserves does so against the version that is kept. Weights,
+ceilings and the rest reach other processes within REFRESH_EVERY.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
-from decade.errors import RefusedError, StateError, StoreError
+from decade.errors import StoreError
 from decade.messages import ResourcePolicy
-from decade.policy import PolicyTree
+from decade.policy import PolicyTree, conflict, storage_error
 from decade.ports import NodePath, Policies
 from decade.waiting import Clock, Steps
 
@@ -17,66 +22,53 @@ REFRESH_EVERY = 1.0
 class KeptPolicies:
     """The changes of a policy tree by the resource protocol."""
 
-    def __init__(self, tree: PolicyTree, policies: Policies | None) -> None:
-        """`policies`: where they are kept, if they are; what is there is put into the tree. Raises StoreError."""
+    def __init__(self, tree: PolicyTree, policies: Policies) -> None:
+        """`policies`: where they are kept; what is there is laid over the tree. Raises StoreError."""
         self._tree = tree
         self._policies = policies
-        self._saving = 0
         self._version: int | None = None
         self._refreshed = 0.0
-        self._refresh()
+        tree.follow(self.refresh)
+        self._read()
 
     def put(self, path: NodePath, policy: ResourcePolicy, clock: Clock) -> Steps[None]:
-        """As `PolicyTree.put`. Raises StoreError too, and then nothing has changed."""
-        before = self._tree.policy(path)
-        self._tree.put(path, policy)
-        yield from self._save(path, before, clock)
+        """As `PolicyTree.check_put`, and then it is so. Raises StoreError too: then nothing has changed, or the medium
+        does not know.
+        """
+        self._tree.check_put(path, policy)
+        over = self._tree.configured(path)
+        holding = yield from clock.wait(self._policies.waits, partial(self._policies.save, path, policy, over))
+        if holding is not None:
+            raise storage_error(path, policy.storage or 0, holding.used)
+        self.refresh()
 
     def remove(self, path: NodePath, clock: Clock) -> Steps[None]:
-        """As `PolicyTree.remove`. Raises StoreError too, and then nothing has changed."""
-        before = self._tree.policy(path)
-        self._tree.remove(path)
-        yield from self._save(path, before, clock)
+        """As `PolicyTree.check_remove`, and then it is so. Raises StoreError as `put` does."""
+        self._tree.check_remove(path)
+        over = self._tree.configured(path)
+        holding = yield from clock.wait(self._policies.waits, partial(self._policies.save, path, None, over))
+        if holding is not None:
+            raise conflict(path)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what is kept. What cannot be read now is read later; what is known holds meanwhile."""
+        with suppress(StoreError):
+            self._read()
 
     def get_timer(self) -> float | None:
         """When to look for what other processes were told."""
-        return None if self._policies is None else self._refreshed + REFRESH_EVERY
+        return self._refreshed + REFRESH_EVERY if self._policies.waits else None
 
     def handle_timer(self, now: float) -> None:
         """Look for it."""
         if now >= self._refreshed + REFRESH_EVERY:
             self._refreshed = now
-            # What cannot be read now is read later; what is known holds meanwhile.
-            with suppress(StoreError):
-                self._refresh()
+            self.refresh()
 
-    def _save(self, path: NodePath, before: ResourcePolicy | None, clock: Clock) -> Steps[None]:
-        policies = self._policies
-        if policies is None:
-            return
-        self._saving += 1
-        try:
-            # Of two that are saved at a time the one that is saved last has what is in the tree.
-            yield from clock.wait(policies.waits, lambda: policies.save(path, self._tree.policy(path)))
-        except StoreError:
-            self._set(path, before)
-            raise
-        finally:
-            self._saving -= 1
-
-    def _refresh(self) -> None:
-        # What is being saved is newer than what is kept.
-        if self._policies is None or self._saving or self._policies.version() == self._version:
-            return
-        self._version = self._policies.version()
-        for path, policy in self._policies.load().items():
-            if policy != self._tree.policy(path):
-                self._set(path, policy)
-
-    def _set(self, path: NodePath, policy: ResourcePolicy | None) -> None:
-        """As well as it goes: the account may be gone, or hold more by now."""
-        with suppress(StateError, RefusedError):
-            if policy is not None:
-                self._tree.put(path, policy)
-            else:
-                self._tree.remove(path)
+    def _read(self) -> None:
+        version = self._policies.version()
+        if version != self._version:
+            puts = self._policies.load(self._tree.puts)
+            self._version = version
+            self._tree.lay(puts)

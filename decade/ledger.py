@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError
-from decade.messages import Revocation
-from decade.ports import Allowance, Charge, Holding, NodePath, Short, TokenKey, Use
+from decade.messages import ResourcePolicy, Revocation
+from decade.policy import has_room
+from decade.ports import Allowance, Charge, Holding, NodePath, PutPolicy, Short, TokenKey, Use
 
 MAX_COUNTED_TOKENS = 65536
 """Tokens of one account whose uses are counted: an issuer mints offline, so nothing else bounds them. 12 MiB or so."""
@@ -75,6 +76,37 @@ class MemoryQuotas:
             self._holdings.pop(path, None)
         else:
             self._holdings[path] = holding
+
+
+class MemoryPolicies:
+    """What accounts have put for their applications, in memory."""
+
+    waits = False
+
+    def __init__(self, holding: Callable[[NodePath], Holding]) -> None:
+        """`holding`: what a node holds."""
+        self._holding = holding
+        self._puts: dict[NodePath, PutPolicy] = {}
+        self._version = 0
+
+    def save(self, path: NodePath, policy: ResourcePolicy | None, over: ResourcePolicy | None) -> Holding | None:
+        """Keep what an account has put, unless the node holds too much: then what it holds."""
+        if not has_room(policy, holding := self._holding(path)):
+            return holding
+        self._version += 1
+        if policy == over:
+            self._puts.pop(path, None)
+        else:
+            self._puts[path] = PutPolicy(policy, over, self._version)
+        return None
+
+    def load(self, known: Mapping[NodePath, PutPolicy]) -> dict[NodePath, PutPolicy]:
+        """All that is kept."""
+        return dict(self._puts)
+
+    def version(self) -> int:
+        """Another number after each `save`."""
+        return self._version
 
 
 @attrs.define

@@ -13,7 +13,7 @@ import attrs
 
 from decade.arrivals import Arrivals, ArrivingError, Key
 from decade.authz import Permission
-from decade.errors import ErrorCode, RefusedError, StateError, StoreError
+from decade.errors import ErrorCode, OutdatedError, RefusedError, StateError, StoreError
 from decade.evicting import Evictor
 from decade.messages import Limits
 from decade.names import Digest, Name
@@ -31,6 +31,8 @@ SWEEP = 256
 """Expired objects removed at a time: each is a write to the index."""
 MAX_ROUNDS = 4
 """Times that room is made for one object, while others take it."""
+MAX_OUTDATED = 8
+"""Times that one object asks for room anew because its account puts policies at other processes meanwhile."""
 
 
 def _nothing() -> None:
@@ -303,16 +305,23 @@ class Objects:
 
     def _reserve(self, row: Row, clock: Clock, check: Callable[[], None]) -> Steps[Reservation]:
         for rounds in range(MAX_ROUNDS):
-            charges = self._tree.charges(row.payer)
             try:
-                reserve = partial(self._tree.reserve_at, charges, row.size)
-                reservation: Reservation = yield from clock.wait(self._tree.waits, reserve)
-                return reservation
+                return (yield from self._charge(row, clock))
             except RefusedError as error:
                 refused = error
             if self._evictor is None or not (yield from self._evict(self._evictor, row, rounds == 0, clock, check)):
                 break
         raise refused
+
+    def _charge(self, row: Row, clock: Clock) -> Steps[Reservation]:
+        for _ in range(MAX_OUTDATED):
+            reserve = partial(self._tree.reserve_at, self._tree.charges(row.payer), row.size)
+            try:
+                reservation: Reservation = yield from clock.wait(self._tree.waits, reserve)
+                return reservation
+            except OutdatedError:
+                self._tree.refresh()
+        raise StoreError("the policies of the account change all the time")
 
     def _evict(
         self, evictor: Evictor, row: Row, is_first: bool, clock: Clock, check: Callable[[], None]

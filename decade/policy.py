@@ -6,6 +6,7 @@ reserved before an object comes and stored when it is there, at every node of th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from enum import Enum
 from types import MappingProxyType
@@ -15,7 +16,7 @@ import attrs
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError
 from decade.messages import Access, ResourcePolicy
-from decade.ports import Charge, Holding, NodePath, Quotas
+from decade.ports import Charge, Holding, NodePath, PutPolicy, Quotas
 from decade.settings import POLICY_EXTENSIONS, Extension
 from decade.values import Priority
 
@@ -109,7 +110,12 @@ class Reservation:
 
 
 class PolicyTree:
-    """The policies of a provider, its accounts and their applications, and the storage that they use."""
+    """The policies of a provider, its accounts and their applications, and the storage that they use.
+
+    What an account has put for an application holds while the provider says of it what it said then, nothing or the
+    same policy: whenever the provider changes its word, that goes before. What is put sleeps meanwhile, and while the
+    account is gone.
+    """
 
     def __init__(
         self, quotas: Quotas, provider: ResourcePolicy | None = None, *, extensions: Set[str] = frozenset()
@@ -119,12 +125,17 @@ class PolicyTree:
         """
         self._quotas = quotas
         self.extensions = POLICY_EXTENSIONS & extensions
+        self._configured: dict[NodePath, ResourcePolicy] = {}
+        self._configured_apps: Counter[NodePath] = Counter()
+        self._puts: Mapping[NodePath, PutPolicy] = {}
+        self._put_apps: dict[NodePath, list[NodePath]] = {}
+        self._refresh: Callable[[], None] | None = None
         self._policies: dict[NodePath, ResourcePolicy] = {}
         self._apps: dict[str, set[str]] = {}
         self._listeners: list[Listener] = []
         self._effective: dict[NodePath, Effective] = {}
         self._connections: dict[NodePath, tuple[tuple[NodePath, int | None], ...]] = {}
-        self._set(PROVIDER, provider or ResourcePolicy(weight=1))
+        self.put(PROVIDER, provider or ResourcePolicy(weight=1))
 
     def listen(self, listener: Listener) -> None:
         """Tell of each node with its policy, those above before those below, and of each change from now on."""
@@ -137,36 +148,78 @@ class PolicyTree:
         """Whether `reserve` may take time."""
         return self._quotas.waits
 
+    def follow(self, refresh: Callable[[], None]) -> None:
+        """`refresh`: calls `lay` if accounts have put something that is not here yet."""
+        self._refresh = refresh
+
+    def refresh(self) -> None:
+        """Take over what other processes were told."""
+        if self._refresh is not None:
+            self._refresh()
+
     def put(self, path: NodePath, policy: ResourcePolicy) -> None:
-        """Make a node, or change its policy. An account's own policy is the provider's to give, never the account's.
+        """The provider makes a node, or changes its policy.
 
         Raises StateError if its parent is not there, and RefusedError, with nothing changed: for less storage than
         the node holds, for members of extensions, and for more than MAX_APPS applications.
         """
-        if len(path) > MAX_LEVELS or any(parent not in self._policies for parent in parents(path)):
-            raise StateError(f"{'/'.join(path)!r} has no parent in the tree")
-        is_new_app = len(path) == MAX_LEVELS and path not in self._policies
-        if is_new_app and len(self._apps[path[0]]) >= MAX_APPS:
-            raise RefusedError(ErrorCode.RATE_LIMITED, f"{path[0]} has {MAX_APPS} applications")
-        self._set(path, policy)
+        self._check_place(path, 0 if path in self._configured else self._configured_apps[path[:1]])
+        _check_extensions(policy, self.extensions)
+        self._check_storage(path, self._resolve(path, policy) or policy)
+        if path not in self._configured and len(path) == MAX_LEVELS:
+            self._configured_apps[path[:1]] += 1
+        self._configured[path] = policy
+        self._settle(path)
 
     def remove(self, path: NodePath) -> None:
-        """Take a node away. Raises StateError if it is not there or is the provider, RefusedError while it holds octets
-        or has applications.
+        """The provider takes a node away. Raises StateError if it has not put it, or it is the provider, RefusedError
+        while it holds octets or has applications that the provider has put.
         """
-        if path == PROVIDER or path not in self._policies:
+        if path == PROVIDER or path not in self._configured:
             raise StateError(f"{'/'.join(path)!r} is not in the tree")
-        if self._quotas.holding(path) != Holding() or (len(path) == 1 and self._apps[path[0]]):
-            raise RefusedError(ErrorCode.CONFLICT, f"{'/'.join(path)!r} holds objects or applications")
-        del self._policies[path]
-        if len(path) == 1:
-            del self._apps[path[0]]
-        else:
-            self._apps[path[0]].discard(path[1])
-        self._tell(path, None)
+        self._check_empty(path)
+        if self._configured_apps[path]:
+            raise conflict(path)
+        del self._configured[path]
+        if len(path) == MAX_LEVELS:
+            self._configured_apps[path[:1]] -= 1
+        self._settle(path)
+
+    def check_put(self, path: NodePath, policy: ResourcePolicy) -> None:
+        """Whether an account may put this for an application. Raises as `put` does."""
+        self._check_place(path, 0 if path in self._policies else len(self._apps.get(path[0], ())))
+        _check_extensions(policy, self.extensions)
+        self._check_storage(path, policy)
+
+    def check_remove(self, path: NodePath) -> None:
+        """Whether an account may remove an application. Raises RefusedError: NOT_FOUND, CONFLICT if it holds octets."""
+        if path not in self._policies:
+            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such application")
+        self._check_empty(path)
+
+    def lay(self, puts: Mapping[NodePath, PutPolicy]) -> None:
+        """All that accounts have put for their applications, of whatever accounts. What of it needs an extension that
+        is off does not hold; a limit below what is held does, so that nothing more is stored.
+        """
+        before, self._puts = self._puts, puts
+        self._put_apps.clear()
+        for path in sorted(puts):
+            self._put_apps.setdefault(path[:1], []).append(path)
+        for path in sorted(before.keys() | puts.keys()):
+            if before.get(path) != puts.get(path):
+                self._settle(path)
+
+    @property
+    def puts(self) -> Mapping[NodePath, PutPolicy]:
+        """What `lay` was told last."""
+        return self._puts
+
+    def configured(self, path: NodePath) -> ResourcePolicy | None:
+        """What the provider has put, None if it says nothing of this node."""
+        return self._configured.get(path)
 
     def policy(self, path: NodePath) -> ResourcePolicy | None:
-        """The policy of a node as it was put, None if there is no such node."""
+        """The policy that a node has, None if there is no such node."""
         return self._policies.get(path)
 
     def apps(self, account: str) -> tuple[str, ...]:
@@ -217,14 +270,16 @@ class PolicyTree:
 
     def charges(self, path: NodePath) -> tuple[Charge, ...]:
         """The nodes that pay for what a node stores, with the limits of today. Raises RefusedError if there is none."""
-        return tuple(Charge(node, policy.storage) for node, policy in self._along(path))
+        return tuple(Charge(node, policy.storage, self._version(node)) for node, policy in self._along(path))
 
     def reserve_at(self, charges: tuple[Charge, ...], octets: int) -> Reservation:
-        """As `reserve`, and all of it that may take time: for any thread. Raises RefusedError (STORAGE_QUOTA)."""
+        """As `reserve`, and all of it that may take time: for any thread. Raises RefusedError (STORAGE_QUOTA), and
+        OutdatedError if the limits are not those of today any more.
+        """
         refused = self._quotas.reserve(charges, octets)
         if refused is not None:
             charge, holding = refused
-            raise _storage_error(charge.path, charge.limit or 0, holding.used)
+            raise storage_error(charge.path, charge.limit or 0, holding.used)
         return Reservation(self._quotas, tuple(charge.path for charge in charges), octets)
 
     def check_room(self, path: NodePath) -> None:
@@ -233,23 +288,65 @@ class PolicyTree:
         """
         for charge in self.charges(path):
             if charge.limit is not None and (used := self.holding(charge.path).used) > charge.limit:
-                raise _storage_error(charge.path, charge.limit, used)
+                raise storage_error(charge.path, charge.limit, used)
 
     def drop(self, path: NodePath, octets: int) -> None:
         """An object that a node paid for is deleted or expired. Raises StateError if it did not pay for it."""
         self._quotas.drop((*parents(path), path), octets)
 
-    def _set(self, path: NodePath, policy: ResourcePolicy) -> None:
-        _check_extensions(policy, self.extensions)
-        used = self._quotas.holding(path).used
-        if policy.storage is not None and policy.storage < used:
-            raise _storage_error(path, policy.storage, used)
-        self._policies[path] = policy
-        if len(path) == 1:
-            self._apps.setdefault(path[0], set())
-        elif len(path) == MAX_LEVELS:
-            self._apps[path[0]].add(path[1])
-        self._tell(path, policy)
+    def _check_place(self, path: NodePath, siblings: int) -> None:
+        if len(path) > MAX_LEVELS or any(parent not in self._policies for parent in parents(path)):
+            raise StateError(f"{'/'.join(path)!r} has no parent in the tree")
+        if len(path) == MAX_LEVELS and siblings >= MAX_APPS:
+            raise RefusedError(ErrorCode.RATE_LIMITED, f"{path[0]} has {MAX_APPS} applications")
+
+    def _check_storage(self, path: NodePath, policy: ResourcePolicy) -> None:
+        if not has_room(policy, holding := self._quotas.holding(path)):
+            raise storage_error(path, policy.storage or 0, holding.used)
+
+    def _check_empty(self, path: NodePath) -> None:
+        if self._quotas.holding(path) != Holding():
+            raise conflict(path)
+
+    def _resolve(self, path: NodePath, configured: ResourcePolicy | None) -> ResourcePolicy | None:
+        """The policy that a node has if the provider says this of it."""
+        put = self._puts.get(path)
+        if put is None or put.over != configured:
+            return configured
+        return None if put.policy is None else _allowed(put.policy, self.extensions)
+
+    def _settle(self, path: NodePath) -> None:
+        """Bring a node and what is below it up to date, and tell of what has changed."""
+        is_rooted = all(parent in self._policies for parent in parents(path))
+        policy = self._resolve(path, self._configured.get(path)) if is_rooted else None
+        if policy is None:
+            for app in self.apps(path[0]) if len(path) == 1 else ():
+                self._drop((*path, app))
+            self._drop(path)
+            return
+        is_new = path not in self._policies
+        if is_new or self._policies[path] != policy:
+            self._policies[path] = policy
+            if len(path) == MAX_LEVELS:
+                self._apps.setdefault(path[0], set()).add(path[1])
+            self._tell(path, policy)
+        if is_new and len(path) == 1:
+            for put in self._put_apps.get(path, ()):
+                self._settle(put)
+
+    def _drop(self, path: NodePath) -> None:
+        if self._policies.pop(path, None) is not None:
+            if len(path) == MAX_LEVELS:
+                self._apps[path[0]].discard(path[1])
+            else:
+                self._apps.pop(path[0], None)
+            self._tell(path, None)
+
+    def _version(self, path: NodePath) -> int | None:
+        if len(path) < MAX_LEVELS or self._refresh is None:
+            return None
+        put = self._puts.get(path)
+        return 0 if put is None else put.version
 
     def _tell(self, path: NodePath, policy: ResourcePolicy | None) -> None:
         self._effective.clear()
@@ -258,6 +355,9 @@ class PolicyTree:
             listener(path, policy)
 
     def _along(self, path: NodePath) -> list[tuple[NodePath, ResourcePolicy]]:
+        if path not in self._policies:
+            # It may have been made at another process, not a second ago.
+            self.refresh()
         if path not in self._policies:
             raise RefusedError(ErrorCode.CLIENT_NOT_PERMITTED, f"{'/'.join(path)!r} has no resources here")
         return [(node, self._policies[node]) for node in (*parents(path), path)]
@@ -272,9 +372,22 @@ def _least(limits: Iterable[int | None]) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _storage_error(path: NodePath, limit: int, used: int) -> RefusedError:
+def has_room(policy: ResourcePolicy | None, holding: Holding) -> bool:
+    """Whether a node that holds so much may have this policy; None: whether it may go."""
+    if policy is None:
+        return holding == Holding()
+    return policy.storage is None or holding.used <= policy.storage
+
+
+def storage_error(path: NodePath, limit: int, used: int) -> RefusedError:
+    """There is no room at a node."""
     reason = f"storage of {'/'.join(path) or 'the server'}: {used} of {limit} octets are used"
     return RefusedError(ErrorCode.STORAGE_QUOTA, reason, dimension=Dimension.STORAGE, limit=limit, used=used)
+
+
+def conflict(path: NodePath) -> RefusedError:
+    """A node cannot go."""
+    return RefusedError(ErrorCode.CONFLICT, f"{'/'.join(path)!r} holds objects or applications")
 
 
 def _check_extensions(policy: ResourcePolicy, extensions: Set[str]) -> None:
@@ -291,3 +404,14 @@ def _check_extensions(policy: ResourcePolicy, extensions: Set[str]) -> None:
         raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
     if policy.prefixes and policy.access is not Access.PUBLIC_RESTRICTED:
         raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "prefixes restrict what is public-restricted only")
+
+
+def _allowed(policy: ResourcePolicy, extensions: Set[str]) -> ResourcePolicy:
+    """What of a policy goes without the extensions that are off; all of them give more, and none takes away."""
+    off: dict[str, None] = {}
+    if Extension.EVICT_OWN not in extensions:
+        off |= {"when_full": None}
+    if Extension.PUBLIC not in extensions:
+        off |= {"access": None, "prefixes": None}
+    made: ResourcePolicy = attrs.evolve(policy, **off)  # type: ignore[misc]
+    return made

@@ -40,10 +40,14 @@ class Holding:
 
 @attrs.frozen
 class Charge:
-    """A node that pays for storage, and the octets that it may hold at most, None for any number."""
+    """A node that pays for storage, and the octets that it may hold at most, None for any number.
+
+    `version`: of the `PutPolicy` that the limit is of, 0 without one; None if accounts put none for such a node.
+    """
 
     path: NodePath
     limit: int | None
+    version: int | None = None
 
 
 @attrs.frozen
@@ -68,7 +72,11 @@ class Quotas(Protocol):
         """What a node holds; nothing if it is not known."""
 
     def reserve(self, charges: Sequence[Charge], octets: int) -> tuple[Charge, Holding] | None:
-        """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds."""
+        """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds.
+
+        Raises OutdatedError, with nothing reserved, if what is kept of a node has another version. Quotas of one
+        process need not look.
+        """
 
     def commit(self, paths: Sequence[NodePath], octets: int) -> None:
         """What was reserved for one object is stored."""
@@ -80,18 +88,34 @@ class Quotas(Protocol):
         """One object that was stored is no more."""
 
 
+@attrs.frozen
+class PutPolicy:
+    """What an account has put for an application, None if it has removed it. `over`: what the provider's configuration
+    said of it then, None for nothing. `version`: another number, above 0, each time.
+    """
+
+    policy: ResourcePolicy | None
+    over: ResourcePolicy | None
+    version: int
+
+
 class Policies(Protocol):
-    """The policies that accounts have put for their applications. `save` waits; every method may raise StoreError."""
+    """The policies that accounts have put for their applications, beside the `Quotas`: what one process saves comes
+    before or after what another one reserves. `save` waits; every method may raise StoreError.
+    """
 
     @property
     def waits(self) -> bool:
-        """Whether methods may take time."""
+        """Whether methods may take time, and other processes may save."""
 
-    def save(self, path: NodePath, policy: ResourcePolicy | None) -> None:
-        """Keep the policy of a node, durably when this returns; None: the account has removed the node."""
+    def save(self, path: NodePath, policy: ResourcePolicy | None, over: ResourcePolicy | None) -> Holding | None:
+        """Keep what an account has put, durably when this returns; nothing is kept if it is what `over` says.
 
-    def load(self) -> Mapping[NodePath, ResourcePolicy | None]:
-        """What was saved last of each node."""
+        If the node holds too much for that (`decade.policy.has_room`) nothing is changed, and this is what it holds.
+        """
+
+    def load(self, known: Mapping[NodePath, PutPolicy]) -> Mapping[NodePath, PutPolicy]:
+        """All that is kept. What is known in the same version need not be read again."""
 
     def version(self) -> int:
         """Another number after each `save`, of whatever process."""

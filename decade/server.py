@@ -35,7 +35,7 @@ from decade.http import (
 )
 from decade.journal import Journal, MemoryJournal
 from decade.kept_policies import KeptPolicies
-from decade.ledger import MemoryLedger
+from decade.ledger import MemoryLedger, MemoryPolicies
 from decade.lines import Line
 from decade.log_resource import LOG_KINDS, LogResource
 from decade.logs import Logs
@@ -92,10 +92,10 @@ class Server:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`keys`: who may issue tokens. `tree`: the accounts; it has counted what `store` has. `policies`: what
-        accounts have changed in it, and where that is kept.
+        accounts have changed in it, beside its quotas.
 
-        `epoch`: the Unix time at `now` == 0. Without `store`, `ledger` and `journal` they are in memory. Raises
-        ValueError for a tree whose policies may use other extensions than the settings have.
+        `epoch`: the Unix time at `now` == 0. Without `store`, `ledger`, `policies` and `journal` they are in memory.
+        Raises ValueError for a tree whose policies may use other extensions than the settings have.
         """
         if tree.extensions != settings.extensions & POLICY_EXTENSIONS:
             raise ValueError("the policies and the settings differ in their extensions")
@@ -123,6 +123,8 @@ class Server:
         """What goes to clients, and to other servers."""
         self.uploads = Line(tree, is_upload=True)
         """What comes from them."""
+        traffic = TrafficCounter()
+        tree.listen(lambda path, policy: traffic.forget(path) if policy is None else None)
         objects = Objects(MemoryStore() if store is None else store, tree, limits)
         journal = MemoryJournal() if journal is None else journal
         logs = Logs(journal, settings.log_retention) if settings.extensions & LOGS else None
@@ -132,11 +134,11 @@ class Server:
             tree,
             ledger,
             objects,
-            TrafficCounter(),
+            traffic,
             epoch,
             self.downloads,
             self.uploads,
-            KeptPolicies(tree, policies),
+            KeptPolicies(tree, MemoryPolicies(tree.holding) if policies is None else policies),
             mint,
             logs,
             OpenAccounts(tree) if Extension.PUBLIC in settings.extensions else None,

@@ -3,6 +3,7 @@
 from interop.decade_scale.config import Shared, read_shared
 from interop.decade_scale.ledger import RedisLedger
 from interop.decade_scale.objects import BucketStore
+from interop.decade_scale.policies import RedisPolicies
 from interop.decade_scale.quotas import RedisQuotas
 from interop.decade_scale.scrubbing import Scrubbed, scrub
 from interop.decade_scale.serving import ScaledServer, open_scaled_server
@@ -10,6 +11,7 @@ from interop.decade_scale.serving import ScaledServer, open_scaled_server
 __all__ = [
     "BucketStore",
     "RedisLedger",
+    "RedisPolicies",
     "RedisQuotas",
     "ScaledServer",
     "Scrubbed",

@@ -45,11 +45,14 @@ class Lease:
         self._thread = threading.Thread(target=self._keep_alive, args=(seconds / 5,), name="decade-worker", daemon=True)
         self._thread.start()
 
-    def reserve(self, nodes: tuple[str, ...], limits: Sequence[Argument], octets: int) -> Any:
-        """What the script says: all reserved, or what is short. Raises StoreError, with nothing reserved."""
+    def reserve(self, nodes: tuple[str, ...], bounds: Sequence[Argument], octets: int) -> Any:
+        """What the script says: all reserved, or what is short or outdated. `bounds`: a limit and a version for each.
+
+        Raises StoreError, with nothing reserved.
+        """
         for _ in range(2):
             with self._using() as name:
-                reply = self._run("reserve", name, octets, *pairs(nodes, limits))
+                reply = self._run("reserve", name, octets, *nodes, *bounds)
                 if reply[0] == b"done":
                     with self._changed:
                         self._reserved.update(dict.fromkeys(nodes, octets))

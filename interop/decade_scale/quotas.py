@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from decade.errors import OutdatedError
 from decade.ports import Charge, Holding, NodePath
 from interop.decade_scale._engine import Engine
 from interop.decade_scale._lease import Lease
@@ -31,13 +32,16 @@ class RedisQuotas:
     def reserve(self, charges: Sequence[Charge], octets: int) -> tuple[Charge, Holding] | None:
         """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds.
 
-        Raises StoreError, with nothing reserved.
+        Raises StoreError, OutdatedError, with nothing reserved.
         """
         nodes = tuple(node_of(charge.path) for charge in charges)
-        limits = ["" if charge.limit is None else charge.limit for charge in charges]
-        reply = self._lease.reserve(nodes, limits, octets)
+        numbers = [(charge.limit, charge.version) for charge in charges]
+        bounds = ["" if number is None else number for pair in numbers for number in pair]
+        reply = self._lease.reserve(nodes, bounds, octets)
         if reply[0] == b"done":
             return None
+        if reply[0] == b"outdated":
+            raise OutdatedError("the policies of the account have changed")
         return charges[reply[1]], Holding(*(int(number) for number in reply[2:]))
 
     def commit(self, paths: Sequence[NodePath], octets: int) -> None:

@@ -1,7 +1,8 @@
 """DECADE servers on several machines over one bucket and one Redis or Valkey.
 
-Redis has all that must be exact: rows, quotas, uses of tokens, revocations. So it has to be set to `appendonly yes`,
-`appendfsync always`, `no-appendfsync-on-rewrite no` and `maxmemory-policy noeviction`, which is checked at the start.
+Redis has all that must be exact: rows, quotas, the policies that accounts put, uses of tokens, revocations. So it has
+to be set to `appendonly yes`, `appendfsync always`, `no-appendfsync-on-rewrite no` and `maxmemory-policy noeviction`,
+which is checked at the start.
 A replica that takes over may lack the last answers, so that a use could be possible twice: do not fail over by itself.
 Of the bucket, let the store remove parts of uploads that were never completed (`AbortIncompleteMultipartUpload`).
 """
@@ -28,6 +29,7 @@ from interop.decade_scale._spool import Spool
 from interop.decade_scale.config import Shared
 from interop.decade_scale.ledger import RedisLedger
 from interop.decade_scale.objects import BucketStore
+from interop.decade_scale.policies import RedisPolicies
 from interop.decade_scale.quotas import RedisQuotas
 from interop.decade_scale.scrubbing import DAY, PARTS, scrub
 
@@ -91,7 +93,8 @@ def open_scaled_server(
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> ScaledServer:
     """Join the servers that share a bucket and a Redis, or be the first. `policies`: of accounts, each before its
-    applications, the same at every server.
+    applications, the same at every server; they go before what the accounts have put, where they have changed since
+    (`PolicyTree`).
 
     `epoch`: the Unix time at which `now` is 0. Raises ValueError for a URL, StoreError, and as `PolicyTree.put`.
     """
@@ -103,12 +106,22 @@ def open_scaled_server(
     ledger = RedisLedger(engine)
     lease = Lease(engine, seconds=shared.lease)
     try:
-        tree = PolicyTree(RedisQuotas(engine, lease), extensions=settings.extensions)
+        tree, kept = PolicyTree(RedisQuotas(engine, lease), extensions=settings.extensions), RedisPolicies(engine)
+        tree.lay(kept.load({}))
         for path, policy in policies.items():
             tree.put(path, policy)
         spool = Spool(shared.spool, max_octets=shared.spool_octets)
         store = BucketStore(engine, bucket, lease, spool, mark=mark)
-        server = Server(settings, keys, tree, epoch=epoch, store=store, ledger=ledger, random_bytes=random_bytes)
+        server = Server(
+            settings,
+            keys,
+            tree,
+            epoch=epoch,
+            store=store,
+            ledger=ledger,
+            policies=kept,
+            random_bytes=random_bytes,
+        )
     except BaseException:
         lease.close()
         raise

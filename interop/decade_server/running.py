@@ -99,7 +99,7 @@ class LiveServer:
         return self._reload(config)
 
     def _reload(self, config: ServerConfig) -> str:
-        before = {path: self.tree.policy(path) for path in config.policies}
+        before = {path: self.tree.configured(path) for path in config.policies}
         try:
             for path, policy in config.policies.items():
                 self.tree.put(path, policy)
@@ -126,7 +126,7 @@ class LiveServer:
         for path, policy in reversed(policies.items()):
             if policy is not None:
                 self.tree.put(path, policy)
-            elif self.tree.policy(path) is not None:
+            elif self.tree.configured(path) is not None:
                 self.tree.remove(path)
 
     def _remove(self, paths: set[NodePath]) -> list[NodePath]:

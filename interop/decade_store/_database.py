@@ -45,6 +45,9 @@ CREATE TABLE IF NOT EXISTS revoked_key (
     account TEXT NOT NULL, kid BLOB NOT NULL, PRIMARY KEY (account, kid)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS revoked_before (
     account TEXT PRIMARY KEY, before INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS app_policy (
+    node TEXT PRIMARY KEY, policy BLOB, over BLOB, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS policies (only INTEGER PRIMARY KEY CHECK (only = 0), version INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 0), wall INTEGER NOT NULL) STRICT;
 """
 
@@ -66,7 +69,7 @@ class Database:
             if not durable:
                 # Who does not wait for the disk must not wait for a checkpoint either.
                 self._connection.execute("PRAGMA wal_autocheckpoint = 0")
-            if not self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'clock'"):
+            if not self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'policies'"):
                 self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         except BaseException:
             self._connection.close()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from decade.errors import StateError
+from decade.errors import OutdatedError, StateError
 from decade.ports import Charge, Holding, NodePath
 from interop.decade_store._database import Database, node_of, store_errors
 from interop.decade_store._transactions import Transactions
@@ -21,6 +21,12 @@ _HOLDING = (
     " coalesce((SELECT sum(octets) FROM reservation WHERE node = ?1), 0),"
     " coalesce((SELECT objects FROM holding WHERE node = ?1), 0)"
 )
+_VERSION = "SELECT coalesce((SELECT version FROM app_policy WHERE node = ?), 0)"
+
+
+def held(connection: sqlite3.Connection, path: NodePath) -> Holding:
+    """What a node holds, in a transaction."""
+    return Holding(*connection.execute(_HOLDING, (node_of(path),)).fetchone())
 
 
 class SqliteQuotas:
@@ -55,13 +61,17 @@ class SqliteQuotas:
     def reserve(self, charges: Sequence[Charge], octets: int) -> tuple[Charge, Holding] | None:
         """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds.
 
-        Raises StoreError.
+        Raises StoreError, OutdatedError.
         """
 
-        def change(connection: sqlite3.Connection) -> tuple[Charge, Holding] | None:
+        def change(connection: sqlite3.Connection) -> tuple[Charge, Holding] | OutdatedError | None:
             for charge in charges:
+                if charge.version is not None:
+                    (version,) = connection.execute(_VERSION, (node_of(charge.path),)).fetchone()
+                    if version != charge.version:
+                        return OutdatedError("the policies of the account have changed")
                 if charge.limit is not None:
-                    holding = Holding(*connection.execute(_HOLDING, (node_of(charge.path),)).fetchone())
+                    holding = held(connection, charge.path)
                     if holding.used + octets > charge.limit:
                         return charge, holding
             for charge in charges:
@@ -72,7 +82,10 @@ class SqliteQuotas:
                 )
             return None
 
-        return self._transactions.do(change)
+        found = self._transactions.do(change)
+        if isinstance(found, OutdatedError):
+            raise found
+        return found
 
     def commit(self, paths: Sequence[NodePath], octets: int) -> None:
         """Nothing is left to do: the octets became stored with the row of the object, or they will."""
@@ -97,6 +110,10 @@ class SqliteQuotas:
 
     def drop(self, paths: Sequence[NodePath], octets: int) -> None:
         """Nothing is left to do: the octets went with the row of the object."""
+
+    def flush(self) -> None:
+        """Wait until all that was released is free. Raises StoreError."""
+        self._transactions.do(lambda _: None)
 
     def close(self) -> None:
         """Free what this worker has still reserved, and end it."""

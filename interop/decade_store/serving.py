@@ -56,15 +56,16 @@ def open_server(
     epoch: float,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> DurableServer:
-    """Make the directory, or go on with what is in it. `policies`: of accounts, each before its applications; what the
-    accounts have changed of these since is changed again.
+    """Make the directory, or go on with what is in it. `policies`: of accounts, each before its applications; they
+    go before what the accounts have put, where they have changed since (`PolicyTree`).
 
     `epoch`: the Unix time at which `now` is 0. Raises StoreError, OSError, sqlite3.Error, and as `PolicyTree.put`.
     """
     # The directory is made, and mended, before the quotas count in it; the store then knows whose reservations it uses.
     FileStore(root, lost=_nobody_waits).close()
     quotas = SqliteQuotas(root / INDEX, root / LOCKS)
-    tree = PolicyTree(quotas, extensions=settings.extensions)
+    tree, kept = PolicyTree(quotas, extensions=settings.extensions), SqlitePolicies(root / INDEX, quotas)
+    tree.lay(kept.load({}))
     for path, policy in policies.items():
         tree.put(path, policy)
 
@@ -74,7 +75,6 @@ def open_server(
 
     store, ledger = FileStore(root, lost=lost, worker=quotas.worker), SqliteLedger(root / INDEX)
     journal = SqliteJournal(root / JOURNAL) if settings.extensions & LOGS else None
-    kept = SqlitePolicies(root / INDEX)
     server = Server(
         settings,
         keys,

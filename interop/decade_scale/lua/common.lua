@@ -3,6 +3,8 @@
 --   workers              zset  worker -> when it last said that it lives, in ms by the clock of this server
 --   worker:<id>          hash  node -> octets that this worker has reserved there
 --   holding:<node>       hash  stored, reserved, objects
+--   policies             how often one was put; policies:put, :over, :version are hashes of nodes: what an account has
+--                        put last, over what, and the number of that
 --   row:<account><name>  hash  an object of an account; names have 32 octets
 --   rows:<account>       zset  names, all with score 0: in the order of their octets
 --   holders:<name>       zset  accounts that have the object -> when each has stored it
@@ -20,6 +22,12 @@ end
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- The octets stored and reserved, and the objects, of a node.
+local function holding(node)
+  local held = redis.call('HMGET', base .. 'holding:' .. node, 'stored', 'reserved', 'objects')
+  return {tonumber(held[1] or 0), tonumber(held[2] or 0), tonumber(held[3] or 0)}
 end
 
 local function is_alive(worker)

@@ -26,6 +26,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     """Runs while a head is awaited."""
     _write_timer: asyncio.TimerHandle | None = None
+    _is_in_body = False
+    """Whether the head of a request is whole, and its body is not: it may be answered by then."""
     _octets = 0
     """Of this request so far, or up to one read fewer where it came in one with the request before."""
     _fields = 0
@@ -53,7 +55,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._octets += len(data)
         super().data_received(data)
-        limit = self.max_request if self._head_timer is None else MAX_HEAD
+        limit = self.max_request if self._is_in_body or self._head_timer is None else MAX_HEAD
         if self._octets > limit or self._fields > MAX_HEAD:
             self.transport.abort()
 
@@ -68,6 +70,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._await_no_head()
+        self._is_in_body = True
         self._check_host()
         super().on_headers_complete()
 
@@ -80,6 +83,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._octets = 0
+        self._is_in_body = False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

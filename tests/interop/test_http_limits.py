@@ -48,8 +48,8 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(protocol: type[LimitedHttpProtocol] = LimitedHttpProtocol) -> AsyncIterator[Serving]:
-    config = uvicorn.Config(asgi(Server()), log_level="critical", ws="none")
+async def serving(protocol: type[LimitedHttpProtocol] = LimitedHttpProtocol, app: Any = None) -> AsyncIterator[Serving]:
+    config = uvicorn.Config(app or asgi(Server()), log_level="critical", ws="none")
     it = Serving()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: protocol(config, it.state, {}), "127.0.0.1", 0)
@@ -108,6 +108,33 @@ def test_requests_one_behind_the_other_are_all_answered():
             return answers
 
     assert asyncio.run(run()).count(b"HTTP/1.1 200") == 2001
+
+
+class _AtOnce:
+    """Answers every request before its body comes."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+
+
+def test_who_is_answered_early_may_send_the_rest_of_the_body_and_ask_again():
+    """RFC 9112 section 9.3: the body of a request has to be read before the next one is."""
+
+    async def run() -> None:
+        async with serving(app=_AtOnce()) as it:
+            reader, writer = await it.connect()
+            for _ in range(2):
+                writer.write(HEAD + b"Content-Length: 1000000\r\n\r\n")
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
+                for _ in range(10):
+                    writer.write(bytes(100_000))
+                    await writer.drain()
+                    await asyncio.sleep(0.002)
+            writer.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(

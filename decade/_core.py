@@ -18,6 +18,7 @@ from decade.minting import TokenMint
 from decade.names import Name
 from decade.objects import Objects
 from decade.policy import PolicyTree
+from decade.pop import ProofRecord
 from decade.ports import Ledger
 from decade.problem import Problem
 from decade.public import OpenAccounts
@@ -66,6 +67,7 @@ class Core:
             peer=ask.peer,
             request=ask.request,
             uri=self.settings.server + ask.request.target,
+            proof=ask.proof,
         )
         return self.gate.permit(question, now=ask.now, wall=ask.wall)
 
@@ -106,11 +108,15 @@ class Core:
 
 @attrs.define
 class Ask(Clock):
-    """A request, the address of who asks, and when: at a Unix time that stays what it was at first."""
+    """A request, the address of who asks, and when: at a Unix time that stays what it was at first.
+
+    `proof`: that of its token's possession, once it is recorded.
+    """
 
     request: Request
     peer: str
     wall: int
+    proof: ProofRecord | None = None
 
 
 def refuse_method(*allowed: str) -> Response:

@@ -22,8 +22,8 @@ from decade.errors import Dimension, ErrorCode, RefusedError, StoreError
 from decade.http import Request
 from decade.messages import Revocation
 from decade.policy import Effective, PolicyTree
-from decade.pop import Replays, check_object, prove
-from decade.ports import Ledger, NodePath, Use
+from decade.pop import ProofRecord, Replays, UnrecordedError, check_object, prove
+from decade.ports import Allowance, Ledger, NodePath, Use
 from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
 from decade.slots import ConnectionSlots, Slot
 from decade.token_cache import VerifiedTokenCache
@@ -41,6 +41,7 @@ MAX_PEERS = 4096
 """Addresses whose bad tokens are counted, that with the oldest goes first; some 200 octets each."""
 
 _UPLOADS = Operation.PUT | Operation.PULL
+_ONCE, _ONE = Allowance(uses=1), Use(uses=1)
 
 
 class Step(IntEnum):
@@ -60,7 +61,8 @@ class Step(IntEnum):
 class Question:
     """What a request asks for. `names`: the objects that it is about, () for the account itself, None while the body
     that names them is to come. `peer`: the address that its bad tokens are counted by. `request`, `uri`: what a proof
-    of possession signs. `instead`: an operation that will do as well, until the body tells which it is.
+    of possession signs, and `proof` the one that was recorded. `instead`: an operation that will do as well, until the
+    body tells which it is.
     """
 
     operation: Operation
@@ -70,6 +72,7 @@ class Question:
     request: Request = attrs.field(default=Request("GET", "/"), repr=False)
     uri: str = ""
     instead: Operation | None = None
+    proof: ProofRecord | None = None
 
 
 LocalPolicy: TypeAlias = Callable[[Question, VerifiedToken | None], ErrorCode | None]
@@ -192,12 +195,21 @@ class Gate:
     def permit(self, question: Question, *, now: float, wall: float) -> Permission:
         """Ask what PRECEDENCE has up to PERMISSION; nothing is held or used.
 
-        `wall`: Unix time; a clock that was set back does not count. Raises RefusedError with the first reason.
+        `wall`: Unix time; a clock that was set back does not count. Raises RefusedError with the first reason, and
+        UnrecordedError for a proof of possession that `record` has to see before.
         """
         passage = _Passage(question, now, self._observe(wall))
         for _, check in PRECEDENCE:
             check(self, passage)
         return Permission(question, passage.token, passage.path, passage.effective, passage.digest)
+
+    def record(self, proof: ProofRecord, clock: Clock, peer: str) -> Steps[ProofRecord]:
+        """Count a proof, which holds once wherever it is shown. Raises RefusedError, StoreError."""
+        hold = partial(self.ledger.hold, proof.account, proof.key, _ONCE, _ONE, proof.until)
+        if (yield from clock.wait(self.ledger.waits, hold)) is not None:
+            self.failures.count(peer, clock.now)
+            raise RefusedError(ErrorCode.POP_FAILED, "signature of the request: used before")
+        return proof
 
     def narrow(self, permission: Permission, operation: Operation, names: tuple[ObjectName, ...]) -> Permission:
         """What the body of a request asks for, now that it is here: PERMISSION again, for these objects.
@@ -298,13 +310,16 @@ def _check_holder(gate: Gate, passage: _Passage) -> None:
     if token.claims.cnf is None:
         return
     keys, wall = gate.tokens.rules.keys, passage.wall
+    if question.proof is not None and question.proof.is_by(token, keys):
+        passage.digest = question.proof.digest
+        return
     try:
         proof = prove(token, question.request, question.uri, keys=keys, replays=gate.replays, wall=wall)
         check_object(proof, question.operation, question.names or ())
     except RefusedError:
         gate.failures.count(question.peer, passage.now)
         raise
-    passage.digest = proof.digest
+    raise UnrecordedError(proof)
 
 
 def _check_scope(gate: Gate, passage: _Passage) -> None:

@@ -48,6 +48,7 @@ class ChallengeResource:
             peer=ask.peer,
             request=ask.request,
             uri=core.settings.server + ask.request.target,
+            proof=ask.proof,
         )
         permission = core.gate.permit(question, now=ask.now, wall=ask.wall)
         size = read_length(ask.request)

@@ -19,6 +19,7 @@ import attrs
 from decade.cose import Ed25519SigningKey, Es256Key, Es256SigningKey, HmacKey, PublicKey, read_public_key
 from decade.errors import DecodeError, ErrorCode, RefusedError
 from decade.http import MAX_FIELD, Headers, Request
+from decade.ports import TokenKey
 from decade.scope import Operation
 from decade.tokens import SKEW, Keys, VerifiedToken
 from decade.values import ObjectName
@@ -126,7 +127,7 @@ def read_proof(request: Request, uri: str) -> Proof:
 
 
 class Replays:
-    """The signatures of the last minutes: each holds once."""
+    """The signatures of the last minutes that this process has seen: each holds once."""
 
     def __init__(self, started: float | None = None) -> None:
         """`started`: see `start`."""
@@ -174,7 +175,34 @@ class Replays:
                 del self._counts[account]
 
 
-def prove(token: VerifiedToken, request: Request, uri: str, *, keys: Keys, replays: Replays, wall: float) -> Proof:
+@attrs.frozen
+class ProofRecord:
+    """A proof that was right. All who share a ledger count it there, under `key`, as a use of `account` until a Unix
+    time: it holds once at all of them. `digest`: as in `Proof`.
+    """
+
+    account: str
+    key: TokenKey
+    until: int
+    digest: bytes | None
+
+    def is_by(self, token: VerifiedToken, keys: Keys) -> bool:
+        """Whether it is by the key that a token has, or names, now."""
+        key = _holder(token, keys)
+        return key is not None and key.thumbprint == self.key[0]
+
+
+class UnrecordedError(Exception):
+    """A proof that was right, but for that it may have been used at another process: `record` it, and ask again."""
+
+    def __init__(self, record: ProofRecord) -> None:
+        super().__init__("a proof that is not recorded")
+        self.record = record
+
+
+def prove(
+    token: VerifiedToken, request: Request, uri: str, *, keys: Keys, replays: Replays, wall: float
+) -> ProofRecord:
     """The proof that whoever sends a request holds its token. Raises RefusedError: POP_FAILED, RATE_LIMITED."""
     key = _holder(token, keys)
     if key is None:
@@ -184,7 +212,10 @@ def prove(token: VerifiedToken, request: Request, uri: str, *, keys: Keys, repla
     except DecodeError as exc:
         raise RefusedError(ErrorCode.POP_FAILED, f"signature of the request: {exc}") from exc
     replays.check(proof, key, token.account, wall)
-    return proof
+    # No token has a cti of this length.
+    nonce = b"nonce" + hashlib.sha256(proof.nonce.encode()).digest()
+    until = proof.created + WINDOW + SKEW
+    return ProofRecord(token.account, (key.thumbprint, nonce), until, proof.digest)
 
 
 def _holder(token: VerifiedToken, keys: Keys) -> PublicKey | None:
@@ -200,7 +231,7 @@ def _holder(token: VerifiedToken, keys: Keys) -> PublicKey | None:
     return registered.key if cnf.thumbprint in (None, registered.key.thumbprint) else None
 
 
-def check_object(proof: Proof, operation: Operation, names: tuple[ObjectName, ...]) -> None:
+def check_object(proof: ProofRecord, operation: Operation, names: tuple[ObjectName, ...]) -> None:
     """An object that is to be stored is the one whose digest is signed. Raises RefusedError (POP_FAILED)."""
     if operation is Operation.PUT and any(proof.digest != getattr(name, "value", None) for name in names):
         raise _failed("its Content-Digest is not that of the object")

@@ -44,6 +44,7 @@ from decade.minting import TokenMint
 from decade.names import WELL_KNOWN, read_path
 from decade.objects import Objects
 from decade.policy import PolicyTree
+from decade.pop import ProofRecord, UnrecordedError
 from decade.ports import Ledger, ObjectStore, Policies
 from decade.problem import Problem
 from decade.public import OpenAccounts
@@ -179,11 +180,17 @@ class Server:
         """
         return begin(self._answer(request, peer, now))
 
-    def _answer(self, request: Request, peer: Peer | None, now: float) -> Steps[Answer]:
+    def _answer(
+        self, request: Request, peer: Peer | None, now: float, proof: ProofRecord | None = None
+    ) -> Steps[Answer]:
         self._deciding += 1
         try:
-            ask = Ask(now, request, peer[0] if peer is not None else "", self._core.wall(now))
-            answer = yield from self._route(ask)
+            ask = Ask(now, request, peer[0] if peer is not None else "", self._core.wall(now), proof)
+            try:
+                answer = yield from self._route(ask)
+            except UnrecordedError as new:
+                ask.proof = yield from self._core.gate.record(new.record, ask, ask.peer)
+                answer = yield from self._route(ask)
         except ArrivingError as error:
             return self._join(request, peer, ask, error)
         except (DecodeError, RefusedError, StoreError) as error:
@@ -202,7 +209,7 @@ class Server:
             return self._refuse(error)
 
         def again(failure: RefusedError | None, now: float) -> Answer | Waiting[Answer]:
-            return self.handle(request, peer, now) if failure is None else self._refuse(failure)
+            return begin(self._answer(request, peer, now, ask.proof)) if failure is None else self._refuse(failure)
 
         try:
             return self._core.objects.arrivals.join(error.key, ask.now, again)

@@ -81,6 +81,7 @@ class TransferResource:
             peer=ask.peer,
             request=ask.request,
             uri=self._core.settings.server + ask.request.target,
+            proof=ask.proof,
         )
         return self._core.gate.permit(question, now=ask.now, wall=ask.wall)
 

@@ -165,7 +165,8 @@ class PolicyTree:
         """
         self._check_place(path, 0 if path in self._configured else self._configured_apps[path[:1]])
         _check_extensions(policy, self.extensions)
-        self._check_storage(path, self._resolve(path, policy) or policy)
+        if self._resolve(path, policy) == policy:
+            self._check_storage(path, policy)
         if path not in self._configured and len(path) == MAX_LEVELS:
             self._configured_apps[path[:1]] += 1
         self._configured[path] = policy

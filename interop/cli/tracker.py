@@ -11,7 +11,7 @@ import click
 from interop._http_server import Server, url
 from interop.asgi import asgi
 from interop.cli._listening import http_config, listen_at, parse_listen_option
-from ppsp.tracker import TrackerServer
+from ppsp.tracker import Rules, TrackerServer
 
 
 @click.command(
@@ -35,7 +35,7 @@ def command(listen: str, tls_certificate: Path | None, tls_key: Path | None, str
     RFC 7846 asks for HTTPS; plain HTTP is for one machine, or behind a server that speaks TLS.
     """
     host, port = parse_listen_option(listen)
-    server = TrackerServer(strict=strict, epoch=time.time() - time.monotonic())
+    server = TrackerServer(rules=Rules(strict=strict), epoch=time.time() - time.monotonic())
     # Uvloop takes one new connection a turn: while others keep it busy, a peer that comes waits for seconds.
     uvicorn_config = http_config(asgi(server), certificate=tls_certificate, key=tls_key, loop="asyncio")
     listener = listen_at(host, port)

@@ -12,6 +12,7 @@ from ppsp.tracker import (
     Request,
     RequestMessage,
     ResponseMessage,
+    Rules,
     TrackerServer,
     parse_request,
     parse_response,
@@ -41,7 +42,7 @@ CALLS: Mapping[str, Callable[[_Json], _Json]] = MappingProxyType(
 def trace(steps: list[_Json], params: _Json) -> _Json:
     """Run the steps of a trace against a tracker; durations are in microseconds, under names that end in ``_us``."""
     durations = {name.removesuffix("_us"): value / 1e6 for name, value in params.items() if name.endswith("_us")}
-    server = TrackerServer(strict=params.get("strict", False), random_bytes=bytes, **durations)
+    server = TrackerServer(rules=Rules(strict=params.get("strict", False)), random_bytes=bytes, **durations)
     return {"value": [_step(server, step) for step in steps]}
 
 

@@ -28,23 +28,28 @@ from ppsp.tracker.messages import (
     to_json,
 )
 from ppsp.tracker.parse import MessageError, Parsed, parse_request, parse_response
-from ppsp.tracker.registry import Membership, RegisteredPeer
-from ppsp.tracker.selection import PeerSelector, RandomSample
-from ppsp.tracker.server import Authenticator, TrackerServer
-from ppsp.tracker.states import PeerState, TrackerState
-from ppsp.tracker.tracking import Limits
+from ppsp.tracker.ports import Allowed, Authenticator, Denied, Registry, StoreUnavailableError, SwarmCount, Verdict
+from ppsp.tracker.records import Membership, RegisteredPeer
+from ppsp.tracker.selection import ByProperties, PeerSelector, RandomSample, Ranked
+from ppsp.tracker.server import TrackerServer
+from ppsp.tracker.states import PEER_TABLE, PeerInput, PeerState, Timer, TrackerState
+from ppsp.tracker.tracking import Limits, Rules
 
 __all__ = [
     "MAX_RESPONSE",
     "MEDIA_TYPE",
+    "PEER_TABLE",
     "AbilityNat",
     "Action",
     "AddressSeen",
     "AddressType",
+    "Allowed",
     "Authenticator",
+    "ByProperties",
     "ClientTiming",
     "ConnectRequest",
     "Connection",
+    "Denied",
     "ErrorCode",
     "Event",
     "FindRequest",
@@ -56,14 +61,17 @@ __all__ = [
     "Parsed",
     "PeerAddr",
     "PeerInfo",
+    "PeerInput",
     "PeerMode",
     "PeerNum",
     "PeerSelector",
     "PeerState",
     "PeersFound",
     "RandomSample",
+    "Ranked",
     "Refused",
     "RegisteredPeer",
+    "Registry",
     "Request",
     "RequestLost",
     "RequestMessage",
@@ -71,13 +79,18 @@ __all__ = [
     "Response",
     "ResponseMessage",
     "ResponseType",
+    "Rules",
     "StatReportRequest",
+    "StoreUnavailableError",
     "StreamStats",
     "SwarmAction",
+    "SwarmCount",
     "SwarmResult",
+    "Timer",
     "TrackerClient",
     "TrackerServer",
     "TrackerState",
+    "Verdict",
     "encode",
     "parse_request",
     "parse_response",

@@ -172,6 +172,11 @@ class PeerAddr:
         """Whether only the machine itself finds the peer there."""
         return ipaddress.ip_address(self.address).is_loopback
 
+    @property
+    def is_private(self) -> bool:
+        """Whether the address means nothing in the Internet, and maybe something in a network."""
+        return not ipaddress.ip_address(self.address).is_global
+
 
 @frozen
 class PeerInfo:

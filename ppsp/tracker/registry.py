@@ -2,10 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from heapq import nlargest
 
 from attrs import define, evolve, field
 
-from ppsp.tracker.messages import PeerAddr, PeerMode, StreamStats
+from ppsp.tracker.answers import Answers, Basis
+from ppsp.tracker.messages import FindRequest, PeerMode, RequestMessage, StreamStats
+from ppsp.tracker.ports import SwarmCount
+from ppsp.tracker.records import Membership, RegisteredPeer
 from ppsp.tracker.states import (
     PEER_TABLE,
     TRACKER_TABLE,
@@ -18,46 +22,17 @@ from ppsp.tracker.states import (
 
 
 @define(eq=False)
-class Membership:
-    """A peer's part in one swarm."""
-
-    peer_mode: PeerMode
-    stat: StreamStats | None = None
-    """What the peer last reported about this swarm."""
-    position: int = 0
-    """Where the peer stands in the swarm's list of members."""
-
-
-@define(eq=False)
-class RegisteredPeer:
-    """What the tracker knows of a peer. It is the tracker's own record: others may read it and no more."""
-
-    peer_id: str
-    number: int
-    """Counts registrations from 1: two of one peer ID differ in it."""
-    connect_time: float
-    """Unix time in seconds (section 2.2)."""
-    state: PeerState = PeerState.START
-    peer_addr: tuple[PeerAddr, ...] = ()
-    """The addresses that the peer announced, best first; else the one its first CONNECT came from, as REFLEXIVE."""
-    announced: bool = False
-    """Whether the addresses are the peer's own words."""
-    swarms: dict[str, Membership] = field(factory=dict)
-    changes: int = 0
-    """Counts its joins, changes of mode or address, and leaves."""
-
-
-@define(eq=False)
 class Swarm:
     """The peers of one swarm, in no particular order."""
 
     swarm_id: str
     """The one copy that is kept of an ID: it may be long, and the swarm large."""
     members: list[RegisteredPeer] = field(factory=list)
+    seeders: int = 0
 
 
-class Registry:
-    """The registrations, the swarms, and one timer a registration."""
+class MemoryRegistry:
+    """The registrations of one tracker, in memory: what is done counts at once."""
 
     def __init__(self, *, init_timer: float, track_timer: float, epoch: float) -> None:
         self.state = TrackerState.INIT
@@ -68,9 +43,47 @@ class Registry:
         self.swarms: dict[str, Swarm] = {}
         self._epoch = epoch
         self._registrations = 0
+        self._answers = Answers()
+        self._request: tuple[RequestMessage, bytes] | None = None
         # Each timer always runs equally long, so the order in which they were started is the order in which they end.
         self._lengths = {Timer.INIT: init_timer, Timer.TRACK: track_timer}
         self._deadlines: dict[Timer, OrderedDict[str, float]] = {timer: OrderedDict() for timer in self._lengths}
+
+    @property
+    def peer_count(self) -> int:
+        """How many peers are registered."""
+        return len(self.peers)
+
+    @property
+    def swarm_count(self) -> int:
+        """How many swarms have a peer."""
+        return len(self.swarms)
+
+    def begin(self, message: RequestMessage, key: bytes, now: float) -> bytes | None:
+        """The body that answered this request before, if it still counts."""
+        self._request = message, key
+        return self._answers.find(key, self._basis(message), now)
+
+    def commit(self, body: bytes | None, now: float) -> bool:
+        """Remember `body` for repetitions of the request that is under way."""
+        if body is not None and self._request is not None:
+            message, key = self._request
+            self._answers.store(key, self._basis(message), body, now)
+        return True
+
+    def _basis(self, message: RequestMessage) -> Basis:
+        peer = self.peers.get(message.peer_id)
+        if peer is None:
+            return 0, 0
+        return peer.number, self.changes if isinstance(message, FindRequest) else peer.changes
+
+    def peer(self, peer_id: str) -> RegisteredPeer | None:
+        """The registration of a peer."""
+        return self.peers.get(peer_id)
+
+    def has_swarm(self, swarm_id: str) -> bool:
+        """Whether the swarm has a peer."""
+        return swarm_id in self.swarms
 
     def connect(self, peer_id: str, now: float) -> RegisteredPeer:
         """The registration of a peer that sent a CONNECT, made on the spot for a new one (START)."""
@@ -108,12 +121,14 @@ class Registry:
         """Enter the peer into the swarm; one that is in it already changes its mode."""
         self._has_changed(peer)
         membership = peer.swarms.get(swarm_id)
-        if membership is not None:
-            membership.peer_mode = peer_mode
-            return
         swarm = self.swarms.get(swarm_id)
         if swarm is None:
             swarm = self.swarms[swarm_id] = Swarm(swarm_id)
+        if membership is not None:
+            swarm.seeders += (peer_mode is PeerMode.SEEDER) - (membership.peer_mode is PeerMode.SEEDER)
+            membership.peer_mode = peer_mode
+            return
+        swarm.seeders += peer_mode is PeerMode.SEEDER
         peer.swarms[swarm.swarm_id] = Membership(peer_mode, position=len(swarm.members))
         swarm.members.append(peer)
         self.memberships += 1
@@ -125,12 +140,14 @@ class Registry:
     def leave(self, peer: RegisteredPeer, swarm_id: str) -> None:
         """Take the peer out of a swarm it is in; the last one takes the swarm with it."""
         self._has_changed(peer)
-        members = self.swarms[swarm_id].members
-        position = peer.swarms.pop(swarm_id).position
+        swarm = self.swarms[swarm_id]
+        members = swarm.members
+        membership = peer.swarms.pop(swarm_id)
+        swarm.seeders -= membership.peer_mode is PeerMode.SEEDER
         last = members.pop()
         if last is not peer:
-            members[position] = last
-            last.swarms[swarm_id].position = position
+            members[membership.position] = last
+            last.swarms[swarm_id].position = membership.position
         if not members:
             del self.swarms[swarm_id]
         self.memberships -= 1
@@ -143,6 +160,11 @@ class Registry:
         """The peers in a swarm, in no particular order."""
         swarm = self.swarms.get(swarm_id)
         return swarm.members if swarm else ()
+
+    def largest(self, count: int) -> list[SwarmCount]:
+        """At most `count` swarms with the most peers, the largest first."""
+        found = nlargest(count, self.swarms.values(), key=lambda swarm: len(swarm.members))
+        return [SwarmCount(swarm.swarm_id, len(swarm.members), swarm.seeders) for swarm in found]
 
     def get_timer(self) -> float | None:
         """When the next timer ends; None when none runs."""

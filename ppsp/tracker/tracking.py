@@ -23,7 +23,8 @@ from ppsp.tracker.messages import (
     SwarmAction,
     SwarmResult,
 )
-from ppsp.tracker.registry import RegisteredPeer, Registry
+from ppsp.tracker.ports import Registry
+from ppsp.tracker.records import RegisteredPeer
 from ppsp.tracker.selection import PeerSelector
 from ppsp.tracker.states import PeerInput, PeerState, judge
 
@@ -52,6 +53,32 @@ class Limits:
     """Of one peer; those with the highest priority count. The ICE candidates of two interfaces are 4 to 6."""
 
 
+@frozen
+class Rules:
+    """What a tracker asks of peers beyond what the RFC does. All of it costs some honest peers something."""
+
+    strict: bool = False
+    """Refuse every CONNECT that table 6 does not list as valid; else a registered peer may join more swarms, and a
+    LEECH become a SEEDER."""
+    hold_ids: bool = False
+    """A peer ID in use belongs to the IP address that registered it, where no authentication says whose it is: others
+    read it in lists, and could make its peer leave. A peer that moves registers anew when its track timer has ended;
+    one that comes by IPv4 and IPv6 in turns is refused half of the time."""
+    own_addresses: bool = False
+    """List a peer only at the address that its request comes from, and at private ones: else a peer can point swarms
+    at a victim. Peers at relays (TURN), and those with two families of addresses, lose one."""
+
+
+@frozen
+class Caller:
+    """Who a request comes from."""
+
+    sender: PeerAddr | None
+    """The address that the tracker sees."""
+    holder: str | None
+    """The name by which authentication knows them."""
+
+
 class RefusedError(PpspError):
     """The request is answered with this error code, without peer_addr and swarm_result (section 4.3)."""
 
@@ -63,33 +90,45 @@ class RefusedError(PpspError):
 class Tracking:
     """The registered peers, and what their requests do."""
 
-    def __init__(self, registry: Registry, select: PeerSelector, limits: Limits, *, strict: bool) -> None:
+    def __init__(self, registry: Registry, select: PeerSelector, limits: Limits, rules: Rules) -> None:
         self._registry = registry
         self._select = select
         self._limits = limits
-        self._strict = strict
+        self._rules = rules
 
-    def carry_out(self, message: RequestMessage, sender: PeerAddr | None, now: float) -> ResponseMessage:
-        """Do what a peer asks; `sender` is the address the request comes from. Raises RefusedError.
+    def check_holder(self, message: RequestMessage, caller: Caller) -> None:
+        """Raises RefusedError if somebody else has registered the peer ID."""
+        peer = self._registry.peer(message.peer_id)
+        if peer is not None and peer.holder is not None and peer.holder != self._holder(caller):
+            raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
+
+    def _holder(self, caller: Caller) -> str | None:
+        """Who registers: "user NAME", "host ADDRESS", or nobody in particular."""
+        if caller.holder is not None:
+            return f"user {caller.holder}"
+        return f"host {caller.sender.address}" if self._rules.hold_ids and caller.sender is not None else None
+
+    def carry_out(self, message: RequestMessage, caller: Caller, now: float) -> ResponseMessage:
+        """Do what a peer asks. Raises RefusedError.
 
         What the selector raises goes through: nothing is done then but a registration that the init timer removes.
         """
         match message:
             case ConnectRequest():
-                return self._connect(message, sender, now)
+                return self._connect(message, caller, now)
             case FindRequest():
-                return self._find(message, sender, now)
+                return self._find(message, caller.sender, now)
             case StatReportRequest():
                 return self._stat_report(message, now)
 
-    def _connect(self, message: ConnectRequest, sender: PeerAddr | None, now: float) -> ResponseMessage:
-        known = self._registry.peers.get(message.peer_id)
-        if known is None and len(self._registry.peers) >= self._limits.peers:
+    def _connect(self, message: ConnectRequest, caller: Caller, now: float) -> ResponseMessage:
+        known = self._registry.peer(message.peer_id)
+        if known is None and self._registry.peer_count >= self._limits.peers:
             raise RefusedError(ErrorCode.SERVICE_UNAVAILABLE)
-        addresses = self._addresses(message, sender, known)
+        addresses = self._addresses(message, caller.sender, known)
         peer = self._registry.connect(message.peer_id, now)
         state = peer.state if peer.state is PeerState.TRACKING else PeerState.START
-        verdict = judge(state, message.swarm_action, strict=self._strict)
+        verdict = judge(state, message.swarm_action, strict=self._rules.strict)
         if not verdict.valid:
             terminate = verdict.final is PeerState.TERMINATE
             self._registry.step(peer, PeerInput.TERMINATING_ACTIONS if terminate else PeerInput.ACTIONS_REFUSED, now)
@@ -99,14 +138,22 @@ class Tracking:
             self._registry.step(peer, PeerInput.ACTIONS_REFUSED, now)
             full = ErrorCode.SERVICE_UNAVAILABLE in refused.values()
             raise RefusedError(ErrorCode.SERVICE_UNAVAILABLE if full else ErrorCode.FORBIDDEN_ACTION)
+        self._note(peer, message, caller)
         results = tuple(self._results(peer, message, refused))
         peer.peer_addr = addresses
-        peer.announced = peer.announced or bool(message.peer_addr)
         for action in message.swarm_action:
             if action.swarm_id not in refused:
                 self._act(peer, action)
         self._registry.step(peer, PeerInput.ACTIONS_DONE if peer.swarms else PeerInput.LEFT_LAST_SWARM, now)
-        return _success(message, results, _reflexive(peer, message.peer_num, sender))
+        return _success(message, results, _reflexive(peer, message.peer_num, caller.sender))
+
+    def _note(self, peer: RegisteredPeer, message: ConnectRequest, caller: Caller) -> None:
+        """Keep what a CONNECT says of its peer, for others' lists."""
+        peer.holder = self._holder(caller)
+        peer.announced = peer.announced or bool(message.peer_addr)
+        peer.properties = message.peer_num or peer.properties
+        if caller.sender is not None:
+            peer.source = caller.sender.address
 
     def _addresses(
         self, message: ConnectRequest, sender: PeerAddr | None, peer: RegisteredPeer | None
@@ -123,6 +170,10 @@ class Tracking:
             usable = [address for address in message.peer_addr if is_here or not address.is_loopback]
             if not usable:
                 raise RefusedError(ErrorCode.BAD_REQUEST)
+            if self._rules.own_addresses and sender is not None:
+                usable = [one for one in usable if one.address == sender.address or one.is_private]
+                if not usable:
+                    raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
             best_first = sorted(usable, key=lambda address: -address.priority)
             return tuple(best_first[: self._limits.addresses])
         if peer is not None and peer.peer_addr:
@@ -135,14 +186,14 @@ class Tracking:
         """The swarms whose action cannot be carried out, and why."""
         refused = {}
         registry, limits = self._registry, self._limits
-        memberships, of_peer, swarms = registry.memberships, len(peer.swarms), len(registry.swarms)
+        memberships, of_peer, swarms = registry.memberships, len(peer.swarms), registry.swarm_count
         for action in actions:
             is_member = action.swarm_id in peer.swarms
             if action.action is Action.LEAVE:
                 if not is_member:
                     refused[action.swarm_id] = ErrorCode.FORBIDDEN_ACTION
             elif not is_member:
-                is_new = action.swarm_id not in registry.swarms
+                is_new = not registry.has_swarm(action.swarm_id)
                 if of_peer >= limits.swarms_per_peer:
                     refused[action.swarm_id] = ErrorCode.FORBIDDEN_ACTION
                 elif memberships >= limits.memberships or (is_new and swarms >= limits.swarms):
@@ -178,7 +229,7 @@ class Tracking:
 
     def _tracked(self, message: FindRequest | StatReportRequest) -> RegisteredPeer:
         """The sender's registration; without one, condition B of section 2.3.2."""
-        peer = self._registry.peers.get(message.peer_id)
+        peer = self._registry.peer(message.peer_id)
         if peer is None or peer.state is not PeerState.TRACKING:
             raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
         return peer

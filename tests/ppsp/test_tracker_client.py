@@ -36,6 +36,7 @@ from ppsp.tracker import (
     Response,
     ResponseMessage,
     ResponseType,
+    Rules,
     StatReportRequest,
     StreamStats,
     SwarmResult,
@@ -163,7 +164,7 @@ def test_a_seeder_joins_all_its_swarms_in_one_request_and_a_leech_one_a_request(
 
 def test_a_change_of_channel_is_one_request():
     """RFC 7846 section 4.1.1.1, third example; table 6: LEECH JOIN and LEAVE from TRACKING"""
-    world = World(make(), TrackerServer(strict=True))
+    world = World(make(), TrackerServer(rules=Rules(strict=True)))
     world.client.join("1111", LEECH)
     world.run(0.0)
     world.client.leave("1111")
@@ -366,7 +367,7 @@ def test_a_leech_that_has_everything_joins_again_as_seeder():
 
 def test_a_strict_tracker_that_ends_the_registration_of_a_new_seeder_has_it_back_at_once():
     """RFC 7846 table 6: SEEDER JOIN from TRACKING is invalid and leads to TERMINATE; from START it is valid"""
-    world = World(make(), TrackerServer(strict=True))
+    world = World(make(), TrackerServer(rules=Rules(strict=True)))
     world.client.join("s", LEECH)
     world.run(1.0)
     world.client.join("s", SEEDER)
@@ -467,7 +468,7 @@ def test_the_pauses_grow_to_half_a_minute():
 
 def test_a_repeated_transaction_is_carried_out_once():
     """RFC 7846 section 4.3; a strict tracker would refuse a second JOIN of a SEEDER"""
-    world = World(make(), TrackerServer(strict=True))
+    world = World(make(), TrackerServer(rules=Rules(strict=True)))
     world.loses_responses = True
     world.client.join("s", SEEDER)
     world.run(2.0)

@@ -20,8 +20,10 @@ from ppsp.tracker import (
     AbilityNat,
     Action,
     AddressType,
+    Allowed,
     Connection,
     ConnectRequest,
+    Denied,
     ErrorCode,
     FindRequest,
     Limits,
@@ -34,11 +36,13 @@ from ppsp.tracker import (
     Response,
     ResponseMessage,
     ResponseType,
+    Rules,
     StatReportRequest,
     StreamStats,
     SwarmAction,
     TrackerServer,
     TrackerState,
+    Verdict,
     encode,
     parse_response,
 )
@@ -353,7 +357,7 @@ def test_the_peer_mode_of_a_leave_does_not_matter():
 
 def test_a_strict_tracker_ends_the_registration_of_a_seeder_that_joins_more():
     """RFC 7846 table 6: N SEEDER JOIN from TRACKING, Invalid, TERMINATE"""
-    server = tracker(strict=True)
+    server = tracker(rules=Rules(strict=True))
     join(server, "a", mode=SEEDER)
     assert ask(server, connect("a", ("t", JOIN, SEEDER))).error_code == ErrorCode.FORBIDDEN_ACTION
     assert server.peer("a") is None
@@ -361,7 +365,7 @@ def test_a_strict_tracker_ends_the_registration_of_a_seeder_that_joins_more():
 
 def test_a_strict_tracker_refuses_what_the_table_does_not_list_and_keeps_the_registration():
     """RFC 7846 section 2.3.2 C"""
-    server = tracker(strict=True)
+    server = tracker(rules=Rules(strict=True))
     join(server, "a")
     assert ask(server, connect("a", ("t", JOIN, LEECH))).error_code == ErrorCode.FORBIDDEN_ACTION
     assert set(server.peer("a").swarms) == {"s"}
@@ -531,7 +535,7 @@ def test_a_registration_that_an_internal_error_cut_off_ends_with_the_init_timer(
 
 def test_a_repeated_request_gets_the_same_answer_and_is_carried_out_once():
     """RFC 7846 section 4.3: the tracker MUST be prepared to receive a request with a repeated transaction_id"""
-    server = tracker(strict=True)
+    server = tracker(rules=Rules(strict=True))
     join(server, "other")
     request = connect("a", ("s", JOIN, SEEDER), peer_num=PeerNum(5))
     first = post(server, request)
@@ -851,7 +855,7 @@ def test_the_cache_of_answers_is_bounded():
     server = tracker()
     for number in range(60):
         ask(server, connect(f"peer {number}", *((f"{number}-{n}" + "x" * 700, JOIN, SEEDER) for n in range(60))))
-    cache = server._answers
+    cache = server._registry._answers
     assert 0 < cache._octets <= MAX_ANSWER_OCTETS
     for number in range(30):
         ask(server, report("peer 0"), now=70.0 + number)
@@ -936,9 +940,9 @@ def test_a_request_that_needs_authentication_is_error_06_with_a_challenge():
     """RFC 7846 sections 2.3.2 B, 4.3, 6.1; RFC 9110 section 15.5.2 wants WWW-Authenticate"""
     seen = []
 
-    def authenticate(request: Request, peer_id: str) -> str | None:
-        seen.append((request.header("Authorization"), peer_id))
-        return None if request.header("Authorization") == f"Bearer {peer_id}" else 'Bearer realm="swarms"'
+    def authenticate(request: Request, certificate: str | None, now: float) -> Verdict:
+        seen.append((request.header("Authorization"), certificate, now))
+        return Allowed("a") if request.header("Authorization") == "Bearer a" else Denied(('Bearer realm="swarms"',))
 
     server = tracker(authenticate=authenticate)
     for message in (connect("a", ("s", JOIN, LEECH)), find("a", "s"), report("a")):
@@ -950,11 +954,13 @@ def test_a_request_that_needs_authentication_is_error_06_with_a_challenge():
     headers = (*HEADERS, ("Authorization", "Bearer a"))
     message = connect("a", ("s", JOIN, LEECH))
     assert server.handle(Request("POST", "/", headers, encode(message)), PEER, 0.0).status == 200
-    assert seen[-1] == ("Bearer a", "a")
+    assert seen[-1] == ("Bearer a", None, 0.0)
 
 
 def test_somebody_else_cannot_fetch_a_remembered_answer():
-    server = tracker(authenticate=lambda request, _: None if request.header("Authorization") else "Bearer")
+    server = tracker(
+        authenticate=lambda request, _, now: Allowed() if request.header("Authorization") else Denied(("Bearer",))
+    )
     body = encode(connect("a", ("s", JOIN, LEECH)))
     assert server.handle(Request("POST", "/", (*HEADERS, ("Authorization", "x")), body), PEER, 0.0).status == 200
     assert server.handle(Request("POST", "/", HEADERS, body), PEER, 0.0).status == 401

@@ -1,0 +1,108 @@
+"""What a tracker leaves to others: where registrations are kept, and who may speak."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from attrs import frozen
+
+from ppsp.errors import PpspError
+from ppsp.tracker.http import Request
+from ppsp.tracker.messages import PeerMode, RequestMessage, StreamStats
+from ppsp.tracker.records import RegisteredPeer
+from ppsp.tracker.states import PeerInput, TrackerState
+
+
+class StoreUnavailableError(PpspError):
+    """The registrations are out of reach for now; whoever asked gets error 05."""
+
+
+@frozen
+class SwarmCount:
+    """How many peers a swarm has."""
+
+    swarm_id: str
+    peers: int
+    seeders: int
+
+
+class Registry(Protocol):
+    """The registrations, the swarms, and one timer a registration (section 2.3); maybe shared by several trackers.
+
+    A request is carried out between `begin` and `commit`, one at a time. What is done in between counts with `commit`
+    at the latest, all of it or nothing. Everything may raise StoreUnavailableError, and has had no effect then that a
+    repetition of the request would not have.
+    """
+
+    @property
+    def peer_count(self) -> int: ...
+    @property
+    def swarm_count(self) -> int: ...
+    @property
+    def memberships(self) -> int: ...
+    @property
+    def state(self) -> TrackerState: ...
+
+    def begin(self, message: RequestMessage, key: bytes, now: float) -> bytes | None:
+        """A request comes; `key` is short, and the same for the same content. The body that answered it before, if any.
+
+        That answer counts only as long as carrying the request out again could change nothing but times.
+        """
+
+    def commit(self, body: bytes | None, now: float) -> bool:
+        """What was done since `begin` is to count, and `body` to be the answer to repetitions; None where it is none.
+
+        False: another tracker has changed the same peer meanwhile, nothing was done, and the request begins anew.
+        """
+
+    def peer(self, peer_id: str) -> RegisteredPeer | None:
+        """The registration of a peer."""
+
+    def has_swarm(self, swarm_id: str) -> bool:
+        """Whether a swarm named in the request that is under way has a peer."""
+
+    def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
+        """The peers in a swarm in no particular order, or a random sample where there are many; to read only."""
+
+    def connect(self, peer_id: str, now: float) -> RegisteredPeer:
+        """The registration of a peer that sent a CONNECT, made on the spot for a new one (START)."""
+
+    def step(self, peer: RegisteredPeer, what: PeerInput, now: float) -> None:
+        """Follow the arrow of figure 5 that `what` stands for; TERMINATE removes the peer from everything."""
+
+    def join(self, peer: RegisteredPeer, swarm_id: str, peer_mode: PeerMode) -> None:
+        """Enter the peer into the swarm; one that is in it already changes its mode."""
+
+    def record(self, peer: RegisteredPeer, stat: StreamStats) -> None:
+        """Keep what the peer reports of a swarm it is in."""
+
+    def leave(self, peer: RegisteredPeer, swarm_id: str) -> None:
+        """Take the peer out of a swarm it is in; the last one takes the swarm with it."""
+
+    def largest(self, count: int) -> list[SwarmCount]:
+        """At most `count` swarms with the most peers, the largest first."""
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` is due; None when no timer runs."""
+
+    def handle_timer(self, now: float) -> None:
+        """Remove every peer whose timer has ended (condition D of section 2.3.2)."""
+
+
+@frozen
+class Allowed:
+    """The request may be made. `holder` is who makes it, as the authentication names them; None where nobody knows."""
+
+    holder: str | None = None
+
+
+@frozen
+class Denied:
+    """The request is answered with error 06, and these challenges: values of WWW-Authenticate, at least one."""
+
+    challenges: tuple[str, ...]
+
+
+Verdict: TypeAlias = Allowed | Denied
+
+Authenticator: TypeAlias = Callable[[Request, str | None, float], Verdict]
+"""Who may speak (section 6.1): is given the request, the verified name in its sender's TLS certificate, and `now`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from math import isfinite
 from typing import TypeVar
 
 import attrs
 
 from decade.authz import Gate, Permission, Question
-from decade.errors import DecodeError, ErrorCode
+from decade.errors import DecodeError, ErrorCode, StoreError
 from decade.http import Request, Response, problem_response, read_bearer, read_url_token
 from decade.kept_policies import KeptPolicies
 from decade.lines import Line
@@ -19,7 +20,7 @@ from decade.names import Name
 from decade.objects import Objects
 from decade.policy import PolicyTree
 from decade.pop import ProofRecord
-from decade.ports import Ledger
+from decade.ports import Ledger, NodePath, Row
 from decade.problem import Problem
 from decade.public import OpenAccounts
 from decade.scope import Operation
@@ -70,6 +71,15 @@ class Core:
             proof=ask.proof,
         )
         return self.gate.permit(question, now=ask.now, wall=ask.wall)
+
+    def count_sent(self, row: Row, path: NodePath, cti: bytes | None, octets: int, now: float, wall: int) -> None:
+        """Octets of an object were sent; the node at `path` pays, and `cti` is that of the token, None for none."""
+        self.traffic.add_sent(path, octets, now)
+        # Who has read it is answered already: a count that is lost is no reason to fail.
+        with suppress(StoreError):
+            self.objects.count_read(row, octets, wall)
+        if self.logs is not None:
+            self.logs.add_read(row.account, row.name, cti, octets, wall)
 
     def _token(self, request: Request, operation: Operation) -> bytes | None:
         token = read_bearer(request)

@@ -41,10 +41,14 @@ class Evictor:
         if row.payer in self._queues:
             self._queues[row.payer].remove(row.name)
 
-    def reading(self, row: Row, reader: Reader) -> Reader:
-        """An object is read, until the reader that is returned is closed."""
+    def was_read(self, row: Row) -> None:
+        """An object is read."""
         if row.payer in self._queues:
             self._queues[row.payer].read(row.name)
+
+    def reading(self, row: Row, reader: Reader) -> Reader:
+        """An object is read, until the reader that is returned is closed."""
+        self.was_read(row)
         return _Watched(reader, self._readers, (row.payer, row.name))
 
     def choose(self, row: Row, clock: Clock) -> Steps[list[Row]]:

@@ -61,7 +61,7 @@ def _joined(headers: Headers, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Request:
     """A request. `target` is a path with its query for a server, the absolute URI in what a client sends.
 

@@ -39,6 +39,10 @@ class Line:
         self._ended: deque[Grant] = deque()
         tree.listen(self._configure)
 
+    def is_free(self, terms: Terms) -> bool:
+        """Whether what moves on these terms never waits, until a policy changes."""
+        return self._scheduler.is_free(terms)
+
     def take(self, transfer: Flowing, octets: int, now: float) -> int:
         """How many of its next octets a transfer may move at once. None: grants of all of them come in its turn."""
         scheduler, terms = self._scheduler, transfer.terms

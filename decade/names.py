@@ -49,7 +49,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 _QUERY = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Name:
     """The name of an object: the algorithm, such as "sha-256", and the value of the hash, cut short if it says so."""
 

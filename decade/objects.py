@@ -274,6 +274,18 @@ class Objects:
             raise
         return reader if self._evictor is None else self._evictor.reading(row, reader)
 
+    def at_hand(self, account: str, name: Name, wall: int) -> tuple[Row, bytes] | None:
+        """The row and the octets of an object that is read, if it takes no time to have them; None to look for it.
+
+        Raises StoreError.
+        """
+        found = self._store.at_hand(account, name)
+        if found is None or found[0].is_expired(wall):
+            return None
+        if self._evictor is not None:
+            self._evictor.was_read(found[0])
+        return found
+
     def count_read(self, row: Row, octets: int, wall: int) -> None:
         """An object was read, or a part of it. Raises StoreError."""
         self._store.count_read(row.account, row.name, octets, wall)

@@ -281,6 +281,11 @@ class ObjectStore(Protocol[_S]):
     def open(self, row: Row) -> Reader:
         """Read an object whose row is there. Raises StoreError if the octets are not."""
 
+    def at_hand(self, account: str, name: Name) -> tuple[Row, bytes] | None:
+        """The row and the octets of an object that are in memory; None: `find` and `open` may know it. The counts of
+        the row may be behind. It returns at once.
+        """
+
     def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
         """Replace the expiry and the media type of an object by those of `change(row)`: the row as it is now, None if
         there is none. `change` may be called in any thread, and more than once.

@@ -7,7 +7,6 @@ is there, preconditions, admission. What fails at one step has done nothing of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import attrs
@@ -31,7 +30,8 @@ from decade.http import (
 from decade.names import Name
 from decade.objects import Incoming
 from decade.ports import Reader, Row, Use
-from decade.reading import Held, Right, find_right
+from decade.reading import Held, Right, TokenRight, find_right
+from decade.recall import Recall
 from decade.scheduler import Terms, token_terms
 from decade.scope import Operation
 from decade.tokens import VerifiedToken
@@ -99,13 +99,8 @@ class ObjectDownload:
         self._reader.close()
         self._admission.end(moved=self.sent)
         if self.sent:
-            core, right, wall = self._core, self._right, self._core.wall(now)
-            core.traffic.add_sent(right.path, self.sent, now)
-            # Who has read it is answered already: a count that is lost is no reason to fail.
-            with suppress(StoreError):
-                core.objects.count_read(right.row, self.sent, wall)
-            if core.logs is not None:
-                core.logs.add_read(right.row.account, right.row.name, right.cti, self.sent, wall)
+            right = self._right
+            self._core.count_sent(right.row, right.path, right.cti, self.sent, now, self._core.wall(now))
 
 
 class ObjectUpload:
@@ -214,6 +209,7 @@ class ObjectResource:
     def __init__(self, core: Core, refuse: Callable[[Exception], Response]) -> None:
         """`refuse`: the answer to an error that ends an upload."""
         self._core = core
+        self.recall = Recall(core)
         self._refuse = refuse
 
     def check(self, request: Request) -> Response | None:
@@ -270,6 +266,8 @@ class ObjectResource:
             return Response(200, headers)
         body = yield from self._open(ask, right, (offset, length))
         if part is None:
+            if isinstance(right, TokenRight):
+                self.recall.learn(request, right, headers)
             return Response(200, headers, body)
         place = ("Content-Range", f"bytes {offset}-{offset + length - 1}/{row.size}")
         return Response(206, (*headers, place), body)

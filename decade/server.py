@@ -180,6 +180,17 @@ class Server:
         """
         return begin(self._answer(request, peer, now))
 
+    def recall(self, request: Request, peer: Peer | None, now: float) -> Response | None:
+        """The answer to a GET like one that was answered before, with the octets of the object, which count as sent.
+
+        None: ask `handle`. A driver that sends octets as soon as it has them asks this first.
+        """
+        self._deciding += 1
+        try:
+            return self._objects.recall.answer(request, peer[0] if peer is not None else "", now)
+        finally:
+            self._deciding -= 1
+
     def _answer(
         self, request: Request, peer: Peer | None, now: float, proof: ProofRecord | None = None
     ) -> Steps[Answer]:

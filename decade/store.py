@@ -112,6 +112,11 @@ class MemoryStore:
         payload.holders += 1
         return MemoryReader(self, row.name, payload)
 
+    def at_hand(self, account: str, name: Name) -> tuple[Row, bytes] | None:
+        """An object with its octets."""
+        row = self.find(account, name)
+        return None if row is None else (row, self._payloads[name].octets)
+
     def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
         """Change the attributes of an object: the row as it is now, None if there is none."""
         held = self.find(account, name)

@@ -59,6 +59,10 @@ class VerifiedTokenCache:
         self._remember(token, made)
         return made
 
+    def is_registered(self, token: VerifiedToken) -> bool:
+        """Whether the key of a token that was verified before is still what it was."""
+        return has_its_key(token, self.rules)
+
     def revoke(self, account: str, revocation: Revocation) -> None:
         """Forget the tokens of an account that a revocation reaches."""
         self._forget(lambda token: token.account == account and token.is_revoked_by(revocation))
@@ -69,7 +73,7 @@ class VerifiedTokenCache:
         if found is None:
             return None
         # Its key may have been taken away since, or given to another account.
-        if not has_its_key(found, self.rules):
+        if not self.is_registered(found):
             del self._verified[digest]
             return None
         self._verified.move_to_end(digest)

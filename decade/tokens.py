@@ -297,7 +297,8 @@ def has_its_key(token: VerifiedToken, rules: Rules) -> bool:
     """Whether the key that all began with is registered now, for the same account and for a node that may pay."""
     first = token.levels[0]
     if first.claims.origin is None:
-        return rules.keys(first.key.key.kid) == first.key
+        found = rules.keys(first.key.key.kid)
+        return found is first.key or found == first.key
     registered = rules.keys(first.claims.origin[0].kid)
     if registered is None or registered.account != first.account:
         return False

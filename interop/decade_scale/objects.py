@@ -120,6 +120,9 @@ class BucketStore:
         self._expect(row.expires)
         return bool(done == b"new")
 
+    def at_hand(self, account: str, name: Name) -> None:
+        """None: whose an object is, is known across the network."""
+
     def opens_at_once(self, row: Row) -> bool:
         """Whether the object is on this machine."""
         return row.name in self._spool

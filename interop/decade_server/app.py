@@ -22,6 +22,7 @@ from decade.http import Headers, Request, Response, plain_response, problem_resp
 from decade.problem import Problem
 from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
+from interop.decade_server._heads import Head, Heads
 from interop.decade_server._line import Incoming, Line, join
 from interop.decade_server._stalls import Stalls
 from interop.decade_server.front import Front, asked_about, is_question
@@ -76,6 +77,7 @@ class DecadeApp(Application):
         self._front = front
         self._timer = Timer(self._get_timer, self._handle_timer, clock)
         self._stalls = Stalls(self._timer.arm_at)
+        self._heads = Heads()
         self._line = Line(server, clock, self._timer.arm)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decade")
         self._calls: set[asyncio.Future[None]] = set()
@@ -95,7 +97,17 @@ class DecadeApp(Application):
         self._pool.shutdown()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer: Any = self._ask(scope)
+        head = self._heads.key(scope)
+        asked = self._heads.get(head)
+        known = None if asked is None else self.server.recall(*asked, self._clock())
+        if known is not None:
+            try:
+                await send({"type": "http.response.start", "status": known.status, "headers": _encoded(known.headers)})
+                await send({"type": "http.response.body", "body": known.body})
+            except OSError:
+                return
+            return
+        answer: Any = self._ask(scope, head)
         # A client that is gone is no error of anybody's.
         with contextlib.suppress(OSError):
             while isinstance(answer, Waiting | Joining):
@@ -111,7 +123,7 @@ class DecadeApp(Application):
                         answer = self._front.verdict(answer)
                 await self._send(answer, receive, send)
 
-    def _ask(self, scope: Scope) -> Answer | Waiting[Answer]:
+    def _ask(self, scope: Scope, head: Head | None) -> Answer | Waiting[Answer]:
         method, target, headers = scope["method"], target_of(scope), headers_of(scope)
         if self._front is not None and is_question(target) and self._proxies.is_trusted(_peer(scope)):
             method, target, headers = asked_about(method, target, headers)
@@ -124,7 +136,10 @@ class DecadeApp(Application):
             "dt=" in target or any(name == "authorization" for name, _ in headers)
         ):
             return _UNSAFE
-        return self.server.handle(Request(method, target, headers), origin.peer, self._clock())
+        request = Request(method, target, headers)
+        if head is not None and self._front is None:
+            self._heads.add(head, request, origin.peer)
+        return self.server.handle(request, origin.peer, self._clock())
 
     async def _send(self, answer: Response, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": answer.status, "headers": _encoded(answer.headers)}

@@ -208,6 +208,16 @@ class FileStore:
         with self._lock:
             return row.name in self._hot
 
+    def at_hand(self, account: str, name: Name) -> tuple[Row, bytes] | None:
+        """An object that is short and was read not long ago."""
+        with self._lock, store_errors():
+            octets = self._hot.get(name)
+            row = None if octets is None else self.index.find(account, name)
+            if row is None or octets is None:
+                return None
+            self._hot.move_to_end(name)
+            return row, octets
+
     def open(self, row: Row) -> FileReader:
         """Read an object, which is what its name says. Raises StoreError when it has rotted; then nobody has it."""
         with self._lock:

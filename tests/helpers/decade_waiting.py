@@ -13,6 +13,9 @@ class SlowStore(MemoryStore):
         """Never."""
         return False
 
+    def at_hand(self, account, name):
+        """Never."""
+
 
 class SlowLedger(MemoryLedger):
     """A ledger that is waited for."""

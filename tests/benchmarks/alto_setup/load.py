@@ -109,19 +109,24 @@ class Load:
         self._connections = connections
         self._seconds = seconds
 
-    def measure(self, pid: int, url: str, headers: Sequence[str], bodies: Path | None) -> Figures:
-        """Ask a server as fast as it answers. `bodies` has what is posted, one a line."""
+    def run(self, url: str, headers: Sequence[str], bodies: Path | None = None) -> dict[str, float]:
+        """Ask a server as fast as it answers: what wrk says. `bodies` has what is posted, one a line."""
         fields = [part for header in headers for part in ("-H", header)]
         seconds = f"{max(1, round(self._seconds))}s"
         command = [self._wrk, "-t1", f"-c{self._connections}", f"-d{seconds}", "-s", self._script, *fields, url]
         if bodies is not None:
             command += ["--", bodies]
-        before = processor_seconds(pid)
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-        spent = processor_seconds(pid) - before
-        found = json.loads(done.stdout.rpartition("JSON ")[2])
+        found: dict[str, float] = json.loads(done.stdout.rpartition("JSON ")[2])
         if found["errors"] or not found["requests"]:
             sys.exit(f"{url}: {found['errors']} errors, {found['requests']} answers\n{done.stdout}")
+        return found
+
+    def measure(self, pid: int, url: str, headers: Sequence[str], bodies: Path | None) -> Figures:
+        """As `run`, and what it costs a process."""
+        before = processor_seconds(pid)
+        found = self.run(url, headers, bodies)
+        spent = processor_seconds(pid) - before
         return Figures(
             found["requests"] / found["micros"] * 1e6,
             spent / found["requests"] * 1e6,

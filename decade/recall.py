@@ -1,0 +1,116 @@
+"""Answers at once, to requests that were answered before: most requests of a server are.
+
+What the head of a request says is worked out once: its token and what that permits, its object, the header of the
+answer. Everything that may have changed since is looked at each time, in the order of the profile. Only what nothing
+limits is answered here: no uses, amount, connections, rate or address of the token, and none of the nodes that pay. In
+doubt there is no answer, and the request takes the long way, which finds out what is wrong.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from decade._core import Core
+from decade.errors import RefusedError, StoreError
+from decade.http import Headers, Request, Response
+from decade.policy import Effective
+from decade.ports import Row
+from decade.reading import TokenRight
+from decade.tokens import SKEW, VerifiedToken
+from decade.uses import check_revoked, is_counted
+
+MAX_RECALLED = 1024
+"""Requests whose heads are known, those that came first go first: 2 KiB each, 16 KiB at most."""
+MAX_AT_ONCE = 2**20
+"""Octets that are sent in one piece when nobody has to wait for them: they are in memory, and several readers share
+them."""
+_CONDITIONS = ("If-Match", "If-None-Match", "Range")
+
+
+@attrs.frozen
+class _Known:
+    """What the head of a request says, and when its token may be shown."""
+
+    token: VerifiedToken
+    effective: Effective
+    row: Row
+    headers: Headers
+    since: float
+    until: float
+
+
+class Recall:
+    """The requests that were answered last."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._known: dict[Request, _Known] = {}
+        self._wall, self._wall_from, self._wall_until = 0, 0.0, 0.0
+
+    def learn(self, request: Request, right: TokenRight, headers: Headers) -> None:
+        """A GET is about to be answered with the whole object and this header."""
+        token, effective = right.permission.token, right.permission.effective
+        if not self._is_recallable(request, right):
+            return
+        self._known.pop(request, None)
+        if len(self._known) >= MAX_RECALLED:
+            del self._known[next(iter(self._known))]
+        claims = [level.claims for level in token.levels]
+        since = max(max(one.iat, one.nbf or 0) for one in claims) - SKEW
+        self._known[request] = _Known(token, effective, right.row, headers, since, token.claims.exp + SKEW)
+
+    def answer(self, request: Request, peer: str, now: float) -> Response | None:
+        """The whole answer, which counts as sent; None to ask for it the long way."""
+        known = self._known.get(request)
+        if known is None:
+            return None
+        core, token = self._core, known.token
+        try:
+            wall = self._wall if self._wall_from <= now < self._wall_until else self._see(now)
+            gate = core.gate
+            if gate.is_overloaded() or not gate.failures.is_clear(peer, now) or not known.since <= wall < known.until:
+                return None
+            if not gate.tokens.is_registered(token):
+                return None
+            check_revoked(core.ledger, token)
+            if core.tree.effective(token.path) is not known.effective:
+                return None
+            found = core.objects.at_hand(token.account, known.row.name, wall)
+        except (RefusedError, StoreError):
+            return None
+        if found is None or not _is_same(found[0], known.row):
+            return None
+        core.count_sent(known.row, token.path, token.claims.cti, known.row.size, now, wall)
+        return Response(200, known.headers, found[1])
+
+    def _is_recallable(self, request: Request, right: TokenRight) -> bool:
+        core, permission = self._core, right.permission
+        token, effective = permission.token, permission.effective
+        return not (
+            right.row.size > MAX_AT_ONCE
+            or "?" in request.target
+            or any(request.header(name) is not None for name in _CONDITIONS)
+            or core.gate.local_policy is not None
+            or token.levels[0].claims.origin is not None
+            or is_counted(token)
+            or any(_is_limited(level) for level in token.levels)
+            or effective.connections is not None
+            or not core.downloads.is_free(right.terms)
+        )
+
+    def _see(self, now: float) -> int:
+        """Look at the clock, once a second."""
+        self._wall = self._core.wall(now)
+        self._core.gate.observe(self._wall)
+        self._wall_from, self._wall_until = now, (self._core.epoch + now) // 1 + 1 - self._core.epoch
+        return self._wall
+
+
+def _is_limited(token: VerifiedToken) -> bool:
+    policy = token.policy
+    return token.claims.cnf is not None or policy.connections is not None or policy.ip_prefixes is not None
+
+
+def _is_same(row: Row, known: Row) -> bool:
+    """Whether what the header says of an object still holds."""
+    return row.expires == known.expires and row.media_type == known.media_type

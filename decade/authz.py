@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
-from functools import partial
-from ipaddress import IPv6Address, ip_address
+from functools import lru_cache, partial
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
 import attrs
@@ -40,6 +40,8 @@ FAILURES_PER_SECOND = 10.0
 MAX_PEERS = 4096
 """Addresses whose bad tokens are counted, that with the oldest goes first; some 200 octets each."""
 
+_HOST = 64
+"""Bits of an address of IPv6 that tell one network from others."""
 _UPLOADS = Operation.PUT | Operation.PULL
 _ONCE, _ONE = Allowance(uses=1), Use(uses=1)
 
@@ -155,22 +157,30 @@ class PeerFailures:
 
     def check(self, peer: str, now: float) -> None:
         """Raises RefusedError (RATE_LIMITED), with the seconds to wait, after MAX_FAILURES at once."""
-        wait = self._wait(peer, now)
+        if not self._clear_at:
+            return
+        wait = self._clear_at.get(neighbours(peer), now) - now - (MAX_FAILURES - 1) / FAILURES_PER_SECOND
         if wait > 0:
             raise RefusedError(ErrorCode.RATE_LIMITED, "too many bad tokens from this address", retry_after=wait)
 
-    def is_clear(self, peer: str, now: float) -> bool:
-        """Whether `check` would raise nothing."""
-        return peer not in self._clear_at or self._wait(peer, now) <= 0
-
     def count(self, peer: str, now: float) -> None:
         """A bad token came."""
+        peer = neighbours(peer)
         self._clear_at[peer] = max(self._clear_at.pop(peer, now), now) + 1 / FAILURES_PER_SECOND
         if len(self._clear_at) > MAX_PEERS:
             self._clear_at.popitem(last=False)
 
-    def _wait(self, peer: str, now: float) -> float:
-        return self._clear_at.get(peer, now) - now - (MAX_FAILURES - 1) / FAILURES_PER_SECOND
+
+@lru_cache(MAX_PEERS)
+def neighbours(peer: str) -> str:
+    """The address, or the /64 that it is in: of IPv6 whoever has one address has all of those (RFC 6177, RFC 4291)."""
+    try:
+        address = IPv6Address(peer)
+    except ValueError:
+        return peer
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), _HOST), strict=False))
 
 
 class Gate:
@@ -205,7 +215,7 @@ class Gate:
         `wall`: Unix time; a clock that was set back does not count. Raises RefusedError with the first reason, and
         UnrecordedError for a proof of possession that `record` has to see before.
         """
-        passage = _Passage(question, now, self.observe(wall))
+        passage = _Passage(question, now, self._observe(wall))
         for _, check in PRECEDENCE:
             check(self, passage)
         return Permission(question, passage.token, passage.path, passage.effective, passage.digest)
@@ -256,15 +266,14 @@ class Gate:
         """Revoke tokens of the account that asks. Raises RefusedError, with nothing revoked, for one too many, and
         StoreError.
         """
-        latest = int(self.observe(wall)) + SKEW
+        latest = int(self._observe(wall)) + SKEW
         # No token that is accepted by then expires later, and none is accepted for more than SKEW after that.
         until = latest + self._max_life + SKEW
         record = partial(self.ledger.revoke, account, revocation, wall=latest, until=until)
         yield from clock.wait(self.ledger.waits, record)
         self.tokens.revoke(account, revocation)
 
-    def observe(self, wall: float) -> float:
-        """The time of a request; the ledger is swept now and then."""
+    def _observe(self, wall: float) -> float:
         highest = self.ledger.observe(int(wall))
         if self._forgotten is None or highest >= self._forgotten + FORGET_EVERY:
             self._forgotten = highest

@@ -149,7 +149,7 @@ class MemoryLedger:
             return short
         total = Use(used.uses + use.uses, used.amount + use.amount, used.storage + use.storage)
         if entry is not None:
-            entry.use = total
+            entry.use, entry.until = total, max(entry.until, until)
             return None
         if self._counted[account] >= MAX_COUNTED_TOKENS:
             reason = f"{account} has {MAX_COUNTED_TOKENS} tokens whose uses are counted"

@@ -160,8 +160,8 @@ class Ledger(Protocol):
     def hold(self, account: str, token: TokenKey, allowance: Allowance, use: Use, until: int) -> Short | None:
         """Add a use if every number stays within the allowance; if not, add nothing and say what is short.
 
-        `until`: the Unix time from which no clock accepts the token. Raises RefusedError when the account has as many
-        tokens in the ledger as it may.
+        `until`: the Unix time from which no clock accepts the token; of several, the latest. Raises RefusedError when
+        the account has as many tokens in the ledger as it may.
         """
 
     def give_back(self, token: TokenKey, use: Use) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import attrs
 
 from decade._core import Ask, Core
-from decade.authz import Permission, Question
+from decade.authz import Permission, Question, neighbours
 from decade.errors import Dimension, ErrorCode, RefusedError
 from decade.http import DEFAULT_URGENCY, NO_SHARED_CACHE, SHARED_CACHE, public_control
 from decade.messages import Access
@@ -180,7 +180,7 @@ class PublicRight:
         if octets and tree.effective(self.path).ceiling_download == 0:
             reason = "no bandwidth is granted"
             raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=Dimension.BANDWIDTH, limit=0, used=0)
-        own = (("address", self.peer), MAX_ANONYMOUS)
+        own = (("address", neighbours(self.peer)), MAX_ANONYMOUS)
         return _Slot(gate.slots, gate.slots.open((*tree.connection_limits(self.path), own)))
 
 

@@ -64,7 +64,8 @@ class SqliteLedger:
                 _count(connection, account)
             connection.execute(
                 "INSERT INTO token_use VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                " uses = uses + excluded.uses, amount = amount + excluded.amount, storage = storage + excluded.storage",
+                " uses = uses + excluded.uses, amount = amount + excluded.amount, storage = storage + excluded.storage,"
+                " until = max(until, excluded.until)",
                 (*token, account, min(until, MAX_INTEGER), use.uses, use.amount, use.storage),
             )
             return None

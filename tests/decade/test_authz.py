@@ -334,6 +334,18 @@ def test_addresses_are_forgotten_when_there_are_too_many() -> None:
     failures.check("first", 0.0)
 
 
+def test_the_addresses_of_one_network_of_ipv6_count_as_one() -> None:
+    failures = PeerFailures()
+    for number in range(MAX_FAILURES):
+        failures.count(f"2001:db8:0:1:{number:x}::1", 0.0)
+    assert code_of(lambda: failures.check("2001:db8:0:1:ffff::", 0.0)) is ErrorCode.RATE_LIMITED
+    for other in ("2001:db8:0:2::1", "192.0.2.1", ""):
+        failures.check(other, 0.0)
+    for _ in range(MAX_FAILURES):
+        failures.count("::ffff:192.0.2.1", 0.0)
+    assert code_of(lambda: failures.check("192.0.2.1", 0.0)) is ErrorCode.RATE_LIMITED
+
+
 def test_a_question_does_not_show_its_token() -> None:
     assert "secret" not in repr(Question(operation=Operation.GET, names=(), token=b"secret", peer=""))
 

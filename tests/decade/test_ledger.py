@@ -115,7 +115,8 @@ class LedgerModel(RuleBasedStateMachine):
         fits = all(limit is None or total <= limit for limit, total in zip(limits, sums, strict=True))
         assert (short is None) == fits
         if fits:
-            self.counted.setdefault(token, Counted(token[0].decode()[1:], self.wall + 10)).use = Use(*sums)
+            entry = self.counted.setdefault(token, Counted(token[0].decode()[1:], 0))
+            entry.use, entry.until = Use(*sums), max(entry.until, self.wall + 10)
 
     @rule(token=TOKENS, back=st.tuples(*[NUMBERS] * 3))
     def give_back(self, token: TokenKey, back: tuple[int, ...]) -> None:

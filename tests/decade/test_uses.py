@@ -132,6 +132,16 @@ def test_a_use_is_forgotten_when_no_clock_accepts_its_token_any_more() -> None:
     assert ledger.used(once.ledger_key) == Use()
 
 
+def test_a_use_is_kept_until_no_clock_accepts_the_last_token_of_its_identifier() -> None:
+    ledger, early = MemoryLedger(), token(TokenPolicy(uses=1))
+    hold_use(ledger, early, Use(1)).give_back()
+    late = attrs.evolve(early, claims=attrs.evolve(early.claims, exp=CLAIMS.exp + 1000))
+    hold_use(ledger, late, Use(1))
+    ledger.observe(CLAIMS.exp + SKEW + 999)
+    ledger.forget()
+    assert ledger.used(late.ledger_key) == Use(1)
+
+
 def test_a_revocation_reaches_only_the_account_that_asks() -> None:
     ledger, which = MemoryLedger(), token()
     for account, is_revoked in (("mallory", False), (ACCOUNT, True)):

@@ -18,9 +18,9 @@ if not held[1] then
     return {'full'}
   end
   redis.call('HINCRBY', base .. 'counted', account, 1)
-  redis.call('ZADD', base .. 'until', ARGV[3], token)
   redis.call('HSET', key, 'account', account, 'uses', 0, 'storage', 0, 'amount', 0)
 end
+redis.call('ZADD', base .. 'until', 'GT', ARGV[3], token)
 add(key, 'uses', tonumber(ARGV[8]))
 add(key, 'storage', tonumber(ARGV[9]))
 add(key, 'amount', tonumber(ARGV[10]))

@@ -157,11 +157,13 @@ class PeerFailures:
 
     def check(self, peer: str, now: float) -> None:
         """Raises RefusedError (RATE_LIMITED), with the seconds to wait, after MAX_FAILURES at once."""
-        if not self._clear_at:
-            return
-        wait = self._clear_at.get(neighbours(peer), now) - now - (MAX_FAILURES - 1) / FAILURES_PER_SECOND
+        wait = self._wait(peer, now)
         if wait > 0:
             raise RefusedError(ErrorCode.RATE_LIMITED, "too many bad tokens from this address", retry_after=wait)
+
+    def is_clear(self, peer: str, now: float) -> bool:
+        """Whether `check` would raise nothing."""
+        return self._wait(peer, now) <= 0
 
     def count(self, peer: str, now: float) -> None:
         """A bad token came."""
@@ -169,6 +171,11 @@ class PeerFailures:
         self._clear_at[peer] = max(self._clear_at.pop(peer, now), now) + 1 / FAILURES_PER_SECOND
         if len(self._clear_at) > MAX_PEERS:
             self._clear_at.popitem(last=False)
+
+    def _wait(self, peer: str, now: float) -> float:
+        if not self._clear_at:
+            return 0.0
+        return self._clear_at.get(neighbours(peer), now) - now - (MAX_FAILURES - 1) / FAILURES_PER_SECOND
 
 
 @lru_cache(MAX_PEERS)
@@ -215,7 +222,7 @@ class Gate:
         `wall`: Unix time; a clock that was set back does not count. Raises RefusedError with the first reason, and
         UnrecordedError for a proof of possession that `record` has to see before.
         """
-        passage = _Passage(question, now, self._observe(wall))
+        passage = _Passage(question, now, self.observe(wall))
         for _, check in PRECEDENCE:
             check(self, passage)
         return Permission(question, passage.token, passage.path, passage.effective, passage.digest)
@@ -266,14 +273,15 @@ class Gate:
         """Revoke tokens of the account that asks. Raises RefusedError, with nothing revoked, for one too many, and
         StoreError.
         """
-        latest = int(self._observe(wall)) + SKEW
+        latest = int(self.observe(wall)) + SKEW
         # No token that is accepted by then expires later, and none is accepted for more than SKEW after that.
         until = latest + self._max_life + SKEW
         record = partial(self.ledger.revoke, account, revocation, wall=latest, until=until)
         yield from clock.wait(self.ledger.waits, record)
         self.tokens.revoke(account, revocation)
 
-    def _observe(self, wall: float) -> float:
+    def observe(self, wall: float) -> float:
+        """The time of a request; the ledger is swept now and then."""
         highest = self.ledger.observe(int(wall))
         if self._forgotten is None or highest >= self._forgotten + FORGET_EVERY:
             self._forgotten = highest

@@ -16,7 +16,6 @@ from decade.messages import MEDIA_TYPE, ChallengeRequest, Claim, Message, Stored
 from decade.objects import Incoming
 from decade.ports import Reader, Row, Use
 from decade.scope import Operation
-from decade.settings import Extension
 from decade.uses import check_allowance, hold_use, is_counted
 from decade.values import ABSENT
 from decade.waiting import Clock, Steps
@@ -39,8 +38,6 @@ class ChallengeResource:
     def handle(self, ask: Ask, route: Route) -> Steps[Response | Upload]:
         """The steps from the second on, after `ControlResource.check`. Raises RefusedError, StoreError."""
         core = self._core
-        if Extension.CHALLENGE not in core.settings.extensions:
-            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")
         question = Question(
             operation=Operation.PUT,
             names=None,

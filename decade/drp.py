@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -48,6 +48,7 @@ from decade.pop import check_body
 from decade.ports import NodePath, Row
 from decade.scope import Operation
 from decade.settings import Extension
+from decade.tokens import TokenFeature
 from decade.uses import check_revoked, hold_use, is_counted
 from decade.values import ABSENT
 from decade.waiting import Clock, Steps, Waiting, begin
@@ -163,6 +164,16 @@ _METHODS = {
     "access-log": ("GET", "HEAD"),
     "distribution-log": ("GET", "HEAD"),
 }
+_EXTENSIONS: Mapping[str, frozenset[str]] = {
+    "tokens": frozenset({TokenFeature.MINT}),
+    "transfers": frozenset({Extension.PULL, Extension.PUSH}),
+    "transfer": frozenset({Extension.PULL, Extension.PUSH}),
+    "challenges": frozenset({Extension.CHALLENGE}),
+    "claims": frozenset({Extension.CHALLENGE}),
+    "access-log": frozenset({Extension.ACCESS_LOG}),
+    "distribution-log": frozenset({Extension.DISTRIBUTION_LOG}),
+}
+"""The extensions without any of which a resource is not there."""
 _IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 _WITH_BODY = frozenset({"PUT", "PATCH", "POST"})
 
@@ -234,11 +245,12 @@ class ControlResource:
     def check(self, ask: Ask, route: Route) -> Response | None:
         """The first step of the precedence: an answer to a head that asks for what there is not.
 
-        Raises DecodeError, RefusedError (LENGTH_REQUIRED).
+        Raises DecodeError, RefusedError (NOT_FOUND, LENGTH_REQUIRED).
         """
         request = ask.request
-        if route.kind == "tokens" and self._core.mint is None:
-            raise RefusedError(ErrorCode.NOT_FOUND, "this server mints no tokens")
+        needed = _EXTENSIONS.get(route.kind)
+        if needed is not None and not needed & self._core.settings.extensions:
+            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")
         if request.method not in _METHODS[route.kind]:
             return refuse_method(*_METHODS[route.kind])
         if request.method not in _WITH_BODY:

@@ -48,8 +48,14 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(
     rf'{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"))*'
 )
-_BARE_ITEM = r'-?\d{1,15}(?:\.\d{1,3})?|:[A-Za-z0-9+/=]*:|"(?:[ !#-\[\]-~]|\\["\\])*"|[A-Za-z*][!-~]*?|\?[01]'
-_MEMBER = re.compile(rf"([a-z*][a-z0-9_.*-]*)(?:=({_BARE_ITEM}))?(?:[ \t]*,[ \t]*(?=[a-z*])|$)", re.ASCII)
+_BARE_ITEM = (
+    r'(?:-?\d{1,15}(?:\.\d{1,3})?|:[A-Za-z0-9+/=]*:|"(?:[ !#-\[\]-~]|\\["\\])*"'
+    r"|[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*|\?[01])"
+)
+_KEY = "[a-z*][a-z0-9_.*-]*"
+_PARAMETERS = f"(?:; *{_KEY}(?:={_BARE_ITEM})?)*"
+_INNER_LIST = rf"\( *(?:{_BARE_ITEM}{_PARAMETERS}(?: +|(?=\))))*\)"
+_MEMBER = re.compile(rf"({_KEY})(?:=({_BARE_ITEM}|{_INNER_LIST}))?{_PARAMETERS}(?:[ \t]*,[ \t]*(?=[a-z*])|$)", re.ASCII)
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9_-]+)", re.IGNORECASE)
 _URL_TOKEN = re.compile("[A-Za-z0-9_-]+")
 _INTEGER = re.compile(r"\d{1,15}", re.ASCII)

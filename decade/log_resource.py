@@ -7,12 +7,10 @@ from collections.abc import Callable
 from decade._core import Ask, Core
 from decade.authz import Permission
 from decade.drp import Route
-from decade.errors import ErrorCode, RefusedError
 from decade.http import Response, Upload
 from decade.logs import read_query
 from decade.messages import Message
 from decade.scope import Operation
-from decade.settings import Extension
 from decade.waiting import Steps
 
 LOG_KINDS = frozenset({"access-log", "distribution-log"})
@@ -30,8 +28,7 @@ class LogResource:
     def handle(self, ask: Ask, route: Route) -> Steps[Response | Upload]:
         """The steps from the second on, after `ControlResource.check`. Raises DecodeError, RefusedError, StoreError."""
         core, logs = self._core, self._core.logs
-        if logs is None or Extension(route.kind) not in core.settings.extensions:
-            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")
+        assert logs is not None
         query = read_query(route.query)
         permission = core.permit(ask, Operation.ACCESS_LOG)
         tell = logs.access if route.kind == "access-log" else logs.distribution

@@ -180,7 +180,7 @@ class PublicRight:
         if octets and tree.effective(self.path).ceiling_download == 0:
             reason = "no bandwidth is granted"
             raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=Dimension.BANDWIDTH, limit=0, used=0)
-        own = (("address", neighbours(self.peer)), MAX_ANONYMOUS)
+        own = (neighbours(self.peer), MAX_ANONYMOUS)
         return _Slot(gate.slots, gate.slots.open((*tree.connection_limits(self.path), own)))
 
 

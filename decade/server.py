@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import attrs
 
@@ -72,6 +73,7 @@ RETRY_AFTER = 2.0
 """Seconds that a client waits who is sent away under load."""
 _JITTER = 0.2
 _VERSIONS = "/decade/v"
+_URI = "%/?!$&'()*+,;=:@~"
 _NO_WAIT = frozenset({429, 503})
 
 
@@ -203,24 +205,30 @@ class Server:
                 ask.proof = yield from self._core.gate.record(new.record, ask, ask.peer)
                 answer = yield from self._route(ask)
         except ArrivingError as error:
-            return self._join(request, peer, ask, error)
+            answer = self._join(request, peer, ask, error)
         except (DecodeError, RefusedError, StoreError) as error:
             answer = self._redirect(request, error) or self._refuse(error)
         finally:
             self._deciding -= 1
         if isinstance(answer, ObjectUpload | MessageUpload):
             return self._pace.watch(answer)
+        return answer if isinstance(answer, Joining) else self._finished(request, answer)
+
+    def _finished(self, request: Request, answer: Response) -> Response:
+        """An answer as this request gets it."""
         if Extension.DT in self._core.settings.extensions and read_url_token(request) is not None:
             answer = hidden(answer)
         return without_body(answer) if request.method == "HEAD" else answer
 
-    def _join(self, request: Request, peer: Peer | None, ask: Ask, error: ArrivingError) -> Answer:
+    def _join(self, request: Request, peer: Peer | None, ask: Ask, error: ArrivingError) -> Response | Joining[Answer]:
         """Who reads an object that is on its way is answered when it is there, as if asking then."""
         if Extension.JOINED not in self._core.settings.extensions or request.method != "GET":
             return self._refuse(error)
 
         def again(failure: RefusedError | None, now: float) -> Answer | Waiting[Answer]:
-            return begin(self._answer(request, peer, now, ask.proof)) if failure is None else self._refuse(failure)
+            if failure is not None:
+                return self._finished(request, self._refuse(failure))
+            return begin(self._answer(request, peer, now, ask.proof))
 
         try:
             return self._core.objects.arrivals.join(error.key, ask.now, again)
@@ -293,7 +301,7 @@ class Server:
                 return refuse_method("GET", "HEAD")
             return message_response(self._info, MEDIA_TYPE)
         if target.startswith(WELL_KNOWN):
-            name = whole_name(read_path(target).name)
+            name = whole_name(read_path(path).name)
             return self._objects.check(ask.request) or (yield from self._objects.handle(ask, name))
         if target.startswith(DRP_PATH):
             route = read_route(target.removeprefix(DRP_PATH))
@@ -315,7 +323,8 @@ class Server:
             return None
         sibling = siblings[self._random_bytes(1)[0] % len(siblings)]
         problem = attrs.evolve(self._describe(error), alternates=siblings)
-        return problem_response(problem, status=307, headers=(("Location", sibling + request.target),))
+        target = quote(request.target, safe=_URI, encoding="latin-1", errors="replace")
+        return problem_response(problem, status=307, headers=(("Location", sibling + target),))
 
     def _refuse(self, error: Exception) -> Response:
         """The answer to an error."""

@@ -34,8 +34,6 @@ class TransferResource:
 
     def handle(self, ask: Ask, route: Route) -> Steps[Response | Upload]:
         """The steps from the second on, after `ControlResource.check`. Raises RefusedError, StoreError."""
-        if not self._core.settings.extensions & set(_EXTENSION_OF.values()):
-            raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")
         return self._post(ask) if route.kind == "transfers" else self._ask(ask, route.identifier)
 
     def _post(self, ask: Ask) -> Steps[Response | Upload]:

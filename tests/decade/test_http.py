@@ -141,6 +141,8 @@ def test_the_lines_of_a_field_are_joined():
         ("exp=1 ,\t col=:aGk=:", AskedAttrs(1, ("col",))),
         ("col", AskedAttrs(None, ("col",))),
         ('a="x\\"y", b=tok/en, c=?1, d=1.5', AskedAttrs(None, ("a", "b", "c", "d"))),
+        ("exp=1;q=0.5; r, a;b", AskedAttrs(1, ("a",))),
+        ('col=(:aGk=: "b";x  c), a=(), b=( 1 );y', AskedAttrs(None, ("col", "a", "b"))),
     ],
 )
 def test_decade_attrs_is_a_dictionary(field, asked):
@@ -161,6 +163,11 @@ def test_decade_attrs_is_a_dictionary(field, asked):
         "=",
         "exp = 1",
         "exp=1 exp=2",
+        "exp=(1)",
+        "exp=1;",
+        "a=(1,2)",
+        "a=(1 2",
+        "a=((1))",
         "exp=" + "9" * 16,
         "exp=١",
         "a," * MAX_FIELD,

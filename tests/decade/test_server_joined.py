@@ -87,6 +87,20 @@ def test_what_is_permitted_is_asked_again_when_the_object_is_there():
     assert code(joining.resume(1.0)) == ErrorCode.TOKEN_REVOKED
 
 
+def test_a_token_in_a_url_is_hidden_also_when_the_object_is_on_its_way():
+    made = Bench(extensions=frozenset({Extension.JOINED, Extension.DT}))
+    plain = Bench(extensions=frozenset({Extension.DT}))
+    target = f"{HELLO.path}?dt={bearer(token())[0][1].removeprefix('Bearer ')}"
+    coming, _ = upload(made), upload(plain)
+    joining = made.server.handle(Request("GET", target), PEER, made.now)
+    coming.abort(1.0)
+    answers = [joining.resume(1.0), *(plain.ask(method, target) for method in ("GET", "HEAD"))]
+    for answer in answers:
+        assert answer.status == 404
+        assert answer.header("Referrer-Policy") == "no-referrer"
+    assert answers[-1].body == b""
+
+
 def test_a_reader_does_not_wait_for_ever():
     made, called = bench(), []
     upload(made)

@@ -289,3 +289,28 @@ def test_settings_name_origins():
 
 def test_all_is_everything():
     assert isinstance(ALL[0][0], Everything)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tokens", "challenges", "claims", "access-log", "distribution-log", "transfers", "transfers/" + "0" * 32],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+def test_the_resources_of_an_extension_that_is_off_are_not_there(path, method):
+    """Section 5.1: with or without a token, whatever the method and the length."""
+    made = bench()
+    for key in (None, token()):
+        assert code(made.ask(method, f"/decade/v1/{path}", key)) == ErrorCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("query", ["x=%ff", 'x="', "\xe9", "dt=" + "a" * 5000])
+def test_a_query_of_an_object_is_ignored_whatever_it_is(query):
+    """Section 2.2"""
+    made = bench(siblings=("https://sc.example",))
+    assert made.ask("GET", f"{HELLO.path}?{query}", token()).body == OCTETS
+
+
+def test_a_redirect_has_no_characters_that_no_uri_has():
+    made = Bench(max_requests=0, siblings=("https://sc.example",))
+    answer = made.head("GET", HELLO.path + '?x="\r\nSet-Cookie: a=\xe9%20')
+    assert answer.header("Location") == f"https://sc.example{HELLO.path}?x=%22%0D%0ASet-Cookie:%20a=%E9%20"

@@ -284,3 +284,13 @@ def test_what_becomes_private_while_a_read_waits_is_not_served():
     made.ask("DELETE", HELLO.path, token())
     assert code(waiting.resume(made.now)) == ErrorCode.GONE
     assert made.server.requests == 0
+
+
+def test_an_account_that_is_called_like_an_address_has_its_own_connections():
+    made = bench()
+    path = ("address", PEER[0])
+    made.tree.put(path[:1], ResourcePolicy(weight=1))
+    made.tree.put(path, ResourcePolicy(weight=1, connections=0))
+    held = made.head("GET", HELLO.path)
+    assert made.server._core.gate.slots.count(path) == 0
+    held.body.close(1.0)

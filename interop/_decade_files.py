@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -58,21 +60,38 @@ class PartialFile:
         self._path = path
         self._part = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.part")
         self._fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        # A thread may write on when nobody waits for it: the number of a closed file is soon that of another one.
+        self._lock = threading.Lock()
+        self._is_open = True
 
     def sink(self, base: int = 0, *, offset: int = 0, length: int | None = None) -> PieceSink:
         """Where an object goes: its octets from `offset` on, `length` of them, to `base` in the file."""
-        return PieceSink(self._fd, base, offset, length)
+        return PieceSink(self, base, offset, length)
 
     def finish(self, size: int) -> None:
         """It is whole: it gets its name when it is on the disk, in place of what was there."""
-        os.ftruncate(self._fd, size)
-        os.fsync(self._fd)
-        os.replace(self._part, self._path)
+        with self._lock:
+            self._check_open()
+            os.ftruncate(self._fd, size)
+            os.fsync(self._fd)
+            os.replace(self._part, self._path)
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+    def write(self, octets: memoryview, place: int) -> None:
+        """Octets at a place in the file."""
+        with self._lock:
+            self._check_open()
+            while octets:
+                written = os.pwrite(self._fd, octets, place)
+                octets, place = octets[written:], place + written
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise OSError(errno.EBADF, "nobody wants this file any more")
 
     def __enter__(self) -> PartialFile:
         return self
@@ -80,7 +99,9 @@ class PartialFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        with self._lock:
+            self._is_open = False
+            os.close(self._fd)
         with contextlib.suppress(FileNotFoundError):
             self._part.unlink()
 
@@ -88,8 +109,8 @@ class PartialFile:
 class PieceSink:
     """Writes a piece of an object into a file."""
 
-    def __init__(self, fd: int, base: int, offset: int, length: int | None) -> None:
-        self._fd = fd
+    def __init__(self, file: PartialFile, base: int, offset: int, length: int | None) -> None:
+        self._file = file
         self._base = base
         self._offset = offset
         self._end = None if length is None else offset + length
@@ -106,6 +127,4 @@ class PieceSink:
         view = memoryview(octets)[first : max(last, first)]
         place = self._base + self._at + first - self._offset
         self._at += len(octets)
-        while view:
-            written = os.pwrite(self._fd, view, place)
-            view, place = view[written:], place + written
+        self._file.write(view, place)

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias, TypeVar
@@ -44,7 +45,7 @@ from decade.http import Headers, Response
 from decade.messages import Claim, ObjectInfo, ServerInfo, StoredAttrs, TransferState, TransferStatus
 from decade.names import Name, NiUri, name_of
 from decade.values import ABSENT
-from interop._decade_files import PART, FileSource, PartialFile
+from interop._decade_files import FileSource, PartialFile
 from interop._decade_upload import upload
 
 _T = TypeVar("_T")
@@ -187,32 +188,41 @@ class DecadeClient:
     ) -> None:
         """A file of a data index, some of its objects at a time, each with up to `max_size` octets, as `fetch_to`.
 
-        Raises DecodeError for an object that ends before its piece.
+        Raises DecodeError for an object that ends before its piece, or would have to be larger than that.
         """
-        done, room = Counter[int](), asyncio.Semaphore(PARALLEL)
+        if any(piece.offset + piece.length > max_size for piece in entry.pieces):
+            raise DecodeError(f"index: a piece of an object of more than the {max_size} octets that are accepted")
+        starts = accumulate((piece.length for piece in entry.pieces), initial=0)
+        places = zip(starts, entry.pieces, strict=False)
+        size, total = entry.size, 0
 
-        async def piece_of(place: int, base: int, piece: Piece) -> None:
+        async def piece_of(base: int, piece: Piece) -> None:
+            done = 0
+
             def progress(octets: int, _: int | None) -> None:
-                done[place] = min(max(octets - piece.offset, 0), piece.length)
+                nonlocal done, total
+                before, done = done, min(max(octets - piece.offset, 0), piece.length)
+                total += done - before
                 if on_progress is not None:
-                    on_progress(done.total(), entry.size)
+                    on_progress(total, size)
 
-            async with room:
-                sink = file.sink(base, offset=piece.offset, length=piece.length)
-                fetched = await self._fetch(NiUri(piece.name), servers, credentials, sink, max_size, progress)
+            sink = file.sink(base, offset=piece.offset, length=piece.length)
+            fetched = await self._fetch(NiUri(piece.name), servers, credentials, sink, max_size, progress)
             if fetched.size < piece.offset + piece.length:
                 raise DecodeError(f"index: an object of {fetched.size} octets, too few for its piece")
 
+        async def some() -> None:
+            for base, piece in places:
+                await piece_of(base, piece)
+
         with PartialFile(path) as file:
-            base = 0
             try:
                 async with asyncio.TaskGroup() as group:
-                    for place, piece in enumerate(entry.pieces):
-                        group.create_task(piece_of(place, base, piece))
-                        base += piece.length
+                    for _ in range(PARALLEL):
+                        group.create_task(some())
             except BaseExceptionGroup as several:
                 raise several.exceptions[0] from several
-            await asyncio.to_thread(file.finish, base)
+            await asyncio.to_thread(file.finish, size)
 
     async def put(
         self,
@@ -392,7 +402,8 @@ async def _receive(stream: httpx.Response, receiver: Receiver, on_progress: Prog
     """Raises UnreachableError for what comes too slowly, and httpx's errors for what is cut short."""
     started = time.monotonic()
     # As it was sent: what is compressed has another hash, and could be much larger than it looks.
-    async for octets in stream.aiter_raw(PART):
+    # And in parts as they come: what is gathered first comes too late to say that it comes too slowly.
+    async for octets in stream.aiter_raw():
         is_large = len(octets) >= _LARGE
         is_wanted = await asyncio.to_thread(receiver.feed, octets) if is_large else receiver.feed(octets)
         if not is_wanted:

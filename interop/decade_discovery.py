@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -83,15 +84,17 @@ async def find(
     *,
     lookup: DnsLookup | None = None,
     client: httpx.AsyncClient | None = None,
+    verify: ssl.SSLContext | bool = True,
     naming: Mapping[Source, Naming] = _NOBODY,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> tuple[Found, ...]:
     """The servers of the first of these places that has any. Raises NoServerError.
 
-    `naming`: who answers for ALTO (`alto_naming`) and for RELOAD. `client`: with which certificates to trust.
+    `naming`: who answers for ALTO (`alto_naming`) and for RELOAD. `client`: who asks the servers; without one,
+    `verify` has what they are verified with, and no proxies are used.
     """
     plan = discover(places, random_bytes)
-    ask = _Asker(lookup, client or httpx.AsyncClient(), naming)
+    ask = _Asker(lookup, client or httpx.AsyncClient(verify=verify, trust_env=False), naming)
     try:
         step = next(plan)
         while True:
@@ -127,10 +130,11 @@ class _Asker:
     async def _fetch(self, request: Request) -> Response | None:
         try:
             async with asyncio.timeout(TIMEOUT):
-                stream = self.client.stream(request.method, request.target, headers=list(request.headers))
-                async with stream as answer:
+                headers = [*request.headers, ("Accept-Encoding", "identity")]
+                async with self.client.stream(request.method, request.target, headers=headers) as answer:
                     octets = bytearray()
-                    async for part in answer.aiter_bytes():
+                    # As they were sent: what is compressed could be much larger than it looks.
+                    async for part in answer.aiter_raw():
                         octets += part
                         if len(octets) > MAX_MESSAGE:
                             return None

@@ -56,11 +56,14 @@ class Certificates:
         self._key = folder / "ca.key"
         self._openssl("req", "-x509", *_KEY, "-keyout", self._key, "-subj", f"/CN={name}", "-out", self.authority)
 
-    def sign(self, name: str, subject: str, *, address: str | None = None) -> tuple[Path, Path]:
+    def sign(
+        self, name: str, subject: str, *, address: str | None = None, host: str | None = None
+    ) -> tuple[Path, Path]:
         """A certificate for `subject`, such as /O=Example/CN=ann, and its key."""
         certificate, key, request = (self.folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
         extensions = self.folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName=IP:{address}\n" if address else "extendedKeyUsage=clientAuth\n")
+        named = f"IP:{address}" if address else f"DNS:{host}" if host else None
+        extensions.write_text(f"subjectAltName={named}\n" if named else "extendedKeyUsage=clientAuth\n")
         self._openssl("req", "-new", "-utf8", *_KEY, "-keyout", key, "-subj", subject, "-out", request)
         signer = ("-CA", self.authority, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions)
         self._openssl("x509", "-req", "-in", request, *signer, "-days", "2", "-out", certificate)

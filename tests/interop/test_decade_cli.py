@@ -1,19 +1,23 @@
 """`ietf-p2p decade`: the commands of a client at a server that `decade serve` runs, and curl beside them."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from decade.client_exchange import unverified_claims
-from decade.data_index import decode_index
+from decade.data_index import DataIndex, Entry, Piece, decode_index, encode_index
 from decade.names import name_of, read_ni
 from interop.__main__ import main
+from interop.cli.decade._words import read_token
 
 LARGE = os.urandom(300_000)
 OTHER = "ni:///sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -50,6 +54,31 @@ def ask(served, tmp_path, monkeypatch, capfd):
         return status, *capfd.readouterr()
 
     return asked
+
+
+class Stranger:
+    """A server that has nothing, and keeps what it is told."""
+
+    def __enter__(self):
+        self.heads = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with connection:
+                    self.heads.append(connection.recv(65536).decode("latin-1"))
+                    connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 def good(result):
@@ -168,6 +197,39 @@ def test_some_octets_are_not_verified_and_it_says_so(ask):
     assert "not verified" in err
 
 
+def test_some_octets_are_a_whole_file_or_none(ask, tmp_path, monkeypatch):
+    name = good(ask("put", "hello")).strip()
+    good(ask("get", name, "--range", "6-10", "-o", "some"))
+    assert (tmp_path / "some").read_bytes() == b"World"
+
+    def full(fd, octets, place):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    status, out, err = ask("get", name, "--range", "6-10", "-o", "part")
+    assert (status, out) == (1, "")
+    assert err.endswith("ietf-p2p: No space left on device\n")
+    assert [path.name for path in tmp_path.glob("*part*")] == []
+
+
+def test_a_token_that_a_stranger_is_shown_is_worth_nothing_elsewhere(ask, served, tmp_path):
+    good(ask("put", "hello"))
+    with Stranger() as stranger:
+        names = [name_of(b"%d" % number) for number in range(100)]
+        pieces = tuple(Piece(name=name, length=1) for name in [name_of(b"Hello World!"), *names])
+        entry = Entry(label="film", pieces=pieces)
+        (tmp_path / "index").write_bytes(encode_index(DataIndex(entries=(entry,), servers=(stranger.origin,))))
+        status, _, _ = ask("get", "index", "-o", "film")
+        assert status == 1
+        status, _, _ = ask("get", OTHER.replace("///", f"//{stranger.origin.partition('//')[2]}/"), "-o", "copy")
+        assert status == 1
+    assert {head[:4] for head in stranger.heads} == {"GET "}
+    tokens = {head.partition("Bearer ")[2].split("\r")[0] for head in stranger.heads}
+    assert len(tokens) == 2
+    for token in tokens:
+        assert unverified_claims(read_token(token).token)[3] == stranger.origin
+
+
 def test_an_application_gets_a_share_and_loses_it(ask):
     told = json.loads(good(ask("policy", "films", "--weight", "3", "--storage", "4kB", "--download", "2M", "--json")))
     assert told == {"weight": 3, "storage": 4000, "ceiling_download": 2_000_000}
@@ -223,6 +285,12 @@ def test_a_key_is_made_for_its_owner_alone_and_not_made_anew(ask, tmp_path):
         ("get", "hello", "-o", "copy"),
         ("get", OTHER, "-o", "hello"),
         ("get", OTHER, "-o", "no/where"),
+        ("get", OTHER, "-o", "/dev/null", "--force"),
+        ("get", OTHER, "-o", ".", "--force"),
+        ("get", OTHER, "-o", "dangling"),
+        ("get", OTHER, "-o", "dangling", "--range", "0-1"),
+        ("get", "https://["),
+        ("get", "http://[::1]x/.well-known/ni/sha-256/a"),
         ("get", OTHER, "--range", "9-1"),
         ("get", OTHER, "--entry", "x"),
         ("get", OTHER, "--server", "storage.example"),
@@ -263,6 +331,7 @@ def test_a_key_is_made_for_its_owner_alone_and_not_made_anew(ask, tmp_path):
     ],
 )
 def test_a_mistake_gets_one_line(ask, words, tmp_path):
+    (tmp_path / "dangling").symlink_to(tmp_path / "copy")
     status, out, err = ask(*words)
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith("ietf-p2p: ")

@@ -18,7 +18,8 @@ from decade.errors import DecodeError, ErrorCode
 from decade.messages import AttrPatch, ResourcePolicy
 from decade.names import NiUri, name_of
 from decade.settings import Extension
-from interop.decade_client import DecadeClient, FileSource
+from interop._decade_files import PartialFile
+from interop.decade_client import PARALLEL, DecadeClient, FileSource
 
 URI = NiUri(HELLO)
 LARGE = os.urandom(300_000)
@@ -208,7 +209,7 @@ def test_a_body_that_breaks_off_is_asked_for_again():
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
 def test_what_comes_drop_by_drop_ends(monkeypatch, head):
     monkeypatch.setattr(interop.decade_client, "GRACE", 0.2)
 
@@ -221,7 +222,7 @@ def test_what_comes_drop_by_drop_ends(monkeypatch, head):
 
     async def work():
         async with saying(drops) as origin, saying(said(OCTETS)) as other, DecadeClient(timeout=0.2) as decade:
-            assert await decade.fetch(URI, [origin, other]) == OCTETS
+            assert await asyncio.wait_for(decade.fetch(URI, [origin, other]), 5) == OCTETS
 
     asyncio.run(work())
 
@@ -285,6 +286,58 @@ def test_a_file_in_many_objects_is_put_together(tmp_path):
     assert (tmp_path / "middle").read_bytes() == LARGE[12_345:112_345]
     assert seen[-1] == (len(LARGE), len(LARGE))
     assert left_over(tmp_path) == ["large", "middle"]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [Piece(name=HELLO, length=1 << 63), Piece(name=HELLO, length=1)],
+        [Piece(name=HELLO, length=1, offset=(1 << 64) - 1)],
+        [Piece(name=HELLO, length=1, offset=100)],
+    ],
+)
+def test_an_index_that_lies_about_sizes_is_refused_before_anybody_is_asked(tmp_path, pieces):
+    heads = []
+
+    async def work():
+        async with saying(said(OCTETS), heads=heads) as origin, DecadeClient() as decade:
+            entry = Entry(label="film", pieces=tuple(pieces))
+            with pytest.raises(DecodeError, match="of more than the 100 octets"):
+                await decade.fetch_entry(tmp_path / "film", entry, [origin], max_size=100)
+
+    asyncio.run(work())
+    assert (heads, left_over(tmp_path)) == ([], [])
+
+
+def test_few_pieces_are_on_their_way_at_a_time(tmp_path):
+    entry, heads = Entry(label="zeros", pieces=(Piece(name=HELLO, length=2, offset=3),) * 5000), []
+    tasks = []
+
+    async def first(reader, writer):
+        tasks.append(len(asyncio.all_tasks()))
+        writer.write(said(LIE))
+
+    async def work():
+        async with saying(first, heads=heads) as origin, DecadeClient() as decade:
+            await failed(decade.fetch_entry(tmp_path / "zeros", entry, [origin]))
+
+    asyncio.run(work())
+    assert len(heads) <= PARALLEL
+    assert max(tasks) < 30
+
+
+def test_a_thread_that_writes_on_does_not_write_to_another_file(tmp_path):
+    with PartialFile(tmp_path / "first") as first:
+        sink = first.sink()
+    with PartialFile(tmp_path / "second") as second:
+        second.sink().write(b"Hello World!")
+        with pytest.raises(OSError, match="nobody wants this file"):
+            sink.write(b"JELLO")
+        with pytest.raises(OSError, match="nobody wants this file"):
+            first.finish(5)
+        second.finish(12)
+    assert (tmp_path / "second").read_bytes() == b"Hello World!"
+    assert left_over(tmp_path) == ["second"]
 
 
 def test_what_the_resource_protocol_has():

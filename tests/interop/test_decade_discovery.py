@@ -1,15 +1,20 @@
 """Finding a server of DECADE with a real name server, a real ALTO server, and our own server behind HTTP."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 import httpx
 import pytest
-from alto_dns import dns_servers
-from alto_serving import running
+from alto_dns import ZONES, dns_servers, free_port
+from alto_serving import Certificates, running
+from decade_serve import make_key, processing
 from reload_dht import Dht, identity
 
+import interop.decade_discovery
 from alto.directory import Directory
 from alto.endpointproperty import EndpointPropertyResource
 from alto.networkmap import NetworkMap, NetworkMapResource
@@ -22,7 +27,10 @@ from decade.messages import MEDIA_TYPE
 from decade.policy import PolicyTree
 from decade.server import Server
 from decade.settings import Settings
+from interop.__main__ import main
 from interop.alto_server import AltoApp
+from interop.cli._errors import MistakeError
+from interop.cli.decade._client import Access, one_server
 from interop.decade_discovery import REDIR_TYPE, DnsLookup, alto_naming, find, redir_naming
 from reload.usages.redir import Lookup, ServiceFinder, ServiceProvider
 from reload.usages.redir_tree import RedirTree
@@ -30,10 +38,26 @@ from reload.usages.redir_tree import RedirTree
 SB, SA = "https://sb.decade.example", "https://sa.decade.example:8443"
 
 
+NEAR = """
+_decade._tcp IN PTR cache._decade._tcp
+cache._decade._tcp IN TXT "v=1"
+cache._decade._tcp IN SRV 10 0 1 gone
+cache._decade._tcp IN SRV 20 0 {port} sa
+"""
+
+
 @pytest.fixture(scope="module")
-def resolver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with dns_servers(tmp_path_factory.mktemp("dns")) as port:
-        yield port
+def near() -> int:
+    """The port of the server of near.example."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def resolver(near: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ZONES, "near.example", NEAR.format(port=near))
+        with dns_servers(tmp_path_factory.mktemp("dns")) as port:
+            yield port
 
 
 def client(*origins: str) -> httpx.AsyncClient:
@@ -49,7 +73,7 @@ def client(*origins: str) -> httpx.AsyncClient:
         response = server.handle(Request(request.method, request.url.path), None, 1.0)
         assert isinstance(response, Response)
         assert isinstance(response.body, bytes)
-        return httpx.Response(response.status, headers=list(response.headers), content=response.body)
+        return httpx.Response(response.status, headers=list(response.headers), stream=httpx.ByteStream(response.body))
 
     return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
@@ -103,7 +127,9 @@ def test_the_alto_server_of_a_network_names_the_cache_of_a_region(tmp_path: Path
 
 def test_a_server_that_says_too_much_is_none() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"Content-Type": MEDIA_TYPE}, content=bytes(MAX_MESSAGE + 1))
+        return httpx.Response(
+            200, headers={"Content-Type": MEDIA_TYPE}, stream=httpx.ByteStream(bytes(MAX_MESSAGE + 1))
+        )
 
     flood = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     with pytest.raises(NoServerError, match="does not answer"):
@@ -131,3 +157,44 @@ def test_an_overlay_names_the_server_that_has_registered_in_its_tree() -> None:
     registered = ServiceProvider(tree, ours, extension_type=REDIR_TYPE, extension=SB.encode())
     assert dht.run(registered.store(), identity(ours))
     assert asyncio.run(ask()) == (SB,)
+
+
+def test_the_commands_find_a_server_in_the_dns_of_their_domain(
+    resolver: int, near: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    certificates = Certificates(tmp_path / "tls")
+    chain, tls = certificates.sign("sa", "/CN=sa", host="sa.near.example")
+    make_key(tmp_path / "alice.pem")
+    (tmp_path / "hello").write_bytes(b"Hello World!")
+    look_up = socket.getaddrinfo
+
+    def look_up_near(host: Any, *rest: Any, **named: Any) -> Any:
+        """The servers of the domain are on this host, which its resolver does not know."""
+        text = host.decode() if isinstance(host, bytes) else str(host)
+        return look_up("127.0.0.1" if text.endswith("near.example") else host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_near)
+    monkeypatch.setattr(interop.decade_discovery, "DnsLookup", lambda: DnsLookup(["127.0.0.1"], port=resolver))
+    monkeypatch.setenv("DECADE_KEY", str(tmp_path / "alice.pem"))
+    # Of the environment nothing counts: it may name a proxy.
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("DECADE_SERVER", raising=False)
+    words = ["--account", "alice", "--key", tmp_path / "alice.pem", "--listen", f"127.0.0.1:{near}"]
+    words += ["--server", f"https://sa.near.example:{near}", "--tls-certificate", chain, "--tls-key", tls]
+    with processing(*words):
+        found = ["--discover", "near.example", "--cacert", str(certificates.authority)]
+        assert main(["decade", "put", str(tmp_path / "hello"), *found]) == 0
+        name = capfd.readouterr().out.strip()
+        assert name.startswith(f"ni://sa.near.example:{near}/")
+        assert main(["decade", "get", f"ni:///{name.rpartition('/')[2]}", *found]) == 0
+        assert capfd.readouterr().out == "Hello World!"
+        assert main(["decade", "get", name, *found[:2]]) == 2
+    assert f"https://sa.near.example:{near}: does not answer" in capfd.readouterr().err
+
+
+def test_the_first_of_several_servers_that_were_found_is_the_one() -> None:
+    access = Access((), None, None, None, 1.0, False, "decade.example")
+    assert one_server(access, [SB, SA]) == SB
+    for servers in ([], [SB, SA]):
+        with pytest.raises(MistakeError, match="one server is due"):
+            one_server(attrs.evolve(access, server=tuple(servers)), servers)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from decade.claims import MAX_AUDIENCES
 from decade.client_exchange import Credential, FailedError, is_confidential
 from decade.errors import DecadeError, DecodeError, EncodeError
 from decade.issuer import LIFETIME, Issuer
@@ -49,12 +48,12 @@ class Access:
     insecure: bool
     discover: str | None
 
-    def issuer(self, servers: Sequence[str]) -> Issuer | None:
-        """Who mints tokens for these servers, None without a key. Raises MistakeError."""
+    def issuer(self, server: str) -> Issuer | None:
+        """Who mints tokens for a server, None without a key. Raises MistakeError."""
         if self.key is None:
             return None
         try:
-            return Issuer(read_signing_key(self.key), tuple(servers)[:MAX_AUDIENCES])
+            return Issuer(read_signing_key(self.key), (server,))
         except KeyFileError as error:
             raise MistakeError(str(error)) from error
 
@@ -76,19 +75,21 @@ class Access:
     def credentials(
         self, servers: Sequence[str], operations: Operation, names: Sequence[Name] = ()
     ) -> list[Credential]:
-        """The token that is given, or else one that the key mints: for these names, or for everything without any.
+        """The token that is given, or else one for each server that the key mints: for these names, or for everything
+        without any. Raises MistakeError.
 
-        Raises MistakeError.
+        What one server is shown is worth nothing at another: a name or an index may say that strangers have an object.
         """
         if found := self.given():
             self._check_way(servers)
             return found
-        issuer = self.issuer(servers)
-        if issuer is None:
-            raise MistakeError(f"a key is due that mints tokens (--key, DECADE_KEY), or a token (--token, {_TOKEN})")
+        issuers = [self.issuer(server) for server in servers]
         self._check_way(servers)
         scope: Scope = tuple((Object(name), operations) for name in names) or ((Everything(), operations),)
-        return [self.granted(issuer, scope)]
+        made = [self.granted(issuer, scope) for issuer in issuers if issuer is not None]
+        if not made:
+            raise MistakeError(f"a key is due that mints tokens (--key, DECADE_KEY), or a token (--token, {_TOKEN})")
+        return made
 
     def granted(self, issuer: Issuer, scope: Scope, policy: TokenPolicy | None = None) -> Credential:
         """A token that is minted now. Raises MistakeError."""
@@ -179,7 +180,7 @@ def asking(access: Access, work: Callable[[DecadeClient, tuple[str, ...]], Corou
         async with DecadeClient(verify=access.context(), timeout=access.timeout) as client:
             servers = access.server
             if not servers and access.discover is not None:
-                servers = await _discovered(access.discover)
+                servers = await _discovered(access.discover, access.context())
             return await work(client, servers) or 0
 
     try:
@@ -197,19 +198,20 @@ def asking(access: Access, work: Callable[[DecadeClient, tuple[str, ...]], Corou
         raise FailureError(f"{where}{reason(error)}") from error
 
 
-def one_server(servers: Sequence[str]) -> str:
-    """The server that something is done at. Raises MistakeError."""
-    if len(servers) != 1:
+def one_server(access: Access, servers: Sequence[str]) -> str:
+    """The server that something is done at: the one that is named, or the first that was found. Raises MistakeError."""
+    is_found = not access.server and bool(servers)
+    if len(servers) != 1 and not is_found:
         raise MistakeError("one server is due: --server https://storage.example, or DECADE_SERVER")
     return servers[0]
 
 
-async def _discovered(domain: str) -> tuple[str, ...]:
+async def _discovered(domain: str, context: ssl.SSLContext) -> tuple[str, ...]:
     from decade.discovery import DnsSd, NoServerError
     from interop.decade_discovery import DnsLookup, find
 
     try:
-        found = await find([DnsSd(domain)], lookup=DnsLookup())
+        found = await find([DnsSd(domain)], lookup=DnsLookup(), verify=context)
     except NoServerError as error:
         raise MistakeError(clean(str(error))) from error
     return tuple(one.info.server for one in found)

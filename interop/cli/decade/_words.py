@@ -61,6 +61,8 @@ def read_target(text: str) -> Target | None:
             return _of_url(text)
     except DecodeError as error:
         raise MistakeError(str(error)) from error
+    except ValueError as error:
+        raise MistakeError(f"{text!r:.80} is no URL: {error}") from error
     return None
 
 

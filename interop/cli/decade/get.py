@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import sys
 import time
@@ -20,6 +21,7 @@ from decade.data_index import MAX_INDEX, DataIndex, Entry, decode_index
 from decade.errors import DecodeError
 from decade.names import Name
 from decade.scope import Operation
+from interop._decade_files import PartialFile
 from interop.cli._errors import MistakeError, reason
 from interop.cli._progress import Display, Snapshot, display, note
 from interop.cli.alto._show import clean
@@ -72,10 +74,8 @@ def command(
     if output is None and sys.stdout.isatty():
         raise MistakeError("octets for a terminal: say -o FILE, or -o - if you mean it")
     output = None if output == Path("-") else output
-    if output is not None and output.exists() and not force:
-        raise MistakeError(f"{output} is there (--force replaces it)")
-    if output is not None and not output.parent.is_dir():
-        raise MistakeError(f"{output}: there is no directory {output.parent}")
+    if output is not None:
+        _check(output, force)
     wanted = _Wanted(output, max_size, alto)
     target = read_target(what)
     if target is None:
@@ -86,6 +86,17 @@ def command(
     if entry is not None:
         raise MistakeError("--entry is of a data index")
     return _get_object(access, target, wanted, None if part is None else _range(part))
+
+
+def _check(output: Path, force: bool) -> None:
+    """Whether a file may be made there. Raises MistakeError."""
+    if output.exists() and not output.is_file():
+        raise MistakeError(f"{output} is there, and is no file")
+    # A link to nothing is there, too.
+    if os.path.lexists(output) and not force:
+        raise MistakeError(f"{output} is there (--force replaces it)")
+    if not output.parent.is_dir():
+        raise MistakeError(f"{output}: there is no directory {output.parent}")
 
 
 def _get_object(access: Access, target: Target, wanted: _Wanted, part: tuple[int, int] | None) -> int:
@@ -191,10 +202,9 @@ def _write(octets: bytes, wanted: _Wanted) -> None:
     if wanted.output is None:
         to_stdout(octets)
         return
-    try:
-        wanted.output.write_bytes(octets)
-    except OSError as error:
-        raise MistakeError(f"{wanted.output}: {reason(error)}") from error
+    with PartialFile(wanted.output) as file:
+        file.write(memoryview(octets), 0)
+        file.finish(len(octets))
 
 
 def _range(text: str) -> tuple[int, int]:

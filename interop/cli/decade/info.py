@@ -33,7 +33,7 @@ def command(name: str | None, as_json: bool, access: Access) -> int:
     wanted = None if name is None else read_name(name)
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         if wanted is None:
             info = await client.info(server)
             _print(_server(info), _words(info), as_json=as_json)

@@ -41,7 +41,7 @@ def command(last: int, distribution: bool, as_json: bool, access: Access) -> int
     """
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         control = await client.control(server, access.credentials([server], Operation.ACCESS_LOG))
         start = max(0, int(time.time()) - last)
         rows: list[list[_show.Cell]] = []

@@ -25,7 +25,7 @@ def command(as_json: bool, access: Access) -> int:
     """List the objects that the account of the key has at a server."""
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         rows: list[list[_show.Cell]] = []
         async for info in client.objects(server, access.credentials([server], Operation.LIST)):
             if as_json:

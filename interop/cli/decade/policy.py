@@ -54,7 +54,7 @@ def command(app: str | None, delete: bool, as_json: bool, access: Access, **opti
         raise MistakeError("--delete goes alone")
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         control = await client.control(server, access.credentials([server], Operation.POLICY))
         if delete and app is not None:
             await client.run(control.delete_policy(app))

@@ -87,7 +87,7 @@ def command(
     sources = list(map(_source, files))
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         credentials = access.credentials([server], Operation.PUT)
         with display("storing", as_json=as_json) as shown:
             puts = _Puts(client, server, credentials, wanted, shown, sum(source.size for source in sources))

@@ -25,7 +25,7 @@ def command(names: tuple[str, ...], access: Access) -> int:
     wanted = list(map(read_name, names))
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         credentials = access.credentials([server], Operation.DELETE)
         for name in wanted:
             await client.delete(name, server, credentials)

@@ -30,7 +30,7 @@ def command(as_json: bool, access: Access) -> int:
     """Show what the account of the key, or its application, has and uses at a server."""
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         control = await client.control(server, access.credentials([server], Operation.STATUS))
         status = await client.run(control.status())
         if as_json:

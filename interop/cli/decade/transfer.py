@@ -102,7 +102,7 @@ def status(identifier: str, detach: bool, as_json: bool, access: Access) -> int:
     wanted = _identifier(identifier)
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         credentials = access.credentials([server], Operation.PULL | Operation.PUSH)
         if detach:
             _say(await client.run((await client.control(server, credentials)).transfer(wanted)), as_json=as_json)
@@ -120,7 +120,7 @@ def cancel(identifier: str, access: Access) -> int:
     wanted = _identifier(identifier)
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         control = await client.control(server, access.credentials([server], Operation.PULL | Operation.PUSH))
         await client.run(control.cancel_transfer(wanted))
 
@@ -138,7 +138,7 @@ def _order(direction: Direction, remote: str, names: tuple[str, ...], access: Ac
     order = _Order(direction, tuple(map(read_name, names)), origin(remote), **options)
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
-        server = one_server(servers)
+        server = one_server(access, servers)
         credentials = access.credentials([server], _ORDERS[direction] | Operation.ATTR_GET)
         control = await client.control(server, credentials)
         request = await _request(client, control, order, access)
@@ -168,7 +168,7 @@ async def _remote_token(client: DecadeClient, control: Control, order: _Order, a
     """What the server may do at the other one: these objects only, within minutes, and no more octets than it takes."""
     if order.remote_token is not None:
         return read_token(order.remote_token.read_text("ascii", errors="replace"))
-    issuer = access.issuer([order.remote])
+    issuer = access.issuer(order.remote)
     if issuer is None:
         return None
     if order.direction is Direction.PULL:

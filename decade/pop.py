@@ -110,8 +110,8 @@ def read_proof(request: Request, uri: str) -> Proof:
     spelled = "".join(f";{name}={_spelled(name, value)}" for name, value in read.items())
     inner = "(" + " ".join(f'"{name}"' for name in covered) + ")" + spelled
     needed = {_METHOD, _URI, _AUTHORIZATION} | ({_DIGEST} if request.method in WITH_BODY else set())
-    if not needed <= set(covered):
-        raise DecodeError("Signature-Input: the signature does not cover what it has to")
+    if needed != set(covered):
+        raise DecodeError("Signature-Input: the signature covers less than it has to, or more")
     signature = _find_octets(request.header("Signature"), label, "Signature")
     digest = _find_octets(request.header("Content-Digest"), "sha-256", "Content-Digest") if _DIGEST in covered else None
     return Proof(

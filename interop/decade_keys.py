@@ -118,7 +118,9 @@ def _jwk(key: Any) -> HmacKey:
     """A symmetric key as a JSON Web Key (RFC 7518 section 6.4)."""
     match key:
         case {"kty": "oct", "kid": str(kid), "k": str(secret)}:
-            return HmacKey(base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4)), kid.encode())
+            # What is no base64url must not be skipped: the key would be another one, or a short one.
+            octets = base64.b64decode(secret + "=" * (-len(secret) % 4), altchars=b"-_", validate=True)
+            return HmacKey(octets, kid.encode())
     raise ValueError("a JSON Web Key is for HMAC here: kty oct, kid and k")
 
 

@@ -146,6 +146,11 @@ class ServerConfig:
                 "it goes with 'root', whose files it sends, and 'trusted-proxies', where it is",
                 "front",
             ),
+            (
+                self.mint_key is not None and self.mint_key.kid in self.keys,
+                "it is the key of an account, whose holder could mint for all others",
+                "mint-key",
+            ),
             (not self.keys, "nobody could use it: at least one key [accounts.NAME.keys.NAME] is due", ""),
         )
         return next(((text, key) for is_wrong, text, key in checks if is_wrong), None)

@@ -74,6 +74,7 @@ def test_a_request_with_a_body_covers_its_digest():
 
 C = '("@method" "@target-uri" "authorization")'
 P = f';created={NOW};nonce="{NONCE}";tag="decade"'
+DIGEST = ("Content-Digest", f"sha-256=:{base64.b64encode(bytes(32)).decode()}:")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_the_order_and_the_spaces_of_the_field_are_free(text):
         'decade=("@method" "@target-uri")' + P,
         'decade=("@method" "@target-uri" "authorization" "authorization")' + P,
         'decade=("@method" "@target-uri" "authorization" "x-other")' + P,
+        'decade=("@method" "@target-uri" "authorization" "content-digest")' + P,
         'decade=("@method";req "@target-uri" "authorization")' + P,
         'decade=("@method" "@target-uri" authorization)' + P,
         'decade=("@method""@target-uri" "authorization")' + P,
@@ -131,7 +133,8 @@ def test_other_inputs_are_refused(text):
     if text is None:
         request = attrs.evolve(request, headers=request.headers[:1])
     else:
-        request = with_input(text)
+        # A digest that may be covered is there.
+        request = with_input(text, signed(attrs.evolve(REQUEST, headers=(*REQUEST.headers, DIGEST))))
     with pytest.raises(DecodeError):
         read_proof(request, URI)
 

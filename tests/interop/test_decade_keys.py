@@ -10,6 +10,7 @@ from decade_tokens import MAC, SIGNING
 from decade import cbor
 from decade.cose import Es256SigningKey
 from interop.decade_keys import KeyFileError, public_key_of_text, read_signing_key, read_verifying_key
+from interop.decade_server.config import ConfigError, load_config
 
 SEED = SIGNING.seed
 
@@ -58,6 +59,7 @@ def test_other_forms_are_told_apart_by_what_is_there(tmp_path, octets, key):
         b"-----BEGIN PUBLIC KEY-----\n",
         b"{",
         b'{"kty":"RSA"}',
+        json.dumps({"kty": "oct", "kid": "a", "k": text(MAC.secret) + "!/"}).encode(),
         cbor.encode({1: 4, -1: bytes(32)}),
         cbor.encode({1: 4, 2: b"k", -1: bytes(31)}),
         cbor.encode({1: 1, -1: 4, -2: bytes(32)}),
@@ -85,3 +87,11 @@ def test_a_public_key_as_text_has_43_characters():
         public_key_of_text("x" * 44)
     with pytest.raises(ValueError, match="order"):
         public_key_of_text("A" * 43)
+
+
+def test_the_key_with_which_a_server_mints_is_the_key_of_no_account(tmp_path):
+    (tmp_path / "own").write_bytes(cbor.encode({1: 1, -1: 6, -2: SIGNING.public.octets, -4: SEED}))
+    config = tmp_path / "decade.toml"
+    config.write_text('extensions = ["mint"]\nmint-key = "own"\n[accounts.alice.keys.a]\nfile = "own"\n')
+    with pytest.raises(ConfigError, match="mint-key: it is the key of an account"):
+        load_config(config)

@@ -1,5 +1,5 @@
 """The other server of a transfer: where its objects are, whom the token for it is for, where it may send us (PROFILE.md
-section 10; RFC 7069 sections 6.4 and 8).
+section 11; RFC 7069 sections 6.4 and 8).
 
 Everything here came from a client or from a server that nobody vouches for. It decides about texts alone; whether an
 address may be asked is the driver's to say, when it has resolved the host.
@@ -29,8 +29,9 @@ _MAX_ORIGIN = 280
 """Characters: a name of the DNS has 253."""
 _TEMPLATE = WELL_KNOWN + "{alg}/{val}"
 _AUDIENCE = 3
+_HTTPS = 443
 _TAGS = frozenset({CWT, SIGN1, MAC0})
-_HOST = r"(?:[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?|\[[0-9a-f:.]{2,45}\])"
+_HOST = r"(?:[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*|\[[0-9a-f:.]{2,45}\])"
 _ORIGIN = re.compile(rf"https://{_HOST}(?::[1-9][0-9]{{0,4}})?")
 _URI = re.compile(r"[!#-;=?-\[\]_a-z~]+")
 
@@ -41,8 +42,11 @@ def origin_of(uri: str) -> str:
 
 
 def check_origin(origin: str) -> str:
-    """The same. Raises RefusedError (MALFORMED) unless it is an https origin without credentials."""
-    if len(origin) > _MAX_ORIGIN or not _ORIGIN.fullmatch(origin) or _port(origin) > 65535:
+    """The same. Raises RefusedError (MALFORMED) unless it is an https origin without credentials, in its one spelling:
+    in lower case, without the port 443, and without a dot at the end of the host.
+    """
+    is_one = len(origin) <= _MAX_ORIGIN and _ORIGIN.fullmatch(origin) is not None
+    if not is_one or _port(origin) > 65535 or _port(origin) == _HTTPS:
         raise RefusedError(ErrorCode.MALFORMED, "a remote server is an https origin, such as https://storage.example")
     return origin
 
@@ -74,8 +78,7 @@ def follow(target: str, location: str | None, ourselves: str) -> str:
     """
     try:
         parts = urlsplit(urljoin(target, location or ""))
-        origin = f"{parts.scheme}://{parts.netloc.lower()}"
-        check_origin(origin)
+        origin = check_origin(_spelled(parts.scheme, parts.netloc))
     except (ValueError, RefusedError) as exc:
         raise RefusedError(ErrorCode.REMOTE_REFUSED, "a redirect to no https URI") from exc
     following = origin + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -125,6 +128,12 @@ def _read_audience(token: bytes) -> tuple[str, ...]:
     if type(origins) is not tuple or not origins or any(type(o) is not str for o in origins):
         raise DecodeError("no audience")
     return origins
+
+
+def _spelled(scheme: str, netloc: str) -> str:
+    """An origin as servers spell theirs: another spelling of ours would be no loop, and would get no token."""
+    host, colon, port = netloc.lower().removesuffix(f":{_HTTPS}").partition(":")
+    return f"{scheme}://{host.removesuffix('.')}{colon}{port}"
 
 
 def _port(origin: str) -> int:

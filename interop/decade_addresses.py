@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias
 
@@ -21,6 +23,11 @@ Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 MAX_ADDRESSES = 16
 """Addresses of one host that are tried."""
+LOOKUPS = 64
+"""Hosts that are looked up at a time. Whoever names hosts in a zone whose servers do not answer keeps a thread for each
+of his transfers, half of all under way, and for each that was given up as long as the system goes on asking.
+"""
+_threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="decade-lookup")
 # All that is assigned for global unicast (RFC 4291 section 2.4), which leaves out IPv4-mapped addresses and NAT64.
 _UNICAST: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("2000::/3"))
 # Teredo and 6to4 take a packet to the address of IPv4 that is in theirs; and the relay of 6to4.
@@ -52,8 +59,9 @@ class AddressPolicy:
 
 
 async def resolve(host: str, port: int) -> Sequence[Address]:
-    """The addresses of a host, as the system resolves it. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """The addresses of a host, as the system resolves it. Raises OSError, UnicodeError."""
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_threads, look_up)
     return [ip_address(entry[4][0]) for entry in found]
 
 

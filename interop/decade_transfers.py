@@ -11,6 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ PIECE = 65536
 """Octets that are read from the store and sent at once."""
 IDLE = 10.0
 """Seconds that a connection is kept for the next object of a transfer."""
+THREADS = 16
+"""Objects that are opened, or stored, at a time: as many writes to a disk are committed together."""
 _SENDING = "http11.send_request_headers.started"
 
 logger = logging.getLogger(__name__)
@@ -70,6 +73,8 @@ class TransferRunner:
         self._timer = Timer(transfers.get_timer, self._handle_timer, clock)
         # The exchange of each task, None while it waits for our own store, which is not to be interrupted.
         self._tasks: dict[asyncio.Task[None], Exchange | None] = {}
+        # Whatever else the process does in threads does not keep our own store waiting.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="decade-transfer")
         self._is_open = False
         self._arm_server: Callable[[], None] | None = None
         self._changed = asyncio.Event()
@@ -109,6 +114,7 @@ class TransferRunner:
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self._pool.aclose()
+        self._threads.shutdown()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
@@ -193,7 +199,7 @@ class TransferRunner:
         """Do what an answer waits for; nobody interrupts that."""
         self._watch(None)
         while isinstance(answer, Waiting):
-            await asyncio.to_thread(answer.run)
+            await asyncio.get_running_loop().run_in_executor(self._threads, answer.run)
             answer = answer.resume(self._clock())
         self._timer.arm()
         return answer

@@ -34,6 +34,11 @@ def test_a_remote_server_is_an_https_origin_with_the_objects_where_rfc_6920_has_
         "file:///.well-known/ni/{alg}/{val}",
         "https://user:pass@sa.example/.well-known/ni/{alg}/{val}",
         "https://SA.example/.well-known/ni/{alg}/{val}",
+        "https://sa.example:443/.well-known/ni/{alg}/{val}",
+        "https://sa.example./.well-known/ni/{alg}/{val}",
+        "https://[fe80::1%25eth0]/.well-known/ni/{alg}/{val}",
+        "https://sa.example\n/.well-known/ni/{alg}/{val}",
+        "https://sä.example/.well-known/ni/{alg}/{val}",
         "https://sa.example:0/.well-known/ni/{alg}/{val}",
         "https://sa.example:65536/.well-known/ni/{alg}/{val}",
         "https://sa.example/o/{alg}/{val}",
@@ -64,6 +69,10 @@ def test_ourselves_and_a_hop_limit_of_none_are_loops():
         ("https://sc.example/x?y=1#z", "https://sc.example/x?y=1"),
         ("https://SC.example", "https://sc.example/"),
         ("//sc.example/a", "https://sc.example/a"),
+        ("https://sc.example:443/a", "https://sc.example/a"),
+        ("https://sc.example./a", "https://sc.example/a"),
+        ("https://sc.example.:8443/a", "https://sc.example:8443/a"),
+        ("https://[2001:DB8::1]:443/a", "https://[2001:db8::1]/a"),
         ("/b", "https://sa.example/b"),
         ("c%20d", "https://sa.example/.well-known/ni/sha-256/c%20d"),
     ],
@@ -85,6 +94,13 @@ def test_a_redirect_leads_to_https(location, wanted):
         "https://sc.example/ü",
         "https://sc.example/a b",
         "https://[::1/",
+        "https://[fe80::1%25eth0]/",
+        "https://sc.example\\@sd.example/",
+        "https://sc.example%2f@sd.example/",
+        "https://./",
+        "https://:443/",
+        "https://sc.example:0443/",
+        "https://ⓢc.example/",
         "https://sc.example/" + "a" * MAX_URI,
     ],
 )
@@ -93,7 +109,8 @@ def test_a_redirect_to_anything_else_is_refused(location):
 
 
 def test_a_redirect_back_to_us_is_a_loop():
-    assert code_of(follow, object_uri(SA, HELLO), SERVER + "/x", SERVER) == ErrorCode.LOOP_DETECTED
+    for spelling in (SERVER, SERVER.upper(), SERVER + ":443", SERVER + ".", SERVER + ".:443"):
+        assert code_of(follow, object_uri(SA, HELLO), spelling + "/x", SERVER) == ErrorCode.LOOP_DETECTED
 
 
 def test_a_token_goes_to_the_origins_in_its_audience_alone():

@@ -1,6 +1,7 @@
 """Transfers between real servers: two of ours, nginx, servers that lie, and addresses that nobody may be sent to."""
 
 import asyncio
+import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from decade.cose import HmacKey
 from decade.errors import ErrorCode
 from decade.messages import MEDIA_TYPE, Direction, Remote, TransferState, TransferStatus, decode_message, encode_message
 from decade.names import name_of
-from interop.decade_addresses import AddressPolicy
+from interop.decade_addresses import LOOKUPS, AddressPolicy, resolve
 from interop.decade_transfers import client_tls
 
 LARGE = bytes(range(251)) * 4178
@@ -380,6 +381,31 @@ def test_a_host_with_such_an_address_is_not_asked(strict, listening, host):
     status = ended(order(strict, f"https://{host}:{listening.port}"))
     assert status.items[0].error == ErrorCode.REMOTE_UNREACHABLE
     assert listening.heads == []
+
+
+def test_name_servers_that_do_not_answer_keep_nobody_else_waiting(monkeypatch):
+    look_up, answers = socket.getaddrinfo, threading.Event()
+
+    def silent(host, *rest, **named):
+        if host == "silent.test":
+            answers.wait()
+            raise socket.gaierror
+        return look_up(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+
+    async def work():
+        silent = [asyncio.create_task(resolve("silent.test", 443)) for _ in range(LOOKUPS - 1)]
+        await asyncio.sleep(0)
+        try:
+            found = await asyncio.wait_for(resolve("127.0.0.1", 443), 5)
+            elsewhere = await asyncio.wait_for(asyncio.to_thread(int), 5)
+        finally:
+            answers.set()
+        await asyncio.gather(*silent, return_exceptions=True)
+        return list(map(str, found)), elsewhere
+
+    assert asyncio.run(work()) == (["127.0.0.1"], 0)
 
 
 def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites):

@@ -6,7 +6,7 @@ FILE ?=
 # Tests that open no socket and measure no time: they share the cores.
 PURE := tests/alto tests/decade tests/ledbat tests/ppsp tests/reload
 
-.PHONY: help demo test lint bench fuzz conformance conformance-md experiments soak clean
+.PHONY: help demo demo-decade test lint bench fuzz conformance conformance-md experiments soak clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -29,6 +29,9 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.dev
 
 demo: $(VENV)/.demo  ## stream a real file through a swarm: a tracker, a source, four peers (FILE=path takes yours)
 	$(BIN)/python -m interop demo $(if $(FILE),--file "$(FILE)")
+
+demo-decade: $(VENV)/.demo  ## a real file to clients of PPSPP and BitTorrent, by storage servers (FILE=path takes yours)
+	$(BIN)/python -m interop decade demo $(if $(FILE),--file "$(FILE)")
 
 test: $(VENV)/.dev  ## every test; installs the Debian packages that they need, if it may
 	.ci/packages

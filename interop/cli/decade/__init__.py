@@ -20,6 +20,7 @@ _COMMANDS = {
     "transfer": "Have servers give objects to one another.",
     "policy": "Show or change what an application of an account may use.",
     "status": "Show what an account has and uses.",
+    "demo": "Deliver a file to clients of two protocols, through two servers.",
     "log": "Show who has read the objects of an account, or where they went.",
 }
 

@@ -14,10 +14,10 @@ import attrs
 
 from decade.claims import Claims
 from decade.client_exchange import Credential, RandomBytes
-from decade.cose import SigningKey
+from decade.cose import PublicKey, SigningKey
 from decade.names import Name
-from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
-from decade.tokens import mint
+from decade.scope import Confirmation, Everything, Object, Operation, Scope, TokenPolicy
+from decade.tokens import claims_of, delegate, mint
 from decade.values import Bandwidth, Priority
 
 LIFETIME = 600
@@ -78,17 +78,63 @@ class Issuer:
         """For oneself: operations on every object and on the account, without bounds of the token's own."""
         return self.grant(((Everything(), operations),), None, wall=wall, lifetime=lifetime)
 
-    def grant(self, scope: Scope, policy: TokenPolicy | None, *, wall: float, lifetime: int = LIFETIME) -> Credential:
-        """Anything else that a token can say."""
-        claims = Claims(
+    def grant(
+        self,
+        scope: Scope,
+        policy: TokenPolicy | None,
+        *,
+        wall: float,
+        lifetime: int = LIFETIME,
+        holder: PublicKey | None = None,
+    ) -> Credential:
+        """Anything else that a token can say. `holder`: the key that whoever uses it has to prove to have, or signs
+        tokens below it with, if `policy` has levels and `scope` permits to delegate.
+        """
+        return Credential(mint(self._claims(scope, policy, wall, lifetime, holder), self.key), self.servers)
+
+    def pass_on(
+        self,
+        parent: bytes,
+        scope: Scope,
+        policy: TokenPolicy,
+        *,
+        wall: float,
+        lifetime: int = LIFETIME,
+        holder: PublicKey | None = None,
+    ) -> Credential:
+        """A token below `parent`, by the key of its holder. What `policy` leaves open is bounded as there, but for
+        levels, of which there are none then; it lives no longer.
+
+        Raises EncodeError for more than the parent permits, DecodeError for a parent that is no token.
+        """
+        above = claims_of(parent)
+        claims = self._claims(scope, _below(above.policy, policy), wall, lifetime, holder)
+        claims = attrs.evolve(claims, exp=min(claims.exp, above.exp), nbf=above.nbf)
+        return Credential(delegate(parent, self.key, claims), self.servers)
+
+    def _claims(
+        self, scope: Scope, policy: TokenPolicy | None, wall: float, lifetime: int, holder: PublicKey | None
+    ) -> Claims:
+        return Claims(
             aud=self.servers,
             iat=int(wall),
             exp=int(wall) + lifetime,
             cti=self.random_bytes(_CTI_SIZE),
             scope=scope,
             policy=policy,
+            cnf=None if holder is None else Confirmation(key=holder.cose_key),
         )
-        return Credential(mint(claims, self.key), self.servers)
+
+
+def _below(above: TokenPolicy | None, policy: TokenPolicy) -> TokenPolicy:
+    """The members of a policy, and those of the one above it that it leaves open."""
+    inherited = {
+        field.name: getattr(above, field.name)
+        for field in attrs.fields(TokenPolicy)  # type: ignore[arg-type]
+        if field.name not in ("ext", "levels") and getattr(policy, field.name) is None
+    }
+    made: TokenPolicy = attrs.evolve(policy, **({} if above is None else inherited))  # type: ignore[misc]
+    return made
 
 
 def _amount(amount: int | None, size: int | None) -> int | None:

@@ -88,14 +88,18 @@ def mint(claims: Claims, key: SigningKey) -> bytes:
     return _mint(claims, key, {})
 
 
+def claims_of(token: bytes) -> Claims:
+    """What a token says, for who holds it: nobody has verified it. Raises DecodeError."""
+    return read_claims(_read_token(token).payload)
+
+
 def delegate(parent: bytes, key: SigningKey, claims: Claims) -> bytes:
     """A token below `parent`, by the key of its holder. Raises EncodeError if `verify` would refuse it for its parent.
 
     Uses and octets of the parent are shared by all tokens below it.
     """
     try:
-        message = _read_token(parent)
-        above = read_claims(message.payload)
+        above = claims_of(parent)
         reason = link_fault(above, claims)
         if reason is None and _holder(above).kid != key.kid:
             reason = "cnf: another key is its holder's"

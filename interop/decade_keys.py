@@ -57,6 +57,19 @@ def read_signing_key(path: Path) -> SigningKey:
     return key
 
 
+def read_holder(text: str) -> PublicKey:
+    """The public key of who is to hold a token: in a file, or the base64url of one of Ed25519. Raises KeyFileError."""
+    if _PUBLIC.fullmatch(text.encode()) is not None:
+        try:
+            return public_key_of_text(text)
+        except ValueError as error:
+            raise KeyFileError(str(error)) from error
+    key = read_verifying_key(Path(text))
+    if isinstance(key, HmacKey):
+        raise KeyFileError(f"{text}: a shared secret proves nothing: a key of Ed25519 or P-256 is due")
+    return key
+
+
 def verifying_key(key: SigningKey | VerifyingKey) -> VerifyingKey:
     """What verifies the tokens of a key."""
     return key.public if isinstance(key, Ed25519SigningKey | Es256SigningKey) else key

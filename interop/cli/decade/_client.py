@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from decade.client_exchange import Credential, FailedError, is_confidential
+from decade.client_exchange import Credential, FailedError, ProofKey, is_confidential, unverified_claims
+from decade.cose import HmacKey, read_public_key
 from decade.errors import DecadeError, DecodeError, EncodeError
 from decade.issuer import LIFETIME, Issuer
 from decade.names import Name
-from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
+from decade.scope import CONFIRMATION, Everything, Object, Operation, Scope, TokenPolicy
 from decade.tokens import MAX_TOKEN
 from interop.cli._errors import FailureError, MistakeError, reason, run
 from interop.cli.alto._show import clean
@@ -33,6 +34,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _TOKEN = "DECADE_TOKEN"
+_CNF = 8
 TIMEOUT = 10.0
 
 
@@ -63,7 +65,24 @@ class Access:
             text = self._read(self.token)
         elif (text := os.environ.get(_TOKEN, "")) == "":
             return []
-        return [attrs.evolve(read_token(text), is_insecure_allowed=self.insecure)]
+        credential = read_token(text)
+        key = self._holder(credential.token)
+        return [attrs.evolve(credential, is_insecure_allowed=self.insecure, key=key)]
+
+    def _holder(self, token: bytes) -> ProofKey | None:
+        """The key whose possession a token wants proved, None if it wants nothing. Raises MistakeError."""
+        try:
+            found = unverified_claims(token).get(_CNF)
+            if found is None:
+                return None
+            cnf = CONFIRMATION.read(found)
+            key = None if self.key is None else read_signing_key(self.key)
+            named = cnf.kid or cnf.thumbprint or (read_public_key(cnf.key).kid if cnf.key is not None else None)
+        except (DecodeError, KeyFileError) as error:
+            raise MistakeError(clean(str(error))) from error
+        if key is None or isinstance(key, HmacKey) or key.kid != named:
+            raise MistakeError("the token is for who has the key that it names: give that with --key")
+        return key
 
     def _read(self, path: Path) -> str:
         try:
@@ -130,7 +149,10 @@ _SERVER = click.option(
     help="The server, such as https://storage.example.  [env: DECADE_SERVER]",
 )
 KEY = click.option(
-    "--key", type=_FILE, envvar="DECADE_KEY", help="The private key that mints the token to use.  [env: DECADE_KEY]"
+    "--key",
+    type=_FILE,
+    envvar="DECADE_KEY",
+    help="The private key that mints the token, or that the holder of a given token has.  [env: DECADE_KEY]",
 )
 _OPTIONS = (
     _SERVER,

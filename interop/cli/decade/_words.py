@@ -16,6 +16,7 @@ import click
 from decade.client_exchange import Credential, is_confidential, origin
 from decade.errors import DecodeError
 from decade.names import Name, NiUri, read_ni, read_nih, read_path
+from decade.tokens import MAX_TOKEN
 from interop._decade_files import FileSource
 from interop.cli._errors import MistakeError, reason
 from interop.decade_server.config import read_size
@@ -43,6 +44,17 @@ def read_token(text: str) -> Credential:
         return Credential.of(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (DecodeError, binascii.Error, ValueError) as error:
         raise MistakeError("what is given as a token is none: base64url of a COSE structure is due") from error
+
+
+def read_token_or_file(text: str) -> Credential:
+    """A token in base64url, or in a file with that. Raises MistakeError."""
+    path = Path(text)
+    try:
+        is_file = len(text) < 255 and path.is_file()
+        text = path.read_text("ascii", errors="replace")[: 2 * MAX_TOKEN] if is_file else text
+    except OSError as error:
+        raise MistakeError(f"{path}: {reason(error)}") from error
+    return read_token(text)
 
 
 def read_target(text: str) -> Target | None:

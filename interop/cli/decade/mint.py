@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_network
 from pathlib import Path
 
 import attrs
 import click
 
-from decade.errors import EncodeError
+from decade.client_exchange import Credential
+from decade.errors import DecodeError, EncodeError
 from decade.issuer import LIFETIME, RETRIES, Issuer
 from decade.names import Name
 from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
-from decade.values import MAX_WEIGHT, BitRate, Priority, Weight
+from decade.tokens import claims_of
+from decade.values import MAX_WEIGHT, BitRate, IpPrefix, Priority, Weight
 from interop.cli._errors import MistakeError
 from interop.cli.decade._client import KEY, origin
-from interop.cli.decade._words import Rate, Size, Span, read_object
-from interop.decade_keys import KeyFileError, read_signing_key
+from interop.cli.decade._words import Rate, Size, Span, read_object, read_token_or_file
+from interop.decade_keys import KeyFileError, read_holder, read_signing_key
 
 OPERATIONS = {operation.name.lower().replace("_", "-"): operation for operation in Operation if operation.name}
 
@@ -33,12 +36,15 @@ class _Bounds:
     weight: int | None
     rate: int | None
     priority: str | None
+    levels: int | None
+    addresses: tuple[str, ...]
+    app: str | None
 
-    def policy(self, default_amount: int | None) -> TokenPolicy | None:
+    def policy(self, default_amount: int | None) -> TokenPolicy:
         if self.weight is not None and self.rate is not None:
             raise MistakeError("--weight and --rate are two ways to say it: give one")
         bandwidth = None if self.weight is None else Weight(self.weight)
-        made = TokenPolicy(
+        return TokenPolicy(
             priority=None if self.priority is None else Priority[self.priority.upper()],
             bandwidth=bandwidth if self.rate is None else BitRate(self.rate),
             amount=default_amount if self.amount is None else self.amount,
@@ -46,24 +52,33 @@ class _Bounds:
             connections=self.connections,
             storage=self.storage,
             lifetime=self.object_lifetime,
+            levels=self.levels,
+            ip_prefixes=self._prefixes(),
+            app_path=None if self.app is None else tuple(self.app.split("/")),
         )
-        return None if made == TokenPolicy() else made
+
+    def _prefixes(self) -> tuple[IpPrefix, ...] | None:
+        try:
+            return tuple(map(ip_network, self.addresses)) or None
+        except ValueError as error:
+            raise MistakeError(f"--address: {error}") from error
 
 
 @click.command(
     epilog="Examples:\n\n\b\n"
     "  ietf-p2p decade mint --key alice.pem --server https://storage.example --get film.mp4 --uses 1\n"
-    "  ietf-p2p decade mint --key alice.pem --server https://storage.example --all put,list --storage 1GB --for 1h",
+    "  ietf-p2p decade mint --key alice.pem --server https://storage.example --all put,list --storage 1GB --for 1h\n"
+    "  ietf-p2p decade mint --key alice.pem --server https://storage.example --all get --holder bob.pem --levels 1\n"
+    "  ietf-p2p decade mint --key bob.pem --below token.txt --get film.mp4",
 )
 @KEY
 @click.option(
     "--server",
     "servers",
     multiple=True,
-    required=True,
     metavar="ORIGIN",
     envvar="DECADE_SERVER",
-    help="Who is to take it; up to eight servers.  [env: DECADE_SERVER]",
+    help="Who is to take it; up to eight servers.  [env: DECADE_SERVER; default: as above, with --below]",
 )
 @click.option("--get", "gets", multiple=True, metavar="NAME", help="An object to read: its name, or the file itself.")
 @click.option("--put", "puts", multiple=True, metavar="NAME", help="An object to store: its name, or the file itself.")
@@ -79,6 +94,28 @@ class _Bounds:
 @click.option("--weight", type=click.IntRange(1, MAX_WEIGHT), help="The share of the account's bandwidth.")
 @click.option("--rate", type=Rate(), metavar="RATE", help="The most bandwidth, in bit/s: 1.5M.")
 @click.option("--priority", type=click.Choice([priority.name.lower() for priority in Priority]), help="Who goes first.")
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="PREFIX",
+    help="Where it may be used from: 192.0.2.0/24. [default: anywhere]",
+)
+@click.option("--app", metavar="PATH", help="The application below that of the key that pays.")
+@click.option(
+    "--holder",
+    metavar="KEY",
+    help="Who is to use it, and has to prove it: a file with the key, or its base64url as `decade key` prints it.",
+)
+@click.option(
+    "--levels", type=click.IntRange(1, 3), help="How many times, one below the other, the holder may pass it on."
+)
+@click.option(
+    "--below",
+    "parent",
+    metavar="TOKEN",
+    help="Pass on this token, with the key of its holder. What is not said is bounded as there.",
+)
 @click.option("--url", is_flag=True, help="Print the URL of each object to read, with the token in it.")
 def command(
     key: Path | None,
@@ -87,8 +124,10 @@ def command(
     puts: tuple[str, ...],
     everything: str | None,
     lifetime: int,
+    holder: str | None,
+    parent: str | None,
     url: bool,
-    **bounds: int | str | None,
+    **bounds: int | str | tuple[str, ...] | None,
 ) -> int:
     """Make a token that permits what is said, at these servers, and print it in base64url. Nobody is asked.
 
@@ -100,15 +139,19 @@ def command(
     readable, sizes = _objects(gets)
     writable, put_sizes = _objects(puts)
     scope = _scope(readable, writable, everything)
+    made = _Bounds(**bounds)  # type: ignore[arg-type]
+    if made.levels is not None:
+        if holder is None:
+            raise MistakeError("--levels is what a holder may do: --holder KEY is due")
+        scope = tuple((target, operations | Operation.DELEGATE) for target, operations in scope)
     known = [size for size in (*sizes, *put_sizes) if size is not None]
     is_known = len(known) == len(scope)
-    policy = _Bounds(**bounds).policy(RETRIES * max(sum(known), 1) if is_known else None)  # type: ignore[arg-type]
-    if url and not readable:
-        raise MistakeError("--url is of objects to read: --get is due")
+    amount = RETRIES * max(sum(known), 1) if is_known else None
+    if url and (not readable or holder is not None):
+        raise MistakeError("--url is of objects that anybody with it may read: --get is due, and no --holder")
     try:
-        issuer = Issuer(read_signing_key(key), tuple(map(origin, servers)))
-        token = issuer.grant(scope, policy, wall=time.time(), lifetime=lifetime)
-    except (KeyFileError, EncodeError) as error:
+        token = _token(key, servers, parent, scope, made, amount, lifetime, holder)
+    except (KeyFileError, EncodeError, DecodeError) as error:
         raise MistakeError(str(error)) from error
     if not url:
         click.echo(token.text)
@@ -116,6 +159,33 @@ def command(
         for server in token.audience:
             click.echo(f"{server}{name.path}?dt={token.text}")
     return 0
+
+
+def _token(
+    key: Path,
+    servers: tuple[str, ...],
+    parent: str | None,
+    scope: Scope,
+    bounds: _Bounds,
+    amount: int | None,
+    lifetime: int,
+    holder: str | None,
+) -> Credential:
+    """Raises KeyFileError, EncodeError, DecodeError, MistakeError."""
+    signing, public = read_signing_key(key), None if holder is None else read_holder(holder)
+    origins = tuple(map(origin, servers))
+    if parent is None:
+        if not origins:
+            raise MistakeError("a server is due: --server https://storage.example, or DECADE_SERVER")
+        policy = bounds.policy(amount)
+        granted = None if policy == TokenPolicy() else policy
+        return Issuer(signing, origins).grant(scope, granted, wall=time.time(), lifetime=lifetime, holder=public)
+    token = read_token_or_file(parent).token
+    above = claims_of(token)
+    most = None if above.policy is None else above.policy.amount
+    policy = bounds.policy(amount if amount is None or most is None else min(amount, most))
+    issuer = Issuer(signing, origins or above.aud)
+    return issuer.pass_on(token, scope, policy, wall=time.time(), lifetime=lifetime, holder=public)
 
 
 def _objects(words: tuple[str, ...]) -> tuple[list[Name], list[int | None]]:

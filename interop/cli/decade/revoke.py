@@ -11,9 +11,9 @@ from decade.client_exchange import unverified_claims
 from decade.errors import DecodeError
 from decade.messages import Revocation
 from decade.scope import Operation
-from interop.cli._errors import MistakeError, reason
+from interop.cli._errors import MistakeError
 from interop.cli.decade._client import Access, asking, connects
-from interop.cli.decade._words import When, read_token
+from interop.cli.decade._words import When, read_token_or_file
 from interop.decade_keys import KeyFileError, read_verifying_key
 
 if TYPE_CHECKING:
@@ -67,13 +67,7 @@ def _revocation(identifiers: list[bytes], before: int | None, key_of: Path | Non
 
 
 def _cti_of(text: str) -> bytes:
-    path = Path(text)
-    try:
-        is_file = len(text) < 255 and path.is_file()
-        text = path.read_text("ascii", errors="replace")[:8192] if is_file else text
-    except OSError as error:
-        raise MistakeError(f"{path}: {reason(error)}") from error
-    found = unverified_claims(read_token(text).token).get(_CTI)
+    found = unverified_claims(read_token_or_file(text).token).get(_CTI)
     if not isinstance(found, bytes):
         raise MistakeError("a token without an identifier")
     return found

@@ -60,11 +60,14 @@ class Evictor:
             return []
         wanted = self._shortage(row)
         queue = self._queues.get(path)
-        if queue is None or queue.octets < wanted:
-            if self._own(path) < wanted:
-                return []
-            queue = yield from self._load(path, clock)
-        return self._take(path, queue, wanted)
+        if wanted <= 0:
+            return []
+        if queue is not None and queue.octets >= wanted and (victims := self._take(path, queue, wanted)):
+            return victims
+        # Other workers may have taken what is in the queues, and have stored what is not.
+        if self._own(path) < wanted:
+            return []
+        return self._take(path, (yield from self._load(path, clock)), wanted)
 
     def keep(self, rows: Sequence[Row]) -> None:
         """What was chosen stays after all."""

@@ -1,5 +1,6 @@
 """Nodes that make room by what they hold, when their policy says so."""
 
+import attrs
 import pytest
 from decade_server import APP, BOB, PEER, Bench, bearer, code, token, whole
 from decade_tokens import NOW
@@ -190,6 +191,19 @@ def test_what_other_workers_do_is_seen_in_the_rows():
     assert held(made, "abcdefgh") == "cgh"
     assert put(made, "x", size=30) == [201]
     assert held(made, "cgh") == ""
+
+
+def test_what_other_workers_have_put_in_the_place_of_all_that_is_known_makes_room():
+    made = bench()
+    put(made, "abcd")
+    for before, after in zip("bcd", "xyz", strict=True):
+        row = made.store.remove("alice", name_of(octets(before)))
+        row = attrs.evolve(row, name=name_of(octets(after)))
+        sink = made.store.create(row.name, row.size)
+        sink.write(octets(after))
+        made.store.commit(sink, row)
+    assert put(made, "e") == [201]
+    assert held(made, "xyz") == "yz"
 
 
 def test_uploads_that_wait_for_room_at_a_time_each_get_it_once():

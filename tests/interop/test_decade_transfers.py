@@ -20,7 +20,7 @@ from decade.cose import HmacKey
 from decade.errors import ErrorCode
 from decade.messages import MEDIA_TYPE, Direction, Remote, TransferState, TransferStatus, decode_message, encode_message
 from decade.names import name_of
-from interop.decade_addresses import LOOKUPS, AddressPolicy, resolve
+from interop.decade_addresses import LOOKUPS, AddressPolicy, CheckedBackend, ForbiddenAddressError, resolve
 from interop.decade_transfers import client_tls
 
 LARGE = bytes(range(251)) * 4178
@@ -383,6 +383,17 @@ def test_a_host_with_such_an_address_is_not_asked(strict, listening, host):
     assert listening.heads == []
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0", "[::1]", "::ffff:127.0.0.1", "fe80::1%lo"],
+)
+def test_this_machine_is_not_connected_to_however_it_is_spelled(host):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connected = CheckedBackend(AddressPolicy()).connect_tcp(host, listener.getsockname()[1], 1.0)
+        with pytest.raises(ForbiddenAddressError):
+            asyncio.run(connected)
+
+
 def test_name_servers_that_do_not_answer_keep_nobody_else_waiting(monkeypatch):
     look_up, answers = socket.getaddrinfo, threading.Event()
 
@@ -408,8 +419,10 @@ def test_name_servers_that_do_not_answer_keep_nobody_else_waiting(monkeypatch):
     assert asyncio.run(work()) == (["127.0.0.1"], 0)
 
 
-def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites):
+def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites, monkeypatch):
     """Rebinding: the second answer would be an address that is allowed here, and is never asked for."""
+    for name in ("HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
     names = Names(sa_test=[("8.8.8.8", "10.0.0.1"), ("127.0.0.1",)])
     liar, puller = (
         sites(Liar, says(("200 OK", "Content-Length: 12"), OCTETS)),

@@ -419,10 +419,8 @@ def test_name_servers_that_do_not_answer_keep_nobody_else_waiting(monkeypatch):
     assert asyncio.run(work()) == (["127.0.0.1"], 0)
 
 
-def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites, monkeypatch):
+def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites):
     """Rebinding: the second answer would be an address that is allowed here, and is never asked for."""
-    for name in ("HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
     names = Names(sa_test=[("8.8.8.8", "10.0.0.1"), ("127.0.0.1",)])
     liar, puller = (
         sites(Liar, says(("200 OK", "Content-Length: 12"), OCTETS)),

@@ -141,12 +141,14 @@ class Admission:
         """The request is over; if it has started, after so many octets, of which so many are stored. What it has not
         used is returned. Harmless when repeated. Raises StateError if more was moved or stored than was held.
         """
-        if self.use.state is UseState.HELD:
-            self.use.give_back()
-        elif self.use.state is UseState.SPENT:
-            self.use.settle(amount=moved, storage=stored)
-        if self._slots.is_open(self.slot):
-            self._slots.close(self.slot)
+        try:
+            if self.use.state is UseState.HELD:
+                self.use.give_back()
+            elif self.use.state is UseState.SPENT:
+                self.use.settle(amount=moved, storage=stored)
+        finally:
+            if self._slots.is_open(self.slot):
+                self._slots.close(self.slot)
 
 
 class PeerFailures:

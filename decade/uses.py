@@ -14,6 +14,9 @@ from decade.ledger import find_short
 from decade.ports import Allowance, Ledger, Short, TokenKey, Use
 from decade.tokens import SKEW, VerifiedToken
 
+LATE = 60
+"""Seconds after its end for which a token is counted: a request that came before may have waited to be held."""
+
 
 class UseState(Enum):
     """How far the use of a token is. A token that no request holds is fresh, and has no use here."""
@@ -132,7 +135,7 @@ def hold_use(ledger: Ledger, token: VerifiedToken, use: Use) -> TokenUse:
             allowance = allowance_of(level)
             if not allowance.is_counted:
                 continue
-            short = ledger.hold(token.account, level.ledger_key, allowance, use, level.claims.exp + SKEW)
+            short = ledger.hold(token.account, level.ledger_key, allowance, use, level.claims.exp + SKEW + LATE)
             if short is not None:
                 raise _exhausted(short)
             counted.append(level.ledger_key)

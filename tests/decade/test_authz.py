@@ -406,3 +406,13 @@ def test_ten_thousand_interleaved_requests_keep_every_limit_and_a_refused_one_le
             kept.release()
     assert world.tree.holding((ACCOUNT,)).reserved == 0
     assert len(world.gate.slots) == 0
+
+
+def test_a_ledger_that_knows_nothing_of_a_use_keeps_no_connection() -> None:
+    world = World()
+    permission = world.permit()
+    admission = world.admit(permission, moved=30)
+    world.ledger.give_back(permission.token.ledger_key, Use(1, 30))
+    with pytest.raises(StateError):
+        admission.end()
+    assert len(world.gate.slots) == 0

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from decade_server import BOB, Bench, bearer, code, token, whole
+from decade_server import BOB, HELLO, Bench, bearer, code, token, whole
 from decade_tokens import MAC, NOW
 from decade_waiting import SlowLedger, SlowQuotas, SlowStore
 from hypothesis import settings
@@ -14,6 +14,7 @@ from decade.errors import ErrorCode, RefusedError, StoreError
 from decade.http import Request, Response
 from decade.messages import MEDIA_TYPE, AttrPatch, ResourcePolicy, Revocation, encode_message
 from decade.names import name_of
+from decade.tokens import SKEW
 from decade.waiting import Waiting, settle
 
 OBJECTS = [bytes((65 + size,)) * size for size in (0, 7, 33)]
@@ -254,6 +255,22 @@ def test_a_token_that_is_revoked_while_its_request_waits_does_nothing(method):
     made.control("POST", "revocations", Revocation(cti=(b"w" * 16,)))
     assert code(settle(waiting.resume(2.0), 2.0)) == ErrorCode.TOKEN_REVOKED
     assert made.state() == before
+
+
+def test_a_token_that_ends_while_a_request_waits_to_be_counted_has_no_further_use():
+    made = Bench(ledger=SlowLedger())
+    made.put()
+    once = token(uses=1, exp=NOW + 5)
+    waiting = [made.server.handle(Request("GET", HELLO.path, bearer(once)), PEER, made.now) for _ in range(2)]
+    waiting[0].run()
+    held = waiting[0].resume(made.now)
+    # The ledger is asked to forget what is over, before it is told of a request that came in time.
+    made.now = 5.0 + SKEW
+    assert made.get().status == 200
+    waiting[1].run()
+    assert code(waiting[1].resume(made.now)) == ErrorCode.TOKEN_USED_UP
+    held.body.close(made.now)
+    assert made.server.requests == 0
 
 
 def test_expired_objects_are_swept_one_batch_at_a_time():

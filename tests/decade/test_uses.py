@@ -15,7 +15,7 @@ from decade.messages import Revocation
 from decade.ports import Use
 from decade.scope import TokenPolicy
 from decade.tokens import SKEW, VerifiedToken
-from decade.uses import USE_TABLE, TokenUse, UseEvent, UseState, check_revoked, check_uses, hold_use
+from decade.uses import LATE, USE_TABLE, TokenUse, UseEvent, UseState, check_revoked, check_uses, hold_use
 
 HELD = Use(1, 10, 5)
 
@@ -124,10 +124,10 @@ def test_what_a_request_held_when_the_server_stopped_stays_spent() -> None:
 def test_a_use_is_forgotten_when_no_clock_accepts_its_token_any_more() -> None:
     ledger, once = MemoryLedger(), token(TokenPolicy(uses=1))
     hold_use(ledger, once, Use(1))
-    ledger.observe(CLAIMS.exp + SKEW - 1)
+    ledger.observe(CLAIMS.exp + SKEW + LATE - 1)
     ledger.forget()
     assert ledger.used(once.ledger_key) == Use(1)
-    ledger.observe(CLAIMS.exp + SKEW)
+    ledger.observe(CLAIMS.exp + SKEW + LATE)
     ledger.forget()
     assert ledger.used(once.ledger_key) == Use()
 
@@ -137,7 +137,7 @@ def test_a_use_is_kept_until_no_clock_accepts_the_last_token_of_its_identifier()
     hold_use(ledger, early, Use(1)).give_back()
     late = attrs.evolve(early, claims=attrs.evolve(early.claims, exp=CLAIMS.exp + 1000))
     hold_use(ledger, late, Use(1))
-    ledger.observe(CLAIMS.exp + SKEW + 999)
+    ledger.observe(CLAIMS.exp + SKEW + LATE + 999)
     ledger.forget()
     assert ledger.used(late.ledger_key) == Use(1)
 

@@ -455,3 +455,22 @@ def test_what_has_another_expiry_by_now_is_not_removed_with_what_is_over(tmp_pat
     assert store.page("a", b"", 9) == [attrs.evolve(changed, expires=20)]
     assert not file_of(tmp_path, over.name).exists()
     store.close()
+
+
+def test_a_file_that_the_disk_complains_about_when_it_is_closed_is_stored_and_read(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """close(2): it is closed nevertheless, and what was synced before is durable."""
+    store, close = make(), os.close
+
+    def complain(fd: int) -> None:
+        close(fd)
+        raise OSError(errno.EIO, "close")
+
+    monkeypatch.setattr(os, "close", complain)
+    for octets in (b"short", bytes(2_000_000)):
+        assert read(store, put(store, octets)) == octets
+    sink = store.create(name_of(b"dropped"), 7)
+    sink.write(bytes(1 << 20))
+    sink.drop()
+    monkeypatch.undo()

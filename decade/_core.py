@@ -32,10 +32,10 @@ from decade.waiting import Clock, Steps
 _T = TypeVar("_T")
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Core:
-    """The parts of a server. `epoch`: Unix time at `now` == 0. `downloads`, `uploads`: what goes to clients, and what
-    comes.
+    """The parts of a server. `epoch`: Unix time at `now` == 0, by the clock as it is set. `downloads`, `uploads`: what
+    goes to clients, and what comes.
     """
 
     settings: Settings

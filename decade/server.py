@@ -182,6 +182,13 @@ class Server:
         """
         return begin(self._answer(request, peer, now))
 
+    def set_clock(self, wall: float, now: float) -> None:
+        """The Unix time at `now`, for drivers whose `now` stands still while the machine sleeps, or whose clock is set.
+
+        A clock that is set back revives no token: the highest time that was seen holds.
+        """
+        self._core.epoch = wall - now
+
     def recall(self, request: Request, peer: Peer | None, now: float) -> Response | None:
         """The answer to a GET like one that was answered before, with the octets of the object, which count as sent.
 

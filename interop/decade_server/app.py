@@ -39,6 +39,9 @@ DRAIN = 2**20
 LINGER = 2.0
 """Seconds for that."""
 
+SET_EVERY = 1.0
+"""Seconds after which the server is told what the clock says: a machine that has slept must not take old tokens."""
+
 _BODIES = frozenset({"PUT", "POST", "PATCH"})
 
 
@@ -55,8 +58,9 @@ class DecadeApp(Application):
     """The ASGI application of a server, which is used in the event loop alone.
 
     `clock` is where its `now` comes from, in seconds. `proxies` say where requests come from. Tokens that came over
-    plain HTTP from another machine are refused (RFC 7069 section 8.2), unless `is_insecure_allowed`. `transfers`: what
-    moves objects between servers. `front`: which of the `proxies` send the files of objects themselves.
+    plain HTTP from another machine are refused (RFC 7069 section 8.2), unless `is_insecure_allowed`. `wall`: the Unix
+    time, which the server is told once a second. `transfers`: what moves objects between servers. `front`: which of the
+    `proxies` send the files of objects themselves.
     """
 
     def __init__(
@@ -66,11 +70,14 @@ class DecadeApp(Application):
         clock: Callable[[], float] = time.monotonic,
         proxies: Proxies | None = None,
         is_insecure_allowed: bool = False,
+        wall: Callable[[], float] | None = None,
         transfers: Background | None = None,
         front: Front | None = None,
     ) -> None:
         self.server = server
         self._clock = clock
+        self._wall = wall
+        self._is_set_at = float("-inf")
         self._proxies = proxies or Proxies()
         self._is_insecure_allowed = is_insecure_allowed
         self._transfers = transfers
@@ -99,7 +106,7 @@ class DecadeApp(Application):
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = self._heads.key(scope)
         asked = self._heads.get(head)
-        known = None if asked is None else self.server.recall(*asked, self._clock())
+        known = None if asked is None else self.server.recall(*asked, self._now())
         if known is not None:
             try:
                 await send({"type": "http.response.start", "status": known.status, "headers": _encoded(known.headers)})
@@ -139,7 +146,14 @@ class DecadeApp(Application):
         request = Request(method, target, headers)
         if head is not None and self._front is None:
             self._heads.add(head, request, origin.peer)
-        return self.server.handle(request, origin.peer, self._clock())
+        return self.server.handle(request, origin.peer, self._now())
+
+    def _now(self) -> float:
+        now = self._clock()
+        if self._wall is not None and now >= self._is_set_at + SET_EVERY:
+            self._is_set_at = now
+            self.server.set_clock(self._wall(), now)
+        return now
 
     async def _send(self, answer: Response, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": answer.status, "headers": _encoded(answer.headers)}
@@ -257,7 +271,7 @@ class DecadeApp(Application):
         return min((time for time in times if time is not None), default=None)
 
     def _handle_timer(self) -> None:
-        now = self._clock()
+        now = self._now()
         self._stalls.handle_timer(now)
         waiting = self.server.handle_timer(now)
         if waiting is not None:

@@ -48,6 +48,7 @@ class LiveServer:
             self.server,
             proxies=config.proxies,
             is_insecure_allowed=config.is_insecure_allowed,
+            wall=time.time,
             transfers=self._runner(),
             front=None if config.accel is None else Front(config.accel, place, self.tree),
         )

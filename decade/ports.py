@@ -9,7 +9,7 @@ others return at once, and what they change is done in the order of the calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
@@ -119,6 +119,21 @@ class Policies(Protocol):
 
     def version(self) -> int:
         """Another number after each `save`, of whatever process."""
+
+
+class Connections(Protocol):
+    """Connections at nodes and tokens that have a limit, counted with those of other processes. Every method returns at
+    once; `open` may raise StoreError.
+    """
+
+    def open(self, limits: Sequence[tuple[Hashable, int]]) -> tuple[int, int] | None:
+        """Count one more at each or, when one is full, at none: then its place among them, and what is open there."""
+
+    def close(self, nodes: Sequence[Hashable]) -> None:
+        """One less at each."""
+
+    def count(self, node: Hashable) -> int:
+        """What is open at a node, or less if the medium fails."""
 
 
 @attrs.frozen

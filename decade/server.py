@@ -46,7 +46,7 @@ from decade.names import WELL_KNOWN, read_path
 from decade.objects import Objects
 from decade.policy import PolicyTree
 from decade.pop import ProofRecord, UnrecordedError
-from decade.ports import Ledger, ObjectStore, Policies
+from decade.ports import Connections, Ledger, ObjectStore, Policies
 from decade.problem import Problem
 from decade.public import OpenAccounts
 from decade.scheduler import Grant
@@ -90,12 +90,13 @@ class Server:
         store: ObjectStore[Any] | None = None,
         ledger: Ledger | None = None,
         policies: Policies | None = None,
+        connections: Connections | None = None,
         local_policy: LocalPolicy | None = None,
         journal: Journal | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`keys`: who may issue tokens. `tree`: the accounts; it has counted what `store` has. `policies`: what
-        accounts have changed in it, beside its quotas.
+        accounts have changed in it, beside its quotas. `connections`: where processes count theirs together.
 
         `epoch`: the Unix time at `now` == 0. Without `store`, `ledger`, `policies` and `journal` they are in memory.
         Raises ValueError for a tree whose policies may use other extensions than the settings have.
@@ -103,7 +104,7 @@ class Server:
         if tree.extensions != settings.extensions & POLICY_EXTENSIONS:
             raise ValueError("the policies and the settings differ in their extensions")
         ledger = MemoryLedger() if ledger is None else ledger
-        limits, slots = settings.limits, ConnectionSlots()
+        limits, slots = settings.limits, ConnectionSlots(connections)
         mint_key = settings.mint_key
         tokens = VerifiedTokenCache(
             keys,

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 import attrs
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError
+from decade.ports import Connections
 
 RETRY_AFTER = 1.0
 """Seconds until another try has a chance: an object of 64 MiB takes about as long on a fast line."""
@@ -14,9 +15,10 @@ RETRY_AFTER = 1.0
 
 @attrs.frozen(eq=False)
 class Slot:
-    """One connection, and where it counts."""
+    """One connection, and where it counts; `shared`: where other processes count it, too."""
 
     nodes: tuple[Hashable, ...]
+    shared: tuple[Hashable, ...] = ()
 
 
 class ConnectionSlots:
@@ -24,7 +26,11 @@ class ConnectionSlots:
     token is looked at; those that are open are nearer to their end, and are let get there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, others: Connections | None = None) -> None:
+        """`others`: where processes count together what has a limit. A connection that was open before its node had one
+        is counted by its own process only.
+        """
+        self._others = others
         self._open: dict[Slot, None] = {}
         self._counts: dict[Hashable, int] = {}
 
@@ -34,7 +40,8 @@ class ConnectionSlots:
 
     def count(self, node: Hashable) -> int:
         """Connections that count at a node or a token."""
-        return self._counts.get(node, 0)
+        own = self._counts.get(node, 0)
+        return own if self._others is None else max(own, self._others.count(node))
 
     def is_open(self, slot: Slot) -> bool:
         """Whether a slot was not closed."""
@@ -43,19 +50,18 @@ class ConnectionSlots:
     def open(self, limits: Sequence[tuple[Hashable, int | None]]) -> Slot:
         """Take a slot at every node, each with its limit, or at none: see `PolicyTree.connection_limits`.
 
-        Raises RefusedError (TOO_MANY_CONNECTIONS) with the limit and the use of the first that is full.
+        Raises RefusedError (TOO_MANY_CONNECTIONS) with the limit and the use of the first that is full, StoreError.
         """
         for node, limit in limits:
-            if limit is not None and self.count(node) >= limit:
-                raise RefusedError(
-                    ErrorCode.TOO_MANY_CONNECTIONS,
-                    f"{limit} connections are in use",
-                    dimension=Dimension.CONNECTIONS,
-                    limit=limit,
-                    used=self.count(node),
-                    retry_after=RETRY_AFTER,
-                )
-        slot = Slot(tuple(node for node, _ in limits))
+            if limit is not None and self._counts.get(node, 0) >= limit:
+                raise _full(limit, self._counts.get(node, 0))
+        shared: tuple[Hashable, ...] = ()
+        if self._others is not None:
+            bounds = [(node, limit) for node, limit in limits if limit is not None]
+            if bounds and (found := self._others.open(bounds)) is not None:
+                raise _full(bounds[found[0]][1], found[1])
+            shared = tuple(node for node, _ in bounds)
+        slot = Slot(tuple(node for node, _ in limits), shared)
         self._open[slot] = None
         for node in slot.nodes:
             self._counts[node] = self._counts.get(node, 0) + 1
@@ -70,3 +76,16 @@ class ConnectionSlots:
             self._counts[node] -= 1
             if not self._counts[node]:
                 del self._counts[node]
+        if self._others is not None and slot.shared:
+            self._others.close(slot.shared)
+
+
+def _full(limit: int, used: int) -> RefusedError:
+    return RefusedError(
+        ErrorCode.TOO_MANY_CONNECTIONS,
+        f"{limit} connections are in use",
+        dimension=Dimension.CONNECTIONS,
+        limit=limit,
+        used=used,
+        retry_after=RETRY_AFTER,
+    )

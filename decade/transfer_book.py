@@ -15,7 +15,7 @@ import attrs
 from decade._core import Core
 from decade.arrivals import Arrival
 from decade.authz import Permission
-from decade.errors import Dimension, ErrorCode, RefusedError
+from decade.errors import Dimension, ErrorCode, RefusedError, StoreError
 from decade.messages import Direction, Item, TransferRequest, TransferState, TransferStatus
 from decade.ports import TokenKey
 from decade.remote import read_remote, read_remote_token
@@ -275,7 +275,7 @@ class Transfers:
             return False
         try:
             self._slots[item] = core.gate.slots.open((*limits, *own))
-        except RefusedError:
+        except (RefusedError, StoreError):
             return False
         self._accounts[permission.account].running += 1
         return True

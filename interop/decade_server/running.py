@@ -70,7 +70,9 @@ class LiveServer:
             self.tree, self.server = scaled.tree, scaled.server
             self._close.append(scaled.close)
         elif config.root is not None:
-            durable = open_server(config.root, settings, self._key, config.policies, epoch=epoch)
+            durable = open_server(
+                config.root, settings, self._key, config.policies, epoch=epoch, is_alone=config.workers == 1
+            )
             self.tree, self.server = durable.tree, durable.server
             self._close.append(durable.close)
         else:

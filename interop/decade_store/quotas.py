@@ -137,16 +137,17 @@ class SqliteQuotas:
 
         def change(connection: sqlite3.Connection) -> None:
             for (worker,) in connection.execute("SELECT DISTINCT worker FROM reservation").fetchall():
-                if worker != self.worker and not _is_alive(locks / f"{worker}.lock"):
+                if worker != self.worker and not is_alive(locks / f"{worker}.lock"):
                     connection.execute("DELETE FROM reservation WHERE worker = ?", (worker,))
 
         self._transactions.do(change)
         for path in locks.glob("*.lock"):
-            if path != self._lock_path and not _is_alive(path):
+            if path != self._lock_path and not is_alive(path):
                 path.unlink(missing_ok=True)
 
 
-def _is_alive(path: Path) -> bool:
+def is_alive(path: Path) -> bool:
+    """Whether the worker lives whose lock this is."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

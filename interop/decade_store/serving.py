@@ -15,6 +15,7 @@ from decade.server import Server
 from decade.settings import LOGS, Settings
 from decade.tokens import Keys
 from interop.decade_store._opening import INDEX, LOCKS
+from interop.decade_store.connections import SqliteConnections
 from interop.decade_store.journal import SqliteJournal
 from interop.decade_store.ledger import SqliteLedger
 from interop.decade_store.policies import SqlitePolicies
@@ -35,6 +36,7 @@ class DurableServer:
     quotas: SqliteQuotas
     ledger: SqliteLedger
     policies: SqlitePolicies
+    connections: SqliteConnections | None = None
     journal: SqliteJournal | None = None
 
     def close(self) -> None:
@@ -44,6 +46,8 @@ class DurableServer:
         self.store.close()
         self.ledger.close()
         self.policies.close()
+        if self.connections is not None:
+            self.connections.end()
         self.quotas.close()
 
 
@@ -54,12 +58,14 @@ def open_server(
     policies: Mapping[NodePath, ResourcePolicy],
     *,
     epoch: float,
+    is_alone: bool = False,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> DurableServer:
     """Make the directory, or go on with what is in it. `policies`: of accounts, each before its applications; they
     go before what the accounts have put, where they have changed since (`PolicyTree`).
 
-    `epoch`: the Unix time at which `now` is 0. Raises StoreError, OSError, sqlite3.Error, and as `PolicyTree.put`.
+    `epoch`: the Unix time at which `now` is 0. `is_alone`: no other process opens the directory meanwhile, or it may
+    have as many connections again. Raises StoreError, OSError, sqlite3.Error, and as `PolicyTree.put`.
     """
     # The directory is made, and mended, before the quotas count in it; the store then knows whose reservations it uses.
     FileStore(root, lost=_nobody_waits).close()
@@ -75,6 +81,7 @@ def open_server(
 
     store, ledger = FileStore(root, lost=lost, worker=quotas.worker), SqliteLedger(root / INDEX)
     journal = SqliteJournal(root / JOURNAL) if settings.extensions & LOGS else None
+    connections = None if is_alone else SqliteConnections(root / LOCKS, quotas.worker)
     server = Server(
         settings,
         keys,
@@ -83,10 +90,11 @@ def open_server(
         store=store,
         ledger=ledger,
         policies=kept,
+        connections=connections,
         journal=journal,
         random_bytes=random_bytes,
     )
-    return DurableServer(server, tree, store, quotas, ledger, kept, journal)
+    return DurableServer(server, tree, store, quotas, ledger, kept, connections, journal)
 
 
 def _nobody_waits(rows: Sequence[Row]) -> None:

@@ -1,10 +1,13 @@
 """Slots for connections."""
 
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decade.errors import Dimension, ErrorCode, RefusedError, StateError
+from decade.errors import Dimension, ErrorCode, RefusedError, StateError, StoreError
 from decade.slots import ConnectionSlots, Slot
 
 LIMITS: dict[str, int | None] = {"server": 5, "a": 3, "b": None, "token": 1}
@@ -55,3 +58,50 @@ def test_counts_are_those_of_the_connections_that_are_open(steps: list[tuple[str
         for node in "ab":
             assert slots.count(node) == sum(name == node for name, _ in opened)
         assert len(slots) == slots.count("server") == len(opened)
+
+
+class Shared:
+    """The connections of two processes, and whether they can be asked."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Hashable] = Counter()
+        self.fails = False
+
+    def open(self, limits: Sequence[tuple[Hashable, int]]) -> tuple[int, int] | None:
+        if self.fails:
+            raise StoreError("away")
+        for place, (node, limit) in enumerate(limits):
+            if self.counts[node] >= limit:
+                return place, self.counts[node]
+        self.counts.update(node for node, _ in limits)
+        return None
+
+    def close(self, nodes: Sequence[Hashable]) -> None:
+        self.counts.subtract(nodes)
+
+    def count(self, node: Hashable) -> int:
+        return self.counts[node]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["open", "close", "fail"]), st.integers(0, 9))))
+def test_what_has_a_limit_is_counted_with_what_other_processes_have_open(steps: list[tuple[str, int]]) -> None:
+    shared = Shared()
+    processes = [ConnectionSlots(shared), ConnectionSlots(shared)]
+    opened: list[tuple[int, Slot]] = []
+    for step, which in steps:
+        if step == "close" and opened:
+            number, slot = opened.pop(which % len(opened))
+            processes[number].close(slot)
+        elif step != "close":
+            shared.fails = step == "fail"
+            process, limits = processes[which % 2], at("server", "a", "b")
+            if shared.fails or len(opened) == 3:
+                with pytest.raises((StoreError, RefusedError)):
+                    process.open(limits)
+            else:
+                opened.append((which % 2, process.open(limits)))
+        for number, process in enumerate(processes):
+            own = sum(each == number for each, _ in opened)
+            assert (process.count("server"), process.count("a"), process.count("b")) == (len(opened), len(opened), own)
+            assert len(process) == own
+    assert +shared.counts == Counter({"server": len(opened), "a": len(opened)} if opened else {})

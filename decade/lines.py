@@ -83,7 +83,10 @@ class Line:
             self._ended += (Grant(transfer, 0) for transfer in self._scheduler.remove(path))
             return
         ceiling = policy.ceiling_upload if self._is_upload else policy.ceiling_download
+        guarantee = policy.guaranteed_upload if self._is_upload else policy.guaranteed_download
         if path == PROVIDER:
             ceiling = min((one for one in (ceiling, self._ceiling) if one is not None), default=None)
         priority = Priority.NORMAL if policy.priority is None else policy.priority
-        self._scheduler.configure(path, weight=policy.weight, ceiling=ceiling, priority=priority)
+        self._scheduler.configure(
+            path, weight=policy.weight, ceiling=ceiling, priority=priority, guarantee=guarantee or 0
+        )

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import attrs
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError
+from decade.guarantees import Guarantees
 from decade.messages import Access, ResourcePolicy
 from decade.ports import Charge, Holding, NodePath, PutPolicy, Quotas
 from decade.settings import POLICY_EXTENSIONS, Extension
@@ -135,6 +136,8 @@ class PolicyTree:
         self._listeners: list[Listener] = []
         self._effective: dict[NodePath, Effective] = {}
         self._connections: dict[NodePath, tuple[tuple[NodePath, int | None], ...]] = {}
+        # What the provider has configured, and what holds: with what accounts have put.
+        self._promised, self._guarantees = Guarantees(), Guarantees()
         self.put(PROVIDER, provider or ResourcePolicy(weight=1))
 
     def listen(self, listener: Listener) -> None:
@@ -161,16 +164,20 @@ class PolicyTree:
         """The provider makes a node, or changes its policy.
 
         Raises StateError if its parent is not there, and RefusedError, with nothing changed: for less storage than
-        the node holds, for members of extensions, and for more than MAX_APPS applications.
+        the node holds, for members of extensions, for more guarantees than there is to guarantee, and for more than
+        MAX_APPS applications.
         """
         self._check_place(path, 0 if path in self._configured else self._configured_apps[path[:1]])
         _check_extensions(policy, self.extensions)
+        self._promised.check(path, policy, self._configured[path[:-1]] if path else None)
         if self._resolve(path, policy) == policy:
             self._check_storage(path, policy)
         if path not in self._configured and len(path) == MAX_LEVELS:
             self._configured_apps[path[:1]] += 1
         self._configured[path] = policy
+        self._promised.set(path, policy)
         self._settle(path)
+        self._settle_guarantees(path[:1])
 
     def remove(self, path: NodePath) -> None:
         """The provider takes a node away. Raises StateError if it has not put it, or it is the provider, RefusedError
@@ -182,14 +189,17 @@ class PolicyTree:
         if self._configured_apps[path]:
             raise conflict(path)
         del self._configured[path]
+        self._promised.set(path, None)
         if len(path) == MAX_LEVELS:
             self._configured_apps[path[:1]] -= 1
         self._settle(path)
+        self._settle_guarantees(path[:1])
 
     def check_put(self, path: NodePath, policy: ResourcePolicy) -> None:
         """Whether an account may put this for an application. Raises as `put` does."""
         self._check_place(path, 0 if path in self._policies else len(self._apps.get(path[0], ())))
         _check_extensions(policy, self.extensions)
+        self._guarantees.check(path, policy, self._policies[path[:-1]])
         self._check_storage(path, policy)
 
     def check_remove(self, path: NodePath) -> None:
@@ -200,15 +210,18 @@ class PolicyTree:
 
     def lay(self, puts: Mapping[NodePath, PutPolicy]) -> None:
         """All that accounts have put for their applications, of whatever accounts. What of it needs an extension that
-        is off does not hold; a limit below what is held does, so that nothing more is stored.
+        is off does not hold, nor a guarantee that does not fit, first those of the last names; a limit below what is
+        held does, so that nothing more is stored.
         """
         before, self._puts = self._puts, puts
         self._put_apps.clear()
         for path in sorted(puts):
             self._put_apps.setdefault(path[:1], []).append(path)
-        for path in sorted(before.keys() | puts.keys()):
-            if before.get(path) != puts.get(path):
-                self._settle(path)
+        changed = [path for path in sorted(before.keys() | puts.keys()) if before.get(path) != puts.get(path)]
+        for path in changed:
+            self._settle(path)
+        for account in {path[:1] for path in changed}:
+            self._settle_guarantees(account)
 
     @property
     def puts(self) -> Mapping[NodePath, PutPolicy]:
@@ -325,6 +338,9 @@ class PolicyTree:
                 self._drop((*path, app))
             self._drop(path)
             return
+        if policy is not self._configured.get(path):
+            policy = self._guarantees.fitting(path, policy, self._policies[path[:-1]])
+        self._guarantees.set(path, policy)
         is_new = path not in self._policies
         if is_new or self._policies[path] != policy:
             self._policies[path] = policy
@@ -335,8 +351,18 @@ class PolicyTree:
             for put in self._put_apps.get(path, ()):
                 self._settle(put)
 
+    def _settle_guarantees(self, account: NodePath) -> None:
+        """Give the applications that have been put what fits, in the order of their names: at every process alike."""
+        if Extension.GUARANTEES in self.extensions:
+            puts = self._put_apps.get(account, ())
+            for path in puts:
+                self._guarantees.set(path, None)
+            for path in puts:
+                self._settle(path)
+
     def _drop(self, path: NodePath) -> None:
         if self._policies.pop(path, None) is not None:
+            self._guarantees.set(path, None)
             if len(path) == MAX_LEVELS:
                 self._apps[path[0]].discard(path[1])
             else:
@@ -394,7 +420,7 @@ def conflict(path: NodePath) -> RefusedError:
 def _check_extensions(policy: ResourcePolicy, extensions: Set[str]) -> None:
     """A policy that is not enforced as a whole is not accepted. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED)."""
     refused = []
-    if policy.guaranteed_download or policy.guaranteed_upload:
+    if (policy.guaranteed_download or policy.guaranteed_upload) and Extension.GUARANTEES not in extensions:
         refused.append("guarantees")
     if policy.when_full and Extension.EVICT_OWN not in extensions:
         refused.append("eviction")
@@ -414,5 +440,7 @@ def _allowed(policy: ResourcePolicy, extensions: Set[str]) -> ResourcePolicy:
         off |= {"when_full": None}
     if Extension.PUBLIC not in extensions:
         off |= {"access": None, "prefixes": None}
+    if Extension.GUARANTEES not in extensions:
+        off |= {"guaranteed_download": None, "guaranteed_upload": None}
     made: ResourcePolicy = attrs.evolve(policy, **off)  # type: ignore[misc]
     return made

@@ -4,6 +4,9 @@ The bandwidth of a node is divided among the nodes below it and the tokens issue
 one priority only: a more urgent one goes first. So weight and priority of a token order it inside the share of its
 issuer, whatever they are. Ceilings hold at each node and for each token; what a ceiling leaves over goes to the others.
 
+A node with a guarantee goes before its siblings, whatever their priority, until it has had that rate; what it gets so
+is not of its share, and what is left is divided by weight.
+
 Start-time fair queueing (Goyal, Vin, Cheng 1996) gives each child of a node a start tag in the virtual time of that
 node; the least is served, and served octets over the weight are added to it. A child that was idle starts at the
 virtual time, so that it can neither save up its share nor lose what it has.
@@ -79,9 +82,14 @@ class _Node:
     """A node of the tree, with its children in `heap`; or a flow, which is a token, with its transfers in `offers`."""
 
     __slots__ = (
+        "due",
+        "entitled",
         "finish",
+        "guarantee",
         "heap",
         "interval",
+        "is_due",
+        "is_first",
         "is_flow",
         "is_queued",
         "is_sleeping",
@@ -109,6 +117,13 @@ class _Node:
         # Seconds for an octet by the ceiling, 0 without one; and when the next one may go.
         self.interval = 0.0
         self.ready = -inf
+        # The children with a guarantee, as in `heap`: (from when the next octets are guaranteed, order, child).
+        self.due: list[tuple[float, int, _Node]] = []
+        self.is_due = False
+        self.is_first = False
+        # Seconds for an octet of the guarantee, 0 without one; and from when the next one is guaranteed.
+        self.guarantee = 0.0
+        self.entitled = -inf
 
     def set_ceiling(self, ceiling: int | None, now: float) -> None:
         """What was sent too early stays owed, and is paid off at the new rate."""
@@ -122,6 +137,15 @@ class _Node:
         elif self.ready > now:
             self.ready = now + (self.ready - now) * interval / self.interval
         self.interval = interval
+
+    def set_guarantee(self, guarantee: int, now: float) -> bool:
+        """Whether it is another one. What was sent ahead of the guarantee stays owed."""
+        interval = 8 / guarantee if guarantee else 0.0
+        if interval == self.guarantee:
+            return False
+        ahead = (self.entitled - now) / self.guarantee if self.entitled > now else 0.0
+        self.guarantee, self.entitled = interval, now + ahead * interval
+        return True
 
 
 class Scheduler:
@@ -140,11 +164,18 @@ class Scheduler:
         self._root.set_ceiling(ceiling, self._now)
 
     def configure(
-        self, path: NodePath, *, weight: int, ceiling: int | None = None, priority: Priority = Priority.NORMAL
+        self,
+        path: NodePath,
+        *,
+        weight: int,
+        ceiling: int | None = None,
+        priority: Priority = Priority.NORMAL,
+        guarantee: int = 0,
     ) -> None:
-        """Make a node, or change it: its weight and priority among its siblings, and its ceiling in bit/s.
+        """Make a node, or change it: its weight and priority among its siblings, its ceiling and guarantee in bit/s.
 
-        Raises StateError if its parent is not there.
+        Guarantees hold while those of siblings are together within what is guaranteed above, or the ceiling of the
+        server. Raises StateError if its parent is not there.
         """
         node = self._nodes.get(path)
         if node is None:
@@ -157,10 +188,11 @@ class Scheduler:
         if node.is_sleeping:
             self._wake_never([node])
             self._sleep(node)
-        if node.priority != priority:
+        is_moved = node.priority != priority
+        if node.set_guarantee(guarantee, self._now) or is_moved:
             self._dequeue(node)
             node.priority = int(priority)
-            node.finish = 0
+            node.finish = 0 if is_moved else node.finish
             self._activate(node)
 
     def remove(self, path: NodePath) -> tuple[Hashable, ...]:
@@ -245,15 +277,18 @@ class Scheduler:
         return None if at == inf else at
 
     def _select(self, now: float) -> _Node | None:
-        """The flow that is served next; each node above it is at the top of its parent's heap."""
+        """The flow that is served next; each node above it is at the top of a heap of its parent's."""
         node = self._root
         while True:
+            child = self._first_due(node, now) if node.due else None
+            if child is not None:
+                node = child
+                continue
             heap = node.heap
             if not heap:
                 if node.parent is None:
                     return None
-                heappop(node.parent.heap)
-                node.is_queued = False
+                self._pop(node)
                 node = node.parent
                 continue
             child = heap[0][3]
@@ -265,8 +300,33 @@ class Scheduler:
                 continue
             heappop(heap)
             child.is_queued = False
-            if has_work:
+            if has_work and not child.is_sleeping:
                 self._sleep(child)
+
+    def _first_due(self, node: _Node, now: float) -> _Node | None:
+        """The child that is served by its guarantee, if there is one."""
+        due = node.due
+        while due and due[0][0] <= now:
+            child = due[0][2]
+            if child.ready <= now:
+                child.is_first = True
+                return child
+            heappop(due)
+            child.is_due = False
+            if not child.is_sleeping:
+                self._sleep(child)
+        return None
+
+    def _pop(self, node: _Node) -> None:
+        """Take a node that has nothing to send out of the heap that it was found in; it may stay in the other one."""
+        parent = node.parent
+        assert parent is not None
+        if node.is_first:
+            heappop(parent.due)
+            node.is_first = node.is_due = False
+        else:
+            heappop(parent.heap)
+            node.is_queued = False
 
     def _charge(self, flow: _Node, octets: int, now: float) -> None:
         node = flow
@@ -277,28 +337,44 @@ class Scheduler:
             parent = node.parent
             if parent is None:
                 return
-            heap = parent.heap
-            priority, start, _, _ = heap[0]
-            parent.virtual[priority] = start
-            node.finish = start + octets * _SCALE // node.weight
             self._order += 1
-            heapreplace(heap, (priority, node.finish, self._order, node))
+            if node.is_first:
+                node.is_first = False
+                node.entitled = max(node.entitled, now - BURST) + octets * node.guarantee
+                heapreplace(parent.due, (node.entitled, self._order, node))
+            else:
+                heap = parent.heap
+                priority, start, _, _ = heap[0]
+                parent.virtual[priority] = start
+                node.finish = start + octets * _SCALE // node.weight
+                heapreplace(heap, (priority, node.finish, self._order, node))
             node = parent
 
     def _activate(self, node: _Node) -> None:
         """Queue a node that has something to send, and the nodes above it that had nothing."""
-        while (parent := node.parent) is not None and not (node.is_queued or node.is_sleeping):
-            start = max(parent.virtual[node.priority], node.finish)
+        while (parent := node.parent) is not None and not node.is_sleeping:
+            if node.is_queued and node.is_due == bool(node.guarantee):
+                return
             self._order += 1
-            heappush(parent.heap, (node.priority, start, self._order, node))
-            node.is_queued = True
+            if not node.is_queued:
+                start = max(parent.virtual[node.priority], node.finish)
+                heappush(parent.heap, (node.priority, start, self._order, node))
+                node.is_queued = True
+            if node.guarantee and not node.is_due:
+                heappush(parent.due, (node.entitled, self._order, node))
+                node.is_due = True
             node = parent
 
     def _dequeue(self, node: _Node) -> None:
-        if node.is_queued and node.parent is not None:
+        if node.parent is None:
+            return
+        if node.is_queued:
             node.parent.heap = [entry for entry in node.parent.heap if entry[3] is not node]
             heapify(node.parent.heap)
-            node.is_queued = False
+        if node.is_due:
+            node.parent.due = [entry for entry in node.parent.due if entry[2] is not node]
+            heapify(node.parent.due)
+        node.is_queued = node.is_due = False
 
     def _sleep(self, node: _Node) -> None:
         node.is_sleeping = True

@@ -44,7 +44,7 @@ from decade.messages import MEDIA_TYPE, encode_message
 from decade.minting import TokenMint
 from decade.names import WELL_KNOWN, read_path
 from decade.objects import Objects
-from decade.policy import PolicyTree
+from decade.policy import PROVIDER, PolicyTree
 from decade.pop import ProofRecord, UnrecordedError
 from decade.ports import Connections, Ledger, ObjectStore, Policies
 from decade.problem import Problem
@@ -99,10 +99,15 @@ class Server:
         accounts have changed in it, beside its quotas. `connections`: where processes count theirs together.
 
         `epoch`: the Unix time at `now` == 0. Without `store`, `ledger`, `policies` and `journal` they are in memory.
-        Raises ValueError for a tree whose policies may use other extensions than the settings have.
+        Raises ValueError for a tree whose policies may use other extensions than the settings have, or guarantee rates
+        of more than the line has.
         """
         if tree.extensions != settings.extensions & POLICY_EXTENSIONS:
             raise ValueError("the policies and the settings differ in their extensions")
+        if Extension.GUARANTEES in settings.extensions and settings.egress_bps is not None:
+            ceiling = tree.effective(PROVIDER).ceiling_download
+            if ceiling is not None and ceiling > settings.egress_bps:
+                raise ValueError("guarantees are of the provider's ceiling, and the line has less")
         ledger = MemoryLedger() if ledger is None else ledger
         limits, slots = settings.limits, ConnectionSlots(connections)
         mint_key = settings.mint_key

@@ -33,6 +33,7 @@ class Extension(StrEnum):
 
     `EVICT_OWN`: nodes may make room by what they hold. `PUBLIC`: nodes may let anybody read. `DT`: tokens in URLs.
     `JOINED`: who asks for an object that is on its way waits until it is there.
+    `GUARANTEES`: nodes may have rates before others get their share.
     `CHALLENGE`: an object that the server has need not be sent. `PULL`, `PUSH`: transfers between servers, which need
     a driver. The others are logs.
     """
@@ -40,6 +41,7 @@ class Extension(StrEnum):
     EVICT_OWN = "evict-own"
     PUBLIC = "public"
     DT = "dt"
+    GUARANTEES = "guarantees"
     CHALLENGE = "challenge"
     JOINED = "joined"
     ACCESS_LOG = "access-log"
@@ -49,7 +51,7 @@ class Extension(StrEnum):
     PUSH = "push"
 
 
-POLICY_EXTENSIONS = frozenset({Extension.EVICT_OWN, Extension.PUBLIC})
+POLICY_EXTENSIONS = frozenset({Extension.EVICT_OWN, Extension.PUBLIC, Extension.GUARANTEES})
 """The extensions that are in policies."""
 LOGS = frozenset({Extension.ACCESS_LOG, Extension.DISTRIBUTION_LOG, Extension.TOKENS_SEEN})
 """The extensions that need a `decade.journal.Journal`."""

@@ -1,4 +1,4 @@
-"""Our scheduler of DECADE as an implementation that answers conformance requests (decade/PROFILE.md section 8.4)."""
+"""Our scheduler of DECADE as an implementation that answers conformance requests (PROFILE.md sections 8.4, 14.17)."""
 
 from typing import Any
 
@@ -18,7 +18,13 @@ def trace(steps: list[_Json], params: _Json) -> list[_Json]:
 
 def _configure(scheduler: Scheduler, node: _Json) -> None:
     priority = Priority(node.get("priority", Priority.NORMAL))
-    scheduler.configure(tuple(node["path"]), weight=node["weight"], ceiling=node.get("ceiling"), priority=priority)
+    scheduler.configure(
+        tuple(node["path"]),
+        weight=node["weight"],
+        ceiling=node.get("ceiling"),
+        priority=priority,
+        guarantee=node.get("guarantee", 0),
+    )
 
 
 def _step(scheduler: Scheduler, step: _Json) -> _Json:

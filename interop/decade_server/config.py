@@ -137,6 +137,11 @@ class ServerConfig:
                 "workers",
             ),
             (
+                Extension.GUARANTEES in self.extensions and not is_alone,
+                "each worker has a part of the line: 'guarantees' goes with one worker",
+                "workers",
+            ),
+            (
                 Extension.CHALLENGE in self.extensions and (self.store or not is_alone),
                 "seeds are of one process: 'challenge' goes with one worker and a directory",
                 "extensions",
@@ -331,8 +336,21 @@ class _Accounts:
         if provider is not None:
             self.policies[PROVIDER] = _policy(provider)
             provider.finish()
+        if Extension.GUARANTEES in extensions:
+            self._guarantee(provider or root, root.integer("egress-bps", least=1))
         for name, table in root.tables("accounts").items():
             self._add((name,), table)
+
+    def _guarantee(self, table: Table, egress_bps: int | None) -> None:
+        """What is guaranteed is of the line, which is the ceiling of the provider."""
+        policy = self.policies[PROVIDER]
+        ceilings = [bps for bps in (policy.ceiling_download, egress_bps) if bps is not None]
+        policy = attrs.evolve(policy, ceiling_download=min(ceilings, default=None))  # type: ignore[misc]
+        self.policies[PROVIDER] = policy
+        try:
+            self._tree.put(PROVIDER, policy)
+        except RefusedError as error:
+            raise table.wrong(str(error)) from error
 
     def _add(self, path: NodePath, table: Table) -> None:
         """An account, or an application."""
@@ -371,6 +389,8 @@ def _policy(table: Table) -> ResourcePolicy:
         raise table.wrong(str(error), "prefixes") from error
     return ResourcePolicy(
         weight=weight,
+        guaranteed_download=table.integer("guaranteed-download-bps", least=0),
+        guaranteed_upload=table.integer("guaranteed-upload-bps", least=0),
         ceiling_download=table.integer("download-bps", least=0),
         ceiling_upload=table.integer("upload-bps", least=0),
         connections=table.integer("connections", least=0),

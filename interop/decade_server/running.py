@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
 from decade.errors import DecadeError, RefusedError
+from decade.guarantees import without_guarantees
 from decade.ledger import MemoryQuotas
 from decade.messages import ResourcePolicy
 from decade.policy import PolicyTree
@@ -102,10 +103,9 @@ class LiveServer:
         return self._reload(config)
 
     def _reload(self, config: ServerConfig) -> str:
-        before = {path: self.tree.configured(path) for path in config.policies}
+        before = {path: self.tree.configured(path) for path in (*self.config.policies, *config.policies)}
         try:
-            for path, policy in config.policies.items():
-                self.tree.put(path, policy)
+            self._lay(config.policies, before)
         except RefusedError as error:
             self._restore(before)
             raise ConfigError(str(error)) from error
@@ -127,10 +127,19 @@ class LiveServer:
 
     def _restore(self, policies: dict[NodePath, ResourcePolicy | None]) -> None:
         for path, policy in reversed(policies.items()):
-            if policy is not None:
-                self.tree.put(path, policy)
-            elif self.tree.configured(path) is not None:
+            if policy is None and self.tree.configured(path) is not None:
                 self.tree.remove(path)
+        self._lay({path: policy for path, policy in policies.items() if policy is not None}, policies)
+
+    def _lay(self, policies: Mapping[NodePath, ResourcePolicy], paths: Iterable[NodePath]) -> None:
+        """Give nodes these policies. Raises RefusedError. `paths`: all that may have had a guarantee."""
+        for path in reversed([*paths]):
+            # Those of one node may be for another one now.
+            policy = self.tree.configured(path)
+            if policy is not None and (policy.guaranteed_download or policy.guaranteed_upload):
+                self.tree.put(path, without_guarantees(policy))
+        for path, policy in policies.items():
+            self.tree.put(path, policy)
 
     def _remove(self, paths: set[NodePath]) -> list[NodePath]:
         """Take nodes away, and return those that cannot be."""

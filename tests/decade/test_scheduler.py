@@ -319,11 +319,12 @@ def test_an_account_has_its_share_whatever_its_tokens_say(tokens: list[tuple[int
         assert abs(Fraction(sent["a"], weight) - Fraction(sent["b"], 10)) <= Fraction(1, weight) + Fraction(1, 10)
 
 
-NODES: dict[NodePath, tuple[int, int | None]] = {
-    ("a",): (2, None),
-    ("b",): (1, 2_000_000),
-    ("a", "x"): (1, 500_000),
-    ("a", "y"): (4, None),
+NODES: dict[NodePath, tuple[int, int | None, int]] = {
+    ("a",): (2, None, 3_000_000),
+    ("b",): (1, 2_000_000, 1_500_000),
+    ("a", "x"): (1, 500_000, 400_000),
+    ("a", "y"): (4, None, 0),
+    ("c",): (1, None, 0),
 }
 TERMS = [
     Terms(path, (b"key", bytes([number])), weight, ceiling, priority)
@@ -337,6 +338,7 @@ TERMS = [
             (("a", "x"), 2, None, Priority.NORMAL),
             (("a", "y"), 1, 100_000, Priority.URGENT),
             (("a", "y"), 1, None, Priority.LOW),
+            (("c",), 1, None, Priority.URGENT),
         ]
     )
 ]
@@ -345,8 +347,9 @@ TERMS = [
 class Model:
     """One child of a node, with the numbers of start-time fair queueing as fractions."""
 
-    def __init__(self, weight: int, ceiling: int | None, priority: Priority) -> None:
-        self.weight, self.ceiling, self.priority = weight, ceiling, priority
+    def __init__(self, weight: int, ceiling: int | None, priority: Priority, guarantee: int = 0) -> None:
+        self.weight, self.ceiling, self.priority, self.guarantee = weight, ceiling, priority, guarantee
+        self.entitled = -inf
         self.finish = Fraction(0)
         self.virtual = dict.fromkeys(Priority, Fraction(0))
         self.ready = -inf
@@ -358,6 +361,9 @@ class Model:
 
     def key(self, child: "Model") -> tuple[int, Fraction]:
         return child.priority, max(self.virtual[child.priority], child.finish)
+
+    def due(self, now: float) -> "list[Model]":
+        return [one for one in self.children if one.guarantee and one.entitled <= now and one.can_send(now)]
 
     def first(self, now: float) -> tuple[int, Fraction]:
         return min(self.key(child) for child in self.children if child.can_send(now))
@@ -375,9 +381,9 @@ class SchedulerModel(RuleBasedStateMachine):
         self.now = 0.0
         self.scheduler = Scheduler(40_000_000)
         self.models: dict[NodePath, Model] = {PROVIDER: Model(1, 40_000_000, Priority.NORMAL)}
-        for path, (weight, ceiling) in NODES.items():
-            self.scheduler.configure(path, weight=weight, ceiling=ceiling)
-            self.models[path] = Model(weight, ceiling, Priority.NORMAL)
+        for path, (weight, ceiling, guarantee) in NODES.items():
+            self.scheduler.configure(path, weight=weight, ceiling=ceiling, guarantee=guarantee)
+            self.models[path] = Model(weight, ceiling, Priority.NORMAL, guarantee)
             self.models[path[:-1]].children.append(self.models[path])
         self.flows = [Model(its.weight, its.ceiling, its.priority) for its in TERMS]
         for its, flow in zip(TERMS, self.flows, strict=True):
@@ -399,7 +405,7 @@ class SchedulerModel(RuleBasedStateMachine):
 
     @rule(path=st.sampled_from(sorted(NODES)), weight=st.sampled_from([1, 2, 4, 8]))
     def reweigh(self, path: NodePath, weight: int) -> None:
-        self.scheduler.configure(path, weight=weight, ceiling=NODES[path][1])
+        self.scheduler.configure(path, weight=weight, ceiling=NODES[path][1], guarantee=NODES[path][2])
         self.models[path].weight = weight
 
     @rule(times=st.integers(1, 30))
@@ -419,10 +425,15 @@ class SchedulerModel(RuleBasedStateMachine):
         line = [self.models[path[:level]] for level in range(len(path) + 1)] + [flow]
         for node, child in pairwise(line):
             assert child.can_send(self.now)
-            assert node.key(child) == node.first(self.now)
-            start = node.key(child)[1]
-            node.virtual[child.priority] = start
-            child.finish = start + Fraction(granted.octets, child.weight)
+            if due := node.due(self.now):
+                assert child in due
+                assert child.entitled == min(one.entitled for one in due)
+                child.entitled = max(child.entitled, self.now - BURST) + granted.octets * (8 / child.guarantee)
+            else:
+                assert node.key(child) == node.first(self.now)
+                start = node.key(child)[1]
+                node.virtual[child.priority] = start
+                child.finish = start + Fraction(granted.octets, child.weight)
             node.charge(granted.octets, self.now)
         flow.charge(granted.octets, self.now)
         flow.octets -= granted.octets

@@ -9,14 +9,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import attrs
 import httpx
 import pytest
 from decade_serve import bearer_of, make_key, processing
 
-from decade.messages import MEDIA_TYPE, Status, decode_message
+from decade.messages import MEDIA_TYPE, ResourcePolicy, Status, decode_message
 from decade.names import name_of
 from interop.__main__ import main
-from interop.decade_server.config import load_config
+from interop.decade_server.config import ConfigError, load_config
+from interop.decade_server.running import LiveServer
 
 OCTETS = b"Hello World!"
 HELLO = name_of(OCTETS)
@@ -174,6 +176,18 @@ def test_accounts_keys_and_policies_are_read_again_at_sighup(tmp_path, key):
         ("[transfers]\n[accounts.alice]\n", "transfers: it goes with the extensions 'pull' and 'push'"),
         ('extensions = ["pull"]\n[transfers]\nnetworks = ["x"]\n', "transfers.networks: 'x' does not appear"),
         ('[accounts.alice]\nwhen-full = "evict-own"\n', "accounts.alice: a policy with "),
+        (
+            'extensions = ["guarantees"]\n[accounts.alice]\nguaranteed-download-bps = 1\n',
+            "accounts.alice: alice: a guarantee of 1 bit/s, of 0 with 0 guaranteed beside it",
+        ),
+        (
+            'root = "x"\nworkers = 2\nextensions = ["guarantees"]\n[accounts.alice]\n',
+            "workers: each worker has a part of the line: 'guarantees' goes with one worker",
+        ),
+        (
+            'extensions = ["guarantees"]\n[provider]\nguaranteed-upload-bps = 1\n',
+            "provider: the server: nobody is above it who could guarantee it a rate",
+        ),
         ('[front]\naccel = "/x/"\n', "front: it goes with 'root', whose files it sends, and 'trusted-proxies'"),
         ('[front]\naccel = "x"\n', "front.accel: a path is due, such as /_decade/, not 'x'"),
         ('extensions = ["mint"]\n' + KEYED, "a server that mints tokens has a key for it"),
@@ -193,6 +207,33 @@ def test_a_mistake_in_a_configuration_is_one_sentence(tmp_path, capsys, change, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"ietf-p2p: {config}: ")
     assert said in line
+
+
+def test_guarantees_are_of_the_line(tmp_path, key):
+    def config(alice, bob, *, line=90):
+        path = tmp_path / "decade.toml"
+        rates = {"alice": alice, "bob": bob}
+        tables = "".join(f"[accounts.{name}]\nguaranteed-download-bps = {rate}\n" for name, rate in rates.items())
+        keys = "[accounts.alice.keys.laptop]\nfile = 'alice.pem'\n"
+        path.write_text(
+            f'extensions = ["guarantees"]\negress-bps = {line}\n[provider]\ndownload-bps = 100\n{tables}{keys}'
+        )
+        return load_config(path)
+
+    with pytest.raises(ConfigError):
+        config(60, 31)
+    live = LiveServer(config(60, 30), "http://localhost")
+    assert live.tree.effective(()).ceiling_download == 90
+    # What one has had, another one may have, and both in one step.
+    live._reload(config(30, 60))
+    live._reload(config(60, 30))
+    assert live.tree.policy(("bob",)).guaranteed_download == 30
+    live._reload(config(10, 20, line=30))
+    greedy = ResourcePolicy(weight=1, guaranteed_download=11)
+    with pytest.raises(ConfigError):
+        live._reload(attrs.evolve(live.config, policies={**live.config.policies, ("alice",): greedy}))
+    assert live.tree.policy(("bob",)).guaranteed_download == 20
+    live.close()
 
 
 def test_a_key_on_p_256_goes_with_its_extension(tmp_path, capsys):

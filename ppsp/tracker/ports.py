@@ -97,7 +97,10 @@ class Allowed:
 
 @frozen
 class Denied:
-    """The request is answered with error 06, and these challenges: values of WWW-Authenticate, at least one."""
+    """The request is answered with error 06, and these challenges: values of WWW-Authenticate.
+
+    Without any, where nothing but a certificate in TLS would do, the HTTP status is 403.
+    """
 
     challenges: tuple[str, ...]
 

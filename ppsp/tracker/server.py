@@ -154,8 +154,8 @@ class TrackerServer:
             return _error(error.error_code, error.transaction_id)
         verdict = self._judge(request, now, certificate)
         if isinstance(verdict, Denied):
-            headers = tuple(("WWW-Authenticate", challenge) for challenge in verdict.challenges)
-            return _error(ErrorCode.AUTHENTICATION_REQUIRED, message.transaction_id, headers=headers)
+            status, headers = _challenge(verdict)
+            return _error(ErrorCode.AUTHENTICATION_REQUIRED, message.transaction_id, status=status, headers=headers)
         try:
             self.handle_timer(now)
             answer = self._answer(message, request.body, Caller(_sender(peer), verdict.holder), now)
@@ -193,29 +193,32 @@ class TrackerServer:
         self._counts[type(message).__name__] += 1
         key = Answers.key(body)
         for _ in range(MAX_ATTEMPTS):
-            answer = self._registry.begin(message, key, now)
-            self._tracking.check_holder(message, caller)
-            if answer is not None:
-                if (peer := self._registry.peer(message.peer_id)) is not None:
-                    self._registry.step(peer, PeerInput.STAT_REPORT, now)
-                remembered = None
+            remembered = self._registry.begin(message, key, now)
+            try:
+                self._tracking.check_holder(message, caller)
+                answer = self._repeat(message, remembered, now) or encode(
+                    self._tracking.carry_out(message, caller, now)
+                )
+            except RefusedError as refused:
+                # What was refused may have ended the registration (section 2.3.2).
+                if self._registry.commit(None, now):
+                    self._counts[f"error_{refused.error_code:02d}"] += 1
+                    raise
             else:
-                try:
-                    answer = remembered = encode(self._tracking.carry_out(message, caller, now))
-                except RefusedError as refused:
-                    # What was refused may have ended the registration (section 2.3.2).
-                    if self._registry.commit(None, now):
-                        self._counts[f"error_{refused.error_code:02d}"] += 1
-                        raise
-                    continue
-            if self._registry.commit(remembered, now):
-                return answer
+                if self._registry.commit(None if remembered else answer, now):
+                    return answer
         raise RefusedError(ErrorCode.SERVICE_UNAVAILABLE)
+
+    def _repeat(self, message: RequestMessage, answer: bytes | None, now: float) -> bytes | None:
+        """The answer to a repeated request, which is a sign of life."""
+        if answer is not None and (peer := self._registry.peer(message.peer_id)) is not None:
+            self._registry.step(peer, PeerInput.STAT_REPORT, now)
+        return answer
 
     def _statistics(self, request: HttpRequest, now: float, certificate: str | None) -> Response:
         verdict = self._judge(request, now, certificate)
         if isinstance(verdict, Denied):
-            return Response(401, tuple(("WWW-Authenticate", challenge) for challenge in verdict.challenges))
+            return Response(*_challenge(verdict))
         try:
             self.handle_timer(now)
             body = json.dumps(self.statistics()).encode()
@@ -243,6 +246,12 @@ class TrackerServer:
                 for one in largest
             ],
         }
+
+
+def _challenge(denied: Denied) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """The HTTP status and headers for who has not authenticated: a 401 is never without a challenge."""
+    headers = tuple(("WWW-Authenticate", challenge) for challenge in denied.challenges)
+    return 401 if headers else 403, headers
 
 
 def _error(

@@ -1,0 +1,145 @@
+"""A tracker as a program runs it: where registrations are, who is let in, how peers are chosen."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import time
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from interop._asgi_parts import Scope
+from interop._asgi_thread import App, ThreadedApp
+from interop.asgi import asgi
+from ppsp.tracker import ByProperties, PeerSelector, RandomSample, Ranked, Registry, Rules, TrackerServer
+
+if TYPE_CHECKING:
+    from interop.tracker_auth import BearerTokens, Gate
+    from interop.tracker_ranking import AltoCosts
+
+MAX_TIMER = 86400.0
+"""Seconds: a peer that is silent for a day is gone."""
+
+
+class TrackerConfigError(Exception):
+    """A tracker cannot run like that; the text says why, in one line."""
+
+
+@attrs.frozen(kw_only=True)
+class TrackerConfig:
+    """What an operator decides. `store`, of `prefix`, is a Redis; its secrets are in the environment alone."""
+
+    rules: Rules = attrs.field(factory=Rules)
+    track_timer: float = 180.0
+    store: str | None = None
+    prefix: str = "ppsp"
+    users: Path | None = None
+    """HTTP Digest: lines USER:REALM:DIGEST, as `htdigest` writes them."""
+    token_keys: Path | None = None
+    token_audience: str | None = None
+    token_issuer: str | None = None
+    has_certificates: bool = False
+    """Clients may authenticate with a certificate in TLS."""
+    select: str = "random"
+    """`random` or `properties`; `alto` comes before both."""
+    alto: str | None = None
+    """The Root IRD of an ALTO server that says who is near."""
+    has_statistics: bool = False
+
+
+class Tracker:
+    """A tracker ready to serve. Raises TrackerConfigError."""
+
+    def __init__(self, config: TrackerConfig, *, environment: Mapping[str, str] = os.environ) -> None:
+        self._config = config
+        self._costs: AltoCosts | None = None
+        epoch = time.time() - time.monotonic()
+        server = TrackerServer(
+            registry=_registry(config, epoch, environment),
+            select=self._selector(),
+            authenticate=_gate(config),
+            rules=config.rules,
+            has_statistics=config.has_statistics,
+            track_timer=config.track_timer,
+            epoch=epoch,
+        )
+        app = asgi(server, origin=_origin)
+        self.app: App = app if config.store is None else ThreadedApp(app)
+        """The ASGI application; with a store it has a thread of its own, so that only its requests wait for that."""
+
+    def _selector(self) -> PeerSelector:
+        if self._config.alto is None:
+            kind = ByProperties if self._config.select == "properties" else RandomSample
+            return kind(secrets.token_bytes)
+        from interop.tracker_ranking import AltoCosts
+
+        self._costs = AltoCosts()
+        return Ranked(self._costs, secrets.token_bytes)
+
+    def background(self) -> Coroutine[Any, Any, None] | None:
+        """What has to run beside the application for as long as it runs; None for nothing."""
+        if self._costs is None or self._config.alto is None:
+            return None
+        return self._costs.follow(self._config.alto)
+
+
+def _origin(scope: Scope) -> dict[str, str]:
+    """The name in the certificate that a client has shown."""
+    name = scope.get("extensions", {}).get("tls", {}).get("client_cert_name")
+    return {"certificate": name} if name else {}
+
+
+def _registry(config: TrackerConfig, epoch: float, environment: Mapping[str, str]) -> Registry | None:
+    if config.store is None:
+        return None
+    if importlib.util.find_spec("redis") is None:
+        raise TrackerConfigError('--store needs more: pip install "ietf-p2p[ppsp-tracker]"')
+    from interop.tracker_store import RedisRegistry, StoreError
+
+    try:
+        registry = RedisRegistry(
+            config.store,
+            prefix=config.prefix,
+            user=environment.get("PPSP_REDIS_USER"),
+            password=environment.get("PPSP_REDIS_PASSWORD"),
+            track_timer=config.track_timer,
+            epoch=epoch,
+        )
+        registry.check()
+    except StoreError as error:
+        raise TrackerConfigError(f"--store: {error}") from error
+    return registry
+
+
+def _gate(config: TrackerConfig) -> Gate | None:
+    if config.users is None and config.token_keys is None and not config.has_certificates:
+        return None
+    from alto.errors import ConfigurationError
+    from interop._alto_credentials import load_credentials
+    from interop.tracker_auth import Gate
+
+    try:
+        digest = load_credentials(config.users).authenticator() if config.users is not None else None
+    except ConfigurationError as error:
+        raise TrackerConfigError(f"--users {error}") from error
+    return Gate(digest=digest, bearer=_bearer(config), has_certificates=config.has_certificates)
+
+
+def _bearer(config: TrackerConfig) -> BearerTokens | None:
+    if config.token_keys is None:
+        return None
+    if config.token_audience is None:
+        raise TrackerConfigError("--token-keys needs --token-audience: what tokens for this tracker name as `aud`")
+    if importlib.util.find_spec("jwt") is None:
+        raise TrackerConfigError('--token-keys needs more: pip install "ietf-p2p[ppsp-tracker]"')
+    from interop.tracker_auth import BearerTokens, KeyFileError, load_token_keys
+
+    try:
+        keys = load_token_keys(config.token_keys)
+    except KeyFileError as error:
+        raise TrackerConfigError(f"--token-keys {error}") from error
+    return BearerTokens(keys, config.token_audience, config.token_issuer)

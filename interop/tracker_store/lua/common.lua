@@ -1,0 +1,66 @@
+-- What the scripts share. KEYS[1] is what all keys begin with; a hash tag in it keeps them in one slot.
+--
+--   peer:<peer>      hash  v: a version, r: the record as JSON, s<swarm>: S(eeder) or L(eech)
+--   swarm:<swarm>    set   peers
+--   swarms, seeders  zset  swarm -> how many peers, and seeders among them, it has
+--   deadlines        zset  peer -> when its track timer ends, in ms by the clock of this server
+--   memberships      how many, over all peers
+--   answer:<peer>    what answered the peer's last request that changed something, for a minute
+local base = KEYS[1]
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Add to the score of a swarm; one without any is no swarm.
+local function count(name, swarm, number)
+  if tonumber(redis.call('ZINCRBY', base .. name, number, swarm)) <= 0 then
+    redis.call('ZREM', base .. name, swarm)
+  end
+end
+
+local function leave(peer, swarm)
+  local mode = redis.call('HGET', base .. 'peer:' .. peer, 's' .. swarm)
+  redis.call('HDEL', base .. 'peer:' .. peer, 's' .. swarm)
+  if redis.call('SREM', base .. 'swarm:' .. swarm, peer) == 1 then
+    redis.call('DECR', base .. 'memberships')
+    count('swarms', swarm, -1)
+  end
+  if mode == 'S' then
+    count('seeders', swarm, -1)
+  end
+end
+
+local function join(peer, swarm, mode)
+  local before = redis.call('HGET', base .. 'peer:' .. peer, 's' .. swarm)
+  redis.call('HSET', base .. 'peer:' .. peer, 's' .. swarm, mode)
+  if redis.call('SADD', base .. 'swarm:' .. swarm, peer) == 1 then
+    redis.call('INCR', base .. 'memberships')
+    count('swarms', swarm, 1)
+  end
+  if (mode == 'S') ~= (before == 'S') then
+    count('seeders', swarm, mode == 'S' and 1 or -1)
+  end
+end
+
+-- Take a peer out of everything.
+local function remove(peer)
+  for _, field in ipairs(redis.call('HKEYS', base .. 'peer:' .. peer)) do
+    if string.sub(field, 1, 1) == 's' then
+      leave(peer, string.sub(field, 2))
+    end
+  end
+  redis.call('DEL', base .. 'peer:' .. peer)
+  redis.call('ZREM', base .. 'deadlines', peer)
+end
+
+-- Whether the peer is there, and its time not up; one whose time is up is removed.
+local function is_there(peer, now)
+  local deadline = redis.call('ZSCORE', base .. 'deadlines', peer)
+  if deadline and tonumber(deadline) > now then
+    return true
+  end
+  remove(peer)
+  return false
+end

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from decade.http import Download, Request, Response, Upload
     from decade.issuer import Issuer
-    from decade.ledger import MemoryLedger, MemoryQuotas
+    from decade.ledger import MemoryLedger, MemoryPolicies, MemoryQuotas
     from decade.messages import (
         AccessLog,
         AttrPatch,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     )
     from decade.names import Digest, Name, NiUri, name_of, read_binary, read_ni, read_nih, read_path
     from decade.policy import PolicyTree
-    from decade.ports import Ledger, ObjectStore, Quotas, Row
+    from decade.ports import Connections, Ledger, ObjectStore, Policies, PutPolicy, Quotas, Row
     from decade.problem import Problem, decode_problem
     from decade.recovery import recover
     from decade.scheduler import Grant, Scheduler, Terms
@@ -73,6 +73,7 @@ __all__ = [
     "ChallengeRequest",
     "Claim",
     "Claims",
+    "Connections",
     "Credential",
     "DataIndex",
     "DecadeError",
@@ -98,6 +99,7 @@ __all__ = [
     "Ledger",
     "Limits",
     "MemoryLedger",
+    "MemoryPolicies",
     "MemoryQuotas",
     "MemoryStore",
     "Message",
@@ -109,9 +111,11 @@ __all__ = [
     "ObjectStore",
     "Operation",
     "Plan",
+    "Policies",
     "PolicyTree",
     "Priority",
     "Problem",
+    "PutPolicy",
     "Quotas",
     "RefusedError",
     "RegisteredKey",
@@ -174,7 +178,7 @@ _MODULES = {
     "errors": "DecadeError DecodeError Dimension EncodeError ErrorCode RefusedError StateError StoreError",
     "http": "Download Request Response Upload",
     "issuer": "Issuer",
-    "ledger": "MemoryLedger MemoryQuotas",
+    "ledger": "MemoryLedger MemoryPolicies MemoryQuotas",
     "messages": (
         "AccessLog AttrPatch Challenge ChallengeRequest Claim DistributionLog Limits Message ObjectInfo "
         "ObjectList Remote ResourcePolicy Revocation ServerInfo Status StoredAttrs TokenRequest "
@@ -182,7 +186,7 @@ _MODULES = {
     ),
     "names": "Digest Name NiUri name_of read_binary read_ni read_nih read_path",
     "policy": "PolicyTree",
-    "ports": "Ledger ObjectStore Quotas Row",
+    "ports": "Connections Ledger ObjectStore Policies PutPolicy Quotas Row",
     "problem": "Problem decode_problem",
     "recovery": "recover",
     "scheduler": "Grant Scheduler Terms",

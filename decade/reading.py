@@ -181,7 +181,7 @@ class PublicRight:
             reason = "no bandwidth is granted"
             raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=Dimension.BANDWIDTH, limit=0, used=0)
         own = (neighbours(self.peer), MAX_ANONYMOUS)
-        return _Slot(gate.slots, gate.slots.open((*tree.connection_limits(self.path), own)))
+        return _Slot(gate.slots, gate.slots.open(tree.connection_limits(self.path), local=[own]))
 
 
 def find_right(core: Core, ask: Ask, name: Name) -> TokenRight | PublicRight:

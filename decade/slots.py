@@ -47,12 +47,15 @@ class ConnectionSlots:
         """Whether a slot was not closed."""
         return slot in self._open
 
-    def open(self, limits: Sequence[tuple[Hashable, int | None]]) -> Slot:
-        """Take a slot at every node, each with its limit, or at none: see `PolicyTree.connection_limits`.
+    def open(
+        self, limits: Sequence[tuple[Hashable, int | None]], *, local: Sequence[tuple[Hashable, int]] = ()
+    ) -> Slot:
+        """Take a slot at every node, each with its limit, or at none: see `PolicyTree.connection_limits`. `local`: what
+        other processes do not count, which costs less.
 
         Raises RefusedError (TOO_MANY_CONNECTIONS) with the limit and the use of the first that is full, StoreError.
         """
-        for node, limit in limits:
+        for node, limit in (*limits, *local):
             if limit is not None and self._counts.get(node, 0) >= limit:
                 raise _full(limit, self._counts.get(node, 0))
         shared: tuple[Hashable, ...] = ()
@@ -61,7 +64,7 @@ class ConnectionSlots:
             if bounds and (found := self._others.open(bounds)) is not None:
                 raise _full(bounds[found[0]][1], found[1])
             shared = tuple(node for node, _ in bounds)
-        slot = Slot(tuple(node for node, _ in limits), shared)
+        slot = Slot(tuple(node for node, _ in (*limits, *local)), shared)
         self._open[slot] = None
         for node in slot.nodes:
             self._counts[node] = self._counts.get(node, 0) + 1

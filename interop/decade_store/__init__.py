@@ -1,5 +1,6 @@
 """The durable parts of a DECADE server: objects in files, rows, quotas and the ledger of tokens in SQLite."""
 
+from interop.decade_store.connections import SqliteConnections
 from interop.decade_store.ledger import SqliteLedger
 from interop.decade_store.policies import SqlitePolicies
 from interop.decade_store.quotas import SqliteQuotas
@@ -12,6 +13,7 @@ __all__ = [
     "FileReader",
     "FileSink",
     "FileStore",
+    "SqliteConnections",
     "SqliteLedger",
     "SqlitePolicies",
     "SqliteQuotas",

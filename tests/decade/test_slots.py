@@ -97,11 +97,11 @@ def test_what_has_a_limit_is_counted_with_what_other_processes_have_open(steps: 
             process, limits = processes[which % 2], at("server", "a", "b")
             if shared.fails or len(opened) == 3:
                 with pytest.raises((StoreError, RefusedError)):
-                    process.open(limits)
+                    process.open(limits, local=[("here", 9)])
             else:
-                opened.append((which % 2, process.open(limits)))
+                opened.append((which % 2, process.open(limits, local=[("here", 9)])))
         for number, process in enumerate(processes):
             own = sum(each == number for each, _ in opened)
             assert (process.count("server"), process.count("a"), process.count("b")) == (len(opened), len(opened), own)
-            assert len(process) == own
+            assert len(process) == process.count("here") == own
     assert +shared.counts == Counter({"server": len(opened), "a": len(opened)} if opened else {})

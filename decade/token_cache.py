@@ -13,6 +13,8 @@ from decade.tokens import SKEW, Keys, Rules, TokenFeature, VerifiedToken, check_
 
 CACHED_TOKENS = 4096
 """Verified tokens that a server remembers, about 2 KiB each."""
+MAX_MEMORY = 16 * 2**20
+"""Octets that they take at most, as `_cost` has it: a token of many objects takes as much as a dozen others."""
 _SWEEP_EVERY = 60.0
 """Seconds between two searches for tokens that have expired."""
 
@@ -37,6 +39,8 @@ class VerifiedTokenCache:
         self.rules = Rules(keys=keys, audience=audience, max_life=max_life, features=features, own=own)
         self._capacity = capacity
         self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
+        self._costs: dict[bytes, int] = {}
+        self._memory = 0
         self._swept = 0.0
 
     def __len__(self) -> int:
@@ -50,7 +54,7 @@ class VerifiedTokenCache:
             try:
                 check_now(found, self.rules, wall)
             except RefusedError:
-                del self._verified[_digest(token)]
+                self._drop(_digest(token))
                 raise
             return found
         made = verify_chain(token, self.rules, self._recall)
@@ -74,7 +78,7 @@ class VerifiedTokenCache:
             return None
         # Its key may have been taken away since, or given to another account.
         if not self.is_registered(found):
-            del self._verified[digest]
+            self._drop(digest)
             return None
         self._verified.move_to_end(digest)
         return found
@@ -82,10 +86,18 @@ class VerifiedTokenCache:
     def _remember(self, token: bytes, made: VerifiedToken) -> None:
         level: VerifiedToken | None = made
         while level is not None:
-            self._verified[_digest(token)] = level
+            digest = _digest(token)
+            if digest not in self._verified:
+                self._costs[digest] = cost = _cost(token, level)
+                self._memory += cost
+            self._verified[digest] = level
             token, level = level.above, level.parent
-        while len(self._verified) > self._capacity:
-            self._verified.popitem(last=False)
+        while len(self._verified) > self._capacity or self._memory > MAX_MEMORY:
+            self._drop(next(iter(self._verified)))
+
+    def _drop(self, digest: bytes) -> None:
+        del self._verified[digest]
+        self._memory -= self._costs.pop(digest)
 
     def _sweep(self, wall: float) -> None:
         # A clock that was set back sweeps too early, which does no harm.
@@ -95,7 +107,12 @@ class VerifiedTokenCache:
 
     def _forget(self, is_gone: Callable[[VerifiedToken], bool]) -> None:
         for digest in [digest for digest, token in self._verified.items() if is_gone(token)]:
-            del self._verified[digest]
+            self._drop(digest)
+
+
+def _cost(token: bytes, verified: VerifiedToken) -> int:
+    """Octets of memory that a token takes, rather too many (measured)."""
+    return 1024 + 6 * len(token) + 100 * len(verified.claims.scope)
 
 
 def _digest(token: bytes) -> bytes:

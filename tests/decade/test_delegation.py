@@ -151,7 +151,13 @@ def test_a_token_without_a_holder_or_without_levels_is_not_passed_on():
 
 def test_only_the_holder_signs_below_a_token():
     parent = mint(GRANT, SIGNING)
-    for key, kid in ((HOLDERS[1], None), (SIGNING, None), (MAC, None), (HOLDERS[2], HOLDERS[0].kid)):
+    for key, kid in (
+        (HOLDERS[1], None),
+        (SIGNING, None),
+        (MAC, None),
+        (HOLDERS[2], HOLDERS[0].kid),
+        (HOLDERS[0], b"no thumbprint"),
+    ):
         assert code_of(forged(parent, key, below(GRANT, 1), kid=kid)) == ErrorCode.TOKEN_BAD_SIGNATURE
     with pytest.raises(EncodeError, match="another key"):
         delegate(parent, HOLDERS[1], below(GRANT, 1))

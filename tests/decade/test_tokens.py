@@ -2,6 +2,7 @@
 
 import json
 from importlib.resources import files
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -11,7 +12,7 @@ from decade_tokens import ACCOUNT, CLAIMS, HELLO, LIFE, MAC, NOW, REGISTERED, SE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decade import cbor
+from decade import cbor, token_cache
 from decade.cose import Ed25519SigningKey, HmacKey, secure
 from decade.errors import EncodeError, ErrorCode, RefusedError
 from decade.messages import Revocation
@@ -154,6 +155,12 @@ def test_the_unprotected_header_gives_neither_algorithm_nor_key_nor_chain():
 def test_a_public_key_as_the_secret_of_a_mac_proves_nothing():
     confused = HmacKey(SIGNING.public.octets, SIGNING.kid)
     assert code_of(mint(CLAIMS, confused)) == ErrorCode.TOKEN_BAD_SIGNATURE
+
+
+@pytest.mark.parametrize(("key", "tag"), [(SIGNING, 17), (MAC, 18)])
+def test_what_a_key_has_secured_in_the_structure_of_the_other_kind_is_no_token(key, tag):
+    twisted = SimpleNamespace(algorithm=key.algorithm, kid=key.kid, sign=key.sign, tag=tag)
+    assert code_of(sealed(GOOD, key=twisted)) == ErrorCode.TOKEN_BAD_SIGNATURE
 
 
 def test_an_unknown_key_costs_no_signature_work():
@@ -375,6 +382,20 @@ def test_the_cache_is_bounded_and_the_token_used_longest_ago_goes():
     assert len(cache) == 3
     assert cache.verify(tokens[0], NOW) is kept[0]
     assert cache.verify(tokens[1], NOW) is not kept[1]
+
+
+def test_the_cache_has_fewer_tokens_when_they_are_large(monkeypatch):
+    monkeypatch.setattr(token_cache, "MAX_MEMORY", 100_000)
+    cache = VerifiedTokenCache(REGISTERED.get, audience=SERVER, max_life=LIFE)
+    large = tuple((Everything(), Operation.GET) for _ in range(256))
+    for number in range(20):
+        cache.verify(mint(attrs.evolve(CLAIMS, cti=bytes([number] * 16), scope=large), SIGNING), NOW + 1.0)
+    assert len(cache) == 3
+    for number in range(200):
+        cache.verify(mint(attrs.evolve(CLAIMS, cti=bytes([number] * 16)), SIGNING), NOW + 1.0)
+    assert 30 < len(cache) < 100
+    cache.revoke(ACCOUNT, Revocation(before=NOW))
+    assert (len(cache), cache._memory) == (0, 0)
 
 
 def test_a_remembered_token_expires_and_is_not_valid_before_its_time():

@@ -91,8 +91,9 @@ class Lease:
             try:
                 reply = self._run("put", name, *arguments)
             except UnsureError:
-                if self._forget(nodes, octets):
-                    self._forfeited[nodes, octets] += 1
+                with self._changed:
+                    if self._forget(nodes, octets):
+                        self._forfeited[nodes, octets] += 1
                 raise
             if reply[0] == b"new":
                 self._forget(nodes, octets)

@@ -170,6 +170,8 @@ def test_another_key_and_another_algorithm_are_refused():
     assert check(signed(key=HOLDERS[1]), key=HOLDERS[1])
     wrong = with_input(dict(signed().headers)["Signature-Input"].replace("ed25519", "rsa-v1_5-sha256"))
     assert refused(wrong) == ErrorCode.POP_FAILED
+    # The signature is right, and what it says of itself is not.
+    assert refused(own(C + P + ';alg="ecdsa-p256-sha256"')) == ErrorCode.POP_FAILED
 
 
 def test_a_signature_holds_for_a_minute_before_and_after():

@@ -335,6 +335,12 @@ def test_what_it_mints_is_no_wider_than_the_token_that_asks(bench):
     assert code(ask_for(bench, only_get)) == ErrorCode.OP_NOT_PERMITTED
 
 
+def test_what_it_mints_begins_no_earlier_than_the_token_that_asks(bench):
+    late = mint(attrs.evolve(CLAIMS, nbf=NOW + 30, scope=ALL, policy=None), MAC)
+    (octets,) = ask_for(bench, late).tokens
+    assert claims_of(octets).nbf == NOW + 30
+
+
 def test_what_the_asking_token_may_use_is_split_and_not_copied(bench):
     asking = token(amount=100, uses=10)
     assert len(ask_for(bench, asking, count=2, policy=TokenPolicy(amount=40, uses=3)).tokens) == 2

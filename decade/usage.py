@@ -11,6 +11,8 @@ from decade.ports import NodePath
 
 WINDOW = 10.0
 """Seconds that a rate is over: shorter ones show single objects, longer ones yesterday."""
+TICK = 0.1
+"""Seconds in which what moves is only added up."""
 
 
 @attrs.define
@@ -44,28 +46,53 @@ class Traffic:
 
 
 class TrafficCounter:
-    """The traffic of each node, with what is below it. There are as many as the policy tree has nodes."""
+    """The traffic of each node, with what is below it. There are as many as the policy tree has nodes.
+
+    What moves within TICK counts as moved at the begin of it: a rate is less wrong by that than it is by WINDOW.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[NodePath, Traffic] = {}
+        self._received: dict[NodePath, int] = {}
+        self._sent: dict[NodePath, int] = {}
+        self._since = 0.0
 
     def add_received(self, path: NodePath, octets: int, now: float) -> None:
         """Octets came for a node."""
-        for node in (*parents(path), path):
-            self.at(node).received.add(octets, now)
+        if not 0 <= now - self._since < TICK:
+            self._settle(now)
+        self._received[path] = self._received.get(path, 0) + octets
 
     def add_sent(self, path: NodePath, octets: int, now: float) -> None:
         """Octets of a node went."""
-        for node in (*parents(path), path):
-            self.at(node).sent.add(octets, now)
+        if not 0 <= now - self._since < TICK:
+            self._settle(now)
+        self._sent[path] = self._sent.get(path, 0) + octets
 
     def at(self, path: NodePath) -> Traffic:
         """The traffic of a node."""
+        self._settle(self._since)
+        return self._at(path)
+
+    def forget(self, path: NodePath) -> None:
+        """A node is no more."""
+        self._settle(self._since)
+        self._nodes.pop(path, None)
+
+    def _settle(self, now: float) -> None:
+        """Add what moved since the last tick, and begin another one."""
+        for path, octets in self._received.items():
+            for node in (*parents(path), path):
+                self._at(node).received.add(octets, self._since)
+        for path, octets in self._sent.items():
+            for node in (*parents(path), path):
+                self._at(node).sent.add(octets, self._since)
+        self._received.clear()
+        self._sent.clear()
+        self._since = now
+
+    def _at(self, path: NodePath) -> Traffic:
         found = self._nodes.get(path)
         if found is None:
             found = self._nodes[path] = Traffic()
         return found
-
-    def forget(self, path: NodePath) -> None:
-        """A node is no more."""
-        self._nodes.pop(path, None)

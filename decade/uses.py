@@ -166,8 +166,10 @@ def check_uses(ledger: Ledger, token: VerifiedToken) -> None:
 
 def check_revoked(ledger: Ledger, token: VerifiedToken) -> None:
     """Raises RefusedError (TOKEN_REVOKED) if its account has revoked it, or one that it is below."""
-    if any(ledger.is_revoked(token.account, one.kid, one.cti, one.iat) for one in token.lineage):
-        raise RefusedError(ErrorCode.TOKEN_REVOKED, "token: revoked")
+    account = token.account
+    for one in token.lineage:
+        if ledger.is_revoked(account, one.kid, one.cti, one.iat):
+            raise RefusedError(ErrorCode.TOKEN_REVOKED, "token: revoked")
 
 
 def _exhausted(short: Short) -> RefusedError:

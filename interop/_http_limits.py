@@ -23,9 +23,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     max_request = 2 * 2**20
     """Octets of a request with all that frames it: twice what `interop.asgi` reads of a body."""
-    _head_timer: asyncio.TimerHandle | None = None
-    """Runs while a head is awaited."""
-    _write_timer: asyncio.TimerHandle | None = None
+    _head_by: float | None = None
+    """When a head has to be there that is awaited."""
+    _write_by: float | None = None
+    """When what is to be sent has to have got on."""
+    _timer: asyncio.TimerHandle | None = None
+    """Runs until the first of both times at most, and may find later ones then: most requests are in time, and cost no
+    timer."""
+    _timer_at = 0.0
     _is_in_body = False
     """Whether the head of a request is whole, and its body is not: it may be answered by then."""
     _octets = 0
@@ -38,24 +43,24 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._await_no_head()
-        self.resume_writing()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._head_by = self._write_by = None
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._write_timer = self.loop.call_later(WRITE_TIMEOUT, self.transport.abort)
+        self._write_by = self._watch(WRITE_TIMEOUT)
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        self._write_by = None
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._octets += len(data)
         super().data_received(data)
-        limit = self.max_request if self._is_in_body or self._head_timer is None else MAX_HEAD
+        limit = self.max_request if self._is_in_body or self._head_by is None else MAX_HEAD
         if self._octets > limit or self._fields > MAX_HEAD:
             self.transport.abort()
 
@@ -69,7 +74,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._await_no_head()
+        self._head_by = None
         self._is_in_body = True
         self._check_host()
         super().on_headers_complete()
@@ -92,10 +97,24 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._await_head()
 
     def _await_head(self) -> None:
-        self._await_no_head()
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
+        self._head_by = self._watch(HEAD_TIMEOUT)
 
-    def _await_no_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _watch(self, seconds: float) -> float:
+        """See to it that the times are looked at then, and say when that is."""
+        at = self.loop.time() + seconds
+        if self._timer is None or at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_at = self.loop.call_at(at, self._look), at
+        return at
+
+    def _look(self) -> None:
+        self._timer = None
+        first = min((at for at in (self._head_by, self._write_by) if at is not None), default=None)
+        if first is None:
+            return
+        left = first - self.loop.time()
+        if left > 0:
+            self._watch(left)
+        else:
+            self.transport.abort()

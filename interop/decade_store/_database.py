@@ -12,6 +12,7 @@ from typing import Any
 
 from decade.errors import StoreError
 from decade.ports import NodePath
+from interop.decade_store._wal import WalHeader
 
 MAX_INTEGER = 2**63 - 1
 """The largest that SQLite stores. As a Unix time it is never."""
@@ -62,6 +63,7 @@ class Database:
         by a power cut, each as a whole, and those of durable connections before them are not.
         """
         self._lock = threading.RLock()
+        self._is_open = True
         self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -71,6 +73,7 @@ class Database:
                 self._connection.execute("PRAGMA wal_autocheckpoint = 0")
             if not self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'policies'"):
                 self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            self._header = WalHeader(path)
         except BaseException:
             self._connection.close()
             raise
@@ -98,19 +101,40 @@ class Database:
         with self._lock:
             yield from self._connection.execute(query)
 
+    def version(self) -> bytes:
+        """What each transaction changes, of whatever connection and process; what is read after that is not older.
+
+        Raises sqlite3.Error when the connection is closed.
+        """
+        if not self._is_open:
+            raise sqlite3.ProgrammingError("the database is closed")
+        return self._header.read()
+
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Harmless when repeated."""
         with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
             self._connection.close()
+            self._header.close()
 
 
-@contextmanager
-def store_errors() -> Iterator[None]:
+class _StoreErrors:
+    def __enter__(self) -> None:
+        """All that is done inside."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(f"the index: {error}") from error
+
+
+def store_errors() -> _StoreErrors:
     """A database that fails is a store that does."""
-    try:
-        yield
-    except sqlite3.Error as exc:
-        raise StoreError(f"the index: {exc}") from exc
+    return _ERRORS
+
+
+_ERRORS = _StoreErrors()
 
 
 def node_of(path: NodePath) -> str:

@@ -38,7 +38,7 @@ class Index:
         # Readers have a connection of their own: in WAL mode they never wait for one that writes.
         self._reading = Database(path)
         self._cache: dict[tuple[str, Name], Row | None] = {}
-        self._version = 0
+        self._version = b""
         self._lock = threading.Lock()
 
     def find(self, account: str, name: Name) -> Row | None:
@@ -94,7 +94,7 @@ class Index:
         self._reading.close()
 
     def _find(self, account: str, name: Name) -> Row | None:
-        ((version,),) = self._reading.rows("PRAGMA data_version")
+        version = self._reading.version()
         if version != self._version or len(self._cache) >= MAX_CACHED:
             self._cache, self._version = {}, version
         key = (account, name)

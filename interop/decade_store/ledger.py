@@ -42,7 +42,7 @@ class SqliteLedger:
         self._returning: dict[TokenKey, Use] = {}
         self._lock = threading.Lock()
         self._known: dict[tuple[str, bytes, bytes, int], bool] = {}
-        self._version = 0
+        self._version = b""
 
     def used(self, token: TokenKey) -> Use:
         """What a token has used, with what is held; nothing if it is not known. Raises StoreError."""
@@ -116,13 +116,15 @@ class SqliteLedger:
 
     def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
         """Whether a revocation of this account reaches such a token. Raises StoreError."""
-        ((version,),) = self._read("PRAGMA data_version")
+        version = self._reading.version()
         if version != self._version or len(self._known) >= MAX_KNOWN:
             self._known, self._version = {}, version
         token = (account, kid, cti, iat)
-        if token not in self._known:
-            self._known[token] = bool(self._read(_REVOKED, (account, kid, cti, min(iat, MAX_INTEGER)))[0][0])
-        return self._known[token]
+        known = self._known.get(token)
+        if known is None:
+            known = bool(self._read(_REVOKED, (account, kid, cti, min(iat, MAX_INTEGER)))[0][0])
+            self._known[token] = known
+        return known
 
     def observe(self, wall: int) -> int:
         """The highest Unix time that this process has ever seen, or any before its start, this one included."""

@@ -44,6 +44,7 @@ COUNTED_FOR = 60
 """Seconds for which reads are counted in memory, if there are any."""
 MAX_HOT = 64 * 2**20
 """Octets of short objects that are kept in memory, those read last: a thousand of 64 KiB, served without the disk."""
+_UNREAD = Access()
 
 
 class FileSink:
@@ -262,9 +263,9 @@ class FileStore:
         with self._lock:
             if not self._reads:
                 self._reads_since = wall
-            before = self._reads.get((account, name), Access())
-            read = Access(before.reads + 1, before.octets + octets, max(before.last, wall))
-            self._reads[account, name] = read
+            key = (account, name)
+            before = self._reads.get(key, _UNREAD)
+            self._reads[key] = Access(before.reads + 1, before.octets + octets, max(before.last, wall))
             if len(self._reads) >= MAX_COUNTED or wall - self._reads_since >= COUNTED_FOR:
                 self._write_reads()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import attrs
 
 from decade.http import Headers, Response
-from decade.names import Name
+from decade.names import Name, read_segment
 from decade.policy import PolicyTree
 from decade.scheduler import Terms
 from decade.sdt import ObjectDownload
@@ -23,7 +23,7 @@ from decade.settings import DRP_PATH
 AUTHORIZE = DRP_PATH + "authorize"
 _CONDITIONS = frozenset({"if-match", "if-none-match", "if-range", "content-length", "content-type"})
 _OF_THE_BODY = frozenset({"content-length", "content-range", "accept-ranges"})
-_OF_NO_VERDICT = frozenset({"x-accel-redirect", "content-length", "content-type"})
+_OF_NO_VERDICT = _OF_THE_BODY | {"x-accel-redirect", "content-type"}
 
 
 def is_question(target: str) -> bool:
@@ -69,14 +69,16 @@ class Front:
 
     def verdict(self, answer: Response) -> Response:
         """What is said of a GET that was asked about: 204 with the file to send and the header to send it with."""
-        place = answer.header("X-Accel-Redirect")
-        if place is None:
+        etag = answer.header("ETag")
+        if answer.status != 200 or etag is None:
             return answer
+        # The answer with an object of no octets is whole, and names no file.
+        file = "/".join(self.place(read_segment(etag.strip('"'))))
         told = [(name, value) for name, value in answer.headers if name.lower() not in _OF_NO_VERDICT]
         kind = answer.header("Content-Type")
         if kind is not None:
             told.append(("X-Decade-Type", kind))
-        return Response(204, (*told, ("X-Decade-File", place.removeprefix(self.prefix))))
+        return Response(204, (*told, ("X-Decade-File", file)))
 
     def _rate(self, terms: Terms) -> int | None:
         """Octets a second; at least one, for none would be no limit."""

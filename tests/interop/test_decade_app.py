@@ -20,7 +20,7 @@ from decade.ports import Use
 from decade.problem import decode_problem
 from decade.values import BitRate
 from interop.decade_server import DecadeApp
-from interop.decade_server.front import Front
+from interop.decade_server.front import AUTHORIZE, Front
 from interop.decade_server.origin import Proxies, networks_of
 from interop.decade_store.settling import place
 
@@ -241,13 +241,20 @@ def test_an_error_of_ours_is_told_without_words(served, monkeypatch):
     assert (answer.status_code, answer.content) == (500, b"Internal Server Error")
 
 
-def asked(app: DecadeApp, *, client: tuple[str, int], headers: dict[str, str], url: str = "http://sb.example"):
+def asked(
+    app: DecadeApp,
+    *,
+    client: tuple[str, int],
+    headers: dict[str, str],
+    url: str = "http://sb.example",
+    path: str = HELLO.path,
+):
     """What an application says to the GET of an object."""
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app, client=client)
         async with httpx.AsyncClient(transport=transport) as asking:
-            return await asking.get(url + HELLO.path, headers=headers)
+            return await asking.get(url + path, headers=headers)
 
     return asyncio.run(ask())
 
@@ -301,6 +308,26 @@ def test_a_web_server_in_front_is_told_which_file_to_send(served):
     # Others are sent the object.
     assert asked(app, client=("127.0.0.1", 1), headers=fields()).content == OCTETS
     assert bench.server.requests == 0
+
+
+@pytest.mark.parametrize("octets", [OCTETS, b""])
+def test_a_web_server_in_front_that_asks_is_told_the_file_of_every_object(served, octets):
+    """Section 14.16"""
+    bench, name = served.bench, name_of(octets)
+    bench.put(octets)
+    front = Front("/_decade/", place, bench.tree)
+    app = DecadeApp(bench.server, clock=lambda: 1.0, proxies=Proxies(networks_of(["10.0.0.1"])), front=front)
+    about = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https", "X-Original-URI": name.path}
+    key = token(uses=1)
+    told = asked(app, client=("10.0.0.1", 1), headers=fields(key) | about, path=AUTHORIZE)
+    digest = name.value.hex()
+    assert (told.status_code, told.headers["x-decade-file"]) == (204, f"{digest[:2]}/{digest}")
+    assert told.headers["x-decade-type"] == "application/octet-stream"
+    assert told.headers["etag"] == name.etag
+    assert not {"x-accel-redirect", "content-length", "content-type", "accept-ranges"} & set(told.headers)
+    assert bench.uses() == [Use(1, len(octets))]
+    again = asked(app, client=("10.0.0.1", 1), headers=fields(key) | about, path=AUTHORIZE)
+    assert (again.status_code, code_of(again)) == (401, ErrorCode.TOKEN_USED_UP)
 
 
 def test_no_token_is_in_the_access_log(served, caplog):

@@ -3,7 +3,7 @@
     python decade_power.py ROOT [naive]
 
 It prints a line for each object that it would have answered 201 for, one for each token that it
-has let be used, and one before it removes an object.
+has let be used, one for each policy that it would have answered 204 for, and one before it removes an object.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from decade.ledger import MAX_COUNTED_TOKENS
+from decade.messages import ResourcePolicy
 from decade.names import Name, name_of
 from decade.ports import Allowance, Row, Use
-from interop.decade_store import FileStore, SqliteLedger
-from interop.decade_store._opening import INDEX
+from interop.decade_store import FileStore, SqliteLedger, SqlitePolicies, SqliteQuotas
+from interop.decade_store._opening import INDEX, LOCKS
 from interop.decade_store.disk import PosixDisk
 
 KEPT = 300
@@ -47,6 +48,8 @@ def main(root: Path, is_naive: bool) -> None:
     root.mkdir(exist_ok=True)
     store = FileStore(root, lost=print, disk=NaiveDisk(root) if is_naive else None)
     ledger = SqliteLedger(root / INDEX)
+    quotas = SqliteQuotas(root / INDEX, root / LOCKS)
+    policies = SqlitePolicies(root / INDEX, quotas)
     say("ready")
 
     def work(account: str) -> None:
@@ -64,6 +67,8 @@ def main(root: Path, is_naive: bool) -> None:
             if ledger.hold(issuer, (b"key", cti), Allowance(uses=1), Use(1), 2**40) is not None:
                 raise SystemExit("a new token cannot be used")
             say("used", issuer, cti.hex())
+            policies.save((account, "app"), ResourcePolicy(weight=1, storage=number), None)
+            say("put", account, str(number))
             held.append(row.name)
             if len(held) > KEPT:
                 oldest = held.popleft()

@@ -17,6 +17,7 @@ from typing import Self
 
 from interop._tally import Tally
 from interop.tracker_client import TrackerError, TrackerSession
+from interop.tracker_login import Logins
 from interop.udp import Address, UdpDriver
 from ledbat import Ledbat
 from ppsp import RangeSet
@@ -45,8 +46,8 @@ class SwarmPeer:
 
     `store` holds the content; `tree`, `have` and `content_size` say what of it is there already, as for
     `ppsp.Endpoint.add_swarm`. `local` is the host and port to bind (port 0: any), `upload_rate` the limit in octets a
-    second, `peers` addresses to connect to besides those that the trackers name. `on_event` is given every event of
-    the endpoint. `tally` tells what was exchanged with whom.
+    second, `peers` addresses to connect to besides those that the trackers name, `logins` how to prove to a tracker who
+    one is. `on_event` is given every event of the endpoint. `tally` tells what was exchanged with whom.
 
     Entering raises OSError when the address cannot be bound, and PeerError when no tracker can be reached and no peer
     is named, or a named one has no address. Once entered, trackers may come and go.
@@ -63,6 +64,7 @@ class SwarmPeer:
         local: tuple[str, int] = ("0.0.0.0", 0),
         upload_rate: float | None = None,
         peers: Sequence[tuple[str, int]] = (),
+        logins: Logins | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.uri = uri
@@ -70,6 +72,7 @@ class SwarmPeer:
         self._swarm_id = uri.metadata.swarm_id
         self._local = local
         self._peers = peers
+        self._logins = logins or Logins()
         self._on_event = on_event
         self._named: list[Address] = []
         self._trackers: list[TrackerSession] = []
@@ -155,7 +158,10 @@ class SwarmPeer:
         waiting: set[asyncio.Task[None]] = set()
         for url in self.uri.trackers:
             try:
-                session = await TrackerSession.open(url, peer_id, listens_on=listens_on, on_peers=self._found)
+                login = self._logins.of(url)
+                session = await TrackerSession.open(
+                    url, peer_id, listens_on=listens_on, on_peers=self._found, auth=login.auth, verify=login.verify
+                )
             except TrackerError as exc:
                 troubles.append(exc)
                 continue

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import click
 
+from interop.tracker_login import LoginError, Logins, load_logins
 from ppsp.constants import MerkleHashFunction
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
@@ -65,5 +67,22 @@ UPLOAD_LIMIT = click.option(
     type=rate,
     metavar="RATE",
     help="Octets a second to send at most: 500K, 4M, 1.5Mi. [default: no limit]",
+)
+
+
+def _logins(ctx: click.Context, param: click.Parameter, value: Path | None) -> Logins | None:
+    try:
+        return None if value is None else load_logins(value)
+    except LoginError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+TRACKER_LOGIN = click.option(
+    "--tracker-login",
+    "logins",
+    type=click.Path(path_type=Path),
+    callback=_logins,
+    metavar="FILE",
+    help="How to prove to trackers who you are: passwords, tokens, certificates (TOML).",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout, for programs.")

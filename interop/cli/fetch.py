@@ -13,13 +13,14 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, reason, run
-from interop.cli._options import JSON, LISTEN, UPLOAD_LIMIT, host_port, text_of
+from interop.cli._options import JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, host_port, text_of
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
 from interop.filestore import FileStore, PartialFile, PartialFileError
 from interop.peer import SwarmPeer
 from interop.resume import HeldContent
 from interop.seeding import SeedError, hash_file, in_thread
+from interop.tracker_login import Logins
 from ppsp import RangeSet
 from ppsp.errors import MetadataError
 from ppsp.events import ChunksVerified, Event
@@ -37,6 +38,7 @@ class _Request:
     listen: tuple[str, int]
     upload_limit: float | None
     peers: tuple[tuple[str, int], ...]
+    logins: Logins | None
     seed_after: float
     timeout: float | None
     force: bool
@@ -60,6 +62,7 @@ def _swarm_uri(ctx: click.Context, param: click.Parameter, value: str) -> SwarmU
 @click.option(
     "--peer", "peers", type=host_port, multiple=True, metavar="HOST:PORT", help="A peer to ask, besides the trackers'."
 )
+@TRACKER_LOGIN
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
 @click.option("--force", is_flag=True, help="Replace a file that is there and has other content.")
@@ -70,6 +73,7 @@ def command(
     listen: tuple[str, int],
     upload_limit: float | None,
     peers: tuple[tuple[str, int], ...],
+    logins: Logins | None,
     seed_after: float,
     timeout: float | None,
     force: bool,
@@ -86,7 +90,7 @@ def command(
         output = Path(uri.name)
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
-    return run(_fetch(_Request(uri, output, listen, upload_limit, peers, seed_after, timeout, force, as_json)))
+    return run(_fetch(_Request(uri, output, listen, upload_limit, peers, logins, seed_after, timeout, force, as_json)))
 
 
 async def _fetch(request: _Request) -> int:
@@ -159,6 +163,7 @@ def _peer(
         local=request.listen,
         upload_rate=request.upload_limit,
         peers=request.peers,
+        logins=request.logins,
         on_event=on_event,
     )
 

@@ -11,12 +11,13 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, reason, run
-from interop.cli._options import HASHES, JSON, LISTEN, UPLOAD_LIMIT, text_of, url
+from interop.cli._options import HASHES, JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, text_of, url
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore
 from interop.peer import SwarmPeer
 from interop.seeding import SeedError, changed, hash_file, in_thread
+from interop.tracker_login import Logins
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata, SwarmUri
 
@@ -30,6 +31,7 @@ _CHUNK_SIZE = click.IntRange(512, 60_000)
 class _Request:
     file: Path
     trackers: tuple[str, ...]
+    logins: Logins | None
     listen: tuple[str, int]
     upload_limit: float | None
     chunk_size: int
@@ -44,6 +46,7 @@ class _Request:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
+@TRACKER_LOGIN
 @LISTEN
 @UPLOAD_LIMIT
 @click.option("--chunk-size", type=_CHUNK_SIZE, default=1024, show_default=True, help="Octets a chunk.")
@@ -52,6 +55,7 @@ class _Request:
 def command(
     file: Path,
     trackers: tuple[str, ...],
+    logins: Logins | None,
     listen: tuple[str, int],
     upload_limit: float | None,
     chunk_size: int,
@@ -62,7 +66,7 @@ def command(
 
     Prints one line on stdout, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
     """
-    return run(_seed(_Request(file, trackers, listen, upload_limit, chunk_size, hash_name, as_json)))
+    return run(_seed(_Request(file, trackers, logins, listen, upload_limit, chunk_size, hash_name, as_json)))
 
 
 async def _seed(request: _Request) -> int:
@@ -91,6 +95,7 @@ async def _seed(request: _Request) -> int:
             content_size=before.st_size,
             local=request.listen,
             upload_rate=request.upload_limit,
+            logins=request.logins,
         )
         async with entered(peer, request.listen):
             return await _serve(peer, fd, before, as_json=request.as_json)

@@ -148,14 +148,16 @@ class TrackerServer:
         refused = self._refuse_http(request)
         if refused is not None:
             return refused
+        # Before the message is looked at: curl asks for a Digest challenge with an empty body.
+        verdict = self._judge(request, now, certificate)
+        if isinstance(verdict, Denied):
+            status, headers = _challenge(verdict)
+            code = ErrorCode.AUTHENTICATION_REQUIRED
+            return _error(code, _transaction_id(request), status=status, headers=headers)
         try:
             message = parse_request(request.body).message
         except MessageError as error:
             return _error(error.error_code, error.transaction_id)
-        verdict = self._judge(request, now, certificate)
-        if isinstance(verdict, Denied):
-            status, headers = _challenge(verdict)
-            return _error(ErrorCode.AUTHENTICATION_REQUIRED, message.transaction_id, status=status, headers=headers)
         try:
             self.handle_timer(now)
             answer = self._answer(message, request.body, Caller(_sender(peer), verdict.holder), now)
@@ -170,11 +172,7 @@ class TrackerServer:
 
     def internal_error(self, request: HttpRequest) -> Response:
         """The answer to a request whose handling failed unexpectedly: error 04 (section 4.3)."""
-        try:
-            transaction_id = parse_request(request.body).message.transaction_id
-        except MessageError as error:
-            transaction_id = error.transaction_id
-        return _error(ErrorCode.INTERNAL_SERVER_ERROR, transaction_id)
+        return _error(ErrorCode.INTERNAL_SERVER_ERROR, _transaction_id(request))
 
     def _refuse_http(self, request: HttpRequest) -> Response | None:
         """The answer to what is no HTTP request for a tracker; None for one that is."""
@@ -246,6 +244,14 @@ class TrackerServer:
                 for one in largest
             ],
         }
+
+
+def _transaction_id(request: HttpRequest) -> str:
+    """That of a message that is not carried out; empty where it cannot be read."""
+    try:
+        return parse_request(request.body).message.transaction_id
+    except MessageError as error:
+        return error.transaction_id
 
 
 def _challenge(denied: Denied) -> tuple[int, tuple[tuple[str, str], ...]]:

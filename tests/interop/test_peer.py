@@ -237,9 +237,12 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_FakeTracker]:
         *,
         listens_on: list[tuple[str, int]],
         on_peers: Callable[[bytes, list[tuple[str, int]]], None],
+        auth: object,
+        verify: object,
     ) -> _FakeTracker:
         assert url == "http://tracker/"
         assert listens_on[0][1] > 0
+        assert (auth, verify) == (None, True)
         opened.append(_FakeTracker([], on_peers))
         return opened[-1]
 

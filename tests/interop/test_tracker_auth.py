@@ -4,6 +4,7 @@ import asyncio
 import base64
 import datetime
 import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any

@@ -91,7 +91,8 @@ class ServerConfig:
 
     `policies`: of the provider, of accounts and of their applications, parents first. `keys`: by their `kid`.
     `accel`: the internal path at which the proxies send the files of `root` themselves (nginx: X-Accel-Redirect).
-    `workers`: processes that share them; each has an equal part of `egress_bps` and `max_requests`.
+    `workers`: processes that share them; each has an equal part of `egress_bps` and `max_requests`. Limits of nodes
+    and tokens hold for all together, but for rates, which hold at each.
     """
 
     server: str | None = None

@@ -23,6 +23,7 @@ from decade.ports import NodePath
 from decade.settings import Extension, Settings, default_limits
 from decade.waiting import Waiting, settle
 from interop.decade_scale import RedisPolicies, ScaledServer, Shared, open_scaled_server
+from interop.decade_scale._engine import Engine, UnsureError
 from interop.decade_store import DurableServer, SqlitePolicies, open_server
 
 LIVE = (ACCOUNT, "live")
@@ -221,6 +222,27 @@ def test_a_policy_that_cannot_be_kept_is_not_put(opened: Open, monkeypatch: pyte
         assert ask(process, "DELETE", "live") == 503
     assert process.tree.policy(LIVE) == POLICY
     assert "new" not in process.tree.apps(ACCOUNT)
+
+
+def test_a_policy_of_which_nobody_knows_whether_it_was_kept_is_the_same_at_all_servers(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = open_at(site.shared), open_at(site.shared)
+    done = Engine.run
+
+    def lose(self: Engine, name: str, *arguments: Any) -> Any:
+        found = done(self, name, *arguments)
+        if name == "put_policy":
+            raise UnsureError("no answer")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "run", lose)
+        assert ask(first, "PUT", "live", POLICY) == 503
+    for process in (first, second):
+        tick(process)
+        assert process.tree.policy(LIVE) == POLICY
+        process.close()
 
 
 def store_and_remove(place: Place, seed: int, rounds: int, start: Any, said: Any) -> None:

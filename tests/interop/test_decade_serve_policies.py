@@ -74,6 +74,8 @@ def test_a_limit_that_an_account_puts_is_exact_at_all_workers_and_behind_a_resta
         assert set(threads.map(lambda _: put(served, key, "films", ResourcePolicy(weight=1, storage=1)), range(4))) == {
             507
         }
+        # What was answered is on the disk.
+        served.stop(signal.SIGKILL)
     with processing(config) as again:
         assert (get(again, key, "films"), get(again, key, "songs")) == (limit, limit)
         assert store(again, films, bytes((99,)) * 10_000) == 507

@@ -348,12 +348,13 @@ def _redirected(request: Request, head: Response) -> str | None:
     try:
         following = urljoin(request.target, location)
         parts = urlsplit(following)
+        is_somewhere = bool(parts.hostname) and parts.port != 0
         is_local = parts.scheme == "http" and _is_loopback(following) and _is_loopback(request.target)
     except ValueError:
         return None
     is_safe = parts.scheme == "https" or origin(following) == origin(request.target) or is_local
     is_plain = following.isascii() and following.isprintable() and " " not in following
-    return following if is_safe and is_plain and parts.hostname and "@" not in parts.netloc else None
+    return following if is_safe and is_plain and is_somewhere and "@" not in parts.netloc else None
 
 
 def _failure(target: str, response: Response) -> Failure | None:

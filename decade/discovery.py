@@ -30,7 +30,7 @@ MAX_SERVERS = 16
 """Servers of one source that are asked who they are."""
 
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_ORIGIN = re.compile(rf"https://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[1-9][0-9]{{0,4}})?")
+_ORIGIN = re.compile(rf"https://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::([1-9][0-9]{{0,4}}))?")
 _VERSIONS = re.compile(rb"v=(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -157,7 +157,12 @@ def discover(places: Sequence[Place], random_bytes: Callable[[int], bytes]) -> G
 
 def _named(source: Source) -> _Steps:
     values = yield NamedQuestion(source)
-    return [origin for value in values for origin in value.split() if _ORIGIN.fullmatch(origin)]
+    return [origin for value in values for origin in value.split() if _is_origin(origin)]
+
+
+def _is_origin(text: str) -> bool:
+    found = _ORIGIN.fullmatch(text)
+    return found is not None and int(found[1] or 1) < 65536
 
 
 def _browse(domain: str, random_bytes: Callable[[int], bytes]) -> _Steps:
@@ -204,7 +209,7 @@ def _origin(record: Srv) -> str | None:
     """The origin of a record, None if it says that there is no service, or what is no host."""
     port = "" if record.port == 443 else f":{record.port}"
     origin = f"https://{record.target.rstrip('.').lower()}{port}"
-    return origin if _ORIGIN.fullmatch(origin) else None
+    return origin if _is_origin(origin) else None
 
 
 def _verify(origin: str) -> _Steps:
@@ -214,7 +219,7 @@ def _verify(origin: str) -> _Steps:
     """
     answer = yield from _ask(origin)
     if isinstance(answer, ServerInfo) and answer.server != origin:
-        if not _ORIGIN.fullmatch(answer.server):
+        if not _is_origin(answer.server):
             return f"calls itself {answer.server!r:.80}"
         identifier = answer.server
         answer = yield from _ask(identifier)

@@ -20,6 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 import httpx
@@ -362,6 +363,7 @@ class DecadeClient:
 
     async def _exchange(self, step: Exchange, on_progress: Progress | None) -> Response:
         """The head of the answer; its body goes to the receiver. Raises UnreachableError."""
+        _check_port(step.request.target)
         parts = None if step.source is None else _paced(step.source, on_progress)
         step = attrs.evolve(step, request=step.signed(wall=time.time(), random_bytes=self._random_bytes))
         if parts is not None and step.request.header("Expect") is not None:
@@ -386,6 +388,14 @@ class DecadeClient:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             is_lost = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
             raise UnreachableError(f"{str(error) or type(error).__name__:.200}", is_lost=is_lost) from error
+
+
+def _check_port(target: str) -> None:
+    """Raises UnreachableError for a port that there is not, which httpx passes on."""
+    try:
+        urlsplit(target).port  # noqa: B018 - it raises
+    except ValueError as error:
+        raise UnreachableError(str(error)) from error
 
 
 async def _paced(source: Source, on_progress: Progress | None) -> AsyncIterator[bytes]:

@@ -44,18 +44,24 @@ GOOD = Response(200, (), OCTETS)
         ("http://sb.example/z", None, False),
         ("http://127.0.0.1/z", None, False),
         ("https://sb.example@evil/z", None, False),
+        ("https://sb.example:99999/z", None, False),
+        ("https://sb.example:0/z", None, False),
         ("https://[/", None, False),
-        ("https:///z", None, False),
+        ("https:///z", f"{SERVER}/z", True),
         ("https://sb.example/\nz\x00", None, False),
         ("file:///etc/passwd", None, False),
     ],
 )
 def test_a_redirect_is_followed_to_https_and_the_token_only_to_its_audience(location, target, has_token):
+    asked = []
+
     def answer(step):
+        asked.append(step.request.target)
         return GOOD if step.request.target == target else Response(307, (("Location", location),), b"")
 
     if target is None:
         assert failed(fetch(URI, [SERVER], Buffer(), mine()), answer)[0].status == 307
+        assert asked == [SERVER + HELLO.path]
     else:
         _, steps = run(fetch(URI, [SERVER], Buffer(), mine()), answer)
         assert [request.target for request in asks(steps)] == [SERVER + HELLO.path, target]

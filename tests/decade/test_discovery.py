@@ -70,10 +70,15 @@ def found(result):
 
 def test_the_first_place_that_has_a_server_is_the_one():
     places = (Configured(("https://a.example",)), DnsSd("example.net"), AltoProperty(), Redir())
-    named = {Source.ALTO: ("https://b.example https://c.example:8443", "http://no.example"), Source.RELOAD: ()}
+    named = {
+        Source.ALTO: ("https://b.example https://c.example:8443", "http://no.example", "https://b.example:65536"),
+        Source.RELOAD: (),
+    }
     result, asked = run(places, named=named, http=servers("https://c.example:8443", "https://b.example"))
     assert found(result) == [("https://b.example", Source.ALTO), ("https://c.example:8443", Source.ALTO)]
     assert [step for step in asked if not isinstance(step, Request)] == [BROWSE, NamedQuestion(Source.ALTO)]
+    targets = [step.target.partition("/.w")[0] for step in asked if isinstance(step, Request)]
+    assert targets == ["https://a.example", "https://b.example", "https://c.example:8443"]
     result, _ = run(places, named={Source.RELOAD: ("https://d.example",)}, http=servers("https://d.example"))
     assert found(result) == [("https://d.example", Source.RELOAD)]
 
@@ -151,6 +156,10 @@ def test_the_identifier_decides_where_a_server_is_named_by_another_name():
         (answer(b"\xa0"), "is no server of DECADE: messages of type None are not known"),
         (answer(encode_message(info("https://a.example", versions=(2,)))), "does not speak version 1"),
         (answer(encode_message(attrs.evolve(info("https://a.example"), server="ftp://x"))), "calls itself 'ftp://x'"),
+        (
+            answer(encode_message(attrs.evolve(info("https://a.example"), server="https://b.example:70000"))),
+            "calls itself 'https://b.example:70000'",
+        ),
         (answer(encode_message(info("https://b.example"))), "does not answer"),
     ],
 )

@@ -266,6 +266,25 @@ def test_a_token_that_is_revoked_fetches_nothing_more():
     assert made.quotas.holding((ACCOUNT,)).used == 0
 
 
+def test_a_token_that_is_revoked_before_an_answer_comes_holds_nothing():
+    made = bench()
+    transfer = transfers_of(made, request(), token(cti=bytes(16)))
+    exchange = made.server.transfers.next_request(1.0)
+    made.control("POST", "revocations", Revocation(cti=(bytes(16),)))
+    assert exchange.receive_head(answer(200, size=12), 1.0) is None
+    assert transfer.items[0].error == ErrorCode.TOKEN_REVOKED
+    assert made.quotas.holding((ACCOUNT,)).used == 0
+
+
+def test_more_than_was_announced_is_another_object():
+    made = bench()
+    transfer = transfers_of(made, request())
+    exchange = made.server.transfers.next_request(1.0)
+    exchange.receive_head(answer(200, size=12), 1.0)
+    exchange.receive_data(OCTETS + b"!", 1.0)
+    assert transfer.items[0].error == ErrorCode.REMOTE_MISMATCH
+
+
 def test_an_account_that_is_no_more_has_no_transfers():
     made = bench()
     transfer = transfers_of(made, request(), token(APP))

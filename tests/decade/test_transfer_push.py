@@ -62,6 +62,7 @@ def test_a_push_that_is_cut_begins_anew_and_pays_for_what_went():
     put.fail(Trouble.CUT, 1.0)
     made.server.transfers.handle_timer(10.0)
     put = made.server.transfers.next_request(10.0).receive_head(answer(403), 10.0)
+    put.read(7, 10.0)
     other = put.receive_head(answer(307, Location="https://sc.example/y"), 10.0)
     assert other.read(100, 10.0) == OCTETS
     assert other.receive_head(answer(204), 10.0) is None

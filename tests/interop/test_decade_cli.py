@@ -287,6 +287,7 @@ def test_a_key_is_made_for_its_owner_alone_and_not_made_anew(ask, tmp_path):
         ("get", OTHER, "-o", "no/where"),
         ("get", OTHER, "-o", "/dev/null", "--force"),
         ("get", OTHER, "-o", ".", "--force"),
+        ("get", OTHER, "-o", "x" * 300),
         ("get", OTHER, "-o", "dangling"),
         ("get", OTHER, "-o", "dangling", "--range", "0-1"),
         ("get", "https://["),

@@ -5,6 +5,7 @@ import io
 import os
 import ssl
 import time
+from unittest.mock import AsyncMock
 
 import pytest
 from alto_serving import Certificates
@@ -13,9 +14,10 @@ from decade_server import BOB, HELLO, OCTETS
 
 import interop.decade_client
 from decade.client import FailedError
+from decade.client_control import Control
 from decade.data_index import Entry, Piece, split
 from decade.errors import DecodeError, ErrorCode
-from decade.messages import AttrPatch, ResourcePolicy
+from decade.messages import AttrPatch, ObjectInfo, ObjectList, ObjectState, ResourcePolicy, encode_message
 from decade.names import NiUri, name_of
 from decade.settings import Extension
 from interop._decade_files import PartialFile
@@ -149,6 +151,8 @@ def test_what_becomes_of_an_upload_is_told(answer, reason):
         said(b"", "429 Slow", "Retry-After: 99999"),
         said(b"", "307 Away", "Location: http://192.0.2.1/"),
         said(b"", "307 Away", "Location: /again"),
+        said(b"", "307 Away", "Location: https://127.0.0.1:99999999/"),
+        said(OCTETS + b" And more."),
         said(b"", "200 OK", length=1 << 62),
         b"no HTTP\r\n\r\n",
         b"",
@@ -233,8 +237,12 @@ def test_who_does_not_answer_at_all_is_left_after_the_timeout():
 
     async def work():
         async with saying(silent) as origin, DecadeClient(timeout=0.1) as decade:
-            failures = await failed(decade.fetch(URI, [origin, "http://127.0.0.1:1", "http://xn--a/", "https://["]))
-            assert [failure.status for failure in failures] == [0] * 4
+            failures = await failed(
+                decade.fetch(
+                    URI, [origin, "http://127.0.0.1:1", "http://xn--a/", "https://[", "http://127.0.0.1:65536"]
+                )
+            )
+            assert [failure.status for failure in failures] == [0] * 5
             failures = await failed(decade.put(LARGE, origin, manage(origin)))
             assert failures[0].status == 0
 
@@ -246,11 +254,13 @@ def test_a_token_goes_to_its_audience_alone():
 
     async def work():
         async with saying(said(OCTETS), heads=elsewhere) as other:
-            redirect = said(b"", "307 Away", f"Location: {other}{HELLO.path}")
+            redirect = said(b"", "307 Away", f"Location: {other}{HELLO.path}", "Set-Cookie: a=b; Path=/")
             async with saying(redirect, heads=heads) as origin, DecadeClient() as decade:
                 octets = await decade.fetch(URI, [origin], manage(origin))
+                await decade.fetch(URI, [origin], manage(origin))
         assert octets == OCTETS
         assert b"authorization: bearer" in heads[0].lower()
+        assert b"cookie" not in heads[1].lower()
         assert b"authorization" not in elsewhere[0].lower()
         assert b"cookie" not in elsewhere[0].lower()
 
@@ -352,6 +362,20 @@ def test_what_the_resource_protocol_has():
             assert (part.octets, part.is_verified) == (b"World", False)
             await decade.delete(HELLO, origin, manage(origin))
             assert [info async for info in decade.objects(origin, manage(origin))] == []
+
+    asyncio.run(work())
+
+
+def test_a_list_that_begins_again_ends():
+    info = ObjectInfo(name=HELLO, size=12, created=1, expires=None, state=ObjectState.STORED)
+    page = said(encode_message(ObjectList(objects=(info,), cursor=b"again")))
+
+    async def work():
+        async with saying(page) as origin, DecadeClient() as decade:
+            control = Control(f"{origin}/", ())
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(decade, "control", AsyncMock(return_value=control))
+                assert len([found async for found in decade.objects(origin, ())]) == 2
 
     asyncio.run(work())
 

@@ -90,7 +90,11 @@ def command(
 
 def _check(output: Path, force: bool) -> None:
     """Whether a file may be made there. Raises MistakeError."""
-    if output.exists() and not output.is_file():
+    try:
+        is_other = output.exists() and not output.is_file()
+    except OSError as error:
+        raise MistakeError(f"{output}: {reason(error)}") from error
+    if is_other:
         raise MistakeError(f"{output} is there, and is no file")
     # A link to nothing is there, too.
     if os.path.lexists(output) and not force:

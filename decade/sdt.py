@@ -15,6 +15,7 @@ from decade._core import Ask, Core, refuse_format, refuse_method
 from decade.authz import Admission, Permission
 from decade.errors import DecodeError, ErrorCode, RefusedError, StateError, StoreError
 from decade.http import (
+    Headers,
     Preconditions,
     Request,
     Response,
@@ -239,32 +240,28 @@ class ObjectResource:
     def _get(self, ask: Ask, name: Name) -> Steps[Response]:
         core, request = self._core, ask.request
         right = find_right(core, ask, name)
-        row, control = right.row, right.control(ask.wall)
+        row = right.row
         is_get = request.method == "GET"
         status = Preconditions.of(request).status(name.etag, is_read=True)
         if status == 304:
             if is_get:
                 yield from _spend(ask, right)
-            return Response(304, validator_headers(etag=name.etag, expires=row.expires, control=control))
+            return Response(
+                304, validator_headers(etag=name.etag, expires=row.expires, control=right.control(ask.wall))
+            )
         if status is not None:
             return plain_response(status)
         part = read_range(request, row.size, name.etag)
         offset, length = part or (0, row.size)
-        headers = object_headers(
-            name,
-            size=length,
-            media_type=row.media_type,
-            expires=row.expires,
-            control=control,
-            urgency=right.urgency,
-        )
         if not is_get:
-            return Response(200, headers)
+            return Response(200, _headers(right, length, ask.wall))
         if not length:
             # An object of no octets goes with the head.
             yield from _spend(ask, right)
-            return Response(200, headers)
+            return Response(200, _headers(right, length, ask.wall))
         body = yield from self._open(ask, right, (offset, length))
+        # What is left of its life is less when this has waited.
+        headers = _headers(right, length, core.wall(ask.now) if ask.has_waited else ask.wall)
         if part is None:
             if isinstance(right, TokenRight):
                 self.recall.learn(request, right, headers)
@@ -347,6 +344,19 @@ def _spend(ask: Ask, right: Right) -> Steps[None]:
         admission.start()
     finally:
         admission.end()
+
+
+def _headers(right: Right, length: int, wall: int) -> Headers:
+    """Those of an answer with so many octets of an object."""
+    row = right.row
+    return object_headers(
+        row.name,
+        size=length,
+        media_type=row.media_type,
+        expires=row.expires,
+        control=right.control(wall),
+        urgency=right.urgency,
+    )
 
 
 def _held(row: Row) -> Response:

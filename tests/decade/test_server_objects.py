@@ -453,3 +453,22 @@ def test_an_answer_says_how_urgent_its_token_is_and_what_the_object_hashes_to(pr
     for answer in (made.get(key=token(priority=priority)), made.get(headers=(("Range", "bytes=1-2"),))):
         assert answer.header("Repr-Digest") == "sha-256=:f4OxZX/x/FO5LcGBSKHWXfwtSx+j1ncoSt3SABJtkGk=:"
     assert made.get(key=token(priority=priority)).header("Priority") == field
+
+
+def test_an_upload_whose_token_is_revoked_before_its_first_octet_uses_nothing():
+    """Section 7.2: HELD, REVOKED"""
+    made, key = Bench(), token(uses=1, amount=100, cti=b"r" * 16)
+    upload = made.head("PUT", HELLO.path, key, headers=(("Content-Length", "12"),))
+    made.control("POST", "revocations", Revocation(cti=(b"r" * 16,)))
+    assert code(upload.feed(b"Hello", 1.0)) == ErrorCode.TOKEN_REVOKED
+    assert (made.uses(), made.server.requests, made.quotas.holding(()).used) == ([], 0, 0)
+
+
+def test_octets_that_the_account_has_got_meanwhile_are_moved_and_not_stored():
+    """Section 7.3: `storage` counts octets that are new to the account."""
+    made = Bench()
+    uploads = [made.head("PUT", HELLO.path, token(storage=100), headers=(("Content-Length", "12"),)) for _ in range(2)]
+    for upload, status in zip(uploads, (201, 204), strict=True):
+        assert upload.feed(OCTETS, 1.0) is None
+        assert upload.finish(1.0).status == status
+    assert made.uses() == [Use(1, 12, 12), Use(1, 12, 0)]

@@ -51,6 +51,16 @@ def test_caches_keep_what_is_public_until_it_expires_and_a_year_at_most():
     assert fresh.header("Cache-Control") == wanted.format(60)
 
 
+def test_caches_keep_nothing_longer_because_its_answer_has_waited():
+    made = bench(store=SlowStore())
+    made.put(b"other", headers=(("Decade-Attrs", f"exp={NOW + 61}"),))
+    waiting = made.server.handle(Request("GET", OTHER.path), PEER, 1.0)
+    waiting.run()
+    answer = waiting.resume(31.0)
+    assert "max-age=30," in answer.header("Cache-Control")
+    answer.body.close(31.0)
+
+
 def test_who_shows_a_token_is_answered_as_if_it_were_needed():
     made = bench()
     assert "max-age=0" in made.get().header("Cache-Control")

@@ -75,12 +75,13 @@ class MerkleHashFunction(IntEnum):
 
 
 class LiveSignatureAlgorithm(IntEnum):
-    """The mandatory signature algorithms, by their DNSSEC algorithm numbers (section 7.7)."""
+    """Signature algorithms, by their DNSSEC numbers (section 7.7): the four mandatory ones, and Ed25519 (RFC 8080)."""
 
     RSASHA1 = 5
     RSASHA256 = 8
     ECDSAP256SHA256 = 13
     ECDSAP384SHA384 = 14
+    ED25519 = 15
 
 
 class ChunkAddressing(IntEnum):

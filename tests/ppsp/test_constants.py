@@ -62,12 +62,13 @@ def test_values_of_the_options_are_those_of_tables_4_to_6() -> None:
 
 
 def test_signature_algorithms_have_their_dnssec_numbers() -> None:
-    """Section 7.7; the numbers are those of RFC 4034 appendix A.1, RFC 5702 section 7 and RFC 6605 section 5."""
+    """Section 7.7; the numbers are those of RFC 4034 appendix A.1, RFC 5702, RFC 6605 section 5 and RFC 8080."""
     assert {member.name: int(member) for member in LiveSignatureAlgorithm} == {
         "RSASHA1": 5,
         "RSASHA256": 8,
         "ECDSAP256SHA256": 13,
         "ECDSAP384SHA384": 14,
+        "ED25519": 15,
     }
 
 

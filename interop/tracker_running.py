@@ -58,7 +58,7 @@ class Tracker:
         self._config = config
         self._costs: AltoCosts | None = None
         epoch = time.time() - time.monotonic()
-        server = TrackerServer(
+        self.server = TrackerServer(
             registry=_registry(config, epoch, environment),
             select=self._selector(),
             authenticate=_gate(config),
@@ -67,7 +67,7 @@ class Tracker:
             track_timer=config.track_timer,
             epoch=epoch,
         )
-        app = asgi(server, origin=_origin)
+        app = asgi(self.server, origin=_origin)
         self.app: App = app if config.store is None else ThreadedApp(app)
         """The ASGI application; with a store it has a thread of its own, so that only its requests wait for that."""
 

@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -49,6 +50,8 @@ PAUSE = 0.5
 """Seconds for which nothing is asked of a server that did not answer: requests get error 05 at once meanwhile."""
 CANDIDATES = 100
 """Peers of a swarm that a list is chosen from: more than three times the longest list."""
+MAX_READ = 20_000
+"""Peers of whom the record that was read last is kept as it was understood, of some 2 KiB each."""
 REAP_INTERVAL = 2.0
 """Seconds between two looks for peers whose time is up; who asks about one never sees it, however long it takes."""
 REAP_COUNT = 200
@@ -125,6 +128,8 @@ class RedisRegistry:
         self._reap_at = float("-inf")
         self._unit: _Unit | None = None
         self._counts = (0, 0, 0)
+        # Records change less often than they are listed; nobody changes what `members` returns.
+        self._read_member = lru_cache(MAX_READ)(read)
 
     def check(self) -> None:
         """Raises StoreError if the server cannot be reached, or does not let us in."""
@@ -229,7 +234,7 @@ class RedisRegistry:
 
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
         """Peers of a swarm: all, or a random sample of so many."""
-        return [read(record) for record in self._run("sample", swarm_id, CANDIDATES)]
+        return [self._read_member(record) for record in self._run("sample", swarm_id, CANDIDATES)]
 
     def connect(self, peer_id: str, now: float) -> RegisteredPeer:
         """The registration of the peer whose CONNECT is under way."""

@@ -152,7 +152,7 @@ class MemoryLedger:
             entry.use, entry.until = total, max(entry.until, until)
             return None
         if self._counted[account] >= MAX_COUNTED_TOKENS:
-            reason = f"{account} has {MAX_COUNTED_TOKENS} tokens whose uses are counted"
+            reason = f"the account has {MAX_COUNTED_TOKENS} tokens whose uses are counted"
             raise RefusedError(ErrorCode.RATE_LIMITED, reason)
         self._counted[account] += 1
         self._entries[token] = _Entry(account, until, total)
@@ -167,17 +167,20 @@ class MemoryLedger:
         if min(left.uses, left.amount, left.storage) < 0:
             raise StateError("a token has not used what is given back")
         entry.use = left
+        if left == Use():
+            # Nothing is kept of who asks for much and takes nothing.
+            self._drop(token)
 
     def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
         """Revoke tokens of an account. Raises RefusedError, with nothing revoked, when it has revoked too many."""
         revoked = self._revoked.get(account, _Revoked())
         if revocation.cti is not None:
             added = dict.fromkeys(revocation.cti, until)
-            _check_room(account, len(revoked.cti.keys() | added.keys()), MAX_REVOKED_TOKENS)
+            _check_room(len(revoked.cti.keys() | added.keys()), MAX_REVOKED_TOKENS)
             for cti in added:
                 revoked.cti[cti] = max(until, revoked.cti.get(cti, 0))
         elif revocation.kid is not None:
-            _check_room(account, len(revoked.keys | {revocation.kid}), MAX_REVOKED_KEYS)
+            _check_room(len(revoked.keys | {revocation.kid}), MAX_REVOKED_KEYS)
             revoked.keys.add(revocation.kid)
         elif revocation.before is not None:
             revoked.before = max(revoked.before, min(revocation.before, wall))
@@ -196,11 +199,16 @@ class MemoryLedger:
     def forget(self) -> None:
         """Forget the tokens and the revocations by cti whose time is over."""
         for token in [token for token, entry in self._entries.items() if entry.until <= self._wall]:
-            self._counted[self._entries.pop(token).account] -= 1
-        self._counted += Counter()
+            self._drop(token)
         for revoked in self._revoked.values():
             for cti in [cti for cti, until in revoked.cti.items() if until <= self._wall]:
                 del revoked.cti[cti]
+
+    def _drop(self, token: TokenKey) -> None:
+        account = self._entries.pop(token).account
+        self._counted[account] -= 1
+        if not self._counted[account]:
+            del self._counted[account]
 
 
 def find_short(allowance: Allowance, used: Use, use: Use) -> Short | None:
@@ -215,6 +223,6 @@ def find_short(allowance: Allowance, used: Use, use: Use) -> Short | None:
     return None
 
 
-def _check_room(account: str, count: int, limit: int) -> None:
+def _check_room(count: int, limit: int) -> None:
     if count > limit:
-        raise RefusedError(ErrorCode.RATE_LIMITED, f"{account} has {limit} revocations; revoke by time instead")
+        raise RefusedError(ErrorCode.RATE_LIMITED, f"the account has {limit} revocations; revoke by time instead")

@@ -180,7 +180,7 @@ class Ledger(Protocol):
         """
 
     def give_back(self, token: TokenKey, use: Use) -> None:
-        """Subtract what was held and not needed; nothing if the token is forgotten."""
+        """Subtract what was held and not needed; nothing if the token is forgotten, as it is when nothing is left."""
 
     def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
         """Revoke tokens of an account: by cti until a time, from which no clock accepts them; by time and by key

@@ -55,7 +55,7 @@ class RedisLedger:
             *(use.uses, use.storage, use.amount),
         )
         if reply[0] == b"full":
-            reason = f"{account} has {MAX_COUNTED_TOKENS} tokens whose uses are counted"
+            reason = f"the account has {MAX_COUNTED_TOKENS} tokens whose uses are counted"
             raise RefusedError(ErrorCode.RATE_LIMITED, reason)
         if reply[0] == b"held":
             return None
@@ -90,7 +90,7 @@ class RedisLedger:
             assert revocation.before is not None
             most, done = 1, self._engine.run("revoke", account, "before", 1, min(revocation.before, wall))
         if not done:
-            raise RefusedError(ErrorCode.RATE_LIMITED, f"{account} has {most} revocations; revoke by time instead")
+            raise RefusedError(ErrorCode.RATE_LIMITED, f"the account has {most} revocations; revoke by time instead")
 
     def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
         """Whether a revocation of this account reaches such a token. Raises StoreError."""

@@ -82,7 +82,16 @@ class SqliteLedger:
             left = (used.uses - use.uses, used.amount - use.amount, used.storage - use.storage)
             if min(left) < 0:
                 raise StateError("a token has not used what is given back")
-            connection.execute(f"UPDATE token_use SET uses = ?, amount = ?, storage = ? WHERE {_TOKEN}", left + token)
+            if any(left):
+                connection.execute(
+                    f"UPDATE token_use SET uses = ?, amount = ?, storage = ? WHERE {_TOKEN}", left + token
+                )
+                return
+            ((account,),) = connection.execute(
+                f"DELETE FROM token_use WHERE {_TOKEN} RETURNING account", token
+            ).fetchall()
+            connection.execute("UPDATE counted SET tokens = tokens - 1 WHERE account = ?", (account,))
+            connection.execute("DELETE FROM counted WHERE tokens = 0")
 
         self._count_returning(token, use, 1)
         self._transactions.submit(change).add_done_callback(lambda _: self._count_returning(token, use, -1))
@@ -180,11 +189,11 @@ def _count(connection: sqlite3.Connection, account: str) -> None:
         "INSERT INTO counted VALUES (?, 1) ON CONFLICT DO UPDATE SET tokens = tokens + 1 RETURNING tokens", (account,)
     ).fetchone()
     if tokens > MAX_COUNTED_TOKENS:
-        reason = f"{account} has {MAX_COUNTED_TOKENS} tokens whose uses are counted"
+        reason = f"the account has {MAX_COUNTED_TOKENS} tokens whose uses are counted"
         raise RefusedError(ErrorCode.RATE_LIMITED, reason)
 
 
 def _check_room(connection: sqlite3.Connection, table: str, account: str, limit: int) -> None:
     (count,) = connection.execute(f"SELECT count(*) FROM {table} WHERE account = ?", (account,)).fetchone()
     if count > limit:
-        raise RefusedError(ErrorCode.RATE_LIMITED, f"{account} has {limit} revocations; revoke by time instead")
+        raise RefusedError(ErrorCode.RATE_LIMITED, f"the account has {limit} revocations; revoke by time instead")

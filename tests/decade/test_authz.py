@@ -412,7 +412,7 @@ def test_a_ledger_that_knows_nothing_of_a_use_keeps_no_connection() -> None:
     world = World()
     permission = world.permit()
     admission = world.admit(permission, moved=30)
-    world.ledger.give_back(permission.token.ledger_key, Use(1, 30))
+    world.ledger.give_back(permission.token.ledger_key, Use(0, 30))
     with pytest.raises(StateError):
         admission.end()
     assert len(world.gate.slots) == 0

@@ -7,6 +7,7 @@ from decade_server import ALL, HELLO, OCTETS, PEER, Bench, bearer, code, token, 
 from decade_tokens import CLAIMS, NOW, SERVER, SIGNING
 from decade_waiting import SlowLedger
 
+from decade import ledger
 from decade.errors import ErrorCode, StoreError
 from decade.http import Request
 from decade.ledger import MemoryLedger
@@ -39,10 +40,10 @@ def answer(bench, request):
     return whole(settle(bench.server.handle(request, PEER, bench.now), bench.now), bench.now)
 
 
-@pytest.mark.parametrize("ledger", [MemoryLedger, SlowLedger])
+@pytest.mark.parametrize("made", [MemoryLedger, SlowLedger])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_servers_that_share_a_ledger_take_a_proof_once(ledger, method):
-    shared = ledger()
+def test_servers_that_share_a_ledger_take_a_proof_once(made, method):
+    shared = made()
     first, second = (Bench(extensions=WANTED, ledger=shared) for _ in range(2))
     first.put()
     second.put()
@@ -117,3 +118,16 @@ def test_a_proof_is_no_use_of_a_token():
     key = SIGNING.public.thumbprint, CLAIMS.cti
     assert bench.ledger.used(key) == Use(1, 12)
     assert sorted(len(cti) for _, cti in bench.ledger._entries) == [16, 37]
+
+
+def test_who_holds_much_and_takes_nothing_and_who_proves_often_leave_room_for_other_tokens(monkeypatch):
+    monkeypatch.setattr(ledger, "MAX_COUNTED_TOKENS", 3)
+    bench = Bench(extensions=WANTED)
+    bench.put()
+    for _ in range(9):
+        bench.head("GET", HELLO.path, token(uses=1)).body.close(bench.now)
+    octets = held()
+    for number in range(3):
+        assert answer(bench, proved(octets, nonce=f"{number:016}")).status == 200
+    assert code(answer(bench, proved(octets, nonce=f"{3:016}"))) == ErrorCode.RATE_LIMITED
+    assert [bench.get(key=token(uses=1)).status for _ in range(4)] == [200, 200, 200, 429]

@@ -125,7 +125,7 @@ class _Node:
         self.guarantee = 0.0
         self.entitled = -inf
 
-    def set_ceiling(self, ceiling: int | None, now: float) -> None:
+    def set_ceiling(self, ceiling: float | None, now: float) -> None:
         """What was sent too early stays owed, and is paid off at the new rate."""
         interval = 0.0 if ceiling is None else 8 / ceiling if ceiling else inf
         if interval == self.interval:
@@ -151,8 +151,11 @@ class _Node:
 class Scheduler:
     """Transfers offer octets, and `grant` says which one sends next."""
 
-    def __init__(self, ceiling: int | None = None) -> None:
-        """`ceiling`: bit/s of the whole server; shares are exact only while it is below the rate of the line."""
+    def __init__(self, ceiling: int | None = None, *, parts: int = 1) -> None:
+        """`ceiling`: bit/s of the whole server; shares are exact only while it is below the rate of the line. `parts`:
+        schedulers that share every ceiling, each of which has an equal part.
+        """
+        self._parts = parts
         self._root = _Node(None)
         self._nodes: dict[NodePath, _Node] = {PROVIDER: self._root}
         self._flows: dict[Terms, _Node] = {}
@@ -161,7 +164,7 @@ class Scheduler:
         self._order = 0
         self._sweep_at = MAX_IDLE_FLOWS
         self._now = -inf
-        self._root.set_ceiling(ceiling, self._now)
+        self._root.set_ceiling(self._part(ceiling), self._now)
 
     def configure(
         self,
@@ -184,7 +187,7 @@ class Scheduler:
                 raise StateError(f"{'/'.join(path)!r} has no parent in the scheduler")
             node = self._nodes[path] = _Node(parent)
         node.weight = weight
-        node.set_ceiling(ceiling, self._now)
+        node.set_ceiling(self._part(ceiling), self._now)
         if node.is_sleeping:
             self._wake_never([node])
             self._sleep(node)
@@ -391,8 +394,11 @@ class Scheduler:
         flow = self._flows[terms] = _Node(parent, is_flow=True)
         flow.weight = terms.weight
         flow.priority = int(terms.priority)
-        flow.set_ceiling(terms.ceiling, self._now)
+        flow.set_ceiling(self._part(terms.ceiling), self._now)
         return flow
+
+    def _part(self, ceiling: int | None) -> float | None:
+        return None if ceiling is None else ceiling / self._parts
 
     def _sweep(self) -> None:
         """Forget tokens that have nothing to send: those that owe nothing, and the oldest of many."""

@@ -127,10 +127,12 @@ class Server:
             max_life=limits.max_token_life,
             is_overloaded=lambda: len(slots) + self._deciding + len(objects.arrivals) > settings.max_requests,
             local_policy=local_policy,
+            members=lambda account, name, wall: objects.collections(account, name, wall),
         )
-        self.downloads = Line(tree, is_upload=False, ceiling=settings.egress_bps)
+        parts = settings.processes
+        self.downloads = Line(tree, is_upload=False, ceiling=settings.egress_bps, parts=parts)
         """What goes to clients, and to other servers."""
-        self.uploads = Line(tree, is_upload=True)
+        self.uploads = Line(tree, is_upload=True, parts=parts)
         """What comes from them."""
         traffic = TrafficCounter()
         tree.listen(lambda path, policy: traffic.forget(path) if policy is None else None)

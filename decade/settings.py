@@ -81,6 +81,7 @@ class Settings:
 
     `siblings`: origins that have the same objects, for redirection under load. `max_requests`: in progress at a time.
     `egress_bps`: what the server sends at most, in bit/s; shares hold if the line has more than that.
+    `processes`: that are this server together; each has an equal part of `egress_bps` and of every ceiling.
     `is_shared_cache_allowed`: whether caches in front keep objects and ask for each use; others keep none.
     `extensions`: that are on. `log_retention`: seconds for which reads and transfers are kept, if they are logged.
     `transfers`: objects under way between servers at a time.
@@ -92,6 +93,7 @@ class Settings:
     siblings: tuple[str, ...] = ()
     max_requests: int = MAX_REQUESTS
     egress_bps: int | None = None
+    processes: int = 1
     is_shared_cache_allowed: bool = True
     extensions: frozenset[Extension | TokenFeature] = frozenset()
     log_retention: int = MONTH

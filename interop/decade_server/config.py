@@ -91,8 +91,8 @@ class ServerConfig:
 
     `policies`: of the provider, of accounts and of their applications, parents first. `keys`: by their `kid`.
     `accel`: the internal path at which the proxies send the files of `root` themselves (nginx: X-Accel-Redirect).
-    `workers`: processes that share them; each has an equal part of `egress_bps` and `max_requests`. Limits of nodes
-    and tokens hold for all together, but for rates, which hold at each.
+    `workers`: processes that share them; each has an equal part of `max_requests` and of every rate. All other limits
+    of nodes and tokens hold for all together.
     """
 
     server: str | None = None
@@ -168,7 +168,8 @@ class ServerConfig:
             limits=self.limits,
             siblings=self.siblings,
             max_requests=max(1, self.max_requests // self.workers),
-            egress_bps=None if self.egress_bps is None else max(1, self.egress_bps // self.workers),
+            egress_bps=self.egress_bps,
+            processes=self.workers,
             is_shared_cache_allowed=self.is_shared_cache_allowed,
             extensions=self.extensions,
             mint_key=self.mint_key,

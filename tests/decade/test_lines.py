@@ -83,6 +83,21 @@ def test_a_ceiling_holds_and_others_have_the_rest(where):
     assert sum(sent.values()) == pytest.approx(RATE / 8 * 10, rel=0.03)
 
 
+@pytest.mark.parametrize("where", ["server", "account", "token"])
+def test_processes_of_a_server_have_no_more_together_than_a_ceiling(where):
+    sent = []
+    for _ in range(3):
+        made = Bench(processes=3, egress_bps=RATE if where == "server" else None)
+        made.put(LONG)
+        if where == "account":
+            made.tree.put((ACCOUNT,), ResourcePolicy(weight=1, ceiling_download=RATE))
+        download = open_download(made, **({"bandwidth": BitRate(RATE)} if where == "token" else {}))
+        sent += run(made, [download], 10.0).values()
+    # Each may be a burst ahead.
+    assert sum(sent) == pytest.approx(RATE / 8 * 9, rel=0.1)
+    assert max(sent) == min(sent)
+
+
 def test_a_ceiling_that_is_put_while_objects_are_sent_holds_from_then_on():
     made = Bench()
     made.put(LONG, token(APP))

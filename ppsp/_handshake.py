@@ -1,6 +1,6 @@
 """What goes into a HANDSHAKE, and the check of what came in one (RFC 7574 sections 3.1.1 and 7)."""
 
-from ppsp.constants import VERSION, MessageType
+from ppsp.constants import VERSION, MerkleHashFunction, MessageType
 from ppsp.metadata import SwarmMetadata
 from ppsp.options import ProtocolOptions
 
@@ -21,21 +21,31 @@ SUPPORTED_MESSAGES = frozenset(
 )
 
 
-def initiating_options(metadata: SwarmMetadata) -> ProtocolOptions:
-    """The options of the first HANDSHAKE: versions, swarm ID, metadata and capabilities."""
+def supported_messages(metadata: SwarmMetadata) -> frozenset[MessageType]:
+    """The messages acted on in a swarm: SIGNED_INTEGRITY has its place in live ones only."""
+    return SUPPORTED_MESSAGES | {MessageType.SIGNED_INTEGRITY} if metadata.is_live else SUPPORTED_MESSAGES
+
+
+def initiating_options(metadata: SwarmMetadata, window: int | None = None) -> ProtocolOptions:
+    """The options of the first HANDSHAKE: versions, swarm ID, metadata and capabilities.
+
+    `window` is the discard window of a live swarm, in the unit of option 7.
+    """
     return ProtocolOptions(
         version=VERSION,
         minimum_version=VERSION,
         swarm_id=metadata.swarm_id,
         content_integrity=metadata.content_integrity,
-        merkle_hash_function=metadata.merkle_hash_function,
+        merkle_hash_function=_hash_function(metadata),
+        live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
-        supported_messages=SUPPORTED_MESSAGES,
+        live_discard_window=window,
+        supported_messages=supported_messages(metadata),
         chunk_size=metadata.chunk_size,
     )
 
 
-def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions) -> ProtocolOptions:
+def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions, window: int | None = None) -> ProtocolOptions:
     """The options of the answer.
 
     An initiator that left out the chunk size predates that option, and drops a HANDSHAKE that has it: libswift does.
@@ -44,11 +54,18 @@ def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions) -> Pro
     return ProtocolOptions(
         version=VERSION,
         content_integrity=metadata.content_integrity,
-        merkle_hash_function=metadata.merkle_hash_function,
+        merkle_hash_function=_hash_function(metadata),
+        live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
-        supported_messages=SUPPORTED_MESSAGES if modern else None,
+        live_discard_window=window,
+        supported_messages=supported_messages(metadata) if modern else None,
         chunk_size=metadata.chunk_size if modern else None,
     )
+
+
+def _hash_function(metadata: SwarmMetadata) -> MerkleHashFunction | None:
+    """Section 7.6 asks for the function under the Merkle hash tree; the unified one needs it as much."""
+    return metadata.merkle_hash_function if metadata.hash_size else None
 
 
 def problem_with(options: ProtocolOptions, metadata: SwarmMetadata, *, initiating: bool, strict: bool) -> str | None:
@@ -77,24 +94,44 @@ def _version_problem(options: ProtocolOptions, *, initiating: bool) -> str | Non
 def _metadata_problem(
     options: ProtocolOptions, metadata: SwarmMetadata, *, initiating: bool, strict: bool
 ) -> str | None:
+    our_function = _hash_function(metadata)
     hash_function = options.merkle_hash_function
-    if hash_function is None and not strict:
-        hash_function = metadata.merkle_hash_function
+    if our_function is None or (hash_function is None and not strict):
+        hash_function = our_function
     chunk_size = options.chunk_size
     if chunk_size is None and not strict:
         chunk_size = metadata.chunk_size
     swarm_id = options.swarm_id
     if swarm_id is None and not initiating:
         swarm_id = metadata.swarm_id  # a reply MAY leave it out
-    theirs = (swarm_id, options.content_integrity, hash_function, options.chunk_addressing, chunk_size)
+    # The algorithm stands in the swarm ID as well: who names another one contradicts itself (section 7.7).
+    algorithm = options.live_signature_algorithm if metadata.is_live else None
+    theirs = (
+        swarm_id,
+        options.content_integrity,
+        hash_function,
+        algorithm,
+        options.chunk_addressing,
+        chunk_size,
+    )
     ours = (
         metadata.swarm_id,
         metadata.content_integrity,
-        metadata.merkle_hash_function,
+        our_function,
+        metadata.signature_algorithm,
         metadata.chunk_addressing,
         metadata.chunk_size,
     )
-    names = ("swarm ID", "content integrity protection", "Merkle hash function", "chunk addressing", "chunk size")
+    if metadata.is_live and options.live_discard_window is None:
+        return "no live discard window"
+    names = (
+        "swarm ID",
+        "content integrity protection",
+        "Merkle hash function",
+        "live signature algorithm",
+        "chunk addressing",
+        "chunk size",
+    )
     for name, their, our in zip(names, theirs, ours, strict=True):
         if their != our:
             return f"no {name}" if their is None else f"another {name}"

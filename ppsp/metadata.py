@@ -15,23 +15,28 @@ from ppsp.constants import (
     HASH_SIZE,
     ChunkAddressing,
     ContentIntegrityProtection,
+    LiveSignatureAlgorithm,
     MerkleHashFunction,
 )
 from ppsp.errors import MetadataError
+from ppsp.livekeys import algorithm_of, signature_size
 
 _URN = "urn:ppspp:"
 # UDP's limit less our own headers and the hashes of the tallest tree; section 8.1 recommends 1024 anyway.
 _MAX_CHUNK_SIZE = 60_000
 _MAX_TRACKERS = 32
 _MAX_URI = 8_192
+_STATIC = ContentIntegrityProtection.MERKLE_HASH_TREE
+_LIVE = (ContentIntegrityProtection.SIGN_ALL, ContentIntegrityProtection.UNIFIED_MERKLE_TREE)
 
 
 @attrs.frozen
 class SwarmMetadata:
     """What a peer must know, from a trusted source, before it can join a swarm (section 3.1).
 
-    `swarm_id` is the root hash of the content's Merkle tree; sizes are octets. `content_size` is None where the size is
-    found from the peak hashes (section 5.6). Raises MetadataError for values that no swarm can have.
+    `swarm_id` is the root hash of the content's Merkle tree, or the public key of a live stream's source (`livekeys`);
+    sizes are octets. `content_size` is None where the size is found from the peak hashes (section 5.6), and of a live
+    stream. Raises MetadataError for values that no swarm can have.
     """
 
     swarm_id: bytes
@@ -42,12 +47,16 @@ class SwarmMetadata:
     content_size: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.content_integrity is not ContentIntegrityProtection.MERKLE_HASH_TREE:
+        if not (self.is_live or self.content_integrity is _STATIC):
             raise MetadataError(f"content integrity protection {self.content_integrity.name} is not supported")
         if self.chunk_addressing not in (ChunkAddressing.CHUNK32, ChunkAddressing.CHUNK64):
             raise MetadataError(f"chunk addressing {self.chunk_addressing.name} is not supported")
         size = HASH_SIZE[self.merkle_hash_function]
-        if len(self.swarm_id) != size:
+        if self.is_live:
+            signature_size(self.swarm_id)
+            if self.content_size is not None:
+                raise MetadataError("a live stream has no content size")
+        elif len(self.swarm_id) != size:
             name = self.merkle_hash_function.name
             raise MetadataError(f"a swarm ID under {name} has {size} octets, this one has {len(self.swarm_id)}")
         if not 1 <= self.chunk_size <= _MAX_CHUNK_SIZE:
@@ -56,9 +65,25 @@ class SwarmMetadata:
             raise MetadataError("content of no octets has no Merkle tree, so no swarm")
 
     @property
+    def is_live(self) -> bool:
+        """Whether this is a live stream (section 6), which has no end that is known before."""
+        return self.content_integrity in _LIVE
+
+    @property
     def hash_size(self) -> int:
-        """Octets of one hash of the tree."""
-        return HASH_SIZE[self.merkle_hash_function]
+        """Octets of one hash of the tree; 0 under Sign All, which has none."""
+        sign_all = self.content_integrity is ContentIntegrityProtection.SIGN_ALL
+        return 0 if sign_all else HASH_SIZE[self.merkle_hash_function]
+
+    @property
+    def signature_algorithm(self) -> LiveSignatureAlgorithm | None:
+        """The algorithm by which a live stream is signed (section 7.7); None of static content."""
+        return algorithm_of(self.swarm_id) if self.is_live else None
+
+    @property
+    def signature_size(self) -> int:
+        """Octets of one signature of a live stream (section 8.9); 0 of static content."""
+        return signature_size(self.swarm_id) if self.is_live else 0
 
 
 @attrs.frozen
@@ -83,6 +108,7 @@ class SwarmUri:
             ("x.cs", metadata.chunk_size, DEFAULT_CHUNK_SIZE),
             ("x.mhf", metadata.merkle_hash_function, MerkleHashFunction.SHA256),
             ("x.cam", metadata.chunk_addressing, ChunkAddressing.CHUNK32),
+            ("x.cipm", metadata.content_integrity, _STATIC),
         )
         parts += [f"{key}={int(value)}" for key, value, usual in numbers if value != usual]
         parts += [f"tr={quote(tracker, safe='')}" for tracker in self.trackers]
@@ -122,9 +148,7 @@ def _metadata(topic: str, fields: dict[str, str]) -> SwarmMetadata:
             swarm_id,
             chunk_size=_number(fields, "x.cs", DEFAULT_CHUNK_SIZE),
             chunk_addressing=ChunkAddressing(_number(fields, "x.cam", ChunkAddressing.CHUNK32)),
-            content_integrity=ContentIntegrityProtection(
-                _number(fields, "x.cipm", ContentIntegrityProtection.MERKLE_HASH_TREE)
-            ),
+            content_integrity=ContentIntegrityProtection(_number(fields, "x.cipm", _STATIC)),
             merkle_hash_function=MerkleHashFunction(_number(fields, "x.mhf", MerkleHashFunction.SHA256)),
             content_size=_number(fields, "xl", 0) if "xl" in fields else None,
         )

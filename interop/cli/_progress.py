@@ -65,7 +65,8 @@ def emit(kind: str, **fields: Any) -> None:
 
 def note(text: str) -> None:
     """A line for the person, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    # In one write: several workers may have something to say.
+    print(text + "\n", end="", file=sys.stderr, flush=True)
 
 
 def octets(count: float) -> str:

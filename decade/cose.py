@@ -36,6 +36,7 @@ _P256_SIZE = 32
 _OKP, _EC2, _SYMMETRIC = 1, 2, 4
 _P256, _ED25519 = 1, 6
 _PRIME = 2**255 - 19
+_P256_PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
 _ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
 """Where on the curve of Ed25519 the points of an order up to 8 are: for such a key anybody can make signatures."""
@@ -72,7 +73,11 @@ class Ed25519Key:
         """Raises DecodeError for another number of octets, and for keys that are no secret's."""
         if len(self.octets) != _ED25519_SIZE:
             raise DecodeError(f"a public key of Ed25519 has {_ED25519_SIZE} octets, not {len(self.octets)}")
-        if (int.from_bytes(self.octets, "little") & (2**255 - 1)) % _PRIME in _SMALL_ORDER:
+        y = int.from_bytes(self.octets, "little") & (2**255 - 1)
+        if y >= _PRIME:
+            # RFC 8032 section 5.1.3: a key has one spelling, and so one thumbprint.
+            raise DecodeError("a public key of Ed25519 that is no number of its field")
+        if y in _SMALL_ORDER:
             raise DecodeError("a public key of Ed25519 of small order")
 
     @cached_property
@@ -154,6 +159,8 @@ class Es256Key:
         """Raises DecodeError for other sizes, and for what is no point of the curve."""
         if len(self.x) != _P256_SIZE or len(self.y) != _P256_SIZE:
             raise DecodeError(f"a coordinate of P-256 has {_P256_SIZE} octets")
+        if max(int.from_bytes(self.x), int.from_bytes(self.y)) >= _P256_PRIME:
+            raise DecodeError("a coordinate that is no number of the field of P-256")
         try:
             self._key  # noqa: B018  the point is checked when the key is made
         except ValueError as exc:

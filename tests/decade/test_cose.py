@@ -202,8 +202,20 @@ def test_keys_of_ed25519_of_small_order_are_refused():
     assert all((d * y**4 + 2 * y**2 - 1) % prime == 0 for y in order_8)
     for y in (0, 1, prime - 1, prime, prime + 1, *order_8):
         for sign in (0, 1 << 255):
-            with pytest.raises(DecodeError, match="small order"):
+            with pytest.raises(DecodeError, match=r"small order|its field"):
                 Ed25519Key((y | sign).to_bytes(32, "little"))
+
+
+def test_a_point_has_one_spelling_so_that_a_key_has_one_thumbprint():
+    p256 = 2**256 - 2**224 + 2**192 + 2**96 - 1
+    x, y = 5, 0x459243B9AA581806FE913BCE99817ADE11CA503C64D9A3C533415C083248FBCC
+    good = Es256Key(x.to_bytes(32), y.to_bytes(32))
+    assert read_public_key(good.cose_key) == good
+    with pytest.raises(DecodeError):
+        Es256Key((x + p256).to_bytes(32), y.to_bytes(32))
+    for number in range(2, 19):
+        with pytest.raises(DecodeError, match="field"):
+            Ed25519Key((number + 2**255 - 19).to_bytes(32, "little"))
 
 
 def test_an_ed25519_key_goes_by_two_numbers_of_its_algorithm():

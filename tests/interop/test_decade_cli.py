@@ -77,7 +77,9 @@ class Stranger:
             while True:
                 connection, _ = self._listener.accept()
                 with connection:
-                    self.heads.append(connection.recv(65536).decode("latin-1"))
+                    head = connection.recv(65536).decode("latin-1")
+                    # Of the others that were asked at a time nobody waits for the answer.
+                    self.heads += [head] if head else []
                     connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 

@@ -163,6 +163,7 @@ def test_servers_that_lie_never_leave_a_file_under_the_name(tmp_path, lie):
         async with saying(lie) as liar, saying(said(OCTETS)) as honest, DecadeClient() as decade:
             await failed(decade.fetch_to(tmp_path / "hello", URI, [liar]))
             assert left_over(tmp_path) == []
+            decade.blamed.clear()  # who is blamed would be asked last
             await decade.fetch_to(tmp_path / "hello", URI, [liar, honest])
             assert (tmp_path / "hello").read_bytes() == OCTETS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import secrets
 import time
 from collections.abc import Coroutine, Mapping
@@ -75,6 +76,8 @@ class Tracker:
         if self._config.alto is None:
             kind = ByProperties if self._config.select == "properties" else RandomSample
             return kind(secrets.token_bytes)
+        if not re.fullmatch(r"https?://[^/\s]+\S*", self._config.alto):
+            raise TrackerConfigError(f"--alto {self._config.alto!r}: not an http or https URI")
         from interop.tracker_ranking import AltoCosts
 
         self._costs = AltoCosts()

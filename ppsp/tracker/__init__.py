@@ -30,7 +30,7 @@ from ppsp.tracker.messages import (
 from ppsp.tracker.parse import MessageError, Parsed, parse_request, parse_response
 from ppsp.tracker.ports import Allowed, Authenticator, Denied, Registry, StoreUnavailableError, SwarmCount, Verdict
 from ppsp.tracker.records import Membership, RegisteredPeer
-from ppsp.tracker.selection import ByProperties, PeerSelector, RandomSample, Ranked
+from ppsp.tracker.selection import ByProperties, Costs, PeerSelector, RandomSample, Ranked
 from ppsp.tracker.server import TrackerServer
 from ppsp.tracker.states import PEER_TABLE, PeerInput, PeerState, Timer, TrackerState
 from ppsp.tracker.tracking import Limits, Rules
@@ -49,6 +49,7 @@ __all__ = [
     "ClientTiming",
     "ConnectRequest",
     "Connection",
+    "Costs",
     "Denied",
     "ErrorCode",
     "Event",

@@ -119,6 +119,9 @@ def test_a_range_holds_for_the_object_of_if_range_alone(condition, holds):
         ('"a"', ETAG, ETAG, 412, 412),
         (ETAG, ETAG, ETAG, 304, 412),
         (None, f"garbage {ETAG}", ETAG, None, None),
+        (f', ,"a",,{ETAG},', None, ETAG, None, None),
+        (None, f',\t"a" ,, W/{ETAG}', ETAG, 304, 412),
+        (None, ",,", ETAG, None, None),
     ],
 )
 def test_preconditions_are_those_of_rfc_9110(if_match, if_none_match, etag, read, write):

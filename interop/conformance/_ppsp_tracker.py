@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from ppsp.tracker import (
     MEDIA_TYPE,
+    Allowed,
+    Denied,
+    Limits,
     MessageError,
     Parsed,
     Request,
@@ -14,6 +18,7 @@ from ppsp.tracker import (
     ResponseMessage,
     Rules,
     TrackerServer,
+    Verdict,
     parse_request,
     parse_response,
     to_json,
@@ -42,7 +47,15 @@ CALLS: Mapping[str, Callable[[_Json], _Json]] = MappingProxyType(
 def trace(steps: list[_Json], params: _Json) -> _Json:
     """Run the steps of a trace against a tracker; durations are in microseconds, under names that end in ``_us``."""
     durations = {name.removesuffix("_us"): value / 1e6 for name, value in params.items() if name.endswith("_us")}
-    server = TrackerServer(rules=Rules(strict=params.get("strict", False)), random_bytes=bytes, **durations)
+    rules = Rules(**{name: params.get(name, False) for name in ("strict", "hold_ids", "own_addresses")})
+    due = params.get("authorization")
+    server = TrackerServer(
+        rules=rules,
+        limits=Limits(peers=params["max_peers"]) if "max_peers" in params else None,
+        authenticate=None if due is None else partial(_authenticate, due),
+        random_bytes=bytes,
+        **durations,
+    )
     return {"value": [_step(server, step) for step in steps]}
 
 
@@ -66,8 +79,14 @@ def _step(server: TrackerServer, step: _Json) -> _Json:
     return {name: observed[name] for name in step["observe"]}
 
 
+def _authenticate(due: str, request: Request, certificate: str | None, now: float) -> Verdict:
+    return Allowed() if request.header("Authorization") == due else Denied(('Bearer realm="ppsp"',))
+
+
 def _http_request(args: _Json) -> Request:
-    headers = (("Content-Type", args.get("content_type", MEDIA_TYPE)),)
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", args.get("content_type", MEDIA_TYPE)),)
+    if "authorization" in args:
+        headers += (("Authorization", args["authorization"]),)
     return Request(args.get("method", "POST"), args.get("target", "/"), headers, _octets(args["body"]))
 
 

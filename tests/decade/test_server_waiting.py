@@ -257,6 +257,16 @@ def test_a_token_that_is_revoked_while_its_request_waits_does_nothing(method):
     assert made.state() == before
 
 
+def test_what_somebody_else_has_deleted_meanwhile_spends_no_use():
+    made = Bench(store=SlowStore())
+    made.put()
+    waiting = made.server.handle(Request("DELETE", HELLO.path, bearer(token(uses=1))), PEER, 1.0)
+    assert made.ask("DELETE", HELLO.path, token()).status == 204
+    waiting.run()
+    assert code(waiting.resume(1.0)) == ErrorCode.GONE
+    assert (made.uses(), made.server.requests) == ([], 0)
+
+
 def test_a_token_that_ends_while_a_request_waits_to_be_counted_has_no_further_use():
     made = Bench(ledger=SlowLedger())
     made.put()

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -230,6 +231,25 @@ def test_a_token_that_a_stranger_is_shown_is_worth_nothing_elsewhere(ask, served
     assert len(tokens) == 2
     for token in tokens:
         assert unverified_claims(read_token(token).token)[3] == stranger.origin
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        words = ["decade", "get", OTHER, "--server", origin, "-o", str(tmp_path / "film")]
+        command = [sys.executable, "-m", "interop", *words]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(100_000))
+                while not (parts := list(tmp_path.iterdir())) or not parts[0].stat().st_size:
+                    time.sleep(0.01)
+                assert parts[0].name.endswith(".part")
+                process.send_signal(signal.SIGINT)
+                assert process.communicate()[1].strip() == ""
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_application_gets_a_share_and_loses_it(ask):

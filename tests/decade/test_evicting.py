@@ -206,6 +206,17 @@ def test_what_other_workers_have_put_in_the_place_of_all_that_is_known_makes_roo
     assert held(made, "xyz") == "yz"
 
 
+def test_what_another_node_has_stored_since_stays():
+    made = bench()
+    put(made, "abcd")
+    row = made.store.remove("alice", name_of(octets("b")))
+    sink = made.store.create(row.name, row.size)
+    sink.write(octets("b"))
+    made.store.commit(sink, attrs.evolve(row, payer=("alice", "live")))
+    assert put(made, "e") == [201]
+    assert held(made, "bcd") == "bd"
+
+
 def test_uploads_that_wait_for_room_at_a_time_each_get_it_once():
     made = bench(store=SlowStore(), ledger=SlowLedger(), quotas=SlowQuotas())
     put(made, "abc")

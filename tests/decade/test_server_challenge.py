@@ -234,11 +234,11 @@ def test_an_object_that_its_holder_deletes_meanwhile_is_stored_all_the_same():
 
 def test_two_claims_at_a_time_store_one_object():
     made = bench(**{port: cls() for port, cls in SLOW.items()})
-    uploads = []
+    uploads, key = [], token(storage=2 * len(OCTETS))
     for given in (seed(made), seed(made)):
         body = encode_message(Claim(name=HELLO, seed=given, proof=prove(given, OCTETS)))
         headers = (("Content-Length", str(len(body))), ("Content-Type", MEDIA_TYPE))
-        upload = made.head("POST", "/decade/v1/claims", token(), headers=headers)
+        upload = made.head("POST", "/decade/v1/claims", key, headers=headers)
         upload.feed(body, made.now)
         uploads.append(upload)
     answers = [upload.finish(made.now) for upload in uploads]
@@ -250,3 +250,4 @@ def test_two_claims_at_a_time_store_one_object():
     assert sorted(answer.status for answer in answers) == [201, 204]
     holding = made.quotas.holding(("alice",))
     assert (holding.stored, holding.reserved, holding.objects) == (len(OCTETS), 0, 1)
+    assert [use.storage for use in made.uses()] == [len(OCTETS)]

@@ -84,6 +84,8 @@ class _Unit:
     peer: RegisteredPeer | None
     remembered: bytes
     new_swarms: set[str]
+    sample: dict[str, list[bytes]]
+    """Records of peers in the one swarm that a request is about, read with the rest: one wait fewer."""
     touched: bool = False
 
 
@@ -161,13 +163,14 @@ class RedisRegistry:
     def _current(self) -> tuple[int, int, int]:
         """Peers, swarms, memberships: as they were at `begin`, and else as they are."""
         if self._unit is None:
-            self._counts = tuple(self._run("begin", "")[3:6])
+            self._counts = tuple(self._run("begin", "", 0)[3:6])
         return self._counts
 
     def begin(self, message: RequestMessage, key: bytes, now: float) -> bytes | None:
         """A request comes; what answered it before, if that still counts."""
         swarms = _swarms(message)
-        version, record, remembered, *counts, exist = self._run("begin", message.peer_id, *swarms)
+        number = CANDIDATES if len(swarms) == 1 else 0
+        version, record, remembered, *counts, exist, sample = self._run("begin", message.peer_id, number, *swarms)
         self._counts = tuple(counts)
         peer = read(record) if record else None
         self._unit = _Unit(
@@ -179,6 +182,7 @@ class RedisRegistry:
             peer,
             remembered or b"",
             {swarm_id for swarm_id, there in zip(swarms, exist, strict=True) if not there},
+            {swarms[0]: sample} if number else {},
         )
         stands_for = key + _basis(peer)
         return remembered[len(stands_for) :] if remembered and remembered.startswith(stands_for) else None
@@ -225,7 +229,7 @@ class RedisRegistry:
         unit = self._unit
         if unit is not None and unit.message.peer_id == peer_id:
             return None if unit.peer is None or unit.peer.state is PeerState.TERMINATE else unit.peer
-        record = self._run("begin", peer_id)[1]
+        record = self._run("begin", peer_id, 0)[1]
         return read(record) if record else None
 
     def has_swarm(self, swarm_id: str) -> bool:
@@ -234,7 +238,9 @@ class RedisRegistry:
 
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
         """Peers of a swarm: all, or a random sample of so many."""
-        return [self._read_member(record) for record in self._run("sample", swarm_id, CANDIDATES)]
+        found = self._unit.sample.get(swarm_id) if self._unit is not None else None
+        records = self._run("sample", swarm_id, CANDIDATES) if found is None else found
+        return [self._read_member(record) for record in records]
 
     def connect(self, peer_id: str, now: float) -> RegisteredPeer:
         """The registration of the peer whose CONNECT is under way."""

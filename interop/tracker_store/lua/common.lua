@@ -64,3 +64,16 @@ local function is_there(peer, now)
   remove(peer)
   return false
 end
+
+-- The records of so many peers of a swarm, at random.
+local function sample(swarm, number, now)
+  local records = {}
+  for _, peer in ipairs(redis.call('SRANDMEMBER', base .. 'swarm:' .. swarm, number)) do
+    if is_there(peer, now) then
+      records[#records + 1] = redis.call('HGET', base .. 'peer:' .. peer, 'r')
+    else
+      redis.call('SREM', base .. 'swarm:' .. swarm, peer)
+    end
+  end
+  return records
+end

@@ -285,6 +285,44 @@ def test_more_than_was_announced_is_another_object():
     assert transfer.items[0].error == ErrorCode.REMOTE_MISMATCH
 
 
+def test_what_comes_several_times_at_a_time_is_stored_once():
+    made = bench()
+    keys = [token(cti=bytes(15) + bytes((number,)), amount=20, storage=20) for number in range(3)]
+    upload = made.head("PUT", HELLO.path, keys[2], headers=(("Content-Length", "12"),))
+    transfers = [transfers_of(made, request(), key) for key in keys[:2]]
+    exchanges = [made.server.transfers.next_request(1.0) for _ in transfers]
+    for exchange in exchanges:
+        exchange.receive_head(answer(200, size=12), 1.0)
+        exchange.receive_data(OCTETS[:5], 1.0)
+    assert made.quotas.holding((ACCOUNT,)).reserved == 36
+    exchanges[1].receive_data(OCTETS[5:], 1.0)
+    exchanges[1].receive_end(1.0)
+    assert upload.feed(OCTETS, 1.0) is None
+    assert upload.finish(1.0).status == 204
+    exchanges[0].receive_data(OCTETS[5:], 1.0)
+    exchanges[0].receive_end(1.0)
+    assert [transfer.state for transfer in transfers] == [TransferState.DONE] * 2
+    holding = made.quotas.holding((ACCOUNT,))
+    assert (holding.stored, holding.reserved, holding.objects) == (12, 0, 1)
+    assert [(use.amount, use.storage) for use in made.uses()] == [(12, 0), (12, 0), (12, 12)]
+    assert made.server.requests == 0
+
+
+@pytest.mark.parametrize("size", [12, 0])
+def test_an_account_that_goes_before_an_answer_comes_gets_nothing(size):
+    made = bench()
+    transfer = transfers_of(made, request(name_of(OCTETS[:size])))
+    exchange = made.server.transfers.next_request(1.0)
+    made.tree.remove((ACCOUNT, "live"))
+    if not size:  # nothing is reserved for it
+        exchange.receive_head(answer(200, size=size), 1.0)
+    made.tree.remove((ACCOUNT,))
+    exchange.receive_head(answer(200, size=size), 1.0)
+    exchange.receive_end(1.0)
+    assert transfer.items[0].error == ErrorCode.CLIENT_NOT_PERMITTED
+    assert (made.store.payloads, made.quotas.holding(()).used, made.server.requests) == (0, 0, 0)
+
+
 def test_an_account_that_is_no_more_has_no_transfers():
     made = bench()
     transfer = transfers_of(made, request(), token(APP))

@@ -78,3 +78,29 @@ def test_a_push_has_no_more_redirects_than_a_pull():
     for _ in range(MAX_REDIRECTS + 1):
         exchange = exchange.receive_head(answer(307, Location="/x"), 1.0)
     assert transfer.items[0].error == ErrorCode.LOOP_DETECTED
+
+
+def test_an_object_that_is_deleted_while_it_goes_arrives():
+    made = bench()
+    made.put()
+    transfer = transfers_of(made, request(direction=Direction.PUSH))
+    put = made.server.transfers.next_request(1.0).receive_head(answer(404), 1.0)
+    assert put.read(5, 1.0) == OCTETS[:5]
+    assert made.ask("DELETE", HELLO.path, token()).status == 204
+    assert put.read(100, 1.0) == OCTETS[5:]
+    assert put.receive_head(answer(201), 1.0) is None
+    assert transfer.state == TransferState.DONE
+    assert made.quotas.holding(()).used == 0
+
+
+def test_who_is_cut_when_the_object_is_gone_has_nothing_to_begin_anew():
+    made = bench()
+    made.put()
+    transfer = transfers_of(made, request(direction=Direction.PUSH))
+    put = made.server.transfers.next_request(1.0).receive_head(answer(404), 1.0)
+    put.read(5, 1.0)
+    made.ask("DELETE", HELLO.path, token())
+    put.fail(Trouble.CUT, 1.0)
+    made.server.transfers.handle_timer(10.0)
+    assert made.server.transfers.next_request(10.0) is None
+    assert transfer.items[0].error == ErrorCode.GONE

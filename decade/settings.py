@@ -101,10 +101,12 @@ class Settings:
     mint_key: Ed25519SigningKey | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Raises ValueError for what is no origin, for pages that no message holds, and for logs of no time."""
+        """Raises ValueError for what is no origin, for limits that do not hold, and for logs of no time."""
         _check_origins((self.server, *self.siblings))
         if not 1 <= self.limits.max_list_page <= MAX_PAGE:
             raise ValueError(f"a page has 1 to {MAX_PAGE} objects")
+        if self.limits.max_token != MAX_TOKEN:
+            raise ValueError(f"tokens have up to {MAX_TOKEN} octets")
         if self.log_retention < MIN_RETENTION:
             raise ValueError(f"logs are kept for {MIN_RETENTION} s at least")
         if (TokenFeature.MINT in self.extensions) != (self.mint_key is not None):

@@ -282,3 +282,11 @@ def test_heads_of_the_protocol_spend_nothing():
     assert isinstance(made.control("GET", "status", None, once), Status)
     assert code(made.control("GET", "status", None, once)) == ErrorCode.TOKEN_USED_UP
     assert TokenPolicy(uses=1).uses == 1
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_list_page": MAX_PAGE + 1}, {"max_list_page": 0}, {"max_token": 1000}], ids=str
+)
+def test_a_server_says_no_limit_that_it_does_not_keep(limits):
+    with pytest.raises(ValueError, match=r"a page|tokens"):
+        Bench(limits=limits)

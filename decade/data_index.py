@@ -18,6 +18,8 @@ INDEX_TYPE = "application/vnd.decade-index+cbor"
 MAX_INDEX = 4 * 2**20
 """Octets of an index: a hundred thousand pieces, which at 1 MiB each are 100 GiB."""
 MAX_SERVERS = 64
+MAX_ENTRIES = 65_536
+"""Files of an index. Without a bound MAX_INDEX octets are 800,000 empty ones, which take 20 s to read."""
 _MAX_PIECES = 100_000
 _TYPE = 17
 """Its message type: the next after those of the resource protocol, so that nobody takes one for the other."""
@@ -59,7 +61,7 @@ class Entry(Extensible):
 class DataIndex(Extensible):
     """Files by their label. `servers`: origins that may have the objects."""
 
-    entries: tuple[Entry, ...] = at(1, array(nested(Entry), 1))
+    entries: tuple[Entry, ...] = at(1, array(nested(Entry), 1, MAX_ENTRIES))
     servers: tuple[str, ...] = at(2, array(HTTP_URI, 1, MAX_SERVERS), default=())
 
     def entry(self, label: str) -> Entry | None:

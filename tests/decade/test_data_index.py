@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from decade import cbor
 from decade.data_index import (
+    MAX_ENTRIES,
     MAX_INDEX,
     DataIndex,
     Entry,
@@ -95,6 +96,13 @@ def test_an_index_of_a_hundred_thousand_pieces_is_read_and_a_larger_one_is_not()
         encode_index(DataIndex(entries=(Entry(label="", pieces=(piece,) * 100_001),)))
     with pytest.raises(DecodeError):
         decode_index(bytes(MAX_INDEX + 1))
+
+
+def test_an_index_has_so_many_files_and_no_more():
+    with pytest.raises(EncodeError):
+        encode_index(DataIndex(entries=(Entry(label="", pieces=()),) * (MAX_ENTRIES + 1)))
+    with pytest.raises(DecodeError):
+        decode_index(cbor.encode({0: 17, 1: ({1: "", 2: ()},) * (MAX_ENTRIES + 1)}))
 
 
 @given(st.binary(max_size=50), st.integers(1, 20))

@@ -15,6 +15,7 @@ import pytest
 from decade_scale import RedisProcess
 
 from interop.tracker_client import TrackerSession
+from interop.tracker_running import Tracker, TrackerConfig, TrackerConfigError
 from ppsp.tracker import (
     MEDIA_TYPE,
     Action,
@@ -194,19 +195,26 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def mistake(*words: str) -> str:
+def test_other_machines_are_served_over_https_alone(start):
+    """RFC 7846 section 6.1: TLS MUST be used in the communication between peers and tracker"""
     done = subprocess.run(
-        [sys.executable, "-m", "interop", "tracker", *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "interop", "tracker", "--listen", "0.0.0.0:0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    return done.stderr
+    assert "peers elsewhere need HTTPS" in done.stderr
+    process, _ = start("--insecure", listen="0.0.0.0:0")
+    assert process.poll() is None
 
 
-def test_what_cannot_be_is_one_line_and_exit_status_2(tmp_path):
-    assert "peers elsewhere need HTTPS" in mistake("--listen", "0.0.0.0:0")
-    assert "--store" in mistake("--store", "http://127.0.0.1/")
-    assert "No such file" in mistake("--store", f"unix://{tmp_path}/none")
-    assert "--client-ca goes with" in mistake("--client-ca", "ca.pem")
+def test_a_store_that_is_none_is_said_at_once(tmp_path):
+    for store, reason in (("http://127.0.0.1/", "scheme"), (f"unix://{tmp_path}/none", "No such file")):
+        with pytest.raises(TrackerConfigError, match=f"--store: .*{reason}") as caught:
+            Tracker(TrackerConfig(store=store))
+        assert "\n" not in str(caught.value)
 
 
 def certificate(folder: Path, name: str, *more: str) -> tuple[Path, Path]:

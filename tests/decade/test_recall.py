@@ -1,9 +1,12 @@
 """A GET that is answered at once is answered as it would be the long way, whatever has happened since it was first."""
 
+from ipaddress import ip_network
+
 import attrs
 import pytest
+from decade_chains import FEATURES, HOLDERS
 from decade_server import BOB, HELLO, OCTETS, PEER, Bench, bearer, code, token, whole
-from decade_tokens import ACCOUNT, MAC, NOW
+from decade_tokens import ACCOUNT, CLAIMS, MAC, NOW, SERVER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,10 +15,12 @@ from decade.errors import ErrorCode, StoreError
 from decade.http import Request
 from decade.messages import Access, AttrPatch, ResourcePolicy, Revocation
 from decade.names import name_of
+from decade.pop import sign
 from decade.recall import MAX_AT_ONCE, MAX_RECALLED
+from decade.scope import Confirmation
 from decade.settings import Extension
 from decade.store import MemoryStore
-from decade.tokens import SKEW, RegisteredKey
+from decade.tokens import SKEW, RegisteredKey, mint
 from decade.values import BitRate
 
 KEY = token(cti=b"r" * 16)
@@ -130,6 +135,22 @@ def test_it_counts_like_any_other_answer_and_holds_nothing():
     assert (row.reads, row.octets_read, row.last_read) == (4, 48, NOW + 1)
     assert made.control("GET", "status").usage.sent == 48
     assert made.state()[1:] == before[1:]
+
+
+def test_a_token_that_is_proved_or_that_is_for_some_addresses_is_never_recalled():
+    made = Bench(extensions=FEATURES)
+    made.put()
+    claims = attrs.evolve(CLAIMS, cnf=Confirmation(key=HOLDERS[0].public.cose_key), policy=None)
+    headers = bearer(mint(claims, MAC))
+    asked = Request("GET", SERVER + HELLO.path, headers)
+    proof = sign(asked, HOLDERS[0], created=NOW + 1, nonce="0123456789abcdef")
+    proved = Request("GET", HELLO.path, (*headers, *proof))
+    near = Request("GET", HELLO.path, bearer(token(ip_prefixes=(ip_network("192.0.2.0/24"),))))
+    for request in (proved, near):
+        assert whole(made.server.handle(request, PEER, made.now), made.now).body == OCTETS
+        assert made.server.recall(request, ("203.0.113.1", 1), made.now) is None
+    assert code(made.server.handle(proved, PEER, made.now)) == ErrorCode.POP_FAILED
+    assert code(made.server.handle(near, ("203.0.113.1", 1), made.now)) == ErrorCode.CLIENT_NOT_PERMITTED
 
 
 @pytest.mark.parametrize(

@@ -290,3 +290,13 @@ def test_heads_of_the_protocol_spend_nothing():
 def test_a_server_says_no_limit_that_it_does_not_keep(limits):
     with pytest.raises(ValueError, match=r"a page|tokens"):
         Bench(limits=limits)
+
+
+def test_a_list_has_nothing_that_has_expired():
+    """Section 5.5, also before it is removed"""
+    made = Bench()
+    made.put(headers=(("Decade-Attrs", f"exp={NOW + 5}"),))
+    assert len(made.control("GET", "objects").objects) == 1
+    made.now = 5.0
+    assert made.control("GET", "objects").objects == ()
+    assert made.store.find("alice", HELLO) is not None

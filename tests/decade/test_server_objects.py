@@ -1,8 +1,8 @@
 """Objects over HTTP: stored, fetched in whole and in parts, kept by no cache, deleted, expired."""
 
 import pytest
-from decade_server import BOB, HELLO, OCTETS, Bench, code, token, whole
-from decade_tokens import NOW
+from decade_server import APP, BOB, HELLO, OCTETS, Bench, code, token, whole
+from decade_tokens import ACCOUNT, NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -472,3 +472,22 @@ def test_octets_that_the_account_has_got_meanwhile_are_moved_and_not_stored():
         assert upload.feed(OCTETS, 1.0) is None
         assert upload.finish(1.0).status == status
     assert made.uses() == [Use(1, 12, 12), Use(1, 12, 0)]
+
+
+@pytest.mark.parametrize(("expires", "status"), [(NOW + 1, 403), (NOW + 2, 201), (NOW + 101, 201), (NOW + 102, 403)])
+def test_an_expiry_is_ahead_and_not_too_far(expires, status):
+    """Section 8.5, at the Unix time NOW + 1"""
+    made = Bench(policy=ResourcePolicy(weight=1, longest_lifetime=100))
+    assert made.put(headers=(("Decade-Attrs", f"exp={expires}"),)).status == status
+
+
+def test_what_expires_while_the_same_object_comes_is_not_what_is_stored():
+    """Another node paid for it."""
+    made = Bench()
+    coming = made.head("PUT", HELLO.path, token(), headers=(("Content-Length", "12"),))
+    assert made.put(key=token(APP), headers=(("Decade-Attrs", f"exp={NOW + 5}"),)).status == 201
+    assert coming.feed(OCTETS, 10.0) is None
+    assert coming.finish(10.0).status == 201
+    row = made.store.find(ACCOUNT, HELLO)
+    assert (row.payer, row.created) == ((ACCOUNT,), NOW + 10)
+    assert [made.quotas.holding(path).stored for path in ((ACCOUNT,), (ACCOUNT, "live"))] == [12, 0]

@@ -267,6 +267,17 @@ def test_what_somebody_else_has_deleted_meanwhile_spends_no_use():
     assert (made.uses(), made.server.requests) == ([], 0)
 
 
+def test_a_policy_that_has_become_smaller_while_room_was_made_holds():
+    """Section 8.2"""
+    made = Bench(policy=ResourcePolicy(weight=1, storage=100), quotas=SlowQuotas())
+    fields = (("Content-Length", "12"), *bearer(token()))
+    waiting = made.server.handle(Request("PUT", HELLO.path, fields), PEER, 1.0)
+    made.tree.put(("alice",), ResourcePolicy(weight=1, storage=11))
+    waiting.run()
+    assert code(settle(waiting.resume(1.0), 1.0)) == ErrorCode.STORAGE_QUOTA
+    assert (made.quotas.holding(()).used, made.server.requests) == (0, 0)
+
+
 def test_a_token_that_ends_while_a_request_waits_to_be_counted_has_no_further_use():
     made = Bench(ledger=SlowLedger())
     made.put()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from math import isfinite
 from typing import TypeVar
 
@@ -75,9 +74,11 @@ class Core:
     def count_sent(self, row: Row, path: NodePath, cti: bytes | None, octets: int, now: float, wall: int) -> None:
         """Octets of an object were sent; the node at `path` pays, and `cti` is that of the token, None for none."""
         self.traffic.add_sent(path, octets, now)
-        # Who has read it is answered already: a count that is lost is no reason to fail.
-        with suppress(StoreError):
+        try:  # noqa: SIM105 - `suppress` takes a tenth of the time that a recalled answer does
             self.objects.count_read(row, octets, wall)
+        except StoreError:
+            # Who has read it is answered already: a count that is lost is no reason to fail.
+            pass
         if self.logs is not None:
             self.logs.add_read(row.account, row.name, cti, octets, wall)
 

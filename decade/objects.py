@@ -274,8 +274,8 @@ class Objects:
             raise
         return reader if self._evictor is None else self._evictor.reading(row, reader)
 
-    def at_hand(self, account: str, name: Name, wall: int) -> tuple[Row, bytes] | None:
-        """The row and the octets of an object that is read, if it takes no time to have them; None to look for it.
+    def at_hand(self, account: str, name: Name, wall: int) -> tuple[Row, bytes | None] | None:
+        """The row of an object that is read, and its octets if they are in memory; None to look for it.
 
         Raises StoreError.
         """

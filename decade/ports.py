@@ -223,20 +223,9 @@ class Row:
         """Whether its time is over."""
         return self.expires is not None and self.expires <= wall
 
-    def read_once(self, octets: int, wall: int) -> Row:
-        """When so much of it was read at a Unix time."""
-        return Row(
-            account=self.account,
-            name=self.name,
-            size=self.size,
-            payer=self.payer,
-            created=self.created,
-            expires=self.expires,
-            media_type=self.media_type,
-            reads=self.reads + 1,
-            octets_read=self.octets_read + octets,
-            last_read=wall,
-        )
+    def was_read(self, times: int, octets: int, last: int) -> Row:
+        """When it was read so often more, the last time at a Unix time, so many octets in all."""
+        return attrs.evolve(self, reads=self.reads + times, octets_read=self.octets_read + octets, last_read=last)
 
     def merged(self, expires: int | None, media_type: str | None) -> Row:
         """When it is stored again: the later expiry wins, and a media type is added."""
@@ -296,9 +285,9 @@ class ObjectStore(Protocol[_S]):
     def open(self, row: Row) -> Reader:
         """Read an object whose row is there. Raises StoreError if the octets are not."""
 
-    def at_hand(self, account: str, name: Name) -> tuple[Row, bytes] | None:
-        """The row and the octets of an object that are in memory; None: `find` and `open` may know it. The counts of
-        the row may be behind. It returns at once.
+    def at_hand(self, account: str, name: Name) -> tuple[Row, bytes | None] | None:
+        """The row of an object, and its octets if they are in memory; None: `find` may know it. The counts of the row
+        may be behind. It returns at once.
         """
 
     def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:

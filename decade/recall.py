@@ -13,10 +13,12 @@ import attrs
 from decade._core import Core
 from decade.errors import RefusedError, StoreError
 from decade.http import Headers, Request, Response
+from decade.names import Name
 from decade.policy import Effective
 from decade.ports import Row
 from decade.reading import TokenRight
-from decade.tokens import SKEW, VerifiedToken
+from decade.scope import Everything, Object, Operation, Scope
+from decade.tokens import SKEW, RegisteredKey, VerifiedToken
 from decade.uses import check_revoked, is_counted
 
 MAX_RECALLED = 1024
@@ -29,9 +31,10 @@ _CONDITIONS = ("If-Match", "If-None-Match", "Range")
 
 @attrs.frozen
 class _Known:
-    """What the head of a request says, and when its token may be shown."""
+    """What the head of a request says, and when that holds: while its token may be shown."""
 
     token: VerifiedToken
+    first: RegisteredKey
     effective: Effective
     row: Row
     headers: Headers
@@ -45,7 +48,7 @@ class Recall:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._known: dict[Request, _Known] = {}
-        self._wall, self._wall_from, self._wall_until = 0, 0.0, 0.0
+        self._wall, self._wall_from, self._wall_until, self._epoch = 0, 0.0, 0.0, core.epoch
 
     def learn(self, request: Request, right: TokenRight, headers: Headers) -> None:
         """A GET is about to be answered with the whole object and this header."""
@@ -57,41 +60,53 @@ class Recall:
             del self._known[next(iter(self._known))]
         claims = [level.claims for level in token.levels]
         since = max(max(one.iat, one.nbf or 0) for one in claims) - SKEW
-        self._known[request] = _Known(token, effective, right.row, headers, since, token.claims.exp + SKEW)
+        first, until = token.levels[0].key, token.claims.exp + SKEW
+        self._known[request] = _Known(token, first, effective, right.row, headers, since, until)
 
-    def answer(self, request: Request, peer: str, now: float) -> Response | None:
-        """The whole answer, which counts as sent; None to ask for it the long way."""
+    def answer(self, request: Request, peer: str, now: float, head: Headers | None) -> Response | None:
+        """The whole answer, which counts as sent; None to ask for it the long way.
+
+        `head`: the header of an answer whose octets somebody else sends; they are left out. None if there is another
+        one now.
+        """
         known = self._known.get(request)
-        if known is None:
+        if known is None or (head is not None and head is not known.headers):
             return None
-        core, token = self._core, known.token
+        core, token, row = self._core, known.token, known.row
+        gate = core.gate
         try:
-            wall = self._wall if self._wall_from <= now < self._wall_until else self._see(now)
-            gate = core.gate
-            if gate.is_overloaded() or not gate.failures.is_clear(peer, now) or not known.since <= wall < known.until:
-                return None
-            if not gate.tokens.is_registered(token):
+            wall = self._wall
+            if not self._wall_from <= now < self._wall_until or core.epoch != self._epoch:
+                wall = self._see(now)
+            if (
+                gate.is_overloaded()
+                or not gate.failures.is_clear(peer, now)
+                or not known.since <= wall < known.until
+                or not (gate.tokens.rules.keys(known.first.key.kid) is known.first or gate.tokens.is_registered(token))
+                or core.tree.effective(token.path) is not known.effective
+            ):
                 return None
             check_revoked(core.ledger, token)
-            if core.tree.effective(token.path) is not known.effective:
-                return None
-            found = core.objects.at_hand(token.account, known.row.name, wall)
+            found = core.objects.at_hand(row.account, row.name, wall)
         except (RefusedError, StoreError):
             return None
-        if found is None or not _is_same(found[0], known.row):
+        if found is None or found[0].expires != row.expires or found[0].media_type != row.media_type:
             return None
-        core.count_sent(known.row, token.path, token.claims.cti, known.row.size, now, wall)
-        return Response(200, known.headers, found[1])
+        octets = found[1] if head is None else b""
+        if octets is None or len(octets) > MAX_AT_ONCE:
+            return None
+        core.count_sent(row, token.path, token.claims.cti, row.size, now, wall)
+        return Response(200, known.headers, octets)
 
     def _is_recallable(self, request: Request, right: TokenRight) -> bool:
         core, permission = self._core, right.permission
         token, effective = permission.token, permission.effective
         return not (
-            right.row.size > MAX_AT_ONCE
-            or "?" in request.target
+            "?" in request.target
             or any(request.header(name) is not None for name in _CONDITIONS)
             or core.gate.local_policy is not None
             or token.levels[0].claims.origin is not None
+            or not _is_for(token.claims.scope, right.row.name)
             or is_counted(token)
             or any(_is_limited(level) for level in token.levels)
             or effective.connections is not None
@@ -102,15 +117,16 @@ class Recall:
         """Look at the clock, once a second."""
         self._wall = self._core.wall(now)
         self._core.gate.observe(self._wall)
-        self._wall_from, self._wall_until = now, (self._core.epoch + now) // 1 + 1 - self._core.epoch
+        self._epoch = self._core.epoch
+        self._wall_from, self._wall_until = now, (self._epoch + now) // 1 + 1 - self._epoch
         return self._wall
+
+
+def _is_for(scope: Scope, name: Name) -> bool:
+    """Whether a token says of an object by its name that it may be read, or of all."""
+    return any(target in (Everything(), Object(name)) and Operation.GET in operations for target, operations in scope)
 
 
 def _is_limited(token: VerifiedToken) -> bool:
     policy = token.policy
     return token.claims.cnf is not None or policy.connections is not None or policy.ip_prefixes is not None
-
-
-def _is_same(row: Row, known: Row) -> bool:
-    """Whether what the header says of an object still holds."""
-    return row.expires == known.expires and row.media_type == known.media_type

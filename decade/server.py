@@ -26,6 +26,7 @@ from decade.challenge_resource import CHALLENGE_KINDS, ChallengeResource
 from decade.drp import ControlResource, MessageUpload, read_route, whole_name
 from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError, StoreError
 from decade.http import (
+    Headers,
     Request,
     Response,
     hidden,
@@ -196,14 +197,17 @@ class Server:
         """
         self._core.epoch = wall - now
 
-    def recall(self, request: Request, peer: Peer | None, now: float) -> Response | None:
+    def recall(
+        self, request: Request, peer: Peer | None, now: float, *, head: Headers | None = None
+    ) -> Response | None:
         """The answer to a GET like one that was answered before, with the octets of the object, which count as sent.
 
-        None: ask `handle`. A driver that sends octets as soon as it has them asks this first.
+        None: ask `handle`. A driver that sends octets as soon as it has them asks this first. `head`: the header of an
+        answer of `handle`, without whose octets the same one is wanted: somebody else sends them.
         """
         self._deciding += 1
         try:
-            return self._objects.recall.answer(request, peer[0] if peer is not None else "", now)
+            return self._objects.recall.answer(request, "" if peer is None else peer[0], now, head)
         finally:
             self._deciding -= 1
 

@@ -12,6 +12,9 @@ from decade.errors import StoreError
 from decade.names import Name
 from decade.ports import Row
 
+MAX_COUNTED = 1024
+"""Objects whose reads are counted apart from their rows until somebody looks at these."""
+
 
 @attrs.define
 class _Payload:
@@ -69,6 +72,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self._payloads: dict[Name, _Payload] = {}
         self._rows: dict[str, dict[bytes, Row]] = {}
+        # Reads that the rows do not have yet: how many, octets, and when the last one was.
+        self._reads: dict[tuple[str, bytes], list[int]] = {}
         self._order: dict[str, list[bytes] | None] = {}
         # (expiry, account, value of the name); an entry that is no longer true goes when it comes to the front.
         self._expiries: list[tuple[int, str, bytes]] = []
@@ -80,6 +85,8 @@ class MemoryStore:
 
     def find(self, account: str, name: Name) -> Row | None:
         """The row of an account's object."""
+        if self._reads:
+            self._count()
         return self._rows.get(account, {}).get(name.value)
 
     def create(self, name: Name, size: int) -> MemorySink:
@@ -114,7 +121,8 @@ class MemoryStore:
 
     def at_hand(self, account: str, name: Name) -> tuple[Row, bytes] | None:
         """An object with its octets."""
-        row = self.find(account, name)
+        rows = self._rows.get(account)
+        row = None if rows is None else rows.get(name.value)
         return None if row is None else (row, self._payloads[name].octets)
 
     def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
@@ -129,12 +137,19 @@ class MemoryStore:
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it."""
-        held = self.find(account, name)
-        if held is not None:
-            self._rows[account][name.value] = held.read_once(octets, wall)
+        key = (account, name.value)
+        reads = self._reads.get(key)
+        if reads is None:
+            if len(self._reads) >= MAX_COUNTED:
+                self._count()
+            reads = self._reads[key] = [0, 0, 0]
+        reads[0] += 1
+        reads[1] += octets
+        reads[2] = wall
 
     def remove(self, account: str, name: Name) -> Row | None:
         """Forget an account's object, and return its row."""
+        self._count()
         rows = self._rows.get(account, {})
         row = rows.pop(name.value, None)
         if row is not None:
@@ -153,12 +168,14 @@ class MemoryStore:
 
     def holders(self, name: Name, count: int) -> Sequence[Row]:
         """The rows of an object, of whatever accounts, those that came first."""
+        self._count()
         payload = self._payloads.get(name)
         rows = [self._rows[account][name.value] for account in (payload.accounts if payload is not None else ())]
         return sorted(rows, key=lambda row: (row.created, row.account))[:count]
 
     def page(self, account: str, after: bytes, count: int) -> Sequence[Row]:
         """The account's objects behind a value, in the order of their values."""
+        self._count()
         rows = self._rows.get(account, {})
         order = self._order.get(account)
         if order is None:
@@ -170,6 +187,7 @@ class MemoryStore:
 
     def expired(self, wall: int, count: int) -> Sequence[Row]:
         """Objects whose time is over."""
+        self._count()
         found: dict[tuple[str, bytes], Row] = {}
         kept = []
         while len(found) < count and (at := self.next_expiry()) is not None and at <= wall:
@@ -189,6 +207,15 @@ class MemoryStore:
                 return expires
             heappop(self._expiries)
         return None
+
+    def _count(self) -> None:
+        """Give the rows the reads that they do not have yet."""
+        reads, self._reads = self._reads, {}
+        for (account, value), (times, octets, last) in reads.items():
+            rows = self._rows.get(account, {})
+            row = rows.get(value)
+            if row is not None:
+                rows[value] = row.was_read(times, octets, last)
 
     def _put(self, row: Row) -> None:
         before = self.find(row.account, row.name)

@@ -22,7 +22,7 @@ from decade.http import Headers, Request, Response, plain_response, problem_resp
 from decade.problem import Problem
 from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
-from interop.decade_server._heads import Head, Heads
+from interop.decade_server._heads import Asked, Heads
 from interop.decade_server._line import Incoming, Line, join
 from interop.decade_server._stalls import Stalls
 from interop.decade_server.front import Front, asked_about, is_question
@@ -106,15 +106,17 @@ class DecadeApp(Application):
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = self._heads.key(scope)
         asked = self._heads.get(head)
-        known = None if asked is None else self.server.recall(*asked, self._now())
-        if known is not None:
-            try:
-                await send({"type": "http.response.start", "status": known.status, "headers": _encoded(known.headers)})
-                await send({"type": "http.response.body", "body": known.body})
-            except OSError:
+        if asked is not None:
+            known = self.server.recall(asked.request, asked.peer, self._now(), head=asked.head)
+            if known is not None:
+                try:
+                    await send(asked.start(known))
+                    await send({"type": "http.response.body", "body": known.body})
+                except OSError:
+                    return
                 return
-            return
-        answer: Any = self._ask(scope, head)
+        answer: Any
+        answer, asked = self._ask(scope)
         # A client that is gone is no error of anybody's.
         with contextlib.suppress(OSError):
             while isinstance(answer, Waiting | Joining):
@@ -124,13 +126,23 @@ class DecadeApp(Application):
             elif scope["method"] in _BODIES and _is_body_long(scope):
                 await self._refuse(answer, scope, receive, send)
             else:
+                is_object = answer.status == 200
                 if self._front is not None and self._proxies.is_trusted(_peer(scope)):
-                    answer = self._front.hand_over(answer, self._clock())
-                    if is_question(scope["path"]):
-                        answer = self._front.verdict(answer)
+                    told = self._told(self._front, answer, scope)
+                    if asked is not None:
+                        asked.tell(answer, told)
+                    answer = told
+                if is_object and head is not None and asked is not None:
+                    self._heads.add(head, asked)
                 await self._send(answer, receive, send)
 
-    def _ask(self, scope: Scope, head: Head | None) -> Answer | Waiting[Answer]:
+    def _told(self, front: Front, answer: Response, scope: Scope) -> Response:
+        """What a web server in front is told instead of an answer. Raises ConnectionError if it must not be sent."""
+        answer = front.hand_over(answer, self._clock())
+        return front.verdict(answer) if is_question(scope["path"]) else answer
+
+    def _ask(self, scope: Scope) -> tuple[Answer | Waiting[Answer], Asked | None]:
+        """The answer, and what it is one to if that was looked at."""
         method, target, headers = scope["method"], target_of(scope), headers_of(scope)
         if self._front is not None and is_question(target) and self._proxies.is_trusted(_peer(scope)):
             method, target, headers = asked_about(method, target, headers)
@@ -142,11 +154,9 @@ class DecadeApp(Application):
         if not (origin.is_safe or self._is_insecure_allowed) and (
             "dt=" in target or any(name == "authorization" for name, _ in headers)
         ):
-            return _UNSAFE
-        request = Request(method, target, headers)
-        if head is not None and self._front is None:
-            self._heads.add(head, request, origin.peer)
-        return self.server.handle(request, origin.peer, self._now())
+            return _UNSAFE, None
+        asked = Asked(Request(method, target, headers), origin.peer)
+        return self.server.handle(asked.request, asked.peer, self._now()), asked
 
     def _now(self) -> float:
         now = self._clock()

@@ -209,14 +209,15 @@ class FileStore:
         with self._lock:
             return row.name in self._hot
 
-    def at_hand(self, account: str, name: Name) -> tuple[Row, bytes] | None:
-        """An object that is short and was read not long ago."""
+    def at_hand(self, account: str, name: Name) -> tuple[Row, bytes | None] | None:
+        """An object, with its octets if it is short and was read not long ago."""
         with self._lock, store_errors():
-            octets = self._hot.get(name)
-            row = None if octets is None else self.index.find(account, name)
-            if row is None or octets is None:
+            row = self.index.find(account, name)
+            if row is None:
                 return None
-            self._hot.move_to_end(name)
+            octets = self._hot.get(name)
+            if octets is not None:
+                self._hot.move_to_end(name)
             return row, octets
 
     def open(self, row: Row) -> FileReader:

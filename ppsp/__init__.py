@@ -4,6 +4,7 @@ An `Endpoint` serves any number of swarms on one transport address. It opens no 
 time go in, datagrams and events come out.
 """
 
+from ppsp._live_stream import LiveStream
 from ppsp._ranges import RangeSet
 from ppsp.constants import ChunkAddressing, ContentIntegrityProtection, MerkleHashFunction
 from ppsp.endpoint import Endpoint
@@ -13,12 +14,14 @@ from ppsp.events import (
     ChunksVerified,
     DatagramDropped,
     Event,
+    MunroRefused,
     PeerConnected,
     PeerDisconnected,
     SizeKnown,
     StoreFailed,
     SwarmComplete,
 )
+from ppsp.livekeys import LiveKey, LiveSigner
 from ppsp.merkle import MerkleTree, hash_chunks
 from ppsp.metadata import SwarmMetadata, SwarmUri
 from ppsp.picker import RarestFirst, Sequential
@@ -33,9 +36,13 @@ __all__ = [
     "DecodeError",
     "Endpoint",
     "Event",
+    "LiveKey",
+    "LiveSigner",
+    "LiveStream",
     "MerkleHashFunction",
     "MerkleTree",
     "MetadataError",
+    "MunroRefused",
     "PeerConnected",
     "PeerDisconnected",
     "PeerStats",

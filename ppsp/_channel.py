@@ -9,7 +9,6 @@ from ppsp import _limits
 from ppsp._download import Download
 from ppsp._handshake import initiating_options, problem_with, replying_options
 from ppsp._ranges import RangeSet
-from ppsp._upload import Upload
 from ppsp.constants import CHANNEL_ID_SIZE, MessageType
 from ppsp.messages import (
     Ack,
@@ -25,6 +24,7 @@ from ppsp.messages import (
     PexResV4,
     PexResV6,
     Request,
+    SignedIntegrity,
     Unchoke,
 )
 from ppsp.options import ProtocolOptions
@@ -41,6 +41,8 @@ _MAX_REMINDER_SECONDS = 32.0
 _REMINDER_RANGES = 64
 # The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
 _MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - CHANNEL_ID_SIZE) // 25
+# A signed munro has at most 626 octets: SHA-512, a signature of 4096 bits, 64-bit chunk ranges.
+_MESSAGES_BESIDE_PROOF = 24
 
 
 class State(Enum):
@@ -64,10 +66,12 @@ class Channel:
         self.initiated = True
         self.armed: float | None = None
         self.peer_have = RangeSet(max_ranges=_limits.MAX_HAVE_RANGES)
-        self.upload = Upload(swarm.content, swarm.codec, controller, self.peer_have)
+        self.upload = swarm.new_upload(controller, self.peer_have)
         self.download = Download(swarm.content.chunk_size)
         self.opened_at = self.last_received = self.last_sent = self.last_looked = 0.0
         self._created_at = 0.0
+        # Chunks that the peer of a live swarm keeps before its last one (section 7.9).
+        self.peer_window: int | None = None
         self._supported: frozenset[int] | None = None
         self._peer_options = ProtocolOptions()
         self._unanswered = 0
@@ -105,6 +109,7 @@ class Channel:
         self.remote_id = handshake.source_channel
         self._peer_options = handshake.options
         self._supported = handshake.options.supported_messages
+        self.peer_window = handshake.options.live_discard_window
         self._created_at = self.last_received = self.last_sent = now
         self.answer_again(length, now)
 
@@ -206,6 +211,7 @@ class Channel:
         problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
         if problem is None:
             self._supported = message.options.supported_messages
+            self.peer_window = message.options.live_discard_window
         else:
             swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)
         return problem
@@ -237,6 +243,9 @@ class Channel:
     def _integrity(self, message: Integrity, now: float) -> str | None:
         self._hashes[message.start, message.end] = message.hash
         return None
+
+    def _signed_integrity(self, message: SignedIntegrity, now: float) -> str | None:
+        return self.swarm.signed(self, message, self._hashes, now)
 
     def _data(self, message: Data, now: float) -> str | None:
         reason = self.swarm.received(self, message, self._hashes, now)
@@ -299,10 +308,11 @@ class Channel:
 
     def _handshake(self) -> bytes:
         swarm = self.swarm
+        metadata = swarm.content.metadata
         if self.initiated:
             self.tries += 1
-            return swarm.codec.encode(0, [Handshake(self.channel_id, initiating_options(swarm.content.metadata))])
-        options = replying_options(swarm.content.metadata, self._peer_options)
+            return swarm.codec.encode(0, [Handshake(self.channel_id, initiating_options(metadata, swarm.window))])
+        options = replying_options(metadata, self._peer_options, swarm.window)
         messages: list[Message] = [Handshake(self.channel_id, options)]
         datagram = swarm.codec.encode(self.remote_id, messages)
         haves = swarm.content.have if self.understands(MessageType.HAVE) else ()
@@ -334,9 +344,14 @@ class Channel:
             messages = [message for message in messages if self.understands(message.message_type)]
         encode = self.swarm.codec.encode
         step = _MESSAGES_A_DATAGRAM
-        if not messages:
-            return [encode(self.remote_id, ())] if self._must_send else []
-        return [encode(self.remote_id, messages[at : at + step]) for at in range(0, len(messages), step)]
+        if not messages and not self._must_send:
+            return []
+        proof = self.swarm.proof_for(self)
+        if len(messages) <= _MESSAGES_BESIDE_PROOF:
+            return [encode(self.remote_id, [*proof, *messages])]
+        parts = [proof] if proof else []
+        parts += [messages[at : at + step] for at in range(0, len(messages), step)]
+        return [encode(self.remote_id, part) for part in parts]
 
     def _news_at(self) -> float:
         at = self._news_since
@@ -469,6 +484,7 @@ _TABLE: dict[State, dict[type[Message], _Action]] = {
         Ack: Channel._ack,
         Have: Channel._have,
         Integrity: Channel._integrity,
+        SignedIntegrity: Channel._signed_integrity,
         Request: Channel._request,
         Cancel: Channel._cancel,
         Choke: Channel._choke,

@@ -80,6 +80,11 @@ class Content:
             raise StateError("the last chunk is held, so the content size must be given")
 
     @property
+    def claimed_count(self) -> int | None:
+        """The number of chunks that peers claim, proven or not; None while nobody did."""
+        return self.tree.chunk_count
+
+    @property
     def complete(self) -> bool:
         """Whether every chunk is held."""
         return self.chunk_count is not None and self.have.total == self.chunk_count

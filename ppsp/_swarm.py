@@ -1,14 +1,16 @@
 """One swarm: its content, its channels, and who is asked for which chunks."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from ppsp import _limits
 from ppsp._channel import Channel, State
 from ppsp._clock import TIMESTAMP_MASK, timestamp_us
 from ppsp._content import Content, Reception
 from ppsp._events import EventQueue
+from ppsp._ranges import RangeSet
+from ppsp._upload import Upload
 from ppsp.codec import Codec
 from ppsp.constants import MessageType
 from ppsp.events import (
@@ -21,9 +23,12 @@ from ppsp.events import (
     SwarmComplete,
 )
 from ppsp.merkle import MAX_CHUNKS
-from ppsp.messages import Cancel, Data, Message, Request
-from ppsp.ports import Address, ChunkPicker
+from ppsp.messages import Cancel, Data, Message, Request, SignedIntegrity
+from ppsp.ports import Address, ChunkPicker, CongestionController
 from ppsp.stats import PeerStats
+
+if TYPE_CHECKING:
+    from ppsp._live_content import LiveContent
 
 #: Makes the picker of a swarm once the number of chunks is known: `(chunk_count, seed)`.
 PickerFactory: TypeAlias = Callable[[int, int], ChunkPicker]
@@ -40,9 +45,9 @@ class Swarm:
 
     def __init__(
         self,
-        content: Content,
+        content: "Content | LiveContent",
         codec: Codec,
-        picker: PickerFactory,
+        picker: PickerFactory | None,
         events: EventQueue,
         *,
         epoch: float,
@@ -69,8 +74,9 @@ class Swarm:
         # Whether the last chunk under the number of chunks that a peer claims was asked for.
         self._proving = False
         self._probes = 0
-        self._learned = content.chunk_count is not None
-        if self._learned:
+        # A live stream has no number of chunks to learn.
+        self._learned = content.chunk_count is not None or picker is None
+        if content.chunk_count is not None:
             self._start_picking()
         self._announced = content.complete
 
@@ -87,7 +93,26 @@ class Swarm:
                 found = channel
         return found
 
+    @property
+    def window(self) -> int | None:
+        """The discard window to announce; static content has none."""
+        return None
+
+    def new_upload(self, controller: CongestionController, peer_have: RangeSet) -> Upload:
+        """The sending half of a new channel, whose peer has `peer_have`."""
+        return Upload(self.content, self.codec, controller, peer_have)
+
+    def proof_for(self, channel: Channel) -> Sequence[Message]:
+        """What every datagram to the peer starts with: the newest signed munro in live swarms, nothing in others."""
+        return ()
+
     # What channels report
+
+    def signed(
+        self, channel: Channel, message: SignedIntegrity, hashes: dict[tuple[int, int], bytes], now: float
+    ) -> str | None:
+        """A signature came, which the codec of static content does not even decode."""
+        return "SIGNED_INTEGRITY for static content"
 
     def established(self, channel: Channel, now: float) -> None:
         """The channel's handshake is complete: one channel to its address is kept."""
@@ -196,6 +221,7 @@ class Swarm:
     def _start_picking(self) -> None:
         count = self.content.chunk_count
         assert count is not None
+        assert self._make_picker is not None
         self._picker = self._make_picker(count, self._seed)
         for start, stop in self.content.have:
             self._picker.arrived(start, stop)
@@ -218,8 +244,11 @@ class Swarm:
 
     # Batches
 
-    def settle(self, now: float) -> None:
-        """Take in what the batch of datagrams brought: availability, news for the peers, events."""
+    def settle(self, now: float) -> bool:
+        """Take in what the batch of datagrams brought: availability, news for the peers, events.
+
+        Returns whether there were any chunks.
+        """
         content = self.content
         ranges = content.merge()
         for start, stop in ranges:
@@ -233,6 +262,7 @@ class Swarm:
             self._announced = True
             assert content.content_size is not None
             self._events.put(SwarmComplete(self.swarm_id, content.content_size))
+        return bool(ranges)
 
     # Requests
 
@@ -265,7 +295,7 @@ class Swarm:
         if channel.download.outstanding:
             return
         offered = channel.peer_have
-        claimed = self.content.tree.chunk_count
+        claimed = self.content.claimed_count
         if claimed is not None and not self._proving and claimed - 1 in offered:
             self._proving = True
             chunk: int | None = claimed - 1

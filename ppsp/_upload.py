@@ -3,14 +3,18 @@
 import math
 from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ppsp._content import Content
 from ppsp._limits import BLOCK, BURST_CHUNKS, MAX_DATAGRAM, MAX_REQUEST_RANGES, MAX_UDP_PAYLOAD
 from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
 from ppsp.constants import CHANNEL_ID_SIZE
-from ppsp.messages import Integrity
+from ppsp.messages import Have, Integrity
 from ppsp.ports import CongestionController, Datagram
+
+if TYPE_CHECKING:
+    from ppsp._live_content import LiveContent
 
 # A chunk is lost when one sent a good while later has arrived, as in RACK (RFC 8985): PPSPP has no packet numbers, and
 # the chunks of a burst all carry one time, so that their order inside the burst does not matter.
@@ -62,7 +66,9 @@ class Upload:
         "octets_sent",
     )
 
-    def __init__(self, content: Content, codec: Codec, controller: CongestionController, peer_have: RangeSet) -> None:
+    def __init__(
+        self, content: "Content | LiveContent", codec: Codec, controller: CongestionController, peer_have: RangeSet
+    ) -> None:
         self._content = content
         self._codec = codec
         self._controller = controller
@@ -87,7 +93,7 @@ class Upload:
         self._probes = 0
         self._timeouts = 0
         self._data_size = len(codec.data_header(1, 0, 0, 0, []))
-        self._integrity_size = len(codec.encode(1, [Integrity(0, 0, bytes(codec.hash_size))])) - CHANNEL_ID_SIZE
+        self._integrity_size = len(codec.encode(1, [Have(0, 0)])) - CHANNEL_ID_SIZE + codec.hash_size
         self.flight = 0
         # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
         # even then, since the peer may have joined by a URI without the size.
@@ -332,9 +338,11 @@ class Upload:
         size stand together.
         """
         start, stop = run
-        size = self._content.chunk_size
-        uncles = self._content.tree.uncles
-        view = self._content.read(start, stop)
+        content = self._content
+        assert isinstance(content, Content)
+        size = content.chunk_size
+        uncles = content.tree.uncles
+        view = content.read(start, stop)
         # What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way. And who asks
         # for a chunk that it had has lost it, and may have lost all its hashes.
         told = self.knows_size and not self._peer_have.intersects(start, stop)
@@ -369,7 +377,7 @@ class Upload:
 
         Until the peer has shown that it knows the content's size, the peak hashes come before all others (section 5.6).
         """
-        if peaks:
+        if peaks and isinstance(self._content, Content):
             hashes = self._content.tree.peaks() + hashes
         if len(hashes) <= limit:
             return hashes

@@ -290,6 +290,10 @@ class Codec:
         kind = message.message_type
         return self._encode_timed(kind, message.start, message.end, message.ntp_timestamp) + message.signature
 
+    def chunk_specification(self, start: int, end: int) -> bytes:
+        """The chunks as on the wire, which live sources sign (section 6.1). Raises ValueError where it denotes none."""
+        return self._encode_plain(0, start, end)[1:]
+
     def _encode_plain(self, kind: int, start: int, end: int) -> bytes:
         """A message type and a chunk specification."""
         if not 0 <= start <= end <= self._limit:

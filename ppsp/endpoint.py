@@ -17,6 +17,7 @@ from ppsp._clock import timestamp_us
 from ppsp._content import Content
 from ppsp._events import EventQueue
 from ppsp._handshake import problem_with
+from ppsp._live_stream import DEFAULT_WINDOW, PATIENCE_SECONDS, LiveStream, new_live_swarm
 from ppsp._ranges import RangeSet
 from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
@@ -24,6 +25,8 @@ from ppsp.codec import Codec, channel_of, decode_handshake
 from ppsp.constants import CHANNEL_ID_SIZE
 from ppsp.errors import DecodeError, StateError
 from ppsp.events import Event
+from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_AGE_SECONDS
+from ppsp.livekeys import LiveSigner
 from ppsp.merkle import MerkleTree
 from ppsp.messages import Handshake
 from ppsp.metadata import SwarmMetadata
@@ -108,6 +111,45 @@ class Endpoint:
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
         )
+
+    def add_live_swarm(
+        self,
+        metadata: SwarmMetadata,
+        *,
+        signer: LiveSigner | None = None,
+        chunks_per_signature: int = DEFAULT_CHUNKS_PER_SIGNATURE,
+        first_chunk: int = 0,
+        window: int = DEFAULT_WINDOW,
+        behind: int = 0,
+        max_age: float | None = MAX_AGE_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+    ) -> LiveStream:
+        """Join a live swarm (section 6), as its source with its private key as `signer`, else as a viewer.
+
+        Kept are the `window` chunks before the newest one, in memory. A source signs once for so many chunks, and
+        counts from `first_chunk`: above every number it has used with the key before. A viewer tunes in `behind`
+        chunks before the newest munro; `max_age` and `patience` are in seconds, see `ppsp.live`.
+
+        Raises StateError when the swarm is there already or is not live, and for numbers that cannot be.
+        """
+        if metadata.swarm_id in self._swarms:
+            raise StateError(f"the swarm {metadata.swarm_id.hex()} is there already")
+        swarm, stream = new_live_swarm(
+            metadata,
+            self._events,
+            signer=signer,
+            chunks_per_signature=chunks_per_signature,
+            first_chunk=first_chunk,
+            window=window,
+            behind=behind,
+            max_age=max_age,
+            patience=patience,
+            epoch=self._epoch,
+            seed=int.from_bytes(self._random_bytes(4), "big"),
+            strict=self._strict,
+        )
+        self._swarms[metadata.swarm_id] = swarm
+        return stream
 
     def remove_swarm(self, swarm_id: bytes, now: float) -> None:
         """Leave a swarm, telling its peers. Raises StateError when there is no such swarm."""
@@ -299,14 +341,13 @@ class Endpoint:
         return out
 
     def _settle(self, swarm: Swarm, now: float) -> None:
-        had = swarm.content.have.total
-        swarm.settle(now)
+        arrived = swarm.settle(now)
         if swarm.touched:
             self._dirty.update((channel, None) for channel in swarm.touched if channel.state is State.OPEN)
             swarm.touched = {}
         if swarm.restless:
             swarm.wake_all()
-        elif swarm.content.have.total == had:
+        elif not arrived:
             return
         self._dirty.update(dict.fromkeys(swarm.channels.values()))
 

@@ -65,6 +65,19 @@ class ChunkRefused:
 
 
 @attrs.frozen
+class MunroRefused:
+    """The peer sent a signed munro, over the chunks from `chunk` on, that is forged, too old or of another stream.
+
+    Who forges is dropped and not spoken to again; a munro is too old that was not asked for (section 6.1.2.4).
+    """
+
+    swarm_id: bytes
+    address: Address
+    chunk: int
+    reason: str
+
+
+@attrs.frozen
 class DatagramDropped:
     """A datagram, or the rest of one from its first invalid message on, had no effect (section 3)."""
 
@@ -87,6 +100,7 @@ Event: TypeAlias = (
     | PeerConnected
     | PeerDisconnected
     | ChunkRefused
+    | MunroRefused
     | DatagramDropped
     | StoreFailed
 )

@@ -1,0 +1,74 @@
+"""Which chunks of a live stream to ask a peer for: the next ones first, and nothing that is old news."""
+
+from collections.abc import Iterator
+
+from ppsp._download import ranges_of
+from ppsp._ranges import RangeSet
+
+# A chunk that was asked for and has not come is asked for again, of whoever offers it, after so long: the playback
+# point waits for it, and a REQUEST may have been lost.
+RETRY_SECONDS = 0.4
+# The chunks that are played next are asked for in their order; of those behind them, each peer starts elsewhere in
+# every block, so that peers have different chunks to trade while a block spreads.
+_URGENT = 8
+_BLOCK = 32
+
+
+class LivePicker:
+    """Remembers when each missing chunk was asked for. Ranges are half-open, times float seconds."""
+
+    __slots__ = ("_asked", "_turn")
+
+    def __init__(self, seed: int) -> None:
+        self._asked: dict[int, float] = {}
+        self._turn = seed % _BLOCK
+
+    def take(
+        self, offered: RangeSet, held: RangeSet, span: tuple[int, int], most: int, now: float
+    ) -> list[tuple[int, int]]:
+        """At most `most` chunks of `span` that the peer offers, are not held, and were not asked for just now."""
+        asked = self._asked
+        found: list[int] = []
+        for chunk in self._in_order(offered, held, span):
+            at = asked.get(chunk)
+            if at is None or now - at >= RETRY_SECONDS:
+                found.append(chunk)
+                asked[chunk] = now
+                if len(found) >= most:
+                    break
+        return ranges_of(found)
+
+    def _in_order(self, offered: RangeSet, held: RangeSet, span: tuple[int, int]) -> Iterator[int]:
+        start, stop = span
+        last = offered.last_before(stop)
+        stop = start if last is None else last + 1
+        urgent = start + _URGENT
+        blocks: dict[int, list[int]] = {}
+        for first, end in held.missing(start, stop):
+            for chunk in range(first, end):
+                if not offered.contains(chunk):
+                    continue
+                if chunk < urgent:
+                    yield chunk
+                else:
+                    blocks.setdefault(chunk // _BLOCK, []).append(chunk)
+        for number, chunks in blocks.items():
+            middle = number * _BLOCK + self._turn
+            yield from [chunk for chunk in chunks if chunk >= middle]
+            yield from [chunk for chunk in chunks if chunk < middle]
+
+    def overdue(self, chunks: set[int], now: float) -> int:
+        """How many of these chunks were asked for so long ago that they may be asked for again."""
+        asked = self._asked
+        return sum(1 for chunk in chunks if now - asked.get(chunk, now) >= RETRY_SECONDS)
+
+    def give_back(self, start: int, stop: int) -> None:
+        """These chunks are not coming: they may be asked for at once."""
+        for chunk in range(start, stop):
+            self._asked.pop(chunk, None)
+
+    def forget_below(self, chunk: int) -> None:
+        """Nothing below `chunk` is wanted any more."""
+        asked = self._asked
+        for number in [number for number in asked if number < chunk]:
+            del asked[number]

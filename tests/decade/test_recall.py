@@ -165,6 +165,13 @@ def test_a_token_with_a_limit_is_never_recalled(members):
         assert recall(made, asked) is None
 
 
+@pytest.mark.parametrize("members", [{"connections": 9}, {"ceiling_download": 10**9}], ids=str)
+def test_nothing_is_recalled_of_a_node_with_a_limit(members):
+    made = bench(policy=ResourcePolicy(weight=1, **members))
+    for _ in range(2):
+        assert recall(made) is None
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -300,3 +300,40 @@ def test_a_list_has_nothing_that_has_expired():
     made.now = 5.0
     assert made.control("GET", "objects").objects == ()
     assert made.store.find("alice", HELLO) is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "message"),
+    [
+        ("PUT", "policy/live", ResourcePolicy(weight=9)),
+        ("PATCH", f"objects/sha-256/{HELLO.text}", AttrPatch(media_type="a/b")),
+        ("POST", "revocations", Revocation(before=NOW)),
+    ],
+)
+def test_a_message_whose_token_is_revoked_while_it_comes_does_nothing(method, path, message):
+    """Section 5.3"""
+    made, key, octets = Bench(), token(uses=1, cti=b"r" * 16), encode_message(message)
+    made.put()
+    fields = (("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(octets))))
+    coming = made.head(method, DRP_PATH + path, key, headers=fields)
+    assert coming.feed(octets, 1.0) is None
+    made.control("POST", "revocations", Revocation(cti=(b"r" * 16,)))
+    before = made.state()
+    assert code(coming.finish(1.0)) == ErrorCode.TOKEN_REVOKED
+    assert made.state()[:2] == before[:2]
+    assert (made.server.requests, made.tree.policy(("alice", "live")).weight) == (0, 1)
+    assert [use for use in made.uses() if use.uses] == []
+    assert made.put().status == 204
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(MAX_MESSAGE, True), (MAX_MESSAGE + 1, False)])
+def test_a_message_has_so_many_octets_at_most(size, is_taken):
+    """Section 5.2"""
+    made = Bench()
+    fields = (("Content-Type", MEDIA_TYPE), ("Content-Length", str(size)))
+    answer = made.head("POST", f"{DRP_PATH}revocations", token(), headers=fields)
+    if is_taken:
+        answer.abort(1.0)
+    else:
+        assert (answer.status, code(answer)) == (413, ErrorCode.TOO_LARGE)
+    assert made.server.requests == 0

@@ -491,3 +491,14 @@ def test_what_expires_while_the_same_object_comes_is_not_what_is_stored():
     row = made.store.find(ACCOUNT, HELLO)
     assert (row.payer, row.created) == ((ACCOUNT,), NOW + 10)
     assert [made.quotas.holding(path).stored for path in ((ACCOUNT,), (ACCOUNT, "live"))] == [12, 0]
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [(11, ErrorCode.TOO_SMALL), (12, None), (13, None), (14, ErrorCode.TOO_LARGE)]
+)
+def test_objects_have_any_size_within_the_limits(size, wanted):
+    made = Bench(limits={"min_object": 12, "max_object": 13})
+    answer = made.put(bytes(size))
+    assert code(answer) == wanted
+    assert (answer.status == 201) is (wanted is None)
+    assert made.quotas.holding(()).used == (size if wanted is None else 0)

@@ -277,6 +277,16 @@ def code_of(answer: httpx.Response) -> int | None:
     return None if problem is None else problem.code
 
 
+def test_a_token_that_came_over_tls_is_refused_without_it(served):
+    """Section 4.12, also for a request that was answered before"""
+    served.bench.put()
+    far, headers = ("192.0.2.7", 4711), fields()
+    for _ in range(2):
+        assert asked(served.app, client=far, headers=headers, url="https://sb.example").content == OCTETS
+    refused = asked(served.app, client=far, headers=headers)
+    assert (refused.status_code, code_of(refused)) == (403, ErrorCode.CLIENT_NOT_PERMITTED)
+
+
 def test_a_proxy_that_is_trusted_says_how_a_token_came(served):
     served.bench.put()
     behind = DecadeApp(served.bench.server, clock=lambda: 1.0, proxies=Proxies(networks_of(["127.0.0.1"])))

@@ -80,7 +80,7 @@ class _Place:
     default=180.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a silent peer stays registered.",
+    help="How long a silent peer stays registered; ours report every minute.",
 )
 @click.option("--stats", is_flag=True, help="Answer GET /stats with counts of peers, swarms and requests, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON object.")

@@ -1,5 +1,6 @@
 """What a tracker does with a message whose sender may speak: register, list, record (RFC 7846 sections 2.3 and 4.1)."""
 
+import hashlib
 from collections.abc import Iterator
 
 from attrs import frozen
@@ -103,9 +104,9 @@ class Tracking:
             raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
 
     def _holder(self, caller: Caller) -> str | None:
-        """Who registers: "user NAME", "host ADDRESS", or nobody in particular."""
+        """Who registers: a user, a host, or nobody in particular; short, however long the name in a certificate is."""
         if caller.holder is not None:
-            return f"user {caller.holder}"
+            return f"user {hashlib.sha256(caller.holder.encode(errors='surrogatepass')).hexdigest()}"
         return f"host {caller.sender.address}" if self._rules.hold_ids and caller.sender is not None else None
 
     def carry_out(self, message: RequestMessage, caller: Caller, now: float) -> ResponseMessage:

@@ -581,6 +581,7 @@ def test_a_response_comes_back_as_it_was_and_keeps_to_the_schema(message):
     parsed = parse_response(body)
     assert (parsed.message, parsed.forgiven) == (message, ())
     SCHEMA.validate(json.loads(body))
+    assert body.decode() == json.dumps(to_json(message), ensure_ascii=False, separators=(",", ":"))
 
 
 def check_is_a_message_or_a_message_error(body: bytes) -> None:

@@ -188,11 +188,3 @@ class LiveContent:
     def _keeps_any(self, start: int, stop: int) -> bool:
         at = self.position
         return stop > self.edge - self.window or (at is not None and at < stop and start < at + self.window)
-
-    def chunk_after(self, chunk: int) -> int | None:
-        """The first chunk from `chunk` on that is held, or else the first below a known munro; None where none is."""
-        held = self.have.first_at_or_after(chunk)
-        if held is not None:
-            return held
-        starts = [start for start, (_, tree) in self._munros.items() if start >= chunk and not tree.is_empty]
-        return min(starts, default=None)

@@ -127,7 +127,7 @@ class LiveStream:
 
     def _overdue(self, at: int, now: float) -> bool:
         """Jump to what can be had when the chunk at the playback point did not come for too long."""
-        following = self._content.chunk_after(at + 1)
+        following = self._swarm.following(at)
         if following is None:
             self._waiting_since = None
             return False

@@ -77,6 +77,14 @@ class LiveSwarm(Swarm):
         self.content.position = chunk
         self._started = self.restless = True
 
+    def following(self, chunk: int) -> int | None:
+        """Where to go on when a chunk cannot be had: at the next one that is held, or else as if tuning in now."""
+        held = self.content.have.first_at_or_after(chunk + 1)
+        if held is not None or self.content.newest is None:
+            return held
+        start = self.content.newest.start - self._behind
+        return start if start > chunk else None
+
     # What channels report
 
     def signed(

@@ -181,7 +181,9 @@ class LiveSigner:
             return private.sign(plaintext)
         if isinstance(private, ec.EllipticCurvePrivateKey):
             size = _CURVE_OCTETS[self.algorithm]
-            r, s = decode_dss_signature(private.sign(plaintext, ec.ECDSA(_hash(self.algorithm))))
+            # RFC 6979: nothing is left to chance, neither the signature nor the secrecy of the key.
+            scheme = ec.ECDSA(_hash(self.algorithm), deterministic_signing=True)
+            r, s = decode_dss_signature(private.sign(plaintext, scheme))
             return r.to_bytes(size, "big") + s.to_bytes(size, "big")
         return private.sign(plaintext, padding.PKCS1v15(), _hash(self.algorithm))
 

@@ -92,7 +92,9 @@ class S3Fifo(Generic[_K]):
         """
         passed: set[_K] = set()
         while len(passed) < len(self):
-            is_small = bool(self._small) and (self._small_octets * SMALL >= self.octets or not self._main)
+            # What is busy is in the main queue: when nothing else is there, those in the small one are left.
+            is_passed = len(passed) >= len(self._main)
+            is_small = bool(self._small) and (self._small_octets * SMALL >= self.octets or is_passed)
             queue = self._small if is_small else self._main
             key, entry = next(iter(queue.items()))
             self.remove(key)

@@ -1,14 +1,20 @@
 """A tracker's registrations in a real Redis: they do what those in memory do, for several trackers at once."""
 
 import itertools
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from decade_scale import RedisProcess
 
 from interop.tracker_store import RedisRegistry, StoreError
+from interop.tracker_store.records import read
 from ppsp.tracker import (
     MEDIA_TYPE,
     AbilityNat,
@@ -279,3 +285,75 @@ def test_a_place_that_has_no_redis_is_one_line(tmp_path):
 def test_both_registries_fit_the_port():
     fits: list[type[Registry]] = [MemoryRegistry, RedisRegistry]
     assert len(fits) == 2
+
+
+def consistent(client: Any, prefix: str) -> None:
+    """What the sets and counters say is what the records say."""
+    base = f"{{{prefix}}}:"
+    swarms: dict[str, set[str]] = {}
+    seeders: dict[str, float] = {}
+    names = [key.decode().removeprefix(f"{base}peer:") for key in client.keys(f"{base}peer:*")]
+    for name in names:
+        peer = read(client.hget(f"{base}peer:{name}", "r"))
+        assert peer.peer_id == name
+        assert peer.swarms
+        modes = {f"s{swarm_id}": one.peer_mode[0] for swarm_id, one in peer.swarms.items()}
+        whole = client.hgetall(f"{base}peer:{name}")
+        fields = {key.decode(): whole[key].decode() for key in whole.keys() - {b"r", b"v"}}
+        assert fields == modes
+        for swarm_id, one in peer.swarms.items():
+            swarms.setdefault(swarm_id, set()).add(name)
+            if one.peer_mode is SEEDER:
+                seeders[swarm_id] = seeders.get(swarm_id, 0) + 1
+    kept = {
+        key.decode().removeprefix(f"{base}swarm:"): {one.decode() for one in client.smembers(key)}
+        for key in client.keys(f"{base}swarm:*")
+    }
+    assert kept == swarms
+    assert {one.decode() for one in client.zrange(f"{base}deadlines", 0, -1)} == set(names)
+    scores = {name: dict(client.zrange(f"{base}{name}", 0, -1, withscores=True)) for name in ("swarms", "seeders")}
+    assert scores["swarms"] == {swarm_id.encode(): len(peers) for swarm_id, peers in swarms.items()}
+    assert scores["seeders"] == {swarm_id.encode(): number for swarm_id, number in seeders.items()}
+    assert int(client.get(f"{base}memberships") or 0) == sum(map(len, swarms.values()))
+
+
+def churn(url: str, prefix: str, seed: int, times: int) -> set[int]:
+    """What one of several trackers does with peers that all of them serve; the error codes of its answers."""
+    chance = random.Random(seed)
+    server = TrackerServer(registry=RedisRegistry(url, prefix=prefix))
+    codes = set()
+    for number in range(times):
+        who = chance.choice("abcd")
+        swarms = chance.sample("stuv", chance.randint(1, 3))
+        actions = [SwarmAction(name, chance.choice(list(Action)), chance.choice(list(PeerMode))) for name in swarms]
+        address = (PeerAddr("192.0.2.1", 80),)
+        message = ConnectRequest(f"{seed}-{number}", who, tuple(actions), PeerNum(29), address)
+        codes.add(int(ask(server, message).error_code))
+    return codes
+
+
+@pytest.mark.parametrize("kind", ["redis_process", "valkey_process"])
+def test_trackers_that_change_the_same_peers_at_once_leave_everything_consistent(request, prefix, kind):
+    engine = request.getfixturevalue(kind)
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda seed: churn(engine.url, prefix, seed, 60), range(4)))
+    assert set().union(*done) <= {0, 3, 5}
+    consistent(engine.client(), prefix)
+
+
+def test_a_tracker_killed_in_the_middle_of_its_work_leaves_everything_consistent(engine, prefix):
+    work = f"from test_tracker_store import churn; print(flush=True); churn({engine.url!r}, {prefix!r}, 1, 10**6)"
+    path = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1] / "helpers")))
+    process = subprocess.Popen(
+        [sys.executable, "-c", work], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+    )
+    try:
+        process.stdout.readline()
+        client = engine.client()
+        while not client.exists(f"{{{prefix}}}:memberships"):
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    consistent(client, prefix)
+    assert churn(engine.url, prefix, 2, 20) <= {0, 3}

@@ -59,7 +59,7 @@ def test_the_password_of_a_redis_comes_from_the_environment():
         config = TrackerConfig(store=engine.url, prefix="mine")
         with pytest.raises(TrackerConfigError, match="--store: Authentication required"):
             Tracker(config, environment={})
-        with pytest.raises(TrackerConfigError, match="--store: .*password"):
+        with pytest.raises(TrackerConfigError, match=r"--store: .*password"):
             Tracker(config, environment={"PPSP_REDIS_PASSWORD": "wrong"})
         environment = {"PPSP_REDIS_PASSWORD": "secret"}
         asked = [joining("a", PeerNum(1)), FindRequest("2", "a", "s")]

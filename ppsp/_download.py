@@ -183,6 +183,12 @@ class Download:
         self.outstanding.difference_update(later)
         return ranges_of(later)
 
+    def give_up_outside(self, kept: RangeSet) -> list[tuple[int, int]]:
+        """Take back what is outstanding but not in `kept`: something else has become urgent."""
+        others = [chunk for chunk in self.outstanding if chunk not in kept]
+        self.outstanding.difference_update(others)
+        return ranges_of(others)
+
     def expected_seconds(self, now: float) -> float:
         """How long the peer will take for what is outstanding, at its rate, or as far as its silence tells."""
         if self.rate:

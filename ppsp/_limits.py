@@ -8,6 +8,8 @@ MAX_UDP_PAYLOAD = 65_507
 MAX_HALF_OPEN = 256
 # An answered handshake that stays silent was spoofed or its peer is gone; the initiator repeats within this time.
 HALF_OPEN_SECONDS = 10.0
+# Readers of a swarm: each pick looks at the window of every one.
+MAX_READERS = 64
 # Channels a swarm keeps, and how many of them others may open to us: section 12.6.1 asks to keep some of our own.
 MAX_CHANNELS = 256
 MAX_INCOMING_CHANNELS = 192

@@ -1,13 +1,15 @@
 """One swarm: its content, its channels, and who is asked for which chunks."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from ppsp import _limits
+from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
 from ppsp._clock import TIMESTAMP_MASK, timestamp_us
 from ppsp._content import Content, Reception
+from ppsp._deadlines import Deadlines
 from ppsp._events import EventQueue
 from ppsp._ranges import RangeSet
 from ppsp._upload import Upload
@@ -38,6 +40,8 @@ _PROBE_SECONDS = 1.0
 # An idle peer takes over requests of one that needs longer than this for them, and looks for such a one this often.
 _SLOW_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
+# A peer that needs longer than this for what a reader needs next has a second one asked for it.
+_LATE_SECONDS = 0.75
 
 
 class Swarm:
@@ -65,6 +69,8 @@ class Swarm:
         # Channels that were given something to send on behalf of another.
         self.touched: dict[Channel, None] = {}
         self.failed = False
+        self.deadlines = Deadlines()
+        self.limit = TokenBucket(None)
         self._events = events
         self._epoch = epoch
         self._seed = seed
@@ -168,10 +174,13 @@ class Swarm:
 
     def _accepted(self, channel: Channel, chunk: int, octets: int, delay_us: int, now: float) -> None:
         download = channel.download
-        if chunk not in download.outstanding:
-            # Asked of another peer, or of none: whoever else was asked need not send it.
+        unasked = chunk not in download.outstanding
+        if unasked:
+            self.limit.spend(octets)
+        if unasked or self.deadlines.was_doubled(chunk):
+            # Asked of another peer, or of two, or of none: whoever else was asked need not send it.
             for other in self.channels.values():
-                if chunk in other.download.outstanding:
+                if other is not channel and chunk in other.download.outstanding:
                     other.download.outstanding.discard(chunk)
                     other.send([Cancel(chunk, chunk)])
                     self.touched[other] = None
@@ -280,15 +289,50 @@ class Swarm:
             self._probe(channel, now)
             return
         room = download.room(now)
+        allowed = self.limit.chunks(self.content.chunk_size, now, in_turn=True) if room else None
+        room = room if allowed is None else min(room, allowed)
         if not room:
             return
-        ranges = self._picker.take(channel.peer_have, room)
+        ranges = self._take(channel, room, now)
         if not ranges and not download.outstanding:
             ranges = self._take_over(channel, now)
         if ranges:
             self._ask(channel, ranges, now)
         elif not download.outstanding:
             download.idle = True
+
+    def _take(self, channel: Channel, most: int, now: float) -> list[tuple[int, int]]:
+        picker, count = self._picker, self.content.chunk_count
+        assert picker is not None
+        if not self.deadlines or count is None:
+            return picker.take(channel.peer_have, most)
+        late = [
+            other.download.outstanding
+            for other in self.channels.values()
+            if other is not channel and other.download.expected_seconds(now) > _LATE_SECONDS
+        ]
+        twice = self.deadlines.double(late, channel.peer_have, channel.download.outstanding) if late else []
+        return twice + self.deadlines.take(picker, channel.peer_have, most, count)
+
+    def prioritise(self, reader: Hashable, start: int, stop: int) -> None:
+        """A reader is at `start` and will want what is before `stop`: as `Endpoint.prioritise`."""
+        jumped = self.deadlines.prioritise(reader, start, stop)
+        count = self.content.chunk_count
+        if not jumped or count is None or self.content.have.covers(start, min(stop, count)):
+            return
+        near = self.deadlines.near()
+        for channel in self.channels.values():
+            self._withdraw(channel, channel.download.give_up_outside(near))
+            self.touched[channel] = None
+
+    def set_picker(self, picker: PickerFactory) -> None:
+        """Decide by another picker from now on; what was asked for is asked for anew."""
+        self._make_picker = picker
+        for channel in self.channels.values():
+            self.withdraw(channel)
+            self.touched[channel] = None
+        if self._picker is not None:
+            self._start_picking()
 
     def _probe(self, channel: Channel, now: float) -> None:
         """Ask for one chunk: the peak hashes come with it, and only the last one proves them (section 5.6)."""
@@ -311,6 +355,7 @@ class Swarm:
 
     def _ask(self, channel: Channel, ranges: list[tuple[int, int]], now: float) -> None:
         channel.download.asked(ranges, now)
+        self.limit.spend(sum(stop - start for start, stop in ranges) * self.content.chunk_size)
         channel.send(Request(start, stop - 1) for start, stop in _joined(ranges))
 
     def _take_over(self, channel: Channel, now: float) -> list[tuple[int, int]]:
@@ -332,6 +377,7 @@ class Swarm:
         for start, stop in slowest.download.give_up_half():
             if channel.peer_have.covers(start, stop):
                 ours.append((start, stop))
+                self.limit.spend((start - stop) * self.content.chunk_size)
                 cancelled.append(Cancel(start, stop - 1))
             else:
                 slowest.download.outstanding.update(range(start, stop))
@@ -372,7 +418,9 @@ class Swarm:
 
     def withdraw(self, channel: Channel) -> None:
         """What was asked of the peer is asked of others, and it is told (section 3.8)."""
-        ranges = channel.download.give_up()
+        self._withdraw(channel, channel.download.give_up())
+
+    def _withdraw(self, channel: Channel, ranges: list[tuple[int, int]]) -> None:
         channel.send(Cancel(start, stop - 1) for start, stop in ranges)
         self.give_back(ranges)
 
@@ -381,6 +429,8 @@ class Swarm:
         if self._picker is not None:
             for start, stop in ranges:
                 self._picker.give_back(start, stop)
+                self.deadlines.freed(start, stop)
+                self.limit.spend((start - stop) * self.content.chunk_size)
         self._probing_until = -math.inf
         self.restless = True
 

@@ -9,9 +9,10 @@ Feed it datagrams and time, send what it returns:
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from ppsp import _limits
+from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
 from ppsp._clock import timestamp_us
 from ppsp._content import Content
@@ -34,10 +35,6 @@ from ppsp.picker import RarestFirst
 from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram
 from ppsp.stats import PeerStats, SwarmStats
 
-# What a limited sender may save up: long enough for bursts that offload can use, short enough not to show.
-_BUCKET_SECONDS = 0.05
-# A clock that has run for long does not tell two shorter moments apart.
-_LEAST_WAIT_SECONDS = 0.001
 # When both peers open a channel at once, the one with the lower ID is kept; the other is answered after all when ours
 # was sent more often than this in vain, since a NAT may stop one direction.
 _CROSSING_TRIES = 2
@@ -53,22 +50,23 @@ class Endpoint:
         epoch: float = 0.0,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         upload_rate: float | None = None,
+        download_rate: float | None = None,
         strict: bool = False,
     ) -> None:
         """Make an endpoint without swarms.
 
         `controller` makes the congestion controller of each channel, given the chunk size (`ledbat.Ledbat` fits).
-        `epoch` is the Unix time at `now == 0`. `upload_rate` limits what all channels send together, in octets of
-        chunks a second. `strict` refuses peers that leave out options which older peers do not know.
+        `epoch` is the Unix time at `now == 0`. `upload_rate` limits what all channels send together, `download_rate`
+        what they ask for, in octets of chunks a second; live streams, which have a rate of their own, are not held up.
+        `strict` refuses peers that leave out options which older peers do not know.
 
-        Raises ValueError when `upload_rate` is not positive.
+        Raises ValueError when a rate is not positive.
         """
-        if upload_rate is not None and not upload_rate > 0:
-            raise ValueError(f"an upload rate of {upload_rate} octets a second would send nothing")
         self._controller = controller
         self._epoch = epoch
         self._random_bytes = random_bytes
-        self._upload_rate = upload_rate
+        self._upload_limit = TokenBucket(upload_rate)
+        self._download_limit = TokenBucket(download_rate)
         self._strict = strict
         self._swarms: dict[bytes, Swarm] = {}
         self._channels: dict[int, Channel] = {}
@@ -78,9 +76,6 @@ class Endpoint:
         self._dirty: dict[Channel, None] = {}
         self._senders: dict[Channel, None] = {}
         self._outbox: list[tuple[Datagram, Address]] = []
-        self._tokens = 0.0
-        self._tokens_at: float | None = None
-        self._tokens_due: float | None = None
 
     # Verbs
 
@@ -102,7 +97,7 @@ class Endpoint:
             raise StateError(f"the swarm {metadata.swarm_id.hex()} is there already")
         content = Content(metadata, store, tree, have, content_size)
         codec = Codec(metadata.chunk_addressing, metadata.hash_size, chunk_size=metadata.chunk_size)
-        self._swarms[metadata.swarm_id] = Swarm(
+        swarm = self._swarms[metadata.swarm_id] = Swarm(
             content,
             codec,
             picker,
@@ -111,6 +106,7 @@ class Endpoint:
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
         )
+        swarm.limit = self._download_limit
 
     def add_live_swarm(
         self,
@@ -194,10 +190,50 @@ class Endpoint:
 
     def set_upload_rate(self, upload_rate: float | None) -> None:
         """Limit what all channels send together, in octets of chunks a second; None lifts the limit."""
-        if upload_rate is not None and not upload_rate > 0:
-            raise ValueError(f"an upload rate of {upload_rate} octets a second would send nothing")
-        self._upload_rate = upload_rate
-        self._tokens_at = self._tokens_due = None
+        self._upload_limit.set_rate(upload_rate)
+
+    def set_download_rate(self, download_rate: float | None) -> None:
+        """Limit what all channels ask for together, in octets of chunks a second; None lifts the limit."""
+        self._download_limit.set_rate(download_rate)
+        self._ask_everybody()
+
+    # What to fetch first
+
+    def set_picker(self, swarm_id: bytes, picker: PickerFactory) -> None:
+        """Choose chunks by another picker from now on. Raises StateError when there is no such swarm, or it is live."""
+        self._static(swarm_id).set_picker(picker)
+
+    def prioritise(self, swarm_id: bytes, reader: Hashable, start: int, stop: int) -> None:
+        """A reader is at chunk `start` and will soon want what is before `stop`: fetch this first, then what follows.
+
+        Any number of readers, named as their owner likes, may each have one such window; call it again as a reader goes
+        on. What is nearest to its reader goes first, whatever the picker. When a reader jumps, peers are told not to
+        send what has become less urgent (CANCEL, section 3.8).
+
+        Raises StateError when there is no such swarm, it is live, the range is empty or there are too many readers.
+        """
+        self._static(swarm_id).prioritise(reader, start, stop)
+
+    def forget(self, swarm_id: bytes, reader: Hashable) -> None:
+        """The reader is gone, or never was there. Raises StateError when there is no such swarm, or it is live."""
+        self._static(swarm_id).deadlines.forget(reader)
+
+    def held_until(self, swarm_id: bytes, chunk: int) -> int:
+        """The first chunk from `chunk` on that is not held. Raises StateError when there is no such swarm."""
+        covering = self._swarm(swarm_id).content.have.covering(chunk)
+        return chunk if covering is None else covering[1]
+
+    def _static(self, swarm_id: bytes) -> Swarm:
+        swarm = self._swarm(swarm_id)
+        if swarm.content.metadata.is_live:
+            raise StateError("a live stream is fetched in its own order")
+        return swarm
+
+    def _ask_everybody(self) -> None:
+        """Have every peer asked for chunks, first those that were not asked for long."""
+        channels = [channel for swarm in self._swarms.values() for channel in swarm.channels.values()]
+        channels.sort(key=lambda channel: channel.download.asked_last)
+        self._dirty = dict.fromkeys(channels) | self._dirty
 
     def _swarm(self, swarm_id: bytes) -> Swarm:
         try:
@@ -323,6 +359,8 @@ class Endpoint:
         out, self._outbox = self._outbox, []
         for swarm in self._swarms.values():
             self._settle(swarm, now)
+        if self._download_limit.is_due(now):
+            self._ask_everybody()
         dirty, self._dirty = self._dirty, {}
         for channel in dirty:
             swarm = channel.swarm
@@ -374,30 +412,17 @@ class Endpoint:
             if datagrams:
                 channel.sent(len(datagrams), now)
                 self._timers.arm(channel)
-                self._tokens -= channel.upload.octets_sent - sent
+                self._upload_limit.spend(channel.upload.octets_sent - sent)
                 room -= len(datagrams)
             if channel.upload.ready:
                 self._senders[channel] = None
 
     def _allowance(self, chunk_size: int, now: float) -> int:
         """Chunks that the upload rate lets one channel send now."""
-        rate = self._upload_rate
-        if rate is None:
+        share = self._upload_limit.chunks(chunk_size, now)
+        if share is None:
             return _limits.BURST_CHUNKS
-        bucket = max(rate * _BUCKET_SECONDS, chunk_size)
-        if self._tokens_at is None:
-            self._tokens = bucket
-        else:
-            self._tokens = min(bucket, self._tokens + (now - self._tokens_at) * rate)
-        self._tokens_at = now
-        self._tokens_due = None
-        share = int(self._tokens // chunk_size)
-        if share < 1:
-            # Wait for a good part of the bucket: datagrams that leave together cost less.
-            wait = (max(bucket / 4, chunk_size) - self._tokens) / rate
-            self._tokens_due = now + max(wait, _LEAST_WAIT_SECONDS)
-            return 0
-        return max(1, share // len(self._senders))
+        return max(1, share // len(self._senders)) if share else 0
 
     def next_event(self) -> Event | None:
         """The next thing that happened; None when there is nothing more."""
@@ -407,10 +432,10 @@ class Endpoint:
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is due; None when nothing waits."""
-        due = self._timers.next()
-        if self._tokens_due is not None and self._senders:
-            due = self._tokens_due if due is None else min(due, self._tokens_due)
-        return due
+        waits = [self._timers.next(), self._download_limit.due]
+        if self._senders:
+            waits.append(self._upload_limit.due)
+        return min((due for due in waits if due is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         """Let time pass; what is to be sent then comes from `datagrams_to_send`. Early and late calls do no harm."""

@@ -160,8 +160,9 @@ def new_live_swarm(
     """The parts of `Endpoint.add_live_swarm`."""
     if not metadata.is_live:
         raise StateError("the metadata are those of static content")
-    if behind < 0 or not max(behind, chunks_per_signature) <= window < 2**32 - 1:
-        raise StateError(f"a window of {window} chunks does not hold a munro, and {behind} chunks before it")
+    needed = behind if signer is None else chunks_per_signature
+    if behind < 0 or not max(needed, 2) <= window < 2**32 - 1:
+        raise StateError(f"a window of {window} chunks does not hold the {needed} that are needed at once")
     source: Injector | ChunkSigner | None = None
     if signer is not None and metadata.hash_size:
         source = Injector(metadata, signer, chunks_per_signature=chunks_per_signature, first_chunk=first_chunk)

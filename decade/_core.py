@@ -14,6 +14,7 @@ from decade.http import Request, Response, problem_response, read_bearer, read_u
 from decade.kept_policies import KeptPolicies
 from decade.lines import Line
 from decade.logs import Logs
+from decade.memberships import check_collections
 from decade.minting import TokenMint
 from decade.names import Name
 from decade.objects import Objects
@@ -24,6 +25,7 @@ from decade.problem import Problem
 from decade.public import OpenAccounts
 from decade.scope import Operation
 from decade.settings import Extension, Settings
+from decade.tokens import TokenFeature
 from decade.usage import TrafficCounter
 from decade.uses import check_revoked
 from decade.waiting import Clock, Steps
@@ -57,8 +59,12 @@ class Core:
         self.gate.replays.start(wall)
         return wall
 
-    def permit(self, ask: Ask, operation: Operation, name: Name | None = None) -> Permission:
-        """Steps 2 to 4 of the precedence; `name` is None for the account itself. Raises RefusedError, DecodeError."""
+    def permit(
+        self, ask: Ask, operation: Operation, name: Name | None = None, joins: tuple[bytes, ...] = ()
+    ) -> Permission:
+        """Steps 2 to 4 of the precedence; `name` is None for the account itself, and what is stored is to be in the
+        collections of `joins`. Raises RefusedError, DecodeError.
+        """
         names = () if name is None else (name,)
         question = Question(
             operation=operation,
@@ -68,8 +74,25 @@ class Core:
             request=ask.request,
             uri=self.settings.server + ask.request.target,
             proof=ask.proof,
+            joins=joins,
         )
         return self.gate.permit(question, now=ask.now, wall=ask.wall)
+
+    def check_collections(self, asked: tuple[bytes, ...] | None, permission: Permission) -> None:
+        """Whether an object may be in the collections that were asked for, and in those of the token.
+
+        Raises RefusedError (ATTRIBUTE_NOT_PERMITTED).
+        """
+        if asked is not None or permission.policy.collections is not None:
+            check_collections(permission.joins, is_on=TokenFeature.COLLECTIONS in self.settings.extensions)
+
+    def check_held(self, permission: Permission, row: Row, now: float) -> None:
+        """Whether an object that has come may be stored where the account may have got another row of it.
+
+        Raises RefusedError (OBJECT_NOT_PERMITTED), StoreError.
+        """
+        if TokenFeature.COLLECTIONS in self.settings.extensions:
+            permission.check_row(self.objects.find(row.account, row.name, self.wall(now)) or row)
 
     def count_sent(self, row: Row, path: NodePath, cti: bytes | None, octets: int, now: float, wall: int) -> None:
         """Octets of an object were sent; the node at `path` pays, and `cti` is that of the token, None for none."""

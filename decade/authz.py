@@ -20,11 +20,12 @@ import attrs
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StoreError
 from decade.http import Request
+from decade.memberships import joined
 from decade.messages import Revocation
 from decade.policy import Effective, PolicyTree
 from decade.pop import ProofRecord, Replays, UnrecordedError, check_object, prove
-from decade.ports import Allowance, Ledger, NodePath, Use
-from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
+from decade.ports import Allowance, Ledger, NodePath, Row, Use
+from decade.scope import Collection, Everything, Object, Operation, Scope, TokenPolicy
 from decade.slots import ConnectionSlots, Slot
 from decade.token_cache import VerifiedTokenCache
 from decade.tokens import SKEW, VerifiedToken
@@ -64,7 +65,7 @@ class Question:
     """What a request asks for. `names`: the objects that it is about, () for the account itself, None while the body
     that names them is to come. `peer`: the address that its bad tokens are counted by. `request`, `uri`: what a proof
     of possession signs, and `proof` the one that was recorded. `instead`: an operation that will do as well, until the
-    body tells which it is.
+    body tells which it is. `joins`: collections that what is stored is to be in.
     """
 
     operation: Operation
@@ -75,8 +76,11 @@ class Question:
     uri: str = ""
     instead: Operation | None = None
     proof: ProofRecord | None = None
+    joins: tuple[bytes, ...] = ()
 
 
+Members: TypeAlias = Callable[[str, ObjectName, float], tuple[bytes, ...]]
+"""The collections that an object of an account is in at a Unix time."""
 LocalPolicy: TypeAlias = Callable[[Question, VerifiedToken | None], ErrorCode | None]
 """A provider's own reasons to refuse (RFC 7069 section 5.5): CLIENT_NOT_PERMITTED, LEGAL_BLOCK, or None to go on. The
 token is None for who reads what is public without one.
@@ -102,6 +106,28 @@ class Permission:
     def policy(self) -> TokenPolicy:
         """The resources that the token may use."""
         return self.token.policy
+
+    @property
+    def joins(self) -> tuple[bytes, ...]:
+        """The collections that what is stored is in: those of the token, and those that were asked for."""
+        return joined(self.question.joins, self.policy.collections or ())
+
+    def check_row(self, row: Row) -> None:
+        """Whether the token reaches an object by the collections that it is in by now.
+
+        Raises RefusedError (OBJECT_NOT_PERMITTED).
+        """
+        _check_reach(self.token, self.question.operation, row.name, row.collections)
+
+    def holds(self, row: Row) -> bool:
+        """Whether what is stored is there already, and may be changed without its octets: it is in all collections that
+        it is to be in. Who could put an object into one without having it, would read it there.
+        """
+        try:
+            self.check_row(row)
+        except RefusedError:
+            return False
+        return set(self.joins) <= set(row.collections)
 
 
 class Admission:
@@ -205,6 +231,7 @@ class Gate:
         max_life: int,
         is_overloaded: Callable[[], bool],
         local_policy: LocalPolicy | None = None,
+        members: Members = lambda account, name, wall: (),
     ) -> None:
         """`max_life`: the seconds that a token lives at most. `is_overloaded`: whether to shed what comes."""
         self.tokens = tokens
@@ -213,6 +240,7 @@ class Gate:
         self.slots = slots
         self.is_overloaded = is_overloaded
         self.local_policy = local_policy
+        self.members = members
         self.failures = PeerFailures()
         self.replays = Replays()
         self._max_life = max_life
@@ -237,15 +265,20 @@ class Gate:
             raise RefusedError(ErrorCode.POP_FAILED, "signature of the request: used before")
         return proof
 
-    def narrow(self, permission: Permission, operation: Operation, names: tuple[ObjectName, ...]) -> Permission:
-        """What the body of a request asks for, now that it is here: PERMISSION again, for these objects.
-
-        Raises RefusedError with the first reason.
+    def narrow(
+        self,
+        permission: Permission,
+        operation: Operation,
+        names: tuple[ObjectName, ...],
+        joins: tuple[bytes, ...] = (),
+    ) -> Permission:
+        """What the body of a request asks for, now that it is here: PERMISSION again, for these objects, which are
+        to be in these collections. Raises RefusedError with the first reason.
         """
-        question = attrs.evolve(permission.question, operation=operation, names=names)
-        check_scope(permission.token.claims.scope, operation, names)
+        question = attrs.evolve(permission.question, operation=operation, names=names, joins=joins, instead=None)
         passage = _Passage(question, 0.0, 0.0)
         passage.token, passage.path = permission.token, permission.path
+        _check_scope(self, passage)
         _check_client(self, passage)
         return attrs.evolve(permission, question=question, effective=passage.effective)
 
@@ -271,16 +304,16 @@ class Gate:
             raise RefusedError(ErrorCode.RATE_LIMITED, reason, dimension=Dimension.BANDWIDTH, limit=0, used=0)
         return admission
 
-    def revoke(self, account: str, revocation: Revocation, clock: Clock, *, wall: float) -> Steps[None]:
-        """Revoke tokens of the account that asks. Raises RefusedError, with nothing revoked, for one too many, and
+    def revoke(self, node: NodePath, revocation: Revocation, clock: Clock, *, wall: float) -> Steps[None]:
+        """Revoke tokens of keys at the node that asks, and below it. Raises RefusedError, with nothing revoked, for one too many, and
         StoreError.
         """
         latest = int(self.observe(wall)) + SKEW
         # No token that is accepted by then expires later, and none is accepted for more than SKEW after that.
         until = latest + self._max_life + SKEW
-        record = partial(self.ledger.revoke, account, revocation, wall=latest, until=until)
+        record = partial(self.ledger.revoke, node, revocation, wall=latest, until=until)
         yield from clock.wait(self.ledger.waits, record)
-        self.tokens.revoke(account, revocation)
+        self.tokens.revoke(node, revocation)
 
     def observe(self, wall: float) -> float:
         """The time of a request; the ledger is swept now and then."""
@@ -350,13 +383,22 @@ def _check_holder(gate: Gate, passage: _Passage) -> None:
 
 
 def _check_scope(gate: Gate, passage: _Passage) -> None:
-    scope, question = passage.token.claims.scope, passage.question
+    token, question, operation = passage.token, passage.question, passage.question.operation
+    scope, is_stored = token.claims.scope, operation in _UPLOADS
+
+    def collections(name: ObjectName) -> tuple[bytes, ...]:
+        found = gate.members(token.account, name, passage.wall)
+        return (*found, *question.joins, *(token.policy.collections or ())) if is_stored else found
+
     try:
-        check_scope(scope, question.operation, question.names)
+        check_scope(scope, operation, question.names, collections)
     except RefusedError as error:
         if question.instead is None or error.code != ErrorCode.OP_NOT_PERMITTED:
             raise
         check_scope(scope, question.instead, question.names)
+    if token.policy.collections is not None and not is_stored:
+        for name in question.names or ():
+            _check_reach(token, operation, name, collections(name))
 
 
 def _check_client(gate: Gate, passage: _Passage) -> None:
@@ -381,17 +423,34 @@ its step.
 """
 
 
-def check_scope(scope: Scope, operation: Operation, names: tuple[ObjectName, ...] | None) -> None:
+def _check_reach(token: VerifiedToken, operation: Operation, name: ObjectName, collections: tuple[bytes, ...]) -> None:
+    """Whether a token reaches an object that is in these collections. Raises RefusedError (OBJECT_NOT_PERMITTED)."""
+    check_scope(token.claims.scope, operation, (name,), lambda _: collections)
+    if operation not in _UPLOADS and not set(token.policy.collections or ()) <= set(collections):
+        raise RefusedError(ErrorCode.OBJECT_NOT_PERMITTED, "token: not for this object")
+
+
+def check_scope(
+    scope: Scope,
+    operation: Operation,
+    names: tuple[ObjectName, ...] | None,
+    collections: Callable[[ObjectName], tuple[bytes, ...]] = lambda name: (),
+) -> None:
     """Raises RefusedError: OP_NOT_PERMITTED if the operation is nowhere in the scope, OBJECT_NOT_PERMITTED if it is not
     for each of these objects; for the account itself, which has no name, only "everything" will do. None: any object.
+    `collections`: those that an object is in.
     """
     targets = [target for target, operations in scope if operation in operations]
     if not targets:
         raise RefusedError(ErrorCode.OP_NOT_PERMITTED, f"token: not for {operation.name}")
     if names is None:
         return
-    if Everything() not in targets and (not names or any(Object(name) not in targets for name in names)):
-        raise RefusedError(ErrorCode.OBJECT_NOT_PERMITTED, "token: not for this object")
+    if Everything() in targets:
+        return
+    permitted = {target.name for target in targets if isinstance(target, Collection)}
+    for name in names or (None,):
+        if name is None or not (Object(name) in targets or (permitted and permitted & set(collections(name)))):
+            raise RefusedError(ErrorCode.OBJECT_NOT_PERMITTED, "token: not for this object")
 
 
 def check_peer(policy: TokenPolicy, peer: str) -> None:

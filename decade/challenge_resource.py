@@ -67,11 +67,18 @@ class ChallengeResource:
         if not isinstance(message, Claim):
             raise DecodeError("a message of another kind than Claim")
         core, name, wall = self._core, message.name, self._core.wall(clock.now)
-        permission = core.gate.narrow(permission, Operation.PUT, (name,))
+        asked = None if message.attrs is None else message.attrs.collections
+        permission = core.gate.narrow(permission, Operation.PUT, (name,), asked or ())
+        core.check_collections(asked, permission)
         expires, media_type = self._attrs(permission, message.attrs, wall)
         self._challenges.take(permission.account, name, message.seed, wall)
         held = core.objects.find(permission.account, name, wall)
-        if held is not None and (yield from core.objects.merge(held, expires, media_type, clock)) is not None:
+        is_held = held is not None and permission.holds(held)
+        if (
+            held is not None
+            and is_held
+            and (yield from core.objects.merge(held, expires, media_type, clock)) is not None
+        ):
             return plain_response(204, (("ETag", name.etag),))
         rows = core.objects.holders(name, MAX_ASKED)
         other = next((row for row in rows if not row.is_expired(wall)), None)
@@ -85,6 +92,7 @@ class ChallengeResource:
             created=wall,
             expires=expires,
             media_type=media_type,
+            collections=permission.joins,
         )
         try:
             reader = yield from core.objects.open(other, clock)
@@ -104,8 +112,6 @@ class ChallengeResource:
     def _attrs(self, permission: Permission, asked: StoredAttrs | None, wall: int) -> tuple[int, str | None]:
         """The expiry and the media type that an object gets. Raises RefusedError, DecodeError."""
         asked = asked or StoredAttrs()
-        if asked.collections is not None:
-            raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "collections are not supported")
         if asked.expires is None:
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "every object expires here")
         expires = None if asked.expires is ABSENT else asked.expires
@@ -128,6 +134,7 @@ class ChallengeResource:
             # A copy of its own: whoever holds the other may delete it at any time, and what is stored is hashed first.
             yield from core.objects.wait(partial(_copy, reader, incoming, row.size), clock)
             incoming.check()
+            core.check_held(permission, row, clock.now)
             is_new = yield from incoming.keep(clock, core.wall(clock.now))
             stored = row.size if is_new else 0
         finally:

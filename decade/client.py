@@ -210,12 +210,15 @@ def put(
     *,
     expires: int | None = None,
     media_type: str | None = None,
+    collections: tuple[bytes, ...] = (),
     random_bytes: RandomBytes = secrets.token_bytes,
 ) -> Plan[bool]:
-    """Store an object: whether the account has not had it before. `expires`: seconds since 1970. Raises FailedError."""
+    """Store an object: whether the account has not had it before. `expires`: seconds since 1970. `collections`: that it
+    is to be in, at servers that have the extension. Raises FailedError.
+    """
     kind = () if media_type is None else (("Content-Type", media_type),)
     wait = (("Expect", "100-continue"),) if source.size >= EXPECT_FROM else ()
-    headers = (("Content-Length", str(source.size)), *kind, *wait, *write_attrs(expires))
+    headers = (("Content-Length", str(source.size)), *kind, *wait, *write_attrs(expires, collections))
 
     def attempt(one: str) -> Plan[Response | Failure]:
         exchange = Exchange(Request("PUT", one + name.path, headers), Receiver(), source, name.value)

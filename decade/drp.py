@@ -24,6 +24,7 @@ from decade.http import (
     read_length,
     read_media_type,
 )
+from decade.memberships import check_collections, joined
 from decade.messages import (
     MEDIA_TYPE,
     AccessStats,
@@ -326,7 +327,8 @@ class ControlResource:
 
     def _revoke(self, permission: Permission, message: Message, clock: Clock) -> Steps[Response]:
         revocation = _expect(message, Revocation)
-        yield from self._core.gate.revoke(permission.account, revocation, clock, wall=self._core.wall(clock.now))
+        # An application has no say about tokens of its account, or of its siblings (RFC 7069 section 4.5.1).
+        yield from self._core.gate.revoke(permission.path, revocation, clock, wall=self._core.wall(clock.now))
         return plain_response(204)
 
     def _mint(self, permission: Permission, message: Message, clock: Clock) -> Steps[Response]:
@@ -378,7 +380,11 @@ class ControlResource:
         permission = self._core.permit(ask, Operation.LIST)
         most = self._core.settings.limits.max_list_page
         rows, following = self._core.objects.page(permission.account, cursor, most, ask.wall)
-        page = ObjectList(objects=tuple(map(_describe, rows)), cursor=following)
+        # A token that is for objects of collections lists no others.
+        bound = set(permission.policy.collections or ())
+        page = ObjectList(
+            objects=tuple(_describe(row) for row in rows if bound <= set(row.collections)), cursor=following
+        )
         return (yield from self.answer(ask, permission, page))
 
     def _object(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
@@ -391,13 +397,13 @@ class ControlResource:
         tokens = None
         if core.logs is not None and Extension.TOKENS_SEEN in core.settings.extensions:
             tokens = yield from core.logs.seen(row.account, name, ask.wall, ask)
-        return (yield from self.answer(ask, permission, _describe(row, tokens)))
+        described: ObjectInfo = attrs.evolve(_describe(row, tokens), collections=row.collections or None)  # type: ignore[misc]
+        return (yield from self.answer(ask, permission, described))
 
     def _patch(self, permission: Permission, name: Name, message: Message, clock: Clock) -> Steps[Response]:
         patch, objects, wall = _expect(message, AttrPatch), self._core.objects, self._core.wall(clock.now)
         row = objects.get(permission.account, name, wall)
-        if patch.collections is not None:
-            raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "collections are not supported")
+        permission.check_row(row)
         if patch.expires is None:
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "every object expires here")
         changes: dict[str, Any] = {}
@@ -405,9 +411,17 @@ class ControlResource:
             changes["expires"] = objects.expiry(permission, patch.expires, wall)
         if patch.media_type is not ABSENT:
             changes["media_type"] = read_media_type(patch.media_type)
+        if patch.collections is not None:
+            changes["collections"] = self._collections(permission, patch.collections)
         if (yield from objects.update(row, lambda held: attrs.evolve(held, **changes), clock)) is None:
             raise RefusedError(ErrorCode.GONE, "deleted or expired")
         return plain_response(204)
+
+    def _collections(self, permission: Permission, asked: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        check_collections(asked, is_on=TokenFeature.COLLECTIONS in self._core.settings.extensions)
+        if not set(permission.policy.collections or ()) <= set(asked):
+            raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "the collections of the token cannot be left")
+        return joined(asked)
 
 
 _M = TypeVar("_M", bound=Message)

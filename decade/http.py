@@ -19,6 +19,7 @@ from decade.errors import STATUS, DecodeError, ErrorCode, RefusedError
 from decade.names import Name
 from decade.problem import PROBLEM_TYPE, Problem, encode_problem
 from decade.tokens import MAX_TOKEN
+from decade.values import COLLECTION
 from decade.waiting import Waiting
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -56,6 +57,7 @@ _KEY = "[a-z*][a-z0-9_.*-]*"
 _PARAMETERS = f"(?:; *{_KEY}(?:={_BARE_ITEM})?)*"
 _INNER_LIST = rf"\( *(?:{_BARE_ITEM}{_PARAMETERS}(?: +|(?=\))))*\)"
 _MEMBER = re.compile(rf"({_KEY})(?:=({_BARE_ITEM}|{_INNER_LIST}))?{_PARAMETERS}(?:[ \t]*,[ \t]*(?=[a-z*])|$)", re.ASCII)
+_BYTE_SEQUENCES = re.compile(r"\( *(?::[A-Za-z0-9+/=]*:(?: +|(?=\))))*\)")
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9_-]+)", re.IGNORECASE)
 _URL_TOKEN = re.compile("[A-Za-z0-9_-]+")
 _INTEGER = re.compile(r"\d{1,15}", re.ASCII)
@@ -205,10 +207,13 @@ def _number(digits: str) -> int:
 
 @attrs.frozen
 class AskedAttrs:
-    """What Decade-Attrs asks for: an expiry in seconds since 1970, and the keys of attributes of extensions."""
+    """What Decade-Attrs asks for: an expiry in seconds since 1970, collections, None if it does not speak of them, and
+    the keys of attributes that nobody knows.
+    """
 
     expires: int | None = None
     unsupported: tuple[str, ...] = ()
+    collections: tuple[bytes, ...] | None = None
 
 
 def read_attrs(field: str | None) -> AskedAttrs:
@@ -222,17 +227,30 @@ def read_attrs(field: str | None) -> AskedAttrs:
             raise DecodeError("Decade-Attrs: no dictionary of structured fields")
         members[found[1]] = found[2]
         at = found.end()
+    collections = _read_collections(members.pop("col")) if "col" in members else None
     if "exp" not in members:
-        return AskedAttrs(None, tuple(members))
+        return AskedAttrs(None, tuple(members), collections)
     expires = members.pop("exp")
     if expires is None or not _INTEGER.fullmatch(expires):
         raise DecodeError("Decade-Attrs: exp is no time")
-    return AskedAttrs(int(expires), tuple(members))
+    return AskedAttrs(int(expires), tuple(members), collections)
 
 
-def write_attrs(expires: int | None) -> Headers:
-    """Decade-Attrs with the expiry of an object, nothing when it never expires."""
-    return () if expires is None else (("Decade-Attrs", f"exp={expires}"),)
+def _read_collections(text: str | None) -> tuple[bytes, ...]:
+    if text is None or not _BYTE_SEQUENCES.fullmatch(text):
+        raise DecodeError("Decade-Attrs: col is no list of byte sequences")
+    try:
+        return tuple(COLLECTION.read(base64.b64decode(one.strip(":"), validate=True)) for one in text[1:-1].split())
+    except binascii.Error as exc:
+        raise DecodeError("Decade-Attrs: col is not base64") from exc
+
+
+def write_attrs(expires: int | None, collections: tuple[bytes, ...] = ()) -> Headers:
+    """Decade-Attrs with the expiry of an object, None for what is not said, and the collections that it is to be in."""
+    members = [] if expires is None else [f"exp={expires}"]
+    if collections:
+        members.append(f"col=({' '.join(f':{base64.b64encode(one).decode()}:' for one in collections)})")
+    return (("Decade-Attrs", ", ".join(members)),) if members else ()
 
 
 def read_media_type(field: str | None) -> str | None:

@@ -20,6 +20,7 @@ from decade.names import Digest, Name
 from decade.policy import PolicyTree, Reservation
 from decade.ports import ObjectStore, Reader, Row, Sink
 from decade.settings import Extension
+from decade.values import ObjectName
 from decade.waiting import Clock, Steps
 
 _T = TypeVar("_T")
@@ -185,6 +186,11 @@ class Objects:
             raise RefusedError(ErrorCode.GONE, "deleted or expired")
         raise RefusedError(ErrorCode.NOT_FOUND, "not here")
 
+    def collections(self, account: str, name: ObjectName, wall: float) -> tuple[bytes, ...]:
+        """Those that an object is in, none if it is not there. Raises StoreError."""
+        row = self.find(account, name, int(wall)) if isinstance(name, Name) else None
+        return () if row is None else row.collections
+
     def expiry(self, permission: Permission, asked: int | None, wall: int) -> int:
         """When an object is to expire. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED) for the past, and for later than
         the server, the policies of the account and the token allow.
@@ -246,7 +252,9 @@ class Objects:
         return is_new
 
     def merge(self, row: Row, expires: int | None, media_type: str | None, clock: Clock) -> Steps[Row | None]:
-        """An object that is held is stored again: the row as it is now, None if it is gone. Raises StoreError."""
+        """An object that is held, in all collections that it is to be in, is stored again: the row as it is now, None
+        if it is gone. Raises StoreError.
+        """
         return self.update(row, lambda held: held.merged(expires, media_type), clock)
 
     def update(self, row: Row, change: Callable[[Row], Row], clock: Clock) -> Steps[Row | None]:

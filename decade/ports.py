@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import attrs
 
 from decade.errors import Dimension
+from decade.memberships import joined
 from decade.messages import ResourcePolicy, Revocation
 from decade.names import Name
 
@@ -182,15 +183,16 @@ class Ledger(Protocol):
     def give_back(self, token: TokenKey, use: Use) -> None:
         """Subtract what was held and not needed; nothing if the token is forgotten, as it is when nothing is left."""
 
-    def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
-        """Revoke tokens of an account: by cti until a time, from which no clock accepts them; by time and by key
-        for good. A time in the future counts as `wall`: only what is issued is revoked.
+    def revoke(self, node: NodePath, revocation: Revocation, *, wall: int, until: int) -> None:
+        """Revoke tokens of the keys at a node, an account or an application, and below it: by cti until a time, from
+        which no clock accepts them; by time and by key for good. A time in the future counts as `wall`: only what is
+        issued is revoked.
 
-        Raises RefusedError, with nothing revoked, when the account has as many revocations as it may.
+        Raises RefusedError, with nothing revoked, when the node has as many revocations as it may.
         """
 
-    def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
-        """Whether a revocation of this account reaches such a token."""
+    def is_revoked(self, node: NodePath, kid: bytes, cti: bytes, iat: int) -> bool:
+        """Whether a revocation by this node, that of the token's key, or by one above it, reaches such a token."""
 
     def observe(self, wall: int) -> int:
         """The highest Unix time that was ever seen, this one included. It is durable with the next `forget`."""
@@ -206,6 +208,7 @@ class Row:
     """An object of an account, its attributes at this server, and the node that pays for it.
 
     `created`, `expires`, `last_read`: seconds since 1970. `reads`, `octets_read`: how often and how much it was read.
+    `collections`: that it is in, each once and in order.
     """
 
     account: str
@@ -218,6 +221,7 @@ class Row:
     reads: int = 0
     octets_read: int = 0
     last_read: int | None = None
+    collections: tuple[bytes, ...] = ()
 
     def is_expired(self, wall: int) -> bool:
         """Whether its time is over."""
@@ -227,10 +231,19 @@ class Row:
         """When it was read so often more, the last time at a Unix time, so many octets in all."""
         return attrs.evolve(self, reads=self.reads + times, octets_read=self.octets_read + octets, last_read=last)
 
-    def merged(self, expires: int | None, media_type: str | None) -> Row:
-        """When it is stored again: the later expiry wins, and a media type is added."""
+    def merged(self, expires: int | None, media_type: str | None, collections: tuple[bytes, ...] = ()) -> Row:
+        """When it is stored again: the later expiry wins, a media type is added, and it is in more collections."""
         later = None if self.expires is None or expires is None else max(self.expires, expires)
-        return attrs.evolve(self, expires=later, media_type=self.media_type or media_type)
+        return attrs.evolve(
+            self,
+            expires=later,
+            media_type=self.media_type or media_type,
+            collections=joined(self.collections, collections) if collections else self.collections,
+        )
+
+    def changed_as(self, other: Row) -> Row:
+        """With the expiry, the media type and the collections of another row."""
+        return attrs.evolve(self, expires=other.expires, media_type=other.media_type, collections=other.collections)
 
 
 class Sink(Protocol):
@@ -276,7 +289,8 @@ class ObjectStore(Protocol[_S]):
     def commit(self, sink: _S, row: Row) -> bool:
         """Keep what was written, and its row: both outlive a power cut when this returns True.
 
-        False if the account has a row already, which gets the later expiry, and the media type if it has none.
+        False if the account has a row already, which gets the later expiry, the media type if it has none, and more
+        collections.
         """
 
     def opens_at_once(self, row: Row) -> bool:
@@ -291,8 +305,8 @@ class ObjectStore(Protocol[_S]):
         """
 
     def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
-        """Replace the expiry and the media type of an object by those of `change(row)`: the row as it is now, None if
-        there is none. `change` may be called in any thread, and more than once.
+        """Replace the expiry, the media type and the collections of an object by those of `change(row)`: the row as it
+        is now, None if there is none. `change` may be called in any thread, and more than once.
         """
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:

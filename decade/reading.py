@@ -111,7 +111,7 @@ class TokenRight:
 
     def check(self, wall: int) -> None:
         """Whether the object is still there, and the token not revoked."""
-        self.core.objects.get(self.row.account, self.row.name, wall)
+        self.permission.check_row(self.core.objects.get(self.row.account, self.row.name, wall))
         check_revoked(self.core.ledger, self.permission.token)
 
 

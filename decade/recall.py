@@ -92,6 +92,9 @@ class Recall:
             return None
         if found is None or found[0].expires != row.expires or found[0].media_type != row.media_type:
             return None
+        if found[0].collections != row.collections:
+            # It may be out of reach of the token by now.
+            return None
         octets = found[1] if head is None else b""
         if octets is None or len(octets) > MAX_AT_ONCE:
             return None

@@ -35,7 +35,6 @@ from decade.reading import Held, Right, TokenRight, find_right
 from decade.recall import Recall
 from decade.scheduler import Terms, token_terms
 from decade.scope import Operation
-from decade.tokens import VerifiedToken
 from decade.uses import check_allowance, check_revoked
 from decade.waiting import Clock, Steps, Waiting, begin
 
@@ -112,7 +111,7 @@ class ObjectUpload:
         core: Core,
         row: Row,
         incoming: Incoming,
-        token: VerifiedToken,
+        permission: Permission,
         admission: Admission,
         refuse: Callable[[Exception], Response],
         began: float,
@@ -121,8 +120,9 @@ class ObjectUpload:
         self._core = core
         self._row = row
         self._incoming = incoming
-        self._token = token
-        self.terms: Terms = token_terms(row.payer, token.flow.ledger_key, token.flow.policy)
+        self._permission = permission
+        flow = permission.token.flow
+        self.terms: Terms = token_terms(row.payer, flow.ledger_key, flow.policy)
         """How it competes for the line."""
         self._admission = admission
         self._refuse = refuse
@@ -168,7 +168,8 @@ class ObjectUpload:
         stored = 0
         try:
             self._incoming.check()
-            check_revoked(self._core.ledger, self._token)
+            check_revoked(self._core.ledger, self._permission.token)
+            self._core.check_held(self._permission, self._row, clock.now)
             is_new = yield from self._incoming.keep(clock, self._core.wall(clock.now))
             stored = self._row.size if is_new else 0
             self._admission.spend()
@@ -202,6 +203,7 @@ class _Put:
     media_type: str | None
     expires: int | None
     unsupported: tuple[str, ...]
+    collections: tuple[bytes, ...] | None
 
 
 class ObjectResource:
@@ -286,13 +288,16 @@ class ObjectResource:
 
     def _put(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
         core, put = self._core, _read_put(ask.request)
-        permission = core.permit(ask, Operation.PUT, name)
+        permission = core.permit(ask, Operation.PUT, name, put.collections or ())
         if put.unsupported:
             reason = f"Decade-Attrs: {', '.join(put.unsupported):.80} is not supported"
             raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
+        core.check_collections(put.collections, permission)
         expires = core.objects.expiry(permission, put.expires, ask.wall)
         while True:
             held = core.objects.find(permission.account, name, core.wall(ask.now))
+            if held is not None and not permission.holds(held):
+                held = None
             etag = name.etag if held is not None else None
             status = Preconditions.of(ask.request).status(etag, is_read=False)
             if status is not None:
@@ -311,6 +316,7 @@ class ObjectResource:
             created=core.wall(ask.now),
             expires=expires,
             media_type=put.media_type,
+            collections=permission.joins,
         )
         return (yield from self._receive(ask, permission, row))
 
@@ -323,7 +329,7 @@ class ObjectResource:
         except BaseException:
             incoming.drop()
             raise
-        return ObjectUpload(core, row, incoming, permission.token, admission, self._refuse, ask.now)
+        return ObjectUpload(core, row, incoming, permission, admission, self._refuse, ask.now)
 
     def _delete(self, ask: Ask, name: Name) -> Steps[Response]:
         core = self._core
@@ -370,4 +376,6 @@ def _read_put(request: Request) -> _Put:
         # RFC 9110 section 14.5: part of an object is never stored.
         raise DecodeError("Content-Range in a PUT")
     asked = read_attrs(request.header("Decade-Attrs"))
-    return _Put(size, read_media_type(request.header("Content-Type")), asked.expires, asked.unsupported)
+    return _Put(
+        size, read_media_type(request.header("Content-Type")), asked.expires, asked.unsupported, asked.collections
+    )

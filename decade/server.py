@@ -128,6 +128,7 @@ class Server:
             max_life=limits.max_token_life,
             is_overloaded=lambda: len(slots) + self._deciding + len(objects.arrivals) > settings.max_requests,
             local_policy=local_policy,
+            members=lambda account, name, wall: objects.collections(account, name, wall),
         )
         parts = settings.processes
         self.downloads = Line(tree, is_upload=False, ceiling=settings.egress_bps, parts=parts)

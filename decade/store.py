@@ -98,7 +98,7 @@ class MemoryStore:
         octets = sink.take()
         held = self.find(row.account, row.name)
         if held is not None:
-            self._put(held.merged(row.expires, row.media_type))
+            self._put(held.merged(row.expires, row.media_type, row.collections))
             return False
         payload = self._payloads.setdefault(row.name, _Payload(octets))
         payload.holders += 1
@@ -130,8 +130,7 @@ class MemoryStore:
         held = self.find(account, name)
         if held is None:
             return None
-        changed = change(held)
-        row = attrs.evolve(held, expires=changed.expires, media_type=changed.media_type)
+        row = held.changed_as(change(held))
         self._put(row)
         return row
 

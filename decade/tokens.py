@@ -75,6 +75,7 @@ class TokenFeature(StrEnum):
     POP = "pop"
     IP_PREFIX = "ip-prefix"
     APP_PATH = "app-path"
+    COLLECTIONS = "collections"
     MINT = "mint"
 
 
@@ -148,6 +149,11 @@ class VerifiedToken:
         """Whose objects it reaches, and who pays."""
         return self.key.account
 
+    @property
+    def node(self) -> tuple[str, ...]:
+        """The node of the key that all began with: it and those above it may revoke the token."""
+        return (self.key.account, *self.key.app)
+
     @cached_property
     def path(self) -> tuple[str, ...]:
         """The node of the policy tree that pays."""
@@ -182,9 +188,9 @@ class VerifiedToken:
         )
         return (*(self.levels[0].claims.origin or ()), *own)
 
-    def is_revoked_by(self, revocation: Revocation) -> bool:
-        """Whether a revocation by its account reaches this token."""
-        return any(_is_reached(one, revocation) for one in self.lineage)
+    def is_revoked_by(self, node: tuple[str, ...], revocation: Revocation) -> bool:
+        """Whether a revocation by a node reaches this token."""
+        return self.node[: len(node)] == node and any(_is_reached(one, revocation) for one in self.lineage)
 
 
 def _is_reached(one: Ancestor, revocation: Revocation) -> bool:
@@ -287,7 +293,8 @@ def _verify_own(message: CoseMessage, rules: Rules, own: PublicKey) -> VerifiedT
         claims = read_claims(message.payload, is_own=True)
         if claims.sub is None or claims.origin is None or claims.policy is None or claims.policy.app_path is None:
             raise DecodeError("claims: of this server's key, but not as it mints")
-        registered = RegisteredKey(own, claims.sub)
+        first = rules.keys(claims.origin[0].kid)
+        registered = RegisteredKey(own, claims.sub, first.app if first is not None else ())
         check_claims(claims, registered, rules)
     except DecodeError as exc:
         raise _malformed(exc) from exc
@@ -298,15 +305,15 @@ def _verify_own(message: CoseMessage, rules: Rules, own: PublicKey) -> VerifiedT
 
 
 def has_its_key(token: VerifiedToken, rules: Rules) -> bool:
-    """Whether the key that all began with is registered now, for the same account and for a node that may pay."""
+    """Whether the key that all began with is registered now, at the same node, and that may pay."""
     first = token.levels[0]
     if first.claims.origin is None:
         found = rules.keys(first.key.key.kid)
         return found is first.key or found == first.key
     registered = rules.keys(first.claims.origin[0].kid)
-    if registered is None or registered.account != first.account:
+    if registered is None or (registered.account, *registered.app) != first.node:
         return False
-    return first.path[1 : 1 + len(registered.app)] == registered.app
+    return first.path[: len(first.node)] == first.node
 
 
 def _verify_below(message: CoseMessage, parent: VerifiedToken, rules: Rules) -> VerifiedToken:
@@ -392,14 +399,14 @@ def check_claims(claims: Claims, registered: RegisteredKey, rules: Rules) -> Non
     if claims.cnf is not None and claims.cnf.key is not None:
         read_public_key(claims.cnf.key)
     for target, _ in claims.scope:
-        if isinstance(target, Collection | Publisher) or (
-            isinstance(target, Object) and isinstance(target.name, SignedName)
-        ):
-            raise DecodeError("claims: a scope of collections or signed names, which are not supported")
+        if isinstance(target, Collection) and TokenFeature.COLLECTIONS not in rules.features:
+            raise DecodeError("claims: a scope of collections, which are not supported")
+        if isinstance(target, Publisher) or (isinstance(target, Object) and isinstance(target.name, SignedName)):
+            raise DecodeError("claims: a scope of signed names, which are not supported")
 
 
 def _check_policy(policy: TokenPolicy, features: frozenset[TokenFeature]) -> None:
-    if policy.collections is not None:
+    if policy.collections is not None and TokenFeature.COLLECTIONS not in features:
         raise DecodeError("claims: a policy with collections, which are not supported")
     if policy.ip_prefixes is not None and TokenFeature.IP_PREFIX not in features:
         raise DecodeError("claims: a policy with ip-prefix, which is not supported")

@@ -51,9 +51,9 @@ class Pull:
     def start(self, clock: Clock) -> Steps[bool]:
         """Whether the account has not got the object meanwhile; if it has, the attributes are merged."""
         errand, core = self._errand, self._core
-        account = errand.renewed(core).account
-        held = core.objects.find(account, self._name, core.wall(clock.now))
-        if held is None:
+        permission = errand.renewed(core)
+        held = core.objects.find(permission.account, self._name, core.wall(clock.now))
+        if held is None or not permission.holds(held):
             return True
         if errand.expires is not None or errand.media_type is not None:
             yield from core.objects.merge(held, errand.expires, errand.media_type, clock)
@@ -86,7 +86,9 @@ class Pull:
             created=wall,
             expires=core.objects.expiry(permission, errand.expires, wall),
             media_type=errand.media_type,
+            collections=permission.joins,
         )
+        self._row = row
         incoming = yield from core.objects.receive(row, clock)
         waits = core.ledger.waits and is_counted(permission.token)
         hold = partial(hold_use, core.ledger, permission.token, Use(0, body.size, body.size))
@@ -122,7 +124,9 @@ class Pull:
         """Store it."""
         errand = self._errand
         assert self._incoming is not None
-        errand.renewed(self._core)
+        permission = errand.renewed(self._core)
+        if self._row is not None:
+            self._core.check_held(permission, self._row, clock.now)
         is_new = yield from self._incoming.keep(clock, self._core.wall(clock.now))
         self._settle(self.done if is_new else 0)
 

@@ -63,7 +63,8 @@ class TransferResource:
         operation = OPERATIONS[message.direction]
         if _EXTENSION_OF[message.direction] not in self._core.settings.extensions:
             raise RefusedError(ErrorCode.OP_NOT_PERMITTED, f"this server does not {operation.name}")
-        narrowed = self._core.gate.narrow(permission, operation, message.objects)
+        joins = (None if message.attrs is None else message.attrs.collections) or ()
+        narrowed = self._core.gate.narrow(permission, operation, message.objects, joins)
         transfer = self._transfers.order(narrowed, message, clock.now, self._core.wall(clock.now))
         location = ("Location", f"{DRP_PATH}transfers/{transfer.id.hex()}")
         octets = encode_message(transfer.status())

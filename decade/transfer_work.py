@@ -58,8 +58,12 @@ def read_errand(core: Core, permission: Permission, request: TransferRequest, no
     """Raises RefusedError, and DecodeError for a media type that is none."""
     names = read_names(request.objects, core.settings.limits.max_transfer_objects)
     wanted = request.attrs or StoredAttrs()
-    if wanted.collections is not None or wanted.expires is None:
-        raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "collections, or no expiry, are not supported")
+    if wanted.expires is None:
+        raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "every object expires")
+    if wanted.collections is not None and request.direction:
+        # It is the other server that stores them, by the rules of its own token.
+        raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "collections of what is pushed are not supported")
+    core.check_collections(wanted.collections, permission)
     expires = None if wanted.expires is ABSENT else wanted.expires
     if request.direction == 0:
         core.objects.expiry(permission, expires, wall)

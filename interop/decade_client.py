@@ -233,9 +233,12 @@ class DecadeClient:
         *,
         expires: int | None = None,
         media_type: str | None = None,
+        collections: tuple[bytes, ...] = (),
         on_progress: Progress | None = None,
     ) -> Name:
-        """Store octets, or a file, and return their name. `expires`: seconds since 1970. Raises OSError, too."""
+        """Store octets, or a file, and return their name. `expires`: seconds since 1970. `collections`: that it is to
+        be in. Raises OSError, too.
+        """
         source: Source
         if isinstance(content, bytes):
             name, source = name_of(content), Octets(content)
@@ -249,6 +252,7 @@ class DecadeClient:
             credentials,
             expires=expires,
             media_type=media_type,
+            collections=collections,
             random_bytes=self._random_bytes,
         )
         await self.run(plan, on_progress)
@@ -262,6 +266,7 @@ class DecadeClient:
         *,
         expires: int | None = None,
         media_type: str | None = None,
+        collections: tuple[bytes, ...] = (),
     ) -> Name | None:
         """Store a file without sending it, if the server has it, and return its name. Raises OSError, too.
 
@@ -273,7 +278,9 @@ class DecadeClient:
         name = await asyncio.to_thread(file.name)
         seed = (await self.run(control.challenge(name))).seed
         proof = (await asyncio.to_thread(file.name, seed)).value
-        asked = StoredAttrs(expires=ABSENT if expires is None else expires, media_type=media_type)
+        asked = StoredAttrs(
+            expires=ABSENT if expires is None else expires, media_type=media_type, collections=collections or None
+        )
         try:
             await self.run(control.claim(Claim(name=name, seed=seed, proof=proof, attrs=asked)))
         except FailedError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from decade.memberships import read_collections, write_collections
 from decade.names import SHA_256, Name
 from decade.policy import parents
 from decade.ports import NodePath, Row
@@ -22,13 +23,13 @@ def nodes_of(row: Row) -> tuple[str, ...]:
 
 
 def fields_of(row: Row) -> list[Argument]:
-    """Size, nodes, creation, expiry and media type of a new row."""
+    """Size, nodes, creation, expiry, media type and collections of a new row."""
     return [row.size, json.dumps(nodes_of(row)), row.created, *attributes_of(row)]
 
 
-def attributes_of(row: Row) -> tuple[Argument, Argument]:
-    """Expiry and media type."""
-    return expiry_of(row), row.media_type or ""
+def attributes_of(row: Row) -> tuple[Argument, Argument, Argument]:
+    """Expiry, media type and collections."""
+    return expiry_of(row), row.media_type or "", write_collections(row.collections)
 
 
 def expiry_of(row: Row) -> Argument:
@@ -38,7 +39,7 @@ def expiry_of(row: Row) -> Argument:
 
 def read_row(account: str, value: bytes, fields: Sequence[bytes]) -> Row:
     """A row from all its fields."""
-    size, nodes, created, expires, media_type, reads, octets_read, last_read = fields
+    size, nodes, created, expires, media_type, reads, octets_read, last_read, collections = fields
     return Row(
         account=account,
         name=Name(SHA_256, value),
@@ -50,4 +51,6 @@ def read_row(account: str, value: bytes, fields: Sequence[bytes]) -> Row:
         reads=int(reads),
         octets_read=int(octets_read),
         last_read=int(last_read) if last_read else None,
+        # Rows that were stored before there were collections have no such field.
+        collections=read_collections(collections.decode()) if collections else (),
     )

@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
-
 from decade.errors import StateError, StoreError
 from decade.names import Name
 from decade.ports import Row
@@ -24,7 +22,7 @@ TRIES = 16
 """Times that a row is changed anew, or a copy looked for again, as others have changed it meanwhile: each time one of
 them has got on."""
 _LOCKS = 64
-_FIELDS = ("size", "nodes", "created", "expires", "media_type", "reads", "octets_read", "last_read")
+_FIELDS = ("size", "nodes", "created", "expires", "media_type", "reads", "octets_read", "last_read", "collections")
 
 
 class BucketSink:
@@ -140,7 +138,7 @@ class BucketStore:
         return reader
 
     def update(self, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
-        """Replace the expiry and the media type of an object: the row as it is now. Raises StoreError."""
+        """Replace what of an object may change: the row as it is now. Raises StoreError."""
         for _ in range(TRIES):
             row = self.find(account, name)
             if row is None:
@@ -149,7 +147,7 @@ class BucketStore:
             before, after = attributes_of(row), attributes_of(changed)
             if self._engine.run("change", account, name.value, *before, *after):
                 self._expect(changed.expires)
-                return attrs.evolve(row, expires=changed.expires, media_type=changed.media_type)
+                return row.changed_as(changed)
         raise StoreError("an object is being changed by others all the time")
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:

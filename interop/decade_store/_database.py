@@ -23,7 +23,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS object (
     account TEXT NOT NULL, name BLOB NOT NULL CHECK (length(name) = 32), payer TEXT NOT NULL,
     size INTEGER NOT NULL CHECK (size >= 0), created INTEGER NOT NULL, expires INTEGER, media_type TEXT,
-    reads INTEGER NOT NULL, octets_read INTEGER NOT NULL, last_read INTEGER,
+    reads INTEGER NOT NULL, octets_read INTEGER NOT NULL, last_read INTEGER, collections TEXT,
     PRIMARY KEY (account, name)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS object_name ON object (name);
 CREATE INDEX IF NOT EXISTS object_expires ON object (expires) WHERE expires IS NOT NULL;
@@ -73,10 +73,20 @@ class Database:
                 self._connection.execute("PRAGMA wal_autocheckpoint = 0")
             if not self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'policies'"):
                 self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            self._add_collections()
             self._header = WalHeader(path)
         except BaseException:
             self._connection.close()
             raise
+
+    def _add_collections(self) -> None:
+        """A file that was made before there were collections gets room for them."""
+        has_them = "SELECT 1 FROM pragma_table_info('object') WHERE name = 'collections'"
+        if self.rows(has_them):
+            return
+        with self.transaction() as connection:
+            if not connection.execute(has_them).fetchall():
+                connection.execute("ALTER TABLE object ADD COLUMN collections TEXT")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

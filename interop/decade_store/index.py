@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from decade.memberships import read_collections, write_collections
 from decade.names import SHA_256, Name
 from decade.policy import parents
 from decade.ports import NodePath, Row
@@ -17,7 +18,7 @@ from interop.decade_store._database import MAX_INTEGER, Database, node_of, path_
 
 MAX_CACHED = 16384
 """Rows that are not asked of SQLite again while nobody writes: 16 MiB or so."""
-_COLUMNS = "account, name, size, payer, created, expires, media_type, reads, octets_read, last_read"
+_COLUMNS = "account, name, size, payer, created, expires, media_type, reads, octets_read, last_read, collections"
 
 
 @attrs.frozen
@@ -110,14 +111,19 @@ def insert(connection: sqlite3.Connection, row: Row, worker: str) -> bool:
     False if the account has a row already, which gets what it lacks: then what was reserved stays so.
     """
     made = connection.execute(
-        f"INSERT INTO object ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        f"INSERT INTO object ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             *(row.account, row.name.value, row.size, node_of(row.payer), row.created, _storable(row.expires)),
-            *(row.media_type, row.reads, row.octets_read, row.last_read),
+            *(row.media_type, row.reads, row.octets_read, row.last_read, write_collections(row.collections) or None),
         ),
     ).rowcount
     if not made:
-        update(connection, row.account, row.name, lambda held: held.merged(row.expires, row.media_type))
+        update(
+            connection,
+            row.account,
+            row.name,
+            lambda held: held.merged(row.expires, row.media_type, row.collections),
+        )
         return False
     for path in (*parents(row.payer), row.payer):
         connection.execute(
@@ -133,13 +139,14 @@ def insert(connection: sqlite3.Connection, row: Row, worker: str) -> bool:
 
 
 def update(connection: sqlite3.Connection, account: str, name: Name, change: Callable[[Row], Row]) -> Row | None:
-    """Give an object the expiry and the media type of its changed row, which is returned; None if there is none."""
+    """Give an object what of its changed row may change. Returns that row, None if there is none."""
     held = connection.execute(f"SELECT {_COLUMNS} FROM object WHERE account = ? AND name = ?", (account, name.value))
     row = next(map(_row, held), None)
     if row is not None:
         row = change(row)
-        query = "UPDATE object SET expires = ?, media_type = ? WHERE account = ? AND name = ?"
-        connection.execute(query, (_storable(row.expires), row.media_type, account, name.value))
+        query = "UPDATE object SET expires = ?, media_type = ?, collections = ? WHERE account = ? AND name = ?"
+        collections = write_collections(row.collections) or None
+        connection.execute(query, (_storable(row.expires), row.media_type, collections, account, name.value))
     return row
 
 
@@ -198,7 +205,7 @@ def _storable(expires: int | None) -> int | None:
 
 
 def _row(found: Any) -> Row:
-    account, name, size, payer, created, expires, media_type, reads, octets_read, last_read = found
+    account, name, size, payer, created, expires, media_type, reads, octets_read, last_read, collections = found
     return Row(
         account=account,
         name=Name(SHA_256, name),
@@ -210,4 +217,5 @@ def _row(found: Any) -> Row:
         reads=reads,
         octets_read=octets_read,
         last_read=last_read,
+        collections=read_collections(collections or ""),
     )

@@ -141,11 +141,11 @@ def test_the_lines_of_a_field_are_joined():
         ("", AskedAttrs()),
         ("exp=1800003600", AskedAttrs(1800003600)),
         ("exp=1, exp=2", AskedAttrs(2)),
-        ("exp=1 ,\t col=:aGk=:", AskedAttrs(1, ("col",))),
-        ("col", AskedAttrs(None, ("col",))),
+        ("exp=1 ,\t col=(:aGk=:)", AskedAttrs(1, (), (b"hi",))),
+        ("bare", AskedAttrs(None, ("bare",))),
         ('a="x\\"y", b=tok/en, c=?1, d=1.5', AskedAttrs(None, ("a", "b", "c", "d"))),
         ("exp=1;q=0.5; r, a;b", AskedAttrs(1, ("a",))),
-        ('col=(:aGk=: "b";x  c), a=(), b=( 1 );y', AskedAttrs(None, ("col", "a", "b"))),
+        ('list=(:aGk=: "b";x  c), a=(), b=( 1 );y', AskedAttrs(None, ("list", "a", "b"))),
     ],
 )
 def test_decade_attrs_is_a_dictionary(field, asked):

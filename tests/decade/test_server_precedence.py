@@ -151,7 +151,7 @@ def test_the_head_of_a_put_is_looked_at_before_its_token(headers, status):
     assert Bench().head("PUT", HELLO.path, None, headers=headers).status == status
 
 
-@pytest.mark.parametrize("field", ["col=:aGk=:", f"exp={NOW}", f"exp={NOW + 10**9}"])
+@pytest.mark.parametrize("field", ["col=(:aGk=:)", f"exp={NOW}", f"exp={NOW + 10**9}"])
 def test_attributes_that_are_not_permitted_are_refused_behind_the_token(field):
     made = bench()
     before = made.state()

@@ -82,7 +82,7 @@ def answer(bench, asked, peer=PEER):
 
 def test_a_server_says_which_extensions_it_has_and_with_which_key_it_mints():
     info = Bench(extensions=FEATURES | {TokenFeature.MINT}, mint_key=OWN).server._core.settings.info
-    assert info.features == ("app-path", "delegation", "ed25519", "es256", "ip-prefix", "mint", "pop")
+    assert info.features == ("app-path", "collections", "delegation", "ed25519", "es256", "ip-prefix", "mint", "pop")
     assert [dict(key) for key in info.keys] == [dict(OWN.public.cose_key)]
     for wrong in ({"mint_key": OWN}, {"extensions": frozenset({TokenFeature.MINT})}):
         with pytest.raises(ValueError, match="mints"):
@@ -310,8 +310,12 @@ def test_what_it_mints_is_no_wider_than_the_token_that_asks(bench):
         lifetime=60,
         ip_prefixes=(ip_network("192.0.2.0/24"),),
         app_path=("live",),
+        collections=(b"c",),
     )
     good = {"amount": 100, "lifetime": 60, "ip_prefixes": (ip_network("192.0.2.1/32"),), "app_path": ("live",)}
+    good |= {"collections": (b"b", b"c")}
+    row = bench.store.find("alice", HELLO)
+    bench.store.update("alice", HELLO, lambda held: attrs.evolve(row, collections=(b"b", b"c")))
     for members in (
         {"scope": ALL},
         {"lifetime": 3601},
@@ -319,7 +323,7 @@ def test_what_it_mints_is_no_wider_than_the_token_that_asks(bench):
         {"policy": TokenPolicy(**good | {"amount": 101})},
         {"policy": TokenPolicy(**good | {"ip_prefixes": None})},
         {"policy": TokenPolicy(**good | {"app_path": ()})},
-        {"policy": TokenPolicy(**good | {"collections": (b"c",)})},
+        {"policy": TokenPolicy(**good | {"collections": (b"b", b"d")})},
         {"policy": TokenPolicy(**good), "cnf": Confirmation(key={1: 1})},
     ):
         before = bench.state()

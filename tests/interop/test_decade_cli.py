@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+from decade_serve import processing
 
 from decade.client_exchange import unverified_claims
 from decade.data_index import DataIndex, Entry, Piece, decode_index, encode_index
@@ -334,6 +335,9 @@ def test_a_key_is_made_for_its_owner_alone_and_not_made_anew(ask, tmp_path):
         ("mint",),
         ("mint", "--get", "nowhere"),
         ("mint", "--all", "everything"),
+        ("mint", "--get", OTHER, "--in", "red"),
+        ("mint", "--all", "get", "--in", "x" * 65),
+        ("put", "hello", "--collection", ""),
         ("mint", "--all", "get", "--url"),
         ("mint", "--all", "get", "--rate", "1M", "--weight", "2"),
         ("mint", "--all", "get", "--rate", "fast"),
@@ -369,3 +373,26 @@ def test_nobody_there_is_told_in_one_line(ask):
 def test_commands_have_help_that_ends_with_an_example(ask):
     for name in ("key", "put", "get", "mint", "revoke", "ls", "info", "rm", "policy", "status", "log", "transfer"):
         assert f"ietf-p2p decade {name}" in good(ask(name, "--help")).partition("Example")[2]
+
+
+def test_who_has_a_token_for_a_collection_reads_what_is_in_it(ask, served, tmp_path):
+    (tmp_path / "decade.toml").write_text(
+        f'listen = "127.0.0.1:0"\nextensions = ["collections"]\n[accounts.alice.keys.laptop]\nfile = "{served[1]}"\n'
+    )
+    with processing(tmp_path / "decade.toml") as other:
+        there = ("--server", other.url)
+        name = good(ask("put", "hello", "--collection", "red", *there)).strip()
+        outside = good(ask("put", "large", *there)).strip()
+        for word, seen in (("red", True), ("blue", False)):
+            (tmp_path / word).write_text(good(ask("mint", "--all", "get", "--in", word, *there)))
+            assert (ask("get", name, "--token", word, *there)[0] == 0) is seen
+            assert ask("get", outside, "--token", word, *there)[0] == 1
+        (tmp_path / "both").write_text(good(ask("mint", "--all", "get,put", "--collection", "red", *there)))
+        assert good(ask("get", name, "--token", "both", *there)) == "Hello World!"
+        assert ask("get", outside, "--token", "both", "-o", "copy", *there)[0] == 1
+        good(ask("put", "large", "--token", "both", *there))
+        good(ask("get", outside, "--token", "both", "-o", "copy", *there))
+    assert (tmp_path / "copy").read_bytes() == LARGE
+    status, _, err = ask("put", "hello", "--collection", "red")
+    assert status == 1
+    assert "attribute-not-permitted" in err

@@ -20,7 +20,9 @@ from decade.names import Name, name_of
 from decade.ports import ObjectStore, Row
 from interop.decade_store import FileSink, FileStore
 from interop.decade_store import store as module
+from interop.decade_store._database import _SCHEMA
 from interop.decade_store.disk import PosixDisk
+from interop.decade_store.index import Index
 from interop.decade_store.settling import Put, Settler
 
 Make = Callable[..., FileStore]
@@ -474,3 +476,16 @@ def test_a_file_that_the_disk_complains_about_when_it_is_closed_is_stored_and_re
     sink.write(bytes(1 << 20))
     sink.drop()
     monkeypatch.undo()
+
+
+def test_a_file_that_was_made_before_there_were_collections_gets_room_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(_SCHEMA.replace(", collections TEXT", ""))
+        old.execute("INSERT INTO object VALUES ('a', zeroblob(32), '[\"a\"]', 5, 1, NULL, NULL, 0, 0, NULL)")
+        old.commit()
+    for _ in range(2):
+        index = Index(path)
+        (row,) = index.page("a", b"", 9)
+        assert (row.size, row.collections, row.payer) == (5, (), ("a",))
+        index.close()

@@ -107,6 +107,23 @@ def test_who_stores_again_is_charged_once_and_adds_what_was_lacking(place: Place
     assert place.quotas.holding(()) == Holding(4, 0, 1)
 
 
+def test_collections_are_kept_joined_and_replaced(place: Place) -> None:
+    row = place.put(b"in some", collections=(b"\x00", b"red"))
+    assert place.store.find("a", row.name) == row
+    assert place.put(b"in none").collections == ()
+    place.put(b"in some", collections=(b"a", b"red", b"red and more"))
+    joined = (b"\x00", b"a", b"red", b"red and more")
+    assert place.store.find("a", row.name).collections == joined
+    place.put(b"in some")
+    changed = place.store.update("a", row.name, lambda held: attrs.evolve(held, collections=(b"blue",)))
+    assert changed == place.store.find("a", row.name)
+    assert changed.collections == (b"blue",)
+    place.store.count_read("a", row.name, 1, 9)
+    assert {one.collections for one in place.store.page("a", b"", 9)} == {(), (b"blue",)}
+    place.store.update("a", row.name, lambda held: attrs.evolve(held, collections=()))
+    assert place.remove(row).collections == ()
+
+
 def test_what_is_dropped_is_not_there(place: Place) -> None:
     for size in (1, 2_000_000):
         octets = bytes(size)

@@ -17,6 +17,7 @@ from decade.client_exchange import Credential, is_confidential, origin
 from decade.errors import DecodeError
 from decade.names import Name, NiUri, read_ni, read_nih, read_path
 from decade.tokens import MAX_TOKEN
+from decade.values import MAX_COLLECTION
 from interop._decade_files import FileSource
 from interop.cli._errors import MistakeError, reason
 from interop.decade_server.config import read_size
@@ -170,3 +171,12 @@ class When(click.ParamType[int]):
             return int(datetime.fromisoformat(value).timestamp())
         except (ValueError, OverflowError, OSError):
             self.fail(f"{value!r:.40} is no moment: now, a Unix time or 2026-11-26T12:00 is due", param, ctx)
+
+
+def read_collections(words: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Names of collections. Raises MistakeError for what is too long."""
+    names = tuple(word.encode() for word in words)
+    for name in names:
+        if not 1 <= len(name) <= MAX_COLLECTION:
+            raise MistakeError(f"the name of a collection has 1 to {MAX_COLLECTION} octets")
+    return names

@@ -13,12 +13,12 @@ from decade.client_exchange import Credential
 from decade.errors import DecodeError, EncodeError
 from decade.issuer import LIFETIME, RETRIES, Issuer
 from decade.names import Name
-from decade.scope import Everything, Object, Operation, Scope, TokenPolicy
+from decade.scope import Collection, Everything, Object, Operation, Scope, Target, TokenPolicy
 from decade.tokens import claims_of
 from decade.values import MAX_WEIGHT, BitRate, IpPrefix, Priority, Weight
 from interop.cli._errors import MistakeError
 from interop.cli.decade._client import KEY, origin
-from interop.cli.decade._words import Rate, Size, Span, read_object, read_token_or_file
+from interop.cli.decade._words import Rate, Size, Span, read_collections, read_object, read_token_or_file
 from interop.decade_keys import KeyFileError, read_holder, read_signing_key
 
 OPERATIONS = {operation.name.lower().replace("_", "-"): operation for operation in Operation if operation.name}
@@ -39,6 +39,7 @@ class _Bounds:
     levels: int | None
     addresses: tuple[str, ...]
     app: str | None
+    collections: tuple[str, ...]
 
     def policy(self, default_amount: int | None) -> TokenPolicy:
         if self.weight is not None and self.rate is not None:
@@ -54,6 +55,7 @@ class _Bounds:
             lifetime=self.object_lifetime,
             levels=self.levels,
             ip_prefixes=self._prefixes(),
+            collections=read_collections(self.collections) or None,
             app_path=None if self.app is None else tuple(self.app.split("/")),
         )
 
@@ -83,6 +85,7 @@ class _Bounds:
 @click.option("--get", "gets", multiple=True, metavar="NAME", help="An object to read: its name, or the file itself.")
 @click.option("--put", "puts", multiple=True, metavar="NAME", help="An object to store: its name, or the file itself.")
 @click.option("--all", "everything", metavar="OPS", help=f"For all objects and the account: {','.join(OPERATIONS)}.")
+@click.option("--in", "within", multiple=True, metavar="NAME", help="--all is for the objects in this collection only.")
 @click.option("--for", "lifetime", type=Span(), default=LIFETIME, metavar="TIME", help="How long.  [default: 10m]")
 @click.option("--uses", type=click.IntRange(1, 0xFFFFFFFF), help="How often.  [default: any number of times]")
 @click.option(
@@ -100,6 +103,13 @@ class _Bounds:
     multiple=True,
     metavar="PREFIX",
     help="Where it may be used from: 192.0.2.0/24. [default: anywhere]",
+)
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    metavar="NAME",
+    help="What it stores is in this collection, and whatever else it is for, too.",
 )
 @click.option("--app", metavar="PATH", help="The application below that of the key that pays.")
 @click.option(
@@ -123,6 +133,7 @@ def command(
     gets: tuple[str, ...],
     puts: tuple[str, ...],
     everything: str | None,
+    within: tuple[str, ...],
     lifetime: int,
     holder: str | None,
     parent: str | None,
@@ -138,7 +149,7 @@ def command(
         raise MistakeError("a key is due: --key FILE, or DECADE_KEY (`decade key FILE` makes one)")
     readable, sizes = _objects(gets)
     writable, put_sizes = _objects(puts)
-    scope = _scope(readable, writable, everything)
+    scope = _scope(readable, writable, everything, within)
     made = _Bounds(**bounds)  # type: ignore[arg-type]
     if made.levels is not None:
         if holder is None:
@@ -193,12 +204,14 @@ def _objects(words: tuple[str, ...]) -> tuple[list[Name], list[int | None]]:
     return [name for name, _ in found], [size for _, size in found]
 
 
-def _scope(readable: list[Name], writable: list[Name], everything: str | None) -> Scope:
+def _scope(readable: list[Name], writable: list[Name], everything: str | None, within: tuple[str, ...]) -> Scope:
     entries = [
         *((Object(name), Operation.GET) for name in readable),
         *((Object(name), Operation.PUT) for name in writable),
     ]
     if everything is None:
+        if within:
+            raise MistakeError("--in is where --all holds: --all OPERATIONS is due")
         if not entries:
             raise MistakeError("what is it to permit? --get NAME, --put NAME, or --all OPERATIONS")
         return tuple(entries)
@@ -207,4 +220,5 @@ def _scope(readable: list[Name], writable: list[Name], everything: str | None) -
         if word.strip() not in OPERATIONS:
             raise MistakeError(f"--all: {word.strip()!r} is none of {', '.join(OPERATIONS)}")
         operations |= OPERATIONS[word.strip()]
-    return (*entries, (Everything(), operations))
+    targets: list[Target] = [Collection(name) for name in read_collections(within)]
+    return (*entries, *((target, operations) for target in targets or [Everything()]))

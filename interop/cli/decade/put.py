@@ -23,7 +23,7 @@ from interop.cli._errors import MistakeError, reason
 from interop.cli._options import JSON
 from interop.cli._progress import Display, Snapshot, display, emit
 from interop.cli.decade._client import Access, asking, connects, one_server
-from interop.cli.decade._words import Size, Span
+from interop.cli.decade._words import Size, Span, read_collections
 
 if TYPE_CHECKING:
     from interop.decade_client import DecadeClient
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class _Attributes(TypedDict):
     expires: int | None
     media_type: str | None
+    collections: tuple[bytes, ...]
 
 
 @attrs.frozen
@@ -40,6 +41,7 @@ class _Wanted:
 
     expires: int | None
     media_type: str | None
+    collections: tuple[bytes, ...]
     piece: int | None
     index: Path | None
     claim: bool
@@ -53,6 +55,9 @@ class _Wanted:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--expires", type=Span(), metavar="TIME", help="Keep it so long: 12h, 7d.  [default: as the policy says]")
 @click.option("--media-type", metavar="TYPE", help="What it is, such as video/mp4.")
+@click.option(
+    "--collection", "collections", multiple=True, metavar="NAME", help="A set of objects that it is to be in."
+)
 @click.option("--split", type=Size(), metavar="SIZE", help="Cut files into objects of this size: 16MiB.")
 @click.option(
     "--index", type=click.Path(path_type=Path), help="Where the data index of --split goes.  [default: stdout]"
@@ -64,6 +69,7 @@ def command(
     files: tuple[Path, ...],
     expires: int | None,
     media_type: str | None,
+    collections: tuple[str, ...],
     split: int | None,
     index: Path | None,
     claim: bool,
@@ -83,7 +89,7 @@ def command(
     except DecodeError as error:
         raise MistakeError(f"--media-type: {media_type!r} is none") from error
     until = None if expires is None else int(time.time()) + expires
-    wanted = _Wanted(until, media_type, split, index, claim, as_json)
+    wanted = _Wanted(until, media_type, read_collections(collections), split, index, claim, as_json)
     sources = list(map(_source, files))
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
@@ -142,7 +148,11 @@ class _Puts:
                 )
         client, wanted = self._client, self._wanted
         kind = () if wanted.media_type is None else (("ct", wanted.media_type),)
-        attributes: _Attributes = {"expires": wanted.expires, "media_type": wanted.media_type}
+        attributes: _Attributes = {
+            "expires": wanted.expires,
+            "media_type": wanted.media_type,
+            "collections": wanted.collections,
+        }
         name = await client.claim(source, self._server, self._credentials, **attributes) if wanted.claim else None
         if name is None:
             name = await client.put(source, self._server, self._credentials, **attributes, on_progress=self._progress)

@@ -11,7 +11,8 @@
 --   payloads:<xx>        hash  name -> the copy in the bucket that holds its octets, by the first octet of the name
 --   expiries             zset  <account><name> -> when it expires
 local base = KEYS[1]
-local FIELDS = {'size', 'nodes', 'created', 'expires', 'media_type', 'reads', 'octets_read', 'last_read'}
+local FIELDS = {'size', 'nodes', 'created', 'expires', 'media_type', 'reads', 'octets_read', 'last_read',
+  'collections'}
 
 local function add(key, field, number)
   if number ~= 0 then

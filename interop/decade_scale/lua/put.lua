@@ -1,8 +1,8 @@
--- ARGV: worker, account, name, copy, size, nodes (JSON), created, expires, media type. What the worker has reserved for
--- an object becomes what is stored, with its row; if the account has it already, what is reserved stays so, the later
--- expiry wins and a media type is added. Returns what was done, and the copy that this one replaces ('' for none).
+-- ARGV: worker, account, name, copy, size, nodes (JSON), created, expires, media type, collections. What the worker has
+-- reserved for an object becomes what is stored, with its row; if the account has it already, what is reserved stays so,
+-- the later expiry wins, a media type is added, and it is in the collections of both. Returns what was done, and the copy that this one replaces ('' for none).
 local worker, account, name, copy, size = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local nodes, expires, media_type = cjson.decode(ARGV[6]), ARGV[8], ARGV[9]
+local nodes, expires, media_type, collections = cjson.decode(ARGV[6]), ARGV[8], ARGV[9], ARGV[10]
 if not is_alive(worker) then
   return {'buried', ''}
 end
@@ -17,7 +17,16 @@ if held then
   if held[5] ~= '' then
     media_type = held[5]
   end
-  redis.call('HSET', key, 'expires', expires, 'media_type', media_type)
+  local all = {}
+  for one in string.gmatch((held[9] or '') .. ' ' .. collections, '%x+') do
+    all[one] = true
+  end
+  local sorted = {}
+  for one in pairs(all) do
+    sorted[#sorted + 1] = one
+  end
+  table.sort(sorted)
+  redis.call('HSET', key, 'expires', expires, 'media_type', media_type, 'collections', table.concat(sorted, ' '))
   set_expiry(account, name, expires)
   redis.call('HSET', payloads(name), name, copy)
   return {'held', before}
@@ -32,7 +41,7 @@ for _, node in ipairs(nodes) do
 end
 redis.call('HSET', payloads(name), name, copy)
 redis.call('HSET', key, 'size', ARGV[5], 'nodes', ARGV[6], 'created', ARGV[7], 'expires', expires,
-  'media_type', media_type, 'reads', 0, 'octets_read', 0, 'last_read', '')
+  'media_type', media_type, 'reads', 0, 'octets_read', 0, 'last_read', '', 'collections', collections)
 redis.call('ZADD', base .. 'rows:' .. account, 0, name)
 redis.call('ZADD', base .. 'holders:' .. name, ARGV[7], account)
 set_expiry(account, name, expires)

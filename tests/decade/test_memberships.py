@@ -1,6 +1,6 @@
 """Collections: objects are in them, tokens are for them, and nobody gets at an object by putting it into one."""
 
-from decade_server import BOB, HELLO, OCTETS, Bench, code, token
+from decade_server import BOB, HELLO, OCTETS, PEER, Bench, bearer, code, token, whole
 from decade_tokens import MAC, NOW
 from decade_transfers import TEMPLATE, finish_pull, transfers_of
 from hypothesis import given
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from decade.challenge import prove
 from decade.errors import DecodeError, ErrorCode
-from decade.http import read_attrs, write_attrs
+from decade.http import Request, read_attrs, write_attrs
 from decade.memberships import MAX_COLLECTIONS, joined, read_collections, write_collections
 from decade.messages import (
     AttrPatch,
@@ -293,3 +293,15 @@ def test_what_is_held_is_pulled_anew_to_get_into_a_collection():
     made.server.transfers._random_bytes = lambda size: b"\x09" * size
     transfers_of(made, order)
     assert made.server.transfers.next_request(made.now) is None
+
+
+def test_what_has_left_the_collections_of_a_token_is_not_recalled_for_it():
+    made = Bench(**ON)
+    key = token(collections=(b"red",))
+    made.put(key=key)
+    asked = Request("GET", HELLO.path, bearer(key))
+    assert whole(made.server.handle(asked, PEER, made.now)).status == 200
+    assert made.server.recall(asked, PEER, made.now).body == OCTETS
+    made.control("PATCH", INFO, AttrPatch(collections=()))
+    assert made.server.recall(asked, PEER, made.now) is None
+    assert code(made.server.handle(asked, PEER, made.now)) == ErrorCode.OBJECT_NOT_PERMITTED

@@ -11,9 +11,13 @@ from decade.http import Request, Response
 from decade.messages import MEDIA_TYPE, Access, ResourcePolicy, WhenFull, encode_message
 from decade.names import name_of
 from decade.settings import LOGS, Extension
+from decade.tokens import TokenFeature
 from decade.waiting import settle
 
-ON = LOGS | {Extension.PUBLIC, Extension.DT, Extension.EVICT_OWN, Extension.CHALLENGE}
+ON = LOGS | {
+    *(Extension.PUBLIC, Extension.DT, Extension.EVICT_OWN, Extension.CHALLENGE, Extension.GUARANTEES),
+    TokenFeature.COLLECTIONS,
+}
 POLICY = ResourcePolicy(weight=1, storage=60, access=Access.PUBLIC, when_full=WhenFull.EVICT_OWN)
 NAMES = [HELLO, name_of(b""), name_of(b"x" * 50), name_of(b"other")]
 BODIES = [OCTETS, b"", b"x" * 50, b"other"]

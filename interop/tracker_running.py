@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from interop._asgi_parts import Scope
-from interop._asgi_thread import App, ThreadedApp
+from interop._asgi_parts import Application, Scope
+from interop._tracker_thread import ThreadedTracker
 from interop.asgi import asgi
 from ppsp.tracker import ByProperties, PeerSelector, RandomSample, Ranked, Registry, Rules, TrackerServer
 
@@ -68,9 +68,14 @@ class Tracker:
             track_timer=config.track_timer,
             epoch=epoch,
         )
-        app = asgi(self.server, origin=_origin)
-        self.app: App = app if config.store is None else ThreadedApp(app)
-        """The ASGI application; with a store it has a thread of its own, so that only its requests wait for that."""
+        self.app: Application
+        """The ASGI application; with a store it works in a thread, so that nothing else waits for that."""
+        if config.store is None:
+            self.app = asgi(self.server, origin=_origin)
+        else:
+            threaded = ThreadedTracker(self.server)
+            self.app = adapter = asgi(threaded, origin=_origin)
+            threaded.wake = adapter.wake
 
     def _selector(self) -> PeerSelector:
         if self._config.alto is None:

@@ -174,6 +174,10 @@ class TrackerServer:
         """The answer to a request whose handling failed unexpectedly: error 04 (section 4.3)."""
         return _error(ErrorCode.INTERNAL_SERVER_ERROR, _transaction_id(request))
 
+    def unavailable(self, request: HttpRequest) -> Response:
+        """The answer to a request that there is no time for: error 05 (section 4.3)."""
+        return _error(ErrorCode.SERVICE_UNAVAILABLE, _transaction_id(request), retry_after=RETRY_STORE_AFTER)
+
     def _refuse_http(self, request: HttpRequest) -> Response | None:
         """The answer to what is no HTTP request for a tracker; None for one that is."""
         if request.method != "POST":

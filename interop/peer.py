@@ -81,7 +81,8 @@ class SwarmPeer:
             epoch=time.time() - time.monotonic(),
             upload_rate=upload_rate,
         )
-        self._endpoint.add_swarm(uri.metadata, store=store, tree=tree, have=have, content_size=content_size)
+        if not uri.metadata.is_live:  # `interop.live` adds the others
+            self._endpoint.add_swarm(uri.metadata, store=store, tree=tree, have=have, content_size=content_size)
 
     async def __aenter__(self) -> Self:
         self._completed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -124,6 +125,11 @@ class SwarmPeer:
         """The figures of the endpoint, as they are now."""
         return self._endpoint.stats(self._swarm_id)
 
+    @property
+    def mode(self) -> PeerMode:
+        """How trackers are to see this peer."""
+        return PeerMode.SEEDER if self._completed.done() else PeerMode.LEECH
+
     async def completed(self) -> int:
         """Wait until every chunk is verified and stored; returns the size of the content in octets.
 
@@ -151,7 +157,6 @@ class SwarmPeer:
 
     async def _join_trackers(self) -> None:
         """Register everywhere; go on as soon as one tracker has us, and without any when a peer is named."""
-        mode = PeerMode.SEEDER if self._completed.done() else PeerMode.LEECH
         peer_id = secrets.token_hex(16)
         listens_on = [self.local_address[:2]]
         troubles: list[TrackerError] = []
@@ -166,7 +171,7 @@ class SwarmPeer:
                 troubles.append(exc)
                 continue
             self._trackers.append(session)
-            session.join(self._swarm_id, mode)
+            session.join(self._swarm_id, self.mode)
             waiting.add(asyncio.create_task(session.joined(self._swarm_id)))
         try:
             while waiting:

@@ -72,6 +72,14 @@ def test_what_is_busy_stays_while_anything_else_is_there():
     assert sorted(str(made.evict(free)) for _ in range(2)) == ["a", "b"]
 
 
+def test_what_is_in_the_small_queue_goes_when_all_of_the_main_queue_is_busy():
+    made = S3Fifo()
+    made.load([("busy", 1000, MAX_COUNT), ("free", 1, 0)])
+    assert made.evict("busy".__eq__) == "free"
+    assert made.evict("busy".__eq__) is None
+    assert "busy" in made
+
+
 def test_what_was_there_before_is_in_its_old_order_with_its_reads():
     made = S3Fifo()
     made.load([("old", 10, 0), ("read", 10, 7), ("new", 10, 1), ("old", 99, 9)])

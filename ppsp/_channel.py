@@ -342,6 +342,7 @@ class Channel:
         self._outgoing = []
         if self._supported is not None:
             messages = [message for message in messages if self.understands(message.message_type)]
+        messages = list(self.swarm.codec.spread(messages))
         encode = self.swarm.codec.encode
         step = _MESSAGES_A_DATAGRAM
         if not messages and not self._must_send:

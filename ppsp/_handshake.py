@@ -1,6 +1,6 @@
 """What goes into a HANDSHAKE, and the check of what came in one (RFC 7574 sections 3.1.1 and 7)."""
 
-from ppsp.constants import VERSION, MerkleHashFunction, MessageType
+from ppsp.constants import VERSION, ChunkAddressing, MerkleHashFunction, MessageType
 from ppsp.metadata import SwarmMetadata
 from ppsp.options import ProtocolOptions
 
@@ -29,7 +29,7 @@ def supported_messages(metadata: SwarmMetadata) -> frozenset[MessageType]:
 def initiating_options(metadata: SwarmMetadata, window: int | None = None) -> ProtocolOptions:
     """The options of the first HANDSHAKE: versions, swarm ID, metadata and capabilities.
 
-    `window` is the discard window of a live swarm, in the unit of option 7.
+    `window` is the discard window of a live swarm, in chunks.
     """
     return ProtocolOptions(
         version=VERSION,
@@ -39,7 +39,7 @@ def initiating_options(metadata: SwarmMetadata, window: int | None = None) -> Pr
         merkle_hash_function=_hash_function(metadata),
         live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
-        live_discard_window=window,
+        live_discard_window=_announced(metadata, window),
         supported_messages=supported_messages(metadata),
         chunk_size=metadata.chunk_size,
     )
@@ -57,10 +57,22 @@ def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions, window
         merkle_hash_function=_hash_function(metadata),
         live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
-        live_discard_window=window,
+        live_discard_window=_announced(metadata, window),
         supported_messages=supported_messages(metadata) if modern else None,
         chunk_size=metadata.chunk_size if modern else None,
     )
+
+
+def _announced(metadata: SwarmMetadata, window: int | None) -> int | None:
+    """A window of chunks in the unit of option 7 (section 7.9): octets under byte ranges."""
+    if window is None or metadata.chunk_addressing is not ChunkAddressing.BYTE64:
+        return window
+    return window * metadata.chunk_size
+
+
+def chunks_of_window(metadata: SwarmMetadata, announced: int) -> int:
+    """A discard window as a peer announces it, in chunks."""
+    return announced // metadata.chunk_size if metadata.chunk_addressing is ChunkAddressing.BYTE64 else announced
 
 
 def _hash_function(metadata: SwarmMetadata) -> MerkleHashFunction | None:

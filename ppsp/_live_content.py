@@ -6,7 +6,8 @@ from typing import TypeAlias
 from ppsp._content import Reception
 from ppsp._ranges import RangeSet
 from ppsp._subtree import Subtree
-from ppsp.live import Munro, codec_of, ntp_age, plaintext
+from ppsp._unit_codecs import codec_of
+from ppsp.live import Munro, ntp_age, plaintext
 from ppsp.livekeys import LiveKey
 from ppsp.metadata import SwarmMetadata
 

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Sequence
 
 from ppsp._channel import Channel, State
 from ppsp._events import EventQueue
+from ppsp._handshake import chunks_of_window
 from ppsp._live_content import LiveContent
 from ppsp._live_picker import RETRY_SECONDS, LivePicker
 from ppsp._live_upload import LiveUpload
 from ppsp._ranges import RangeSet
 from ppsp._swarm import Swarm
+from ppsp._unit_codecs import codec_of
 from ppsp.constants import MessageType
 from ppsp.events import ChunksVerified, MunroRefused
-from ppsp.live import Munro, MunroVerdict, MunroVerifier, codec_of
+from ppsp.live import Munro, MunroVerdict, MunroVerifier
 from ppsp.messages import Cancel, Data, Message, SignedIntegrity
 from ppsp.ports import CongestionController
 
@@ -132,7 +134,7 @@ class LiveSwarm(Swarm):
         parts = have.add(start, stop)
         last = have.last_before(_FAR)
         if last is not None and channel.peer_window is not None:
-            have.remove(0, last - channel.peer_window)
+            have.remove(0, last - chunks_of_window(self.content.metadata, channel.peer_window))
         if have.range_count > _MAX_HAVE_RANGES:
             have.remove(0, self.content.edge - self.content.window)
         return parts

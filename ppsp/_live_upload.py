@@ -102,5 +102,5 @@ class LiveUpload(Upload):
             ahead = b""
         if len(hashes) > (limit := self._integrity_limit(len(payload))):
             hashes = self._send_ahead(channel, hashes, limit, out, peaks=False)
-        header = self._codec.data_header(channel, chunk, chunk, timestamp_us, hashes)
+        header = self._codec.data_header(channel, chunk, chunk, timestamp_us, hashes, len(payload))
         out.append((ahead + header[CHANNEL_ID_SIZE:] if ahead else header, payload))

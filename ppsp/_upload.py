@@ -367,7 +367,8 @@ class Upload:
                 if count > limit or not told:
                     hashes = self._send_ahead(channel, hashes, limit, out, peaks=not told)
                 at = (chunk - start) * size
-                out.append((header(channel, chunk, chunk, timestamp_us, hashes), view[at : at + size]))
+                payload = view[at : at + size]
+                out.append((header(channel, chunk, chunk, timestamp_us, hashes, len(payload)), payload))
         return len(view)
 
     def _send_ahead(

@@ -202,6 +202,10 @@ class Codec:
             return start <= end
         return start % self.chunk_size == 0 and 0 <= end - start < self.chunk_size
 
+    def spread(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages as they go on the wire: several for one where its chunks are not one specification."""
+        return messages
+
     def encode(self, channel: int, messages: Iterable[Message]) -> bytes:
         """A datagram for the peer's `channel`; without messages, a keep-alive (section 8.14).
 
@@ -231,10 +235,12 @@ class Codec:
         end: int,
         timestamp_us: int,
         integrity: Sequence[tuple[int, int, bytes]] = (),
+        octets: int | None = None,
     ) -> bytes:
         """A datagram with one DATA up to its payload, which follows as a buffer of its own.
 
-        `integrity` holds start, end and hash of the INTEGRITY messages that go before the DATA, in this order.
+        `integrity` holds start, end and hash of the INTEGRITY messages that go before the DATA, in this order. `octets`
+        of the payload are given where the chunk may be a short one; ranges of chunks do not tell.
 
         Raises:
             ValueError: a value does not fit its field.

@@ -22,7 +22,8 @@ from ppsp._live_stream import DEFAULT_WINDOW, PATIENCE_SECONDS, LiveStream, new_
 from ppsp._ranges import RangeSet
 from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
-from ppsp.codec import Codec, channel_of, decode_handshake
+from ppsp._unit_codecs import codec_of
+from ppsp.codec import channel_of, decode_handshake
 from ppsp.constants import CHANNEL_ID_SIZE
 from ppsp.errors import DecodeError, StateError
 from ppsp.events import Event
@@ -96,7 +97,7 @@ class Endpoint:
         if metadata.swarm_id in self._swarms:
             raise StateError(f"the swarm {metadata.swarm_id.hex()} is there already")
         content = Content(metadata, store, tree, have, content_size)
-        codec = Codec(metadata.chunk_addressing, metadata.hash_size, chunk_size=metadata.chunk_size)
+        codec = codec_of(metadata, lambda: content.content_size)
         swarm = self._swarms[metadata.swarm_id] = Swarm(
             content,
             codec,

@@ -10,6 +10,7 @@ from enum import Enum
 import attrs
 
 from ppsp._subtree import Subtree
+from ppsp._unit_codecs import codec_of
 from ppsp.codec import Codec
 from ppsp.errors import StateError
 from ppsp.livekeys import LiveKey, LiveSigner
@@ -62,11 +63,6 @@ class Munro:
             Integrity(self.start, self.end, self.hash),
             SignedIntegrity(self.start, self.end, self.ntp_timestamp, self.signature),
         )
-
-
-def codec_of(metadata: SwarmMetadata) -> Codec:
-    """The codec of a swarm, live or static."""
-    return Codec(metadata.chunk_addressing, metadata.hash_size, metadata.signature_size, metadata.chunk_size)
 
 
 def check_width(width: int) -> None:

@@ -49,8 +49,6 @@ class SwarmMetadata:
     def __attrs_post_init__(self) -> None:
         if not (self.is_live or self.content_integrity is _STATIC):
             raise MetadataError(f"content integrity protection {self.content_integrity.name} is not supported")
-        if self.chunk_addressing not in (ChunkAddressing.CHUNK32, ChunkAddressing.CHUNK64):
-            raise MetadataError(f"chunk addressing {self.chunk_addressing.name} is not supported")
         size = HASH_SIZE[self.merkle_hash_function]
         if self.is_live:
             signature_size(self.swarm_id)

@@ -18,7 +18,13 @@ from ppsp.codec import Codec, channel_of
 from ppsp.messages import Data, Handshake, Have, Integrity, Request
 from ppsp.options import ProtocolOptions
 
-_HASHES = {MerkleHashFunction.SHA1: hashlib.sha1, MerkleHashFunction.SHA256: hashlib.sha256}
+_HASHES = {
+    MerkleHashFunction.SHA1: hashlib.sha1,
+    MerkleHashFunction.SHA224: hashlib.sha224,
+    MerkleHashFunction.SHA256: hashlib.sha256,
+    MerkleHashFunction.SHA384: hashlib.sha384,
+    MerkleHashFunction.SHA512: hashlib.sha512,
+}
 
 
 def pattern(size):

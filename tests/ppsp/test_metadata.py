@@ -51,8 +51,6 @@ def test_a_swarm_may_use_both_mandatory_addressing_methods(addressing):
         {"content_size": -5},
         {"content_integrity": ContentIntegrityProtection.NONE},
         {"content_integrity": ContentIntegrityProtection.SIGN_ALL},
-        {"chunk_addressing": ChunkAddressing.BIN32},
-        {"chunk_addressing": ChunkAddressing.BYTE64},
     ],
     ids=str,
 )
@@ -141,7 +139,6 @@ def test_the_parts_of_a_uri_may_stand_in_any_order_among_others():
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cs=1e3",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cs=" + "9" * 5000,
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cs=\N{ARABIC-INDIC DIGIT ONE}",
-        f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cam=1",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cam=77",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.mhf=9",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cipm=2",

@@ -48,11 +48,11 @@ class Heads:
 
     def key(self, scope: Scope) -> Head | None:
         """What tells the head of a request from others; None for one that is not remembered."""
-        if scope["method"] != "GET" or scope["query_string"]:
+        if scope["method"] != "GET" or scope.get("query_string"):
             return None
-        client = scope["client"]
+        client = scope.get("client")
         host = None if client is None else client[0]
-        return scope.get("raw_path") or scope["path"], host, scope["scheme"], *scope["headers"]
+        return scope.get("raw_path") or scope["path"], host, scope.get("scheme"), *scope["headers"]
 
     def get(self, head: Head | None) -> Asked | None:
         """What was made of it, if it was not forgotten."""

@@ -3,12 +3,14 @@
     python tests/benchmarks/decade_store.py [--objects 600] [--rounds 3] [--rows 1000000] [--root DIR] [--json]
 
 The rival does the same durable steps for one object after the other: its content, its name, and its row in a
-transaction of its own. Both in the same run, in turns; medians. The file system decides: ROOT must be on a disk.
+transaction of its own. Both in the same run, in turns; medians. Over HTTP it is `ietf-p2p decade serve` against a bare
+ASGI application that does those steps for each PUT. The file system decides: ROOT must be on a disk.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import shutil
@@ -17,27 +19,28 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from alto_setup import load
+from decade_server import configuration, served_files
+from decade_setup.naive import Naive, row_of
+from decade_setup.tokens import bearer
 
 from decade.names import name_of
 from decade.ports import Row
 from interop.decade_store import FileStore
 from interop.decade_store._database import Database
 from interop.decade_store._opening import INDEX
-from interop.decade_store.disk import PosixDisk
-from interop.decade_store.index import Index, insert
+from interop.decade_store.index import insert
 from interop.decade_store.settling import place
-from interop.decade_store.store import FileSink
 
+SERVE = Path(__file__).parent / "decade_setup" / "serve.py"
 SIZE = 65536
 CONCURRENT = 16
 FASTER = 1.5
 """How many times the uploads of the rival are to be made in the same time."""
 START = 8.0
 """Seconds in which a store with a million rows is to be ready."""
-
-
-def row_of(octets: bytes) -> Row:
-    return Row(account="a", name=name_of(octets), size=len(octets), payer=("a",), created=1, expires=None)
 
 
 def together(root: Path, objects: list[bytes]) -> tuple[float, list[float]]:
@@ -62,24 +65,46 @@ def together(root: Path, objects: list[bytes]) -> tuple[float, list[float]]:
 
 def one_by_one(root: Path, objects: list[bytes]) -> float:
     """Uploads a second of the rival."""
-    FileStore(root, lost=print).close()
-    disk, index = PosixDisk(root), Index(root / INDEX)
+    store = Naive(root)
     start = time.perf_counter()
     for octets in objects:
-        row = row_of(octets)
-        sink = FileSink(disk, row.name)
-        sink.write(octets)
-        fd = sink.finish(row)
-        folder, name = place(row.name)
-        disk.link(fd, folder, name)
-        disk.sync_folder(folder)
-        with index.database.transaction() as connection:
-            insert(connection, row, "")
-        disk.close(fd)
+        store.put(octets)
     rate = len(objects) / (time.perf_counter() - start)
-    index.close()
-    disk.shut()
+    store.close()
     return rate
+
+
+def over_http(url: str, objects: list[bytes], token: str) -> float:
+    """Uploads a second by CONCURRENT clients, each with a connection of its own."""
+    place = urlsplit(url)
+
+    def put(mine: list[bytes]) -> None:
+        connection = http.client.HTTPConnection(place.hostname or "", place.port)
+        for octets in mine:
+            connection.request("PUT", name_of(octets).path, octets, {"Authorization": token})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 201
+        connection.close()
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(CONCURRENT) as pool:
+        list(pool.map(put, (objects[number::CONCURRENT] for number in range(CONCURRENT))))
+    return len(objects) / (time.perf_counter() - start)
+
+
+def behind_http(root: Path, rounds: int, objects: int) -> list[tuple[float, float]]:
+    """Uploads a second of `decade serve` and of the rival as a server, in turns."""
+    root.mkdir()
+    with (
+        served_files(configuration(root, "ours", front=False)) as ours,
+        load.child([SERVE, "naive", "--root", root / "naive"]) as (_, said),
+    ):
+        token, found = bearer(), []
+        for _ in range(rounds):
+            made = [os.urandom(SIZE) for _ in range(objects)]
+            found.append((over_http(ours, made, token), over_http(said["url"], made[: objects // 2], token)))
+    return found
 
 
 def start_of(root: Path, rows: int) -> float:
@@ -119,7 +144,11 @@ def main() -> None:
             rates.append(rate)
             took += each
             rivals.append(one_by_one(root / f"single{number}", objects[: options.objects // 2]))
+        served = behind_http(root / "http", options.rounds, options.objects)
         found = {
+            "over HTTP, uploads/s, 16 at a time": statistics.median(ours for ours, _ in served),
+            "over HTTP, uploads/s, one by one": statistics.median(rival for _, rival in served),
+            "over HTTP, times as many": statistics.median(ours / rival for ours, rival in served),
             "uploads/s, 16 at a time": statistics.median(rates),
             "uploads/s, one by one": statistics.median(rivals),
             "times as many": statistics.median(a / b for a, b in zip(rates, rivals, strict=True)),

@@ -1,10 +1,10 @@
 """One of the servers that are measured, on a port of its own, until SIGTERM: a line of JSON says where.
 
-    python serve.py ours|bare [--answers FILE] [--max-requests N]
+    python serve.py ours|bare|naive [--answers FILE] [--max-requests N] [--root DIR]
 
 `ours` is `DecadeApp` with objects in memory, under uvicorn with uvloop and httptools. `bare` answers each path with the
-status, the header and the octets that the file has for it, in the same uvicorn. `rest` does nothing but `ours` start,
-so that what a server takes that is idle is seen.
+status, the header and the octets that the file has for it, in the same uvicorn. `naive` stores what
+is put, one object after the other.
 """
 
 from __future__ import annotations
@@ -77,13 +77,18 @@ def run(app: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=("ours", "bare"))
+    parser.add_argument("kind", choices=("ours", "bare", "naive"))
     parser.add_argument("--answers", type=Path)
     parser.add_argument("--max-requests", type=int)
+    parser.add_argument("--root", type=Path)
     arguments = parser.parse_args()
     if arguments.kind == "ours":
         settings = {} if arguments.max_requests is None else {"max_requests": arguments.max_requests}
         run(ours(**settings))
+    elif arguments.kind == "naive":
+        from decade_setup.naive import naive
+
+        run(naive(arguments.root))
     else:
         run(bare(pickle.loads(arguments.answers.read_bytes())))
 

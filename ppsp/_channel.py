@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ppsp import _limits
+from ppsp._announcing import Announcing
 from ppsp._download import Download
 from ppsp._handshake import initiating_options, problem_with, replying_options
 from ppsp._ranges import RangeSet
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
 
 # What a peer must take to be served (section 7.10): nobody is sent a message of a type that it left out.
 _SERVING = frozenset({MessageType.DATA, MessageType.INTEGRITY})
-# A HAVE is acknowledged by nothing, so the last ones are said again while the peer lacks chunks: after a second of
-# silence about them, then after two, four …, up to this. (While there is news, later HAVEs cover what was lost.)
-_MAX_REMINDER_SECONDS = 32.0
-_REMINDER_RANGES = 64
 # The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
 _MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - CHANNEL_ID_SIZE) // 25
 # A signed munro has at most 626 octets: SHA-512, a signature of 4096 bits, 64-bit chunk ranges.
@@ -81,15 +78,10 @@ class Channel:
         self._answer_room = 0
         self._must_send = False
         self._outgoing: list[Message] = []
-        self._news: list[tuple[int, int]] = []
-        self._news_since = 0.0
-        self._news_count = 0
+        self._news = Announcing(swarm.content, self.peer_have)
         # An initiator repeats its third datagram until something else than a HANDSHAKE has come.
         self._confirmed = self._asked_again = False
         self._confirm_at = 0.0
-        self._remind_at: float | None = None
-        self._reminder_seconds = 1.0
-        self._reminding = False
         # What the datagram being read has brought so far.
         self._hashes: dict[tuple[int, int], bytes] = {}
         self._verified = False
@@ -133,20 +125,15 @@ class Channel:
         self.opened_at = now
         self._confirm_at = now + 1.0
         self._must_send = True
-        self._tell_everything(now)
+        self._news.add_everything(now)
         self.swarm.established(self, now)
-
-    def _tell_everything(self, now: float) -> None:
-        for start, stop in self.swarm.content.have:
-            self.add_news(start, stop, now)
 
     def _start_over(self, now: float) -> None:
         """The peer has another channel ID than before: it was started anew, and knows nothing of what was said."""
         self.swarm.forget(self)
         self.upload.start_over(now)
         self.download.choked = False
-        self._news, self._news_count = [], 0
-        self._tell_everything(now)
+        self._news.start_over(now)
 
     # Receiving
 
@@ -279,10 +266,7 @@ class Channel:
 
     def add_news(self, start: int, stop: int, now: float) -> None:
         """These chunks have become available here: a HAVE for them is due soon (section 3.2)."""
-        if not self._news:
-            self._news_since = now
-        self._news.append((start, stop))
-        self._news_count += stop - start
+        self._news.add(start, stop, now)
 
     def send(self, messages: Iterable[Message]) -> None:
         """Messages for the next datagram."""
@@ -336,8 +320,8 @@ class Channel:
 
     def _control(self, now: float) -> list[Datagram]:
         messages: list[Message] = [*self.download.acks(self.swarm.content.have)]
-        if self._news and (messages or self._outgoing or self._must_send or now >= self._news_at()):
-            messages += self._haves(now)
+        if self._news and (messages or self._outgoing or self._must_send or now >= self._news.due_at()):
+            messages += self._news.take(now)
         messages += self._outgoing
         self._outgoing = []
         if self._supported is not None:
@@ -354,29 +338,6 @@ class Channel:
         parts += [messages[at : at + step] for at in range(0, len(messages), step)]
         return [encode(self.remote_id, part) for part in parts]
 
-    def _news_at(self) -> float:
-        at = self._news_since
-        return at if self._news_count >= _limits.HAVE_BATCH else at + _limits.HAVE_DELAY_SECONDS
-
-    def _haves(self, now: float) -> list[Message]:
-        """A HAVE for the biggest complete interval around each piece of news that the peer lacks (section 4.3.1)."""
-        news, self._news, self._news_count = self._news, [], 0
-        if not self._reminding:
-            self._reminder_seconds = 1.0
-        self._reminding = False
-        self._remind_at = now + self._reminder_seconds
-        have, peer_have = self.swarm.content.have, self.peer_have
-        spans: dict[tuple[int, int], None] = {}
-        start = stop = -1
-        for first, end in news:
-            if start <= first < stop or peer_have.covers(first, end):
-                continue
-            covering = have.covering(first)
-            if covering is not None:
-                start, stop = covering
-                spans[covering] = None
-        return [Have(first, last - 1) for first, last in spans]
-
     # Time
 
     def deadline(self) -> float | None:
@@ -388,13 +349,15 @@ class Channel:
         if self.state is State.CLOSED:
             return None
         deadline = min(self.last_sent + _limits.KEEP_ALIVE_SECONDS, self._dead_at())
-        if self._news:
-            deadline = min(deadline, self._news_at())
-        elif self._remind_at is not None:
-            deadline = min(deadline, self._remind_at)
         if self._unconfirmed:
             deadline = min(deadline, self._confirm_at)
-        for other in (self.upload.deadline(), self.download.lapses_at(), self.swarm.looks_again_at(self)):
+        others = (
+            self._news.deadline(),
+            self.upload.deadline(),
+            self.download.lapses_at(),
+            self.swarm.looks_again_at(self),
+        )
+        for other in others:
             if other is not None and other < deadline:
                 deadline = other
         return deadline
@@ -430,8 +393,7 @@ class Channel:
             self._ask_whether_open(now)
         self.upload.handle_timer(now)
         self.download.idle = False
-        if self._remind_at is not None and now >= self._remind_at and not self._news:
-            self._remind(now)
+        self._news.handle_timer(now)
         lapses_at = self.download.lapses_at()
         if lapses_at is not None and now >= lapses_at:
             self.swarm.lapsed(self, now)
@@ -454,15 +416,6 @@ class Channel:
         else:
             self._handshake_due = self._asked_again = True
             self._confirm_at = now + _limits.HALF_OPEN_SECONDS
-
-    def _remind(self, now: float) -> None:
-        """Say again what the peer lacks: the HAVE may have been lost."""
-        self._remind_at = None
-        lacking = (span for span in self.swarm.content.have if not self.peer_have.covers(*span))
-        for start, stop in islice(lacking, _REMINDER_RANGES):
-            self.add_news(start, stop, now)
-            self._reminding = True
-        self._reminder_seconds = min(self._reminder_seconds * 2, _MAX_REMINDER_SECONDS)
 
 
 _Action = Callable[[Channel, Any, float], str | None]

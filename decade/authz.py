@@ -305,8 +305,8 @@ class Gate:
         return admission
 
     def revoke(self, node: NodePath, revocation: Revocation, clock: Clock, *, wall: float) -> Steps[None]:
-        """Revoke tokens of keys at the node that asks, and below it. Raises RefusedError, with nothing revoked, for one too many, and
-        StoreError.
+        """Revoke tokens of keys at the node that asks, and below it. Raises RefusedError, with nothing revoked, for one
+        too many, and StoreError.
         """
         latest = int(self.observe(wall)) + SKEW
         # No token that is accepted by then expires later, and none is accepted for more than SKEW after that.

@@ -15,9 +15,9 @@ from decade.ports import Allowance, Charge, Holding, NodePath, PutPolicy, Short,
 MAX_COUNTED_TOKENS = 65536
 """Tokens of one account whose uses are counted: an issuer mints offline, so nothing else bounds them. 12 MiB or so."""
 MAX_REVOKED_TOKENS = 65536
-"""Revocations by cti of one account; whoever needs more revokes by time."""
+"""Revocations by cti of one account or application; whoever needs more revokes by time."""
 MAX_REVOKED_KEYS = 256
-"""Keys of one account that are revoked: more than an account ever registers."""
+"""Keys that one account or application has revoked: more than it ever registers."""
 
 
 class MemoryQuotas:
@@ -118,11 +118,18 @@ class _Entry:
 
 @attrs.define
 class _Revoked:
-    """What an account has revoked: by cti, with the time to forget each; up to a time; by key."""
+    """What a node has revoked: by cti, with the time to forget each; up to a time; by key."""
 
     cti: dict[bytes, int] = attrs.Factory(dict)
     before: int = -1
     keys: set[bytes] = attrs.Factory(set)
+
+
+def revokers(node: NodePath) -> tuple[str, ...]:
+    """Who may have revoked a token of a key that is registered at a node: the account, and then those below it down to
+    the node itself, as ledgers write them. No name has a line end in it.
+    """
+    return tuple("\n".join(node[:length]) for length in range(1, len(node) + 1))
 
 
 class MemoryLedger:
@@ -171,9 +178,10 @@ class MemoryLedger:
             # Nothing is kept of who asks for much and takes nothing.
             self._drop(token)
 
-    def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
-        """Revoke tokens of an account. Raises RefusedError, with nothing revoked, when it has revoked too many."""
-        revoked = self._revoked.get(account, _Revoked())
+    def revoke(self, node: NodePath, revocation: Revocation, *, wall: int, until: int) -> None:
+        """Revoke tokens of a node. Raises RefusedError, with nothing revoked, when it has revoked too many."""
+        revoker = revokers(node)[-1]
+        revoked = self._revoked.get(revoker, _Revoked())
         if revocation.cti is not None:
             added = dict.fromkeys(revocation.cti, until)
             _check_room(len(revoked.cti.keys() | added.keys()), MAX_REVOKED_TOKENS)
@@ -184,12 +192,15 @@ class MemoryLedger:
             revoked.keys.add(revocation.kid)
         elif revocation.before is not None:
             revoked.before = max(revoked.before, min(revocation.before, wall))
-        self._revoked[account] = revoked
+        self._revoked[revoker] = revoked
 
-    def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
-        """Whether a revocation of this account reaches such a token."""
-        revoked = self._revoked.get(account)
-        return revoked is not None and (iat <= revoked.before or cti in revoked.cti or kid in revoked.keys)
+    def is_revoked(self, node: NodePath, kid: bytes, cti: bytes, iat: int) -> bool:
+        """Whether a revocation by this node, or by one above it, reaches such a token."""
+        for revoker in revokers(node):
+            revoked = self._revoked.get(revoker)
+            if revoked is not None and (iat <= revoked.before or cti in revoked.cti or kid in revoked.keys):
+                return True
+        return False
 
     def observe(self, wall: int) -> int:
         """The highest Unix time that was ever seen, this one included."""
@@ -225,4 +236,4 @@ def find_short(allowance: Allowance, used: Use, use: Use) -> Short | None:
 
 def _check_room(count: int, limit: int) -> None:
     if count > limit:
-        raise RefusedError(ErrorCode.RATE_LIMITED, f"the account has {limit} revocations; revoke by time instead")
+        raise RefusedError(ErrorCode.RATE_LIMITED, f"this node has {limit} revocations; revoke by time instead")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decade.cose import PublicKey
 from decade.errors import RefusedError
 from decade.messages import Revocation
+from decade.ports import NodePath
 from decade.tokens import SKEW, Keys, Rules, TokenFeature, VerifiedToken, check_now, has_its_key, verify_chain
 
 CACHED_TOKENS = 4096
@@ -67,9 +68,9 @@ class VerifiedTokenCache:
         """Whether the key of a token that was verified before is still what it was."""
         return has_its_key(token, self.rules)
 
-    def revoke(self, account: str, revocation: Revocation) -> None:
-        """Forget the tokens of an account that a revocation reaches."""
-        self._forget(lambda token: token.account == account and token.is_revoked_by(revocation))
+    def revoke(self, node: NodePath, revocation: Revocation) -> None:
+        """Forget the tokens that a revocation by a node reaches."""
+        self._forget(lambda token: token.is_revoked_by(node, revocation))
 
     def _recall(self, token: bytes) -> VerifiedToken | None:
         digest = _digest(token)

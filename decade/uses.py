@@ -165,10 +165,10 @@ def check_uses(ledger: Ledger, token: VerifiedToken) -> None:
 
 
 def check_revoked(ledger: Ledger, token: VerifiedToken) -> None:
-    """Raises RefusedError (TOKEN_REVOKED) if its account has revoked it, or one that it is below."""
-    account = token.account
+    """Raises RefusedError (TOKEN_REVOKED) if its node or its account has revoked it, or one that it is below."""
+    node = token.node
     for one in token.lineage:
-        if ledger.is_revoked(account, one.kid, one.cti, one.iat):
+        if ledger.is_revoked(node, one.kid, one.cti, one.iat):
             raise RefusedError(ErrorCode.TOKEN_REVOKED, "token: revoked")
 
 

@@ -115,7 +115,9 @@ def _verify_token(args: _Json) -> _Json:
     if "revoked" in args:
         revocation = decode_message(bytes.fromhex(args["revoked"]))
         assert isinstance(revocation, Revocation)
-        ledger.revoke(found.account, revocation, wall=args["wall"], until=found.claims.exp)
+        ledger.revoke(
+            tuple(args.get("revoked_by", (found.account,))), revocation, wall=args["wall"], until=found.claims.exp
+        )
     check_revoked(ledger, found)
     check_uses(ledger, found)
     return {"account": found.account, "claims": to_json(found.claims)}

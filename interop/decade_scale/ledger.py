@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError, StoreError
-from decade.ledger import MAX_COUNTED_TOKENS, MAX_REVOKED_KEYS, MAX_REVOKED_TOKENS
+from decade.ledger import MAX_COUNTED_TOKENS, MAX_REVOKED_KEYS, MAX_REVOKED_TOKENS, revokers
 from decade.messages import Revocation
-from decade.ports import Allowance, Short, TokenKey, Use
+from decade.ports import Allowance, NodePath, Short, TokenKey, Use
 from interop.decade_scale._engine import MAX_NUMBER, Engine
 
 logger = logging.getLogger(__name__)
@@ -78,23 +78,24 @@ class RedisLedger:
         if not done:
             raise StateError("a token has not used what is given back")
 
-    def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
-        """Revoke tokens of an account. Raises RefusedError, with nothing revoked, when it has revoked too many."""
+    def revoke(self, node: NodePath, revocation: Revocation, *, wall: int, until: int) -> None:
+        """Revoke tokens of a node. Raises RefusedError, with nothing revoked, when it has revoked too many."""
+        revoker = revokers(node)[-1]
         if revocation.cti is not None:
             most = MAX_REVOKED_TOKENS
-            done = self._engine.run("revoke", account, "cti", most, min(until, MAX_NUMBER), *revocation.cti)
+            done = self._engine.run("revoke", revoker, "cti", most, min(until, MAX_NUMBER), *revocation.cti)
         elif revocation.kid is not None:
             most = MAX_REVOKED_KEYS
-            done = self._engine.run("revoke", account, "kid", most, "", revocation.kid)
+            done = self._engine.run("revoke", revoker, "kid", most, "", revocation.kid)
         else:
             assert revocation.before is not None
-            most, done = 1, self._engine.run("revoke", account, "before", 1, min(revocation.before, wall))
+            most, done = 1, self._engine.run("revoke", revoker, "before", 1, min(revocation.before, wall))
         if not done:
-            raise RefusedError(ErrorCode.RATE_LIMITED, f"the account has {most} revocations; revoke by time instead")
+            raise RefusedError(ErrorCode.RATE_LIMITED, f"this node has {most} revocations; revoke by time instead")
 
-    def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
-        """Whether a revocation of this account reaches such a token. Raises StoreError."""
-        return bool(self._engine.run("is_revoked", account, kid, cti, min(iat, MAX_NUMBER)))
+    def is_revoked(self, node: NodePath, kid: bytes, cti: bytes, iat: int) -> bool:
+        """Whether a revocation by this node, or by one above it, reaches such a token. Raises StoreError."""
+        return bool(self._engine.run("is_revoked", kid, cti, min(iat, MAX_NUMBER), *revokers(node)))
 
     def observe(self, wall: int) -> int:
         """The highest Unix time that this process has ever seen, or any before its start, this one included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from decade.errors import ErrorCode, RefusedError, StateError
-from decade.ledger import MAX_COUNTED_TOKENS, MAX_REVOKED_KEYS, MAX_REVOKED_TOKENS, find_short
+from decade.ledger import MAX_COUNTED_TOKENS, MAX_REVOKED_KEYS, MAX_REVOKED_TOKENS, find_short, revokers
 from decade.messages import Revocation
-from decade.ports import Allowance, Short, TokenKey, Use
+from decade.ports import Allowance, NodePath, Short, TokenKey, Use
 from interop.decade_store._database import MAX_INTEGER, Database, store_errors
 from interop.decade_store._transactions import Transactions
 
@@ -19,9 +20,9 @@ MAX_KNOWN = 16384
 """Tokens of which it is not asked again whether they are revoked while nobody writes: 4 MiB or so."""
 _TOKEN = "thumbprint = ? AND cti = ?"
 _REVOKED = (
-    "SELECT EXISTS (SELECT 1 FROM revoked_before WHERE account = ?1 AND before >= ?4)"
-    " OR EXISTS (SELECT 1 FROM revoked_token WHERE account = ?1 AND cti = ?3)"
-    " OR EXISTS (SELECT 1 FROM revoked_key WHERE account = ?1 AND kid = ?2)"
+    "SELECT EXISTS (SELECT 1 FROM json_each(?1) JOIN revoked_before ON account = value WHERE before >= ?4)"
+    " OR EXISTS (SELECT 1 FROM json_each(?1) JOIN revoked_token ON account = value WHERE cti = ?3)"
+    " OR EXISTS (SELECT 1 FROM json_each(?1) JOIN revoked_key ON account = value WHERE kid = ?2)"
 )
 
 
@@ -41,7 +42,7 @@ class SqliteLedger:
         # What is given back and not written yet: who asks again at once is not told that it is used.
         self._returning: dict[TokenKey, Use] = {}
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, bytes, bytes, int], bool] = {}
+        self._known: dict[tuple[NodePath, bytes, bytes, int], bool] = {}
         self._version = b""
 
     def used(self, token: TokenKey) -> Use:
@@ -96,42 +97,43 @@ class SqliteLedger:
         self._count_returning(token, use, 1)
         self._transactions.submit(change).add_done_callback(lambda _: self._count_returning(token, use, -1))
 
-    def revoke(self, account: str, revocation: Revocation, *, wall: int, until: int) -> None:
-        """Revoke tokens of an account. Raises RefusedError, with nothing revoked, when it has revoked too many, and
+    def revoke(self, node: NodePath, revocation: Revocation, *, wall: int, until: int) -> None:
+        """Revoke tokens of a node. Raises RefusedError, with nothing revoked, when it has revoked too many, and
         StoreError.
         """
+        revoker = revokers(node)[-1]
 
         def change(connection: sqlite3.Connection) -> None:
             if revocation.cti is not None:
                 connection.executemany(
                     "INSERT INTO revoked_token VALUES (?, ?, ?)"
                     " ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
-                    [(account, cti, min(until, MAX_INTEGER)) for cti in revocation.cti],
+                    [(revoker, cti, min(until, MAX_INTEGER)) for cti in revocation.cti],
                 )
-                _check_room(connection, "revoked_token", account, MAX_REVOKED_TOKENS)
+                _check_room(connection, "revoked_token", revoker, MAX_REVOKED_TOKENS)
             elif revocation.kid is not None:
                 connection.execute(
-                    "INSERT INTO revoked_key VALUES (?, ?) ON CONFLICT DO NOTHING", (account, revocation.kid)
+                    "INSERT INTO revoked_key VALUES (?, ?) ON CONFLICT DO NOTHING", (revoker, revocation.kid)
                 )
-                _check_room(connection, "revoked_key", account, MAX_REVOKED_KEYS)
+                _check_room(connection, "revoked_key", revoker, MAX_REVOKED_KEYS)
             elif revocation.before is not None:
                 connection.execute(
                     "INSERT INTO revoked_before VALUES (?, ?)"
                     " ON CONFLICT DO UPDATE SET before = max(before, excluded.before)",
-                    (account, min(revocation.before, wall)),
+                    (revoker, min(revocation.before, wall)),
                 )
 
         self._transactions.do(change)
 
-    def is_revoked(self, account: str, kid: bytes, cti: bytes, iat: int) -> bool:
-        """Whether a revocation of this account reaches such a token. Raises StoreError."""
+    def is_revoked(self, node: NodePath, kid: bytes, cti: bytes, iat: int) -> bool:
+        """Whether a revocation by this node, or by one above it, reaches such a token. Raises StoreError."""
         version = self._reading.version()
         if version != self._version or len(self._known) >= MAX_KNOWN:
             self._known, self._version = {}, version
-        token = (account, kid, cti, iat)
+        token = (node, kid, cti, iat)
         known = self._known.get(token)
         if known is None:
-            known = bool(self._read(_REVOKED, (account, kid, cti, min(iat, MAX_INTEGER)))[0][0])
+            known = bool(self._read(_REVOKED, (json.dumps(revokers(node)), kid, cti, min(iat, MAX_INTEGER)))[0][0])
             self._known[token] = known
         return known
 
@@ -193,7 +195,7 @@ def _count(connection: sqlite3.Connection, account: str) -> None:
         raise RefusedError(ErrorCode.RATE_LIMITED, reason)
 
 
-def _check_room(connection: sqlite3.Connection, table: str, account: str, limit: int) -> None:
-    (count,) = connection.execute(f"SELECT count(*) FROM {table} WHERE account = ?", (account,)).fetchone()
+def _check_room(connection: sqlite3.Connection, table: str, revoker: str, limit: int) -> None:
+    (count,) = connection.execute(f"SELECT count(*) FROM {table} WHERE account = ?", (revoker,)).fetchone()
     if count > limit:
-        raise RefusedError(ErrorCode.RATE_LIMITED, f"the account has {limit} revocations; revoke by time instead")
+        raise RefusedError(ErrorCode.RATE_LIMITED, f"this node has {limit} revocations; revoke by time instead")

@@ -32,7 +32,7 @@ from decade.ledger import MemoryLedger, MemoryQuotas
 from decade.messages import ResourcePolicy, Revocation
 from decade.names import name_of
 from decade.policy import PolicyTree, Reservation
-from decade.ports import Allowance, Use
+from decade.ports import Allowance, NodePath, Use
 from decade.scope import Everything, Object, Operation, Target, TokenPolicy
 from decade.slots import ConnectionSlots
 from decade.token_cache import VerifiedTokenCache
@@ -74,8 +74,8 @@ class World:
         assert isinstance(admission, Admission)
         return admission
 
-    def revoke(self, account: str, revocation: Revocation, *, wall: float) -> None:
-        begin(self.gate.revoke(account, revocation, Clock(1.0), wall=wall))
+    def revoke(self, node: NodePath, revocation: Revocation, *, wall: float) -> None:
+        begin(self.gate.revoke(node, revocation, Clock(1.0), wall=wall))
 
     def permit(
         self, claims: Claims | bytes | None = ALL, operation: Operation = Operation.GET, *, wall: float = NOW_1
@@ -114,7 +114,7 @@ def _expire(world: World, claims: Claims) -> Claims:
 
 
 def _revoke(world: World, claims: Claims) -> Claims:
-    world.ledger.revoke(ACCOUNT, Revocation(cti=(claims.cti,)), wall=NOW, until=NOW + 9999)
+    world.ledger.revoke((ACCOUNT,), Revocation(cti=(claims.cti,)), wall=NOW, until=NOW + 9999)
     return claims
 
 
@@ -233,7 +233,7 @@ def test_a_token_that_is_revoked_while_it_is_held_sends_nothing() -> None:
     world = World()
     permission = world.permit()
     admission = world.admit(permission, moved=30)
-    world.revoke(ACCOUNT, Revocation(cti=(ALL.cti,)), wall=NOW)
+    world.revoke((ACCOUNT,), Revocation(cti=(ALL.cti,)), wall=NOW)
     assert code_of(admission.start) is ErrorCode.TOKEN_REVOKED
     assert admission.use.state is UseState.REVOKED
     admission.end()
@@ -287,7 +287,7 @@ def test_a_ceiling_of_nothing_is_refused_in_its_direction_only() -> None:
 def test_a_verified_token_that_is_remembered_is_still_asked_whether_it_is_revoked(revocation: Revocation) -> None:
     world = World()
     world.permit()
-    world.ledger.revoke(ACCOUNT, revocation, wall=NOW, until=NOW + 9999)
+    world.ledger.revoke((ACCOUNT,), revocation, wall=NOW, until=NOW + 9999)
     assert len(world.cache) == 1
     assert code_of(world.permit) is ErrorCode.TOKEN_REVOKED
 
@@ -295,7 +295,7 @@ def test_a_verified_token_that_is_remembered_is_still_asked_whether_it_is_revoke
 def test_a_revocation_lasts_as_long_as_any_clock_accepts_its_token() -> None:
     world = World()
     latest = attrs.evolve(ALL, iat=NOW + SKEW, exp=NOW + SKEW + LIFE)
-    world.revoke(ACCOUNT, Revocation(cti=(ALL.cti,)), wall=NOW)
+    world.revoke((ACCOUNT,), Revocation(cti=(ALL.cti,)), wall=NOW)
     for wall in (NOW, NOW + LIFE, latest.exp + SKEW - 1):
         assert code_of(lambda wall=wall: world.permit(latest, wall=wall)) is ErrorCode.TOKEN_REVOKED  # type: ignore[misc]
     assert code_of(lambda: world.permit(latest, wall=latest.exp + SKEW)) is ErrorCode.TOKEN_EXPIRED

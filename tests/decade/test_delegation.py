@@ -272,10 +272,11 @@ def test_a_revocation_of_any_level_reaches_what_is_below(level, kind):
         "kid": Revocation(kid=found.levels[level].key.key.kid),
         "before": Revocation(before=NOW),
     }[kind]
-    for account in ("bob", ACCOUNT):
+    for account in "bob", ACCOUNT:
+        node = (account,)
         check_revoked(ledger, found)
-        ledger.revoke(account, revocation, wall=NOW, until=NOW + 1000)
-        cache.revoke(account, revocation)
+        ledger.revoke(node, revocation, wall=NOW, until=NOW + 1000)
+        cache.revoke(node, revocation)
         assert len(cache) == (4 if account == "bob" else 0 if kind == "before" else level)
     with pytest.raises(RefusedError) as refused:
         check_revoked(ledger, found)

@@ -9,7 +9,7 @@ from decade import ledger as module
 from decade.errors import Dimension, ErrorCode, RefusedError, StateError
 from decade.ledger import MemoryLedger
 from decade.messages import Revocation
-from decade.ports import Allowance, Ledger, Short, TokenKey, Use
+from decade.ports import Allowance, Ledger, NodePath, Short, TokenKey, Use
 
 CTI = bytes(16)
 TOKEN = (b"key", CTI)
@@ -65,16 +65,16 @@ def test_an_account_has_a_bounded_number_of_revocations_and_one_too_many_revokes
     monkeypatch.setattr(module, "MAX_REVOKED_TOKENS", 2)
     monkeypatch.setattr(module, "MAX_REVOKED_KEYS", 1)
     ledger = MemoryLedger()
-    ledger.revoke("a", Revocation(cti=(b"1" * 16,)), wall=0, until=9)
+    ledger.revoke(("a",), Revocation(cti=(b"1" * 16,)), wall=0, until=9)
     with pytest.raises(RefusedError):
-        ledger.revoke("a", Revocation(cti=(b"2" * 16, b"3" * 16)), wall=0, until=9)
-    assert not ledger.is_revoked("a", b"k", b"2" * 16, 50)
-    ledger.revoke("a", Revocation(cti=(b"1" * 16, b"2" * 16)), wall=0, until=9)
-    ledger.revoke("a", Revocation(kid=b"k"), wall=0, until=9)
+        ledger.revoke(("a",), Revocation(cti=(b"2" * 16, b"3" * 16)), wall=0, until=9)
+    assert not ledger.is_revoked(("a",), b"k", b"2" * 16, 50)
+    ledger.revoke(("a",), Revocation(cti=(b"1" * 16, b"2" * 16)), wall=0, until=9)
+    ledger.revoke(("a",), Revocation(kid=b"k"), wall=0, until=9)
     with pytest.raises(RefusedError):
-        ledger.revoke("a", Revocation(kid=b"l"), wall=0, until=9)
-    ledger.revoke("a", Revocation(kid=b"k"), wall=0, until=9)
-    assert not ledger.is_revoked("a", b"l", CTI, 50)
+        ledger.revoke(("a",), Revocation(kid=b"l"), wall=0, until=9)
+    ledger.revoke(("a",), Revocation(kid=b"k"), wall=0, until=9)
+    assert not ledger.is_revoked(("a",), b"l", CTI, 50)
 
 
 def test_a_clock_that_is_set_back_revives_nothing() -> None:
@@ -90,6 +90,7 @@ class Counted:
 
 
 ACCOUNTS = st.sampled_from(["a", "b"])
+NODES = st.sampled_from([("a",), ("a", "x"), ("a", "y"), ("b",)])
 TOKENS = st.sampled_from([(key, bytes([number]) * 16) for key in (b"ka", b"kb") for number in (1, 2)])
 NUMBERS = st.integers(0, 3)
 
@@ -102,7 +103,7 @@ class LedgerModel(RuleBasedStateMachine):
         self.ledger = MemoryLedger()
         self.wall = 0
         self.counted: dict[TokenKey, Counted] = {}
-        self.revoked: list[tuple[str, Revocation, int]] = []
+        self.revoked: list[tuple[NodePath, Revocation, int]] = []
 
     @rule(token=TOKENS, limits=st.tuples(*[st.none() | NUMBERS] * 3), asked=st.tuples(*[NUMBERS] * 3))
     def hold(self, token: TokenKey, limits: tuple[int | None, ...], asked: tuple[int, ...]) -> None:
@@ -130,18 +131,20 @@ class LedgerModel(RuleBasedStateMachine):
         else:
             self.ledger.give_back(token, Use(*back))
             self.counted[token].use = Use(*left)
+            if not any(left):
+                del self.counted[token]
 
     @rule(
-        account=ACCOUNTS,
+        node=NODES,
         what=st.builds(lambda cti: Revocation(cti=(cti * 16,)), st.sampled_from([b"\x01", b"\x02"]))
         | st.builds(lambda before: Revocation(before=before), st.integers(0, 30))
         | st.builds(lambda kid: Revocation(kid=kid), st.sampled_from([b"ka", b"kb"])),
     )
-    def revoke(self, account: str, what: Revocation) -> None:
-        self.ledger.revoke(account, what, wall=self.wall, until=self.wall + 10)
+    def revoke(self, node: NodePath, what: Revocation) -> None:
+        self.ledger.revoke(node, what, wall=self.wall, until=self.wall + 10)
         if what.before is not None:
             what = Revocation(before=min(what.before, self.wall))
-        self.revoked.append((account, what, self.wall + 10))
+        self.revoked.append((node, what, self.wall + 10))
 
     @rule(step=st.integers(-5, 8))
     def clock(self, step: int) -> None:
@@ -160,16 +163,16 @@ class LedgerModel(RuleBasedStateMachine):
             for number in (1, 2):
                 cti = bytes([number]) * 16
                 assert self.ledger.used((key, cti)) == self.counted.get((key, cti), Counted("", 0)).use
-                for account in "ab":
+                for node in ("a",), ("b",), ("a", "x"), ("a", "y"), ("b", "x"):
                     for iat in (0, 5, 20):
                         expected = any(
                             cti in (what.cti or ())
                             or iat <= (-1 if what.before is None else what.before)
                             or key == what.kid
                             for whose, what, _ in self.revoked
-                            if whose == account
+                            if whose == node[: len(whose)]
                         )
-                        assert self.ledger.is_revoked(account, key, cti, iat) == expected
+                        assert self.ledger.is_revoked(node, key, cti, iat) == expected
 
 
 TestLedgerModel = LedgerModel.TestCase

@@ -5,9 +5,10 @@ import base64
 import attrs
 import pytest
 from decade_server import ALL, APP, BOB, HELLO, OCTETS, Bench, code, token
-from decade_tokens import MAC, NOW, SERVER
+from decade_tokens import ACCOUNT, MAC, NOW, SERVER
 
 from decade.cbor import MAX_MESSAGE
+from decade.cose import HmacKey
 from decade.errors import ErrorCode
 from decade.messages import (
     MEDIA_TYPE,
@@ -26,7 +27,7 @@ from decade.messages import (
 )
 from decade.names import name_of
 from decade.settings import DRP_PATH, MAX_PAGE
-from decade.tokens import Everything, Object, Operation, TokenPolicy
+from decade.tokens import Everything, Object, Operation, RegisteredKey, TokenPolicy
 from decade.values import Priority
 
 INFO = f"objects/sha-256/{HELLO.text}"
@@ -218,6 +219,26 @@ def test_revocation_stops_a_token_by_its_identifier_by_time_and_by_key():
         assert made.control("POST", "revocations", revocation).status == 204
         assert code(made.get(key=key)) == ErrorCode.TOKEN_REVOKED
         assert code(made.get(key=theirs)) == ErrorCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("of", ["cti", "before", "kid"])
+def test_the_key_of_an_application_revokes_no_tokens_but_those_of_the_application(of):
+    made, other = Bench(), HmacKey(bytes(range(32)), b"other")
+    made.keys[other.kid] = RegisteredKey(other, ACCOUNT, ("other",))
+    made.tree.put((ACCOUNT, "other"), ResourcePolicy(weight=1))
+    made.put()
+    mine, sibling, own = (token(key, cti=b"x" * 16) for key in (MAC, other, APP))
+
+    def revoke(key, by):
+        what = {"cti": {"cti": (b"x" * 16,)}, "before": {"before": NOW}, "kid": {"kid": key.kid}}[of]
+        assert made.control("POST", "revocations", Revocation(**what), by).status == 204
+
+    by = [token(APP, iat=NOW + 1) for _ in range(3)]
+    for key, permit in zip((MAC, other, APP), by, strict=True):
+        revoke(key, permit)
+    assert [made.get(key=key).status for key in (mine, sibling, own)] == [200, 200, 401]
+    revoke(other, token(MAC, iat=NOW + 1))
+    assert code(made.get(key=sibling)) == ErrorCode.TOKEN_REVOKED
 
 
 def test_a_token_may_revoke_itself():

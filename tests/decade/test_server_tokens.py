@@ -381,6 +381,15 @@ def test_the_revocation_of_the_asking_token_reaches_what_was_minted(bench, of):
     assert code(bench.get(key=again)) == ErrorCode.TOKEN_REVOKED
 
 
+def test_an_application_revokes_what_was_minted_by_its_right_and_not_by_that_of_its_account(bench):
+    app = next(one.key for one in bench.keys.values() if one.app)
+    minted = [ask_for(bench, token(key, app_path=("live",))).tokens[0] for key in (MAC, app)]
+    for by in (token(app, iat=NOW + 1), token(MAC, iat=NOW + 1, app_path=("live",))):
+        assert bench.control("POST", "revocations", Revocation(before=NOW + 1), key=by).status == 204
+    assert bench.get(key=minted[0]).status == 200
+    assert code(bench.get(key=minted[1])) == ErrorCode.TOKEN_REVOKED
+
+
 def test_tokens_for_who_proves_what_it_holds_ask_for_a_proof_too(bench):
     octets = held()
     body = encode_message(TokenRequest(scope=((Everything(), Operation.GET),), lifetime=60))

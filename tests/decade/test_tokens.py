@@ -394,7 +394,7 @@ def test_the_cache_has_fewer_tokens_when_they_are_large(monkeypatch):
     for number in range(200):
         cache.verify(mint(attrs.evolve(CLAIMS, cti=bytes([number] * 16)), SIGNING), NOW + 1.0)
     assert 30 < len(cache) < 100
-    cache.revoke(ACCOUNT, Revocation(before=NOW))
+    cache.revoke((ACCOUNT,), Revocation(before=NOW))
     assert (len(cache), cache._memory) == (0, 0)
 
 
@@ -448,7 +448,7 @@ def test_a_revocation_reaches_the_tokens_of_its_account_alone(revocation, left):
     cache = Watched().cache()
     for token in numbered(3):
         cache.verify(token, NOW)
-    cache.revoke("bob", revocation)
+    cache.revoke(("bob",), revocation)
     assert len(cache) == 3
-    cache.revoke(ACCOUNT, revocation)
+    cache.revoke((ACCOUNT,), revocation)
     assert len(cache) == left

@@ -147,7 +147,7 @@ def test_a_revocation_reaches_only_the_account_that_asks() -> None:
     for account, is_revoked in (("mallory", False), (ACCOUNT, True)):
         for revocation in (Revocation(cti=(bytes(16),)), Revocation(kid=MAC.kid), Revocation(before=NOW)):
             ledger = MemoryLedger()
-            ledger.revoke(account, revocation, wall=NOW, until=NOW + 1)
+            ledger.revoke((account,), revocation, wall=NOW, until=NOW + 1)
             if is_revoked:
                 with pytest.raises(RefusedError) as found:
                     check_revoked(ledger, which)
@@ -158,7 +158,7 @@ def test_a_revocation_reaches_only_the_account_that_asks() -> None:
 
 def test_a_revocation_by_time_stops_only_what_is_issued() -> None:
     ledger = MemoryLedger()
-    ledger.revoke(ACCOUNT, Revocation(before=NOW + 1000), wall=NOW - 1, until=NOW)
+    ledger.revoke((ACCOUNT,), Revocation(before=NOW + 1000), wall=NOW - 1, until=NOW)
     check_revoked(ledger, token())
 
 

@@ -15,9 +15,10 @@ from decade import ledger as memory
 from decade.errors import RefusedError, StateError
 from decade.ledger import MemoryLedger
 from decade.messages import Revocation
-from decade.ports import Allowance, Ledger, TokenKey, Use
+from decade.ports import Allowance, Ledger, NodePath, TokenKey, Use
 
 ACCOUNTS = st.sampled_from(["a", "b"])
+NODES = st.sampled_from([("a",), ("a", "x"), ("a", "y"), ("b",)])
 CTIS = st.sampled_from([bytes([n]) * 16 for n in range(4)])
 KIDS = st.sampled_from([b"k", b"l"])
 SMALL = st.integers(0, 6)
@@ -77,17 +78,17 @@ class SameLedger(RuleBasedStateMachine):
     def give_back(self, kid: bytes, cti: bytes, use: Use) -> None:
         self.both("give_back", (kid, cti), use)
 
-    @rule(account=ACCOUNTS, ctis=st.lists(CTIS, min_size=1, max_size=3).map(tuple), wall=TIMES, until=TIMES)
-    def revoke_tokens(self, account: str, ctis: tuple[bytes, ...], wall: int, until: int) -> None:
-        self.both("revoke", account, Revocation(cti=ctis), wall=wall, until=until)
+    @rule(node=NODES, ctis=st.lists(CTIS, min_size=1, max_size=3).map(tuple), wall=TIMES, until=TIMES)
+    def revoke_tokens(self, node: NodePath, ctis: tuple[bytes, ...], wall: int, until: int) -> None:
+        self.both("revoke", node, Revocation(cti=ctis), wall=wall, until=until)
 
-    @rule(account=ACCOUNTS, kid=KIDS)
-    def revoke_key(self, account: str, kid: bytes) -> None:
-        self.both("revoke", account, Revocation(kid=kid), wall=0, until=0)
+    @rule(node=NODES, kid=KIDS)
+    def revoke_key(self, node: NodePath, kid: bytes) -> None:
+        self.both("revoke", node, Revocation(kid=kid), wall=0, until=0)
 
-    @rule(account=ACCOUNTS, before=st.integers(0, 2**64 - 1) | TIMES, wall=TIMES)
-    def revoke_before(self, account: str, before: int, wall: int) -> None:
-        self.both("revoke", account, Revocation(before=before), wall=wall, until=0)
+    @rule(node=NODES, before=st.integers(0, 2**64 - 1) | TIMES, wall=TIMES)
+    def revoke_before(self, node: NodePath, before: int, wall: int) -> None:
+        self.both("revoke", node, Revocation(before=before), wall=wall, until=0)
 
     @rule(wall=TIMES)
     def forget(self, wall: int) -> None:
@@ -105,7 +106,8 @@ class SameLedger(RuleBasedStateMachine):
         for account, (kid, cti) in self.asked:
             self.both("used", (kid, cti))
             for iat in (0, 7, 31, 2**64 - 1):
-                self.both("is_revoked", account, kid, cti, iat)
+                for node in (account,), (account, "x"), (account, "y"):
+                    self.both("is_revoked", node, kid, cti, iat)
 
     def teardown(self) -> None:
         self.close()

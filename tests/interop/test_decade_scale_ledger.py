@@ -53,8 +53,8 @@ def test_a_use_of_one_server_is_seen_by_another(site: Site) -> None:
     with site.worker() as first, site.worker() as second:
         assert first.ledger.hold("a", token, Allowance(uses=1), Use(1), 100) is None
         assert second.ledger.hold("a", token, Allowance(uses=1), Use(1), 100) is not None
-        second.ledger.revoke("a", Revocation(kid=b"kid"), wall=0, until=0)
-        assert first.ledger.is_revoked("a", b"kid", bytes(16), 5)
+        second.ledger.revoke(("a",), Revocation(kid=b"kid"), wall=0, until=0)
+        assert first.ledger.is_revoked(("a",), b"kid", bytes(16), 5)
 
 
 def test_tokens_are_forgotten_a_part_at_a_time_and_never_by_the_clock_of_redis(

@@ -43,7 +43,7 @@ class SameInSqlite(SameLedger):
 
     def wait(self) -> None:
         """What nobody waits for is done when what comes behind it is."""
-        self.ledger.revoke("?", Revocation(before=0), wall=0, until=0)
+        self.ledger.revoke(("?",), Revocation(before=0), wall=0, until=0)
 
     def end(self) -> None:
         self.folder.cleanup()
@@ -58,8 +58,8 @@ def test_a_use_of_one_process_is_seen_by_another(tmp_path: Path) -> None:
     token = (b"key", bytes(16))
     assert first.hold("a", token, Allowance(uses=1), Use(1), 100) is None
     assert second.hold("a", token, Allowance(uses=1), Use(1), 100) is not None
-    second.revoke("a", Revocation(kid=b"kid"), wall=0, until=0)
-    assert first.is_revoked("a", b"kid", bytes(16), 5)
+    second.revoke(("a",), Revocation(kid=b"kid"), wall=0, until=0)
+    assert first.is_revoked(("a",), b"kid", bytes(16), 5)
     first.close()
     second.close()
 

@@ -1,17 +1,17 @@
--- ARGV: account, what ('cti', 'kid' or 'before'), the most of them, and the time: until when each cti, or before which.
+-- ARGV: revoker, what ('cti', 'kid' or 'before'), the most of them, and the time: until when each cti, or before which.
 -- Then the cti, or the kid. Returns 0, and revokes nothing, when there would be too many.
 --
---   revoked-cti:<account>  zset  cti -> when no clock accepts it         revoked-kid:<account>  set of keys
---   revoked-before         hash  account -> Unix time                    revokers               set of accounts
-local account, what, most, time = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+--   revoked-cti:<revoker>  zset  cti -> when no clock accepts it         revoked-kid:<revoker>  set of keys
+--   revoked-before         hash  revoker -> Unix time                    revokers               set of revokers
+local revoker, what, most, time = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if what == 'before' then
-  local before = redis.call('HGET', base .. 'revoked-before', account)
+  local before = redis.call('HGET', base .. 'revoked-before', revoker)
   if not before or tonumber(before) < tonumber(time) then
-    redis.call('HSET', base .. 'revoked-before', account, time)
+    redis.call('HSET', base .. 'revoked-before', revoker, time)
   end
   return 1
 end
-local key = base .. 'revoked-' .. what .. ':' .. account
+local key = base .. 'revoked-' .. what .. ':' .. revoker
 local is_in, count = (what == 'cti') and 'ZSCORE' or 'SISMEMBER', (what == 'cti') and 'ZCARD' or 'SCARD'
 local fresh, seen = 0, {}
 for at = 5, #ARGV do
@@ -34,5 +34,5 @@ for at = 5, #ARGV do
     redis.call('SADD', key, ARGV[at])
   end
 end
-redis.call('SADD', base .. 'revokers', account)
+redis.call('SADD', base .. 'revokers', revoker)
 return 1

@@ -23,6 +23,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     max_request = 2 * 2**20
     """Octets of a request with all that frames it: twice what `interop.asgi` reads of a body."""
+    write_timeout: float | None = None
+    """Another time than WRITE_TIMEOUT."""
     _head_by: float | None = None
     """When a head has to be there that is awaited."""
     _write_by: float | None = None
@@ -50,7 +52,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._write_by = self._watch(WRITE_TIMEOUT)
+        self._write_by = self._watch(self.write_timeout or WRITE_TIMEOUT)
         super().pause_writing()
 
     def resume_writing(self) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -20,12 +20,21 @@ from interop.tracker_client import TrackerError, TrackerSession
 from interop.tracker_login import Logins
 from interop.udp import Address, UdpDriver
 from ledbat import Ledbat
-from ppsp import RangeSet
+from ppsp import RangeSet, RarestFirst
 from ppsp.endpoint import Endpoint
-from ppsp.events import ChunkRefused, Event, PeerDisconnected, StoreFailed, SwarmComplete
+from ppsp.events import (
+    ChunkRefused,
+    ChunksVerified,
+    Event,
+    PeerConnected,
+    PeerDisconnected,
+    SizeKnown,
+    StoreFailed,
+    SwarmComplete,
+)
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
-from ppsp.ports import ChunkStore
+from ppsp.ports import ChunkPicker, ChunkStore
 from ppsp.stats import SwarmStats
 from ppsp.tracker import PeerMode
 
@@ -45,9 +54,10 @@ class SwarmPeer:
     """One peer of one swarm, for as long as the `async with` lasts.
 
     `store` holds the content; `tree`, `have` and `content_size` say what of it is there already, as for
-    `ppsp.Endpoint.add_swarm`. `local` is the host and port to bind (port 0: any), `upload_rate` the limit in octets a
-    second, `peers` addresses to connect to besides those that the trackers name, `logins` how to prove to a tracker who
-    one is. `on_event` is given every event of the endpoint. `tally` tells what was exchanged with whom.
+    `ppsp.Endpoint.add_swarm`, and `picker` in which order to fetch it. `local` is the host and port to bind (port 0:
+    any), `upload_rate` and `download_rate` are limits in octets a second, `peers` addresses to connect to besides those
+    that the trackers name, `logins` how to prove to a tracker who one is. `on_event` is given every event of the
+    endpoint. `tally` tells what was exchanged with whom.
 
     Entering raises OSError when the address cannot be bound, and PeerError when no tracker can be reached and no peer
     is named, or a named one has no address. Once entered, trackers may come and go.
@@ -63,12 +73,16 @@ class SwarmPeer:
         content_size: int | None = None,
         local: tuple[str, int] = ("0.0.0.0", 0),
         upload_rate: float | None = None,
+        download_rate: float | None = None,
+        picker: Callable[[int, int], ChunkPicker] = RarestFirst,
         peers: Sequence[tuple[str, int]] = (),
         logins: Logins | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.uri = uri
+        self.store = store
         self.tally = Tally()
+        self._news = asyncio.Event()
         self._swarm_id = uri.metadata.swarm_id
         self._local = local
         self._peers = peers
@@ -80,9 +94,12 @@ class SwarmPeer:
             controller=lambda chunk_size: Ledbat(mss=chunk_size),
             epoch=time.time() - time.monotonic(),
             upload_rate=upload_rate,
+            download_rate=download_rate,
         )
         if not uri.metadata.is_live:  # `interop.live` adds the others
-            self._endpoint.add_swarm(uri.metadata, store=store, tree=tree, have=have, content_size=content_size)
+            self._endpoint.add_swarm(
+                uri.metadata, store=store, tree=tree, have=have, content_size=content_size, picker=picker
+            )
 
     async def __aenter__(self) -> Self:
         self._completed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -136,6 +153,28 @@ class SwarmPeer:
         Raises the store's OSError when it fails: what was verified until then is still held.
         """
         return await asyncio.shield(self._completed)
+
+    async def news(self) -> None:
+        """Wait until more of the content is there, a peer comes or goes, or fetching has failed.
+
+        Raises what `completed` does once that is so.
+        """
+        if self._completed.done():
+            self._completed.result()
+        await self._news.wait()
+
+    def prioritise(self, reader: Hashable, start: int, stop: int) -> None:
+        """A reader is at chunk `start` and will soon want what is before `stop`, as `Endpoint.prioritise`."""
+        self._endpoint.prioritise(self._swarm_id, reader, start, stop)
+        self._driver.wake()
+
+    def forget(self, reader: Hashable) -> None:
+        """The reader is gone, as `Endpoint.forget`."""
+        self._endpoint.forget(self._swarm_id, reader)
+
+    def held_until(self, chunk: int) -> int:
+        """The first chunk from `chunk` on that is not held."""
+        return self._endpoint.held_until(self._swarm_id, chunk)
 
     def connect(self, address: Address) -> None:
         """Open a channel to a peer, unless there is one."""
@@ -204,17 +243,29 @@ class SwarmPeer:
     # Events and time
 
     def _take_events(self) -> None:
+        is_news = False
         while (event := self._endpoint.next_event()) is not None:
             match event:
                 case SwarmComplete():
                     self._complete(event.content_size)
                 case StoreFailed() if not self._completed.done():
                     self._completed.set_exception(event.error)
+                    is_news = True
                 case PeerDisconnected():
                     self.tally.part(event.stats)
+                    is_news = True
                 case ChunkRefused():
                     self.tally.refuse(event.address)
+                case ChunksVerified() | SizeKnown() | PeerConnected():
+                    is_news = True
             self._on_event(event)
+        if is_news:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake those who wait for news."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     def _complete(self, content_size: int) -> None:
         self.tally.look(self.stats, time.monotonic())
@@ -235,6 +286,7 @@ class SwarmPeer:
             await asyncio.sleep(_LOOK_SECONDS)
         with contextlib.suppress(asyncio.InvalidStateError):
             self._completed.set_exception(RuntimeError("the UDP driver has failed"))
+        self._tell()
 
     def _seek(self) -> None:
         """Look for company where there was some, and where there may be."""

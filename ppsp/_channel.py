@@ -120,6 +120,11 @@ class Channel:
         """Send something, so that the responder sees its channel ID (section 3.1.1 step 7)."""
         self._must_send = True
 
+    def ask_again(self) -> None:
+        """Send the first HANDSHAKE again: the peer is silent, and may have been started anew (section 8.2)."""
+        self._confirmed = False
+        self._handshake_due = self._asked_again = True
+
     def _establish(self, now: float) -> None:
         self.state = State.OPEN
         self.opened_at = now

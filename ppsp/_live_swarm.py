@@ -24,6 +24,10 @@ _MAX_HAVE_RANGES = 1024
 # The empty munro that ends a broadcast is acknowledged by nothing: it is sent so often, in doubling intervals.
 _FAREWELLS = 6
 _FAREWELL_SECONDS = 0.25
+# A live source has news several times a second. Who is silent for longer, then twice as long and so on, is asked again
+# whether it knows us: it may have been killed and started anew on the same port.
+_SILENCE_SECONDS = 2.0
+_MAX_SILENCES = 6
 # At most so many chunks that are overdue are asked for beyond the request window.
 _MAX_OVERDUE = 16
 
@@ -52,6 +56,8 @@ class LiveSwarm(Swarm):
         self._started = False
         self._sign_all = not content.metadata.hash_size
         self._farewells: dict[Channel, tuple[int, float]] = {}
+        # When a silent peer was last heard, and how often it was asked since.
+        self._silent: dict[Channel, tuple[float, int]] = {}
 
     @property
     def window(self) -> int:
@@ -196,6 +202,10 @@ class LiveSwarm(Swarm):
         if channel.state is not State.OPEN:
             return
         self._say_farewell(channel, now)
+        due = self._silence_ends(channel)
+        if due is not None and now >= due:
+            self._silent[channel] = channel.last_received, self._silences(channel) + 1
+            channel.ask_again()
         if download.choked or not channel.understands(MessageType.REQUEST) or now < self._rests_until(channel, now):
             return
         if self.content.position is None:
@@ -234,12 +244,24 @@ class LiveSwarm(Swarm):
             channel.confirm()
             self._farewells[channel] = count + 1, now + _FAREWELL_SECONDS * (1 << count)
 
+    def _silences(self, channel: Channel) -> int:
+        heard, count = self._silent.get(channel, (channel.last_received, 0))
+        return count if heard == channel.last_received else 0
+
+    def _silence_ends(self, channel: Channel) -> float | None:
+        """When a peer that we called and that is silent is to be asked whether it knows us."""
+        count = self._silences(channel)
+        if not (self.watching and channel.initiated and count < _MAX_SILENCES) or self.content.end is not None:
+            return None
+        return channel.last_received + _SILENCE_SECONDS * (1 << count)
+
     def looks_again_at(self, channel: Channel) -> float | None:
         """When the peer may be asked again, without any message from it."""
         at = math.inf
         count, due = self._farewells.get(channel, (_FAREWELLS, 0.0))
         if count < _FAREWELLS:
             at = due
+        at = min(at, self._silence_ends(channel) or math.inf)
         if not channel.download.choked and self._may_want(channel.peer_have):
             at = min(at, channel.last_looked + RETRY_SECONDS / 2)
         return None if at == math.inf else at
@@ -263,3 +285,4 @@ class LiveSwarm(Swarm):
         """Close the channel."""
         super().drop(channel, reason, now, tell=tell, report=report)
         self._farewells.pop(channel, None)
+        self._silent.pop(channel, None)

@@ -13,6 +13,7 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, reason, run
+from interop.cli._live_fetch import LiveRequest, fetch_live
 from interop.cli._options import JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, host_port, text_of
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
@@ -65,6 +66,7 @@ def _swarm_uri(ctx: click.Context, param: click.Parameter, value: str) -> SwarmU
 @TRACKER_LOGIN
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
+@click.option("--live", is_flag=True, help="The URI must be that of a live stream; FILE may be - for stdout.")
 @click.option("--force", is_flag=True, help="Replace a file that is there and has other content.")
 @JSON
 def command(
@@ -76,20 +78,26 @@ def command(
     logins: Logins | None,
     seed_after: float,
     timeout: float | None,
+    live: bool,
     force: bool,
     as_json: bool,
 ) -> int:
     """Fetch the swarm that URI names into a file, from all its peers at once.
 
     Every chunk is verified. What arrives is kept in FILE.part: the same command, given again, goes on where a stop or a
-    crash left it. Exit status: 0 complete and verified, 1 not complete, 2 a mistake in the command.
+    crash left it. A live stream is written from where it is now until it ends. Exit status: 0 complete and verified,
+    1 not complete, 2 a mistake in the command.
     """
+    if live and not uri.metadata.is_live:
+        raise click.UsageError("--live: the URI is that of static content")
     if output is None:
         if uri.name is None:
             raise click.UsageError("the URI suggests no file name: say -o FILE")
         output = Path(uri.name)
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
+    if uri.metadata.is_live:
+        return run(fetch_live(LiveRequest(uri, output, listen, upload_limit, peers, logins, timeout, force, as_json)))
     return run(_fetch(_Request(uri, output, listen, upload_limit, peers, logins, seed_after, timeout, force, as_json)))
 
 

@@ -1,0 +1,124 @@
+"""`ietf-p2p fetch --live`: write a live stream to a file or to stdout, from the tune-in point on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import attrs
+
+from interop.cli._errors import FailureError, MistakeError, reason
+from interop.cli._peers import entered
+from interop.cli._progress import Snapshot, display, emit, note, octets
+from interop.live import LivePeer
+from interop.tracker_login import Logins
+from ppsp.metadata import SwarmUri
+
+_SHOW_SECONDS = 0.5
+
+
+@attrs.frozen
+class LiveRequest:
+    """What to watch, and where to: `output` is a path, or `-` for stdout. `timeout` is in seconds without octets."""
+
+    uri: SwarmUri
+    output: Path
+    listen: tuple[str, int]
+    upload_limit: float | None
+    peers: tuple[tuple[str, int], ...]
+    logins: Logins | None
+    timeout: float | None
+    force: bool
+    as_json: bool
+
+
+async def fetch_live(request: LiveRequest) -> int:
+    """Watch until the broadcast ends, or Ctrl-C. Returns the exit status."""
+    if request.as_json and str(request.output) == "-":
+        raise MistakeError("stdout cannot hold both the stream and --json: say -o FILE")
+    peer = LivePeer(
+        request.uri,
+        local=request.listen,
+        upload_rate=request.upload_limit,
+        peers=request.peers,
+        logins=request.logins,
+    )
+    async with entered(peer, request.listen), _sink(request) as write:
+        total = await _copy(request, peer, write)
+    skipped = peer.stream.skipped
+    if request.as_json:
+        emit("ended", octets=total, chunks_skipped=skipped)
+    else:
+        note(f"the broadcast has ended: {octets(total)}, {skipped} chunks were not to be had")
+    return 0
+
+
+async def _copy(request: LiveRequest, peer: LivePeer, write: Callable[[bytes], Awaitable[None]]) -> int:
+    total, shown_at, shown_total = 0, time.monotonic(), 0
+    with display("watching", as_json=request.as_json) as shown:
+        while True:
+            try:
+                async with asyncio.timeout(request.timeout):
+                    data = await peer.read()
+            except TimeoutError as exc:
+                raise FailureError(f"nothing came for {request.timeout:g} s: {octets(total)} until then") from exc
+            if not data:
+                return total
+            try:
+                await write(data)
+            except BrokenPipeError:
+                raise
+            except OSError as exc:
+                raise FailureError(f"cannot write {request.output}: {reason(exc)}") from exc
+            total += len(data)
+            now = time.monotonic()
+            if now - shown_at >= _SHOW_SECONDS:
+                rate = (total - shown_total) / (now - shown_at)
+                shown_at, shown_total = now, total
+                shown.show(Snapshot(total, None, rate, peer.tally.connected))
+
+
+@contextlib.asynccontextmanager
+async def _sink(request: LiveRequest) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Where the octets go. A pipe whose reader is slow holds up the reading, not the serving of peers."""
+    if str(request.output) == "-":
+        fd = os.dup(sys.stdout.fileno())
+    else:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if request.force else os.O_EXCL)
+        try:
+            fd = os.open(request.output, flags, 0o666)
+        except FileExistsError as exc:
+            raise MistakeError(f"{request.output}: is there already (--force replaces it)") from exc
+        except OSError as exc:
+            raise MistakeError(f"{request.output}: {reason(exc)}") from exc
+    with os.fdopen(fd, "wb", buffering=0) as file:
+        loop = asyncio.get_running_loop()
+        try:
+            transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, file)
+        except ValueError:  # no pipe: a file takes what it is given
+            yield lambda data: asyncio.to_thread(_write_all, file.fileno(), data)
+            return
+        writer = asyncio.StreamWriter(transport, protocol, None, loop)
+
+        async def write(data: bytes) -> None:
+            writer.write(data)
+            await writer.drain()
+            if transport.is_closing():
+                raise BrokenPipeError
+
+        try:
+            yield write
+            await writer.drain()
+        finally:
+            transport.close()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -16,7 +16,6 @@ from decade.lines import Line
 from decade.logs import Logs
 from decade.memberships import check_collections
 from decade.minting import TokenMint
-from decade.names import Name
 from decade.objects import Objects
 from decade.policy import PolicyTree
 from decade.pop import ProofRecord
@@ -28,6 +27,7 @@ from decade.settings import Extension, Settings
 from decade.tokens import TokenFeature
 from decade.usage import TrafficCounter
 from decade.uses import check_revoked
+from decade.values import ObjectName
 from decade.waiting import Clock, Steps
 
 _T = TypeVar("_T")
@@ -60,7 +60,7 @@ class Core:
         return wall
 
     def permit(
-        self, ask: Ask, operation: Operation, name: Name | None = None, joins: tuple[bytes, ...] = ()
+        self, ask: Ask, operation: Operation, name: ObjectName | None = None, joins: tuple[bytes, ...] = ()
     ) -> Permission:
         """Steps 2 to 4 of the precedence; `name` is None for the account itself, and what is stored is to be in the
         collections of `joins`. Raises RefusedError, DecodeError.

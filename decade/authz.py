@@ -25,12 +25,12 @@ from decade.messages import Revocation
 from decade.policy import Effective, PolicyTree
 from decade.pop import ProofRecord, Replays, UnrecordedError, check_object, prove
 from decade.ports import Allowance, Ledger, NodePath, Row, Use
-from decade.scope import Collection, Everything, Object, Operation, Scope, TokenPolicy
+from decade.scope import Collection, Everything, Object, Operation, Publisher, Scope, Target, TokenPolicy
 from decade.slots import ConnectionSlots, Slot
 from decade.token_cache import VerifiedTokenCache
 from decade.tokens import SKEW, VerifiedToken
 from decade.uses import TokenUse, UseState, check_revoked, check_uses, hold_use, is_counted
-from decade.values import BitRate, ObjectName
+from decade.values import BitRate, ObjectName, SignedName
 from decade.waiting import Clock, Steps
 
 FORGET_EVERY = 60
@@ -117,7 +117,8 @@ class Permission:
 
         Raises RefusedError (OBJECT_NOT_PERMITTED).
         """
-        _check_reach(self.token, self.question.operation, row.name, row.collections)
+        signed = [name for name in self.question.names or () if isinstance(name, SignedName)]
+        _check_reach(self.token, self.question.operation, signed[0] if signed else row.name, row.collections)
 
     def holds(self, row: Row) -> bool:
         """Whether what is stored is there already, and may be changed without its octets: it is in all collections that
@@ -449,8 +450,16 @@ def check_scope(
         return
     permitted = {target.name for target in targets if isinstance(target, Collection)}
     for name in names or (None,):
-        if name is None or not (Object(name) in targets or (permitted and permitted & set(collections(name)))):
+        is_named = Object(name) in targets or _is_published(targets, name) if name is not None else False
+        if name is None or not (is_named or (permitted and permitted & set(collections(name)))):
             raise RefusedError(ErrorCode.OBJECT_NOT_PERMITTED, "token: not for this object")
+
+
+def _is_published(targets: list[Target], name: ObjectName) -> bool:
+    return isinstance(name, SignedName) and any(
+        isinstance(target, Publisher) and target.name == name.publisher and name.label.startswith(target.prefix)
+        for target in targets
+    )
 
 
 def check_peer(policy: TokenPolicy, peer: str) -> None:

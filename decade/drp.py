@@ -44,6 +44,7 @@ from decade.messages import (
     encode_message,
 )
 from decade.minting import charge_of
+from decade.named import read_label
 from decade.names import Name, read_path
 from decade.pop import check_body
 from decade.ports import NodePath, Row
@@ -156,6 +157,7 @@ _METHODS = {
     "status": ("GET", "HEAD"),
     "list": ("GET", "HEAD"),
     "object": ("GET", "HEAD", "PATCH"),
+    "named": ("GET", "HEAD", "PUT", "DELETE"),
     "revocations": ("POST",),
     "transfers": ("POST",),
     "transfer": ("GET", "HEAD", "DELETE"),
@@ -167,6 +169,7 @@ _METHODS = {
 }
 _EXTENSIONS: Mapping[str, frozenset[str]] = {
     "tokens": frozenset({TokenFeature.MINT}),
+    "named": frozenset({TokenFeature.SIGNED_NAMES}),
     "transfers": frozenset({Extension.PULL, Extension.PUSH}),
     "transfer": frozenset({Extension.PULL, Extension.PUSH}),
     "challenges": frozenset({Extension.CHALLENGE}),
@@ -197,6 +200,8 @@ def read_route(target: str) -> Route | None:
             return Route("list", cursor=_read_cursor(query))
         case ["objects", algorithm, value]:
             return Route("object", name=_read_name(algorithm, value))
+        case ["named", algorithm, value, label]:
+            return Route("named", name=_read_name(algorithm, value), identifier=read_label(label))
         case ["transfers"]:
             return Route("transfers")
         case ["transfers", identifier] if _IDENTIFIER.fullmatch(identifier):
@@ -254,7 +259,7 @@ class ControlResource:
             raise RefusedError(ErrorCode.NOT_FOUND, "there is no such resource")
         if request.method not in _METHODS[route.kind]:
             return refuse_method(*_METHODS[route.kind])
-        if request.method not in _WITH_BODY:
+        if request.method not in _WITH_BODY or route.kind == "named":
             return None
         read_length(request)
         media_type = read_media_type(request.header("Content-Type")) or ""

@@ -16,11 +16,12 @@ from decade.authz import Permission
 from decade.errors import ErrorCode, OutdatedError, RefusedError, StateError, StoreError
 from decade.evicting import Evictor
 from decade.messages import Limits
+from decade.named import Binding
 from decade.names import Digest, Name
 from decade.policy import PolicyTree, Reservation
 from decade.ports import ObjectStore, Reader, Row, Sink
 from decade.settings import Extension
-from decade.values import ObjectName
+from decade.values import ObjectName, SignedName
 from decade.waiting import Clock, Steps
 
 _T = TypeVar("_T")
@@ -188,8 +189,45 @@ class Objects:
 
     def collections(self, account: str, name: ObjectName, wall: float) -> tuple[bytes, ...]:
         """Those that an object is in, none if it is not there. Raises StoreError."""
-        row = self.find(account, name, int(wall)) if isinstance(name, Name) else None
+        if isinstance(name, Name):
+            row = self.find(account, name, int(wall))
+        else:
+            found = self.find_bound(account, name, int(wall))
+            row = None if found is None else found[1]
         return () if row is None else row.collections
+
+    def find_bound(self, account: str, signed: SignedName, wall: int) -> tuple[Binding, Row] | None:
+        """What a signed name is bound to, while the object is there. Raises StoreError."""
+        binding = self._store.find_bound(account, signed)
+        row = None if binding is None else self.find(account, binding.name, wall)
+        return None if binding is None or row is None else (binding, row)
+
+    def check_binding(self, account: str, binding: Binding, wall: int) -> None:
+        """Raises RefusedError (CONFLICT) if the signed name is another object's, StoreError."""
+        found = self.find_bound(account, binding.signed, wall)
+        if found is not None and found[0].name != binding.name:
+            raise RefusedError(ErrorCode.CONFLICT, "another object has this signed name")
+
+    def bind(self, account: str, binding: Binding, clock: Clock, wall: int) -> Steps[bool]:
+        """Give an object that is there a signed name: whether it is new. Raises RefusedError (CONFLICT if another
+        object has it, GONE if this one was deleted), StoreError.
+        """
+        store = self._store
+        before = store.find_bound(account, binding.signed)
+        other = None if before is None else store.find(account, before.name)
+        if other is not None and other.is_expired(wall):
+            yield from self._remove_rows([other], clock)
+            before = None
+        bound = yield from clock.wait(store.waits, partial(store.bind, account, binding))
+        if bound is None:
+            raise RefusedError(ErrorCode.GONE, "deleted or expired")
+        if bound.name != binding.name:
+            raise RefusedError(ErrorCode.CONFLICT, "another object has this signed name")
+        return before is None
+
+    def unbind(self, account: str, signed: SignedName, clock: Clock) -> Steps[Binding | None]:
+        """Take a signed name from its object, which stays: None if it is gone already. Raises StoreError."""
+        return clock.wait(self._store.waits, partial(self._store.unbind, account, signed))
 
     def expiry(self, permission: Permission, asked: int | None, wall: int) -> int:
         """When an object is to expire. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED) for the past, and for later than

@@ -19,6 +19,7 @@ import attrs
 from decade.cose import Ed25519SigningKey, Es256Key, Es256SigningKey, HmacKey, PublicKey, read_public_key
 from decade.errors import DecodeError, ErrorCode, RefusedError
 from decade.http import MAX_FIELD, Headers, Request
+from decade.names import Name
 from decade.ports import TokenKey
 from decade.scope import Operation
 from decade.tokens import SKEW, Keys, VerifiedToken
@@ -233,8 +234,18 @@ def _holder(token: VerifiedToken, keys: Keys) -> PublicKey | None:
 
 
 def check_object(proof: ProofRecord, operation: Operation, names: tuple[ObjectName, ...]) -> None:
-    """An object that is to be stored is the one whose digest is signed. Raises RefusedError (POP_FAILED)."""
-    if operation is Operation.PUT and any(proof.digest != getattr(name, "value", None) for name in names):
+    """An object that is to be stored is the one whose digest is signed; of a signed name, that there is one.
+
+    Raises RefusedError (POP_FAILED).
+    """
+    hashes = [name.value if isinstance(name, Name) else proof.digest for name in names]
+    if operation is Operation.PUT and any(one is None or proof.digest != one for one in hashes):
+        raise _failed("its Content-Digest is not that of the object")
+
+
+def check_digest(digest: bytes | None, name: Name) -> None:
+    """An object is the one whose digest is signed, if one is. Raises RefusedError (POP_FAILED)."""
+    if digest is not None and digest != name.value:
         raise _failed("its Content-Digest is not that of the object")
 
 

@@ -17,7 +17,9 @@ import attrs
 from decade.errors import Dimension
 from decade.memberships import joined
 from decade.messages import ResourcePolicy, Revocation
+from decade.named import Binding
 from decade.names import Name
+from decade.values import SignedName
 
 NodePath: TypeAlias = tuple[str, ...]
 """A node of the policy tree: () is the provider, (account,) an account, (account, app) one of its applications."""
@@ -273,7 +275,7 @@ class ObjectStore(Protocol[_S]):
     """Objects by the hash that names them, and a row for each account that holds one. Every method raises StoreError
     when the medium fails, and has changed nothing then. Who calls has checked what is stored against its name.
 
-    `commit`, `update`, `remove` and `remove_many` wait, and `open` unless `opens_at_once`.
+    `commit`, `update`, `bind`, `unbind`, `remove` and `remove_many` wait, and `open` unless `opens_at_once`.
     """
 
     @property
@@ -308,6 +310,17 @@ class ObjectStore(Protocol[_S]):
         """Replace the expiry, the media type and the collections of an object by those of `change(row)`: the row as it
         is now, None if there is none. `change` may be called in any thread, and more than once.
         """
+
+    def find_bound(self, account: str, signed: SignedName) -> Binding | None:
+        """What an account has bound to a signed name, None for nothing. It returns at once."""
+
+    def bind(self, account: str, binding: Binding) -> Binding | None:
+        """Give an object of an account a signed name, which goes with its row: what is bound to it now, which is the
+        first that was; None if the account has no such object.
+        """
+
+    def unbind(self, account: str, signed: SignedName) -> Binding | None:
+        """Take a signed name away, and no object: what was bound to it."""
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it; nothing if there is no row. A power cut may lose some counts."""

@@ -28,6 +28,7 @@ from decade.http import (
     read_range,
     validator_headers,
 )
+from decade.named import Binding, named_path
 from decade.names import Name
 from decade.objects import Incoming
 from decade.ports import Reader, Row, Use
@@ -115,8 +116,12 @@ class ObjectUpload:
         admission: Admission,
         refuse: Callable[[Exception], Response],
         began: float,
+        binding: Binding | None = None,
     ) -> None:
-        """`admission`: holds the size, as octets moved and stored, and one use. `refuse`: the answer to an error."""
+        """`admission`: holds the size, as octets moved and stored, and one use. `refuse`: the answer to an error.
+
+        `binding`: the signed name that the object gets.
+        """
         self._core = core
         self._row = row
         self._incoming = incoming
@@ -128,6 +133,7 @@ class ObjectUpload:
         self._refuse = refuse
         self._is_open = True
         self.began = began
+        self._binding = binding
 
     @property
     def is_open(self) -> bool:
@@ -156,7 +162,8 @@ class ObjectUpload:
         return None
 
     def finish(self, now: float) -> Response | Waiting[Response]:
-        """All came: 201 if it is stored, 204 if the account has got it meanwhile, or why it is not kept.
+        """All came: 201 if it is stored, or has got the signed name, 204 if the account has got that meanwhile, or why
+        it is not kept.
 
         Raises StateError when it has ended.
         """
@@ -170,15 +177,28 @@ class ObjectUpload:
             self._incoming.check()
             check_revoked(self._core.ledger, self._permission.token)
             self._core.check_held(self._permission, self._row, clock.now)
+            self._check_binding(clock)
             is_new = yield from self._incoming.keep(clock, self._core.wall(clock.now))
             stored = self._row.size if is_new else 0
+            if self._binding is not None:
+                is_new = yield from self._core.objects.bind(
+                    self._row.account, self._binding, clock, self._core.wall(clock.now)
+                )
             self._admission.spend()
         except (RefusedError, StoreError) as error:
             return self._refuse(error)
         finally:
             self._end(stored)
-        headers = (("ETag", self._row.name.etag),)
-        return plain_response(201, (("Location", self._row.name.path), *headers)) if is_new else _held(self._row)
+        name = self._row.name
+        if not is_new:
+            return held_response(name)
+        path = name.path if self._binding is None else named_path(self._binding.signed)
+        return plain_response(201, (("Location", path), ("ETag", name.etag)))
+
+    def _check_binding(self, clock: Clock) -> None:
+        """Raises RefusedError (CONFLICT), StoreError."""
+        if self._binding is not None:
+            self._core.objects.check_binding(self._row.account, self._binding, self._core.wall(clock.now))
 
     def abort(self, now: float) -> None:
         """The rest will not come: nothing is kept, and what came counts as moved. Harmless when it has ended."""
@@ -196,7 +216,7 @@ class ObjectUpload:
 
 
 @attrs.frozen
-class _Put:
+class Put:
     """What the head of a PUT says."""
 
     size: int
@@ -224,7 +244,7 @@ class ObjectResource:
             return refuse_method(*METHODS)
         if request.method != "PUT":
             return None
-        _read_put(request)
+        read_put(request)
         if request.header("Content-Encoding") is not None:
             return refuse_format("an object has no Content-Encoding")
         return None
@@ -240,9 +260,14 @@ class ObjectResource:
                 return self._get(ask, name)
 
     def _get(self, ask: Ask, name: Name) -> Steps[Response]:
+        return (yield from self.send(ask, find_right(self._core, ask, name), is_recalled=True))
+
+    def send(self, ask: Ask, right: Right, *, is_recalled: bool = False) -> Steps[Response]:
+        """The steps from preconditions on, for who may read an object. `is_recalled`: the same request may be answered
+        from memory. Raises RefusedError, StoreError.
+        """
         core, request = self._core, ask.request
-        right = find_right(core, ask, name)
-        row = right.row
+        row, name = right.row, right.row.name
         is_get = request.method == "GET"
         status = Preconditions.of(request).status(name.etag, is_read=True)
         if status == 304:
@@ -265,7 +290,7 @@ class ObjectResource:
         # What is left of its life is less when this has waited.
         headers = _headers(right, length, core.wall(ask.now) if ask.has_waited else ask.wall)
         if part is None:
-            if isinstance(right, TokenRight):
+            if is_recalled and isinstance(right, TokenRight):
                 self.recall.learn(request, right, headers)
             return Response(200, headers, body)
         place = ("Content-Range", f"bytes {offset}-{offset + length - 1}/{row.size}")
@@ -287,12 +312,9 @@ class ObjectResource:
         return ObjectDownload(core, right, reader, part, admission)
 
     def _put(self, ask: Ask, name: Name) -> Steps[Response | Upload]:
-        core, put = self._core, _read_put(ask.request)
+        core, put = self._core, read_put(ask.request)
         permission = core.permit(ask, Operation.PUT, name, put.collections or ())
-        if put.unsupported:
-            reason = f"Decade-Attrs: {', '.join(put.unsupported):.80} is not supported"
-            raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
-        core.check_collections(put.collections, permission)
+        check_attrs(core, put, permission)
         expires = core.objects.expiry(permission, put.expires, ask.wall)
         while True:
             held = core.objects.find(permission.account, name, core.wall(ask.now))
@@ -307,7 +329,7 @@ class ObjectResource:
             # One that goes meanwhile is received like any other.
             merge = partial(core.objects.merge, held, expires, put.media_type, ask)
             if (yield from core.act(ask, permission, merge)) is not None:
-                return _held(held)
+                return held_response(name)
         row = Row(
             account=permission.account,
             name=name,
@@ -318,9 +340,12 @@ class ObjectResource:
             media_type=put.media_type,
             collections=permission.joins,
         )
-        return (yield from self._receive(ask, permission, row))
+        return (yield from self.receive(ask, permission, row))
 
-    def _receive(self, ask: Ask, permission: Permission, row: Row) -> Steps[ObjectUpload]:
+    def receive(
+        self, ask: Ask, permission: Permission, row: Row, binding: Binding | None = None
+    ) -> Steps[ObjectUpload]:
+        """Make room for an object, and let its octets come. Raises RefusedError, StoreError."""
         core = self._core
         check = partial(check_allowance, core.ledger, permission.token, Use(1, row.size, row.size))
         incoming = yield from core.objects.receive(row, ask, check)
@@ -329,7 +354,7 @@ class ObjectResource:
         except BaseException:
             incoming.drop()
             raise
-        return ObjectUpload(core, row, incoming, permission, admission, self._refuse, ask.now)
+        return ObjectUpload(core, row, incoming, permission, admission, self._refuse, ask.now, binding)
 
     def _delete(self, ask: Ask, name: Name) -> Steps[Response]:
         core = self._core
@@ -365,17 +390,26 @@ def _headers(right: Right, length: int, wall: int) -> Headers:
     )
 
 
-def _held(row: Row) -> Response:
-    return plain_response(204, (("ETag", row.name.etag),))
+def held_response(name: Name) -> Response:
+    """The account has what was sent."""
+    return plain_response(204, (("ETag", name.etag),))
 
 
-def _read_put(request: Request) -> _Put:
-    """Raises DecodeError, RefusedError (LENGTH_REQUIRED)."""
+def check_attrs(core: Core, put: Put, permission: Permission) -> None:
+    """Whether an object may have the attributes that were asked for. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED)."""
+    if put.unsupported:
+        reason = f"Decade-Attrs: {', '.join(put.unsupported):.80} is not supported"
+        raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason)
+    core.check_collections(put.collections, permission)
+
+
+def read_put(request: Request) -> Put:
+    """What the head of a PUT says. Raises DecodeError, RefusedError (LENGTH_REQUIRED)."""
     size = read_length(request)
     if request.header("Content-Range") is not None:
         # RFC 9110 section 14.5: part of an object is never stored.
         raise DecodeError("Content-Range in a PUT")
     asked = read_attrs(request.header("Decade-Attrs"))
-    return _Put(
+    return Put(
         size, read_media_type(request.header("Content-Type")), asked.expires, asked.unsupported, asked.collections
     )

@@ -43,6 +43,7 @@ from decade.log_resource import LOG_KINDS, LogResource
 from decade.logs import Logs
 from decade.messages import MEDIA_TYPE, encode_message
 from decade.minting import TokenMint
+from decade.named_resource import NamedResource
 from decade.names import WELL_KNOWN, read_path
 from decade.objects import Objects
 from decade.policy import PROVIDER, PolicyTree
@@ -161,7 +162,8 @@ class Server:
         self._pace = Pace(self.uploads)
         self.transfers = Transfers(self._core, settings.transfers, random_bytes)
         """For the driver that does them, without which no extension lets them be ordered."""
-        self._resources: dict[str, TransferResource | LogResource | ChallengeResource] = {
+        self._resources: dict[str, TransferResource | LogResource | ChallengeResource | NamedResource] = {
+            "named": NamedResource(self._core, self._objects),
             **dict.fromkeys(TRANSFER_KINDS, TransferResource(self._core, self.transfers, self._refuse)),
             **dict.fromkeys(LOG_KINDS, LogResource(self._core, self._control.answer)),
             **dict.fromkeys(CHALLENGE_KINDS, ChallengeResource(self._core, Challenges(random_bytes), self._refuse)),

@@ -9,8 +9,10 @@ from heapq import heappop, heappush
 import attrs
 
 from decade.errors import StoreError
+from decade.named import Binding
 from decade.names import Name
 from decade.ports import Row
+from decade.values import SignedName
 
 MAX_COUNTED = 1024
 """Objects whose reads are counted apart from their rows until somebody looks at these."""
@@ -74,6 +76,9 @@ class MemoryStore:
         self._rows: dict[str, dict[bytes, Row]] = {}
         # Reads that the rows do not have yet: how many, octets, and when the last one was.
         self._reads: dict[tuple[str, bytes], list[int]] = {}
+        self._bound: dict[tuple[str, SignedName], Binding] = {}
+        # The signed names of an object.
+        self._signed: dict[tuple[str, bytes], set[SignedName]] = {}
         self._order: dict[str, list[bytes] | None] = {}
         # (expiry, account, value of the name); an entry that is no longer true goes when it comes to the front.
         self._expiries: list[tuple[int, str, bytes]] = []
@@ -134,6 +139,29 @@ class MemoryStore:
         self._put(row)
         return row
 
+    def find_bound(self, account: str, signed: SignedName) -> Binding | None:
+        """What an account has bound to a signed name."""
+        return self._bound.get((account, signed))
+
+    def bind(self, account: str, binding: Binding) -> Binding | None:
+        """Give an object a signed name: what is bound to it now; None without the object."""
+        if self.find(account, binding.name) is None:
+            return None
+        bound = self._bound.setdefault((account, binding.signed), binding)
+        if bound is binding:
+            self._signed.setdefault((account, binding.name.value), set()).add(binding.signed)
+        return bound
+
+    def unbind(self, account: str, signed: SignedName) -> Binding | None:
+        """Take a signed name away: what was bound to it."""
+        binding = self._bound.pop((account, signed), None)
+        if binding is not None:
+            left = self._signed[account, binding.name.value]
+            left.discard(signed)
+            if not left:
+                del self._signed[account, binding.name.value]
+        return binding
+
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it."""
         key = (account, name.value)
@@ -153,6 +181,8 @@ class MemoryStore:
         row = rows.pop(name.value, None)
         if row is not None:
             self._order[account] = None
+            for signed in self._signed.pop((account, name.value), ()):
+                del self._bound[account, signed]
             self._payloads[name].accounts.discard(account)
             self._leave(name)
             if not rows:

@@ -76,6 +76,7 @@ class TokenFeature(StrEnum):
     IP_PREFIX = "ip-prefix"
     APP_PATH = "app-path"
     COLLECTIONS = "collections"
+    SIGNED_NAMES = "signed-names"
     MINT = "mint"
 
 
@@ -401,7 +402,10 @@ def check_claims(claims: Claims, registered: RegisteredKey, rules: Rules) -> Non
     for target, _ in claims.scope:
         if isinstance(target, Collection) and TokenFeature.COLLECTIONS not in rules.features:
             raise DecodeError("claims: a scope of collections, which are not supported")
-        if isinstance(target, Publisher) or (isinstance(target, Object) and isinstance(target.name, SignedName)):
+        is_signed = isinstance(target, Publisher) or (
+            isinstance(target, Object) and isinstance(target.name, SignedName)
+        )
+        if is_signed and TokenFeature.SIGNED_NAMES not in rules.features:
             raise DecodeError("claims: a scope of signed names, which are not supported")
 
 

@@ -13,7 +13,9 @@ from types import TracebackType
 
 import attrs
 
-from decade.names import Digest, Name
+from decade.client import Octets
+from decade.client_exchange import Source
+from decade.names import Digest, Name, name_of
 
 PART = 2**18
 """Octets that are read or written at once."""
@@ -48,6 +50,14 @@ class FileSource:
         for octets in self.parts():
             digest.update(octets)
         return digest.name
+
+
+def source_of(content: bytes | Path | FileSource) -> tuple[Name, Source]:
+    """The name of what is to be stored, and where its octets are; a file is read. Raises OSError."""
+    if isinstance(content, bytes):
+        return name_of(content), Octets(content)
+    file = FileSource.whole(content) if isinstance(content, Path) else content
+    return file.name(), file
 
 
 class PartialFile:

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-from decade.client import MAX_OBJECT, Buffer, Fetched, Octets, Part, delete, fetch, fetch_part, put
+from decade.client import MAX_OBJECT, Buffer, Fetched, Part, delete, fetch, fetch_part, put
 from decade.client_control import Control, server_info
 from decade.client_exchange import (
     Credential,
@@ -40,13 +40,15 @@ from decade.client_exchange import (
     UnreachableError,
     Wait,
 )
+from decade.client_named import delete_named, fetch_named, put_named
 from decade.data_index import Entry, Piece
 from decade.errors import DecodeError, ErrorCode
 from decade.http import Headers, Response
 from decade.messages import Claim, ObjectInfo, ServerInfo, StoredAttrs, TransferState, TransferStatus
-from decade.names import Name, NiUri, name_of
-from decade.values import ABSENT
-from interop._decade_files import FileSource, PartialFile
+from decade.named import PublisherKey, bind
+from decade.names import Name, NiUri
+from decade.values import ABSENT, SignedName
+from interop._decade_files import FileSource, PartialFile, source_of
 from interop._decade_upload import upload
 
 _T = TypeVar("_T")
@@ -239,12 +241,7 @@ class DecadeClient:
         """Store octets, or a file, and return their name. `expires`: seconds since 1970. `collections`: that it is to
         be in. Raises OSError, too.
         """
-        source: Source
-        if isinstance(content, bytes):
-            name, source = name_of(content), Octets(content)
-        else:
-            file = await asyncio.to_thread(FileSource.whole, content) if isinstance(content, Path) else content
-            name, source = await asyncio.to_thread(file.name), file
+        name, source = await asyncio.to_thread(source_of, content)
         plan = put(
             name,
             source,
@@ -257,6 +254,66 @@ class DecadeClient:
         )
         await self.run(plan, on_progress)
         return name
+
+    async def put_named(
+        self,
+        content: bytes | Path | FileSource,
+        label: bytes,
+        key: PublisherKey,
+        server: str,
+        credentials: Sequence[Credential],
+        *,
+        expires: int | None = None,
+        media_type: str | None = None,
+        collections: tuple[bytes, ...] = (),
+        on_progress: Progress | None = None,
+    ) -> SignedName:
+        """Store octets, or a file, under a label of the publisher whose key it is. As `put`, and raises DecodeError for
+        a label of no octets, or over 64.
+        """
+        name, source = await asyncio.to_thread(source_of, content)
+        binding = bind(key, label, name)
+        plan = put_named(
+            binding,
+            source,
+            server,
+            credentials,
+            expires=expires,
+            media_type=media_type,
+            collections=collections,
+            random_bytes=self._random_bytes,
+        )
+        await self.run(plan, on_progress)
+        return binding.signed
+
+    async def fetch_named(
+        self,
+        signed: SignedName,
+        servers: Sequence[str],
+        credentials: Sequence[Credential] = (),
+        *,
+        max_size: int = MAX_OBJECT,
+        on_progress: Progress | None = None,
+    ) -> bytes:
+        """What a publisher has given a label, verified, in memory: no more than `max_size` octets of it."""
+        sink = Buffer()
+        plan = fetch_named(
+            signed,
+            servers,
+            sink,
+            credentials,
+            cost=self._order,
+            max_size=max_size,
+            random_bytes=self._random_bytes,
+        )
+        with self._blaming():
+            fetched, _ = await self.run(plan, on_progress)
+        self._blame(fetched.failures)
+        return sink.octets
+
+    async def delete_named(self, signed: SignedName, server: str, credentials: Sequence[Credential]) -> None:
+        """Take a signed name away; the object stays, by its hash."""
+        await self.run(delete_named(signed, server, credentials, random_bytes=self._random_bytes))
 
     async def claim(
         self,

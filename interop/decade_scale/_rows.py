@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 
 from decade.memberships import read_collections, write_collections
+from decade.named import Binding
 from decade.names import SHA_256, Name
 from decade.policy import parents
 from decade.ports import NodePath, Row
+from decade.values import SignedName
 from interop.decade_scale._engine import MAX_NUMBER, Argument
 
 
@@ -54,3 +56,13 @@ def read_row(account: str, value: bytes, fields: Sequence[bytes]) -> Row:
         # Rows that were stored before there were collections have no such field.
         collections=read_collections(collections.decode()) if collections else (),
     )
+
+
+def field_of(signed: SignedName) -> bytes:
+    """A signed name: the value of the publisher, which has 32 octets, and the label."""
+    return signed.publisher.value + signed.label
+
+
+def read_binding(signed: SignedName, found: bytes | None) -> Binding | None:
+    """What is bound to a signed name: 32 octets of the object's name, and the signature."""
+    return None if found is None else Binding(signed, Name(SHA_256, found[:32]), found[32:])

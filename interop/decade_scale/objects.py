@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from decade.errors import StateError, StoreError
+from decade.named import Binding
 from decade.names import Name
 from decade.ports import Row
+from decade.values import SignedName
 from interop.decade_scale._bucket import Bucket, key_of, new_copy
 from interop.decade_scale._engine import Engine, UnsureError
 from interop.decade_scale._lease import Lease
 from interop.decade_scale._reads import ReadCounts
-from interop.decade_scale._rows import attributes_of, expiry_of, fields_of, nodes_of, read_row
+from interop.decade_scale._rows import attributes_of, expiry_of, field_of, fields_of, nodes_of, read_binding, read_row
 from interop.decade_scale._spool import Copy, CopyReader, Spool, fetch
 
 logger = logging.getLogger(__name__)
@@ -149,6 +151,20 @@ class BucketStore:
                 self._expect(changed.expires)
                 return row.changed_as(changed)
         raise StoreError("an object is being changed by others all the time")
+
+    def find_bound(self, account: str, signed: SignedName) -> Binding | None:
+        """What an account has bound to a signed name. Raises StoreError."""
+        return read_binding(signed, self._engine.ask("HGET", f"signed:{account}", field_of(signed)))
+
+    def bind(self, account: str, binding: Binding) -> Binding | None:
+        """Give an object a signed name: what is bound to it now; None without the object. Raises StoreError."""
+        signed = binding.signed
+        found = self._engine.run("bind", account, binding.name.value, field_of(signed), binding.signature)
+        return read_binding(signed, found)
+
+    def unbind(self, account: str, signed: SignedName) -> Binding | None:
+        """Take a signed name away: what was bound to it. Raises StoreError."""
+        return read_binding(signed, self._engine.run("unbind", account, field_of(signed)))
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it; the count reaches Redis a while later."""

@@ -51,6 +51,14 @@ CREATE TABLE IF NOT EXISTS app_policy (
 CREATE TABLE IF NOT EXISTS policies (only INTEGER PRIMARY KEY CHECK (only = 0), version INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 0), wall INTEGER NOT NULL) STRICT;
 """
+_SIGNED_NAMES = (
+    "CREATE TABLE IF NOT EXISTS signed_name (account TEXT NOT NULL, publisher BLOB NOT NULL, label BLOB NOT NULL,"
+    " name BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (account, publisher, label)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS signed_name_name ON signed_name (account, name)",
+    # However an object goes, its signed names go with it.
+    "CREATE TRIGGER IF NOT EXISTS signed_name_goes AFTER DELETE ON object"
+    " BEGIN DELETE FROM signed_name WHERE account = OLD.account AND name = OLD.name; END",
+)
 
 
 class Database:
@@ -74,6 +82,7 @@ class Database:
             if not self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'policies'"):
                 self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             self._add_collections()
+            self._add_signed_names()
             self._header = WalHeader(path)
         except BaseException:
             self._connection.close()
@@ -87,6 +96,14 @@ class Database:
         with self.transaction() as connection:
             if not connection.execute(has_them).fetchall():
                 connection.execute("ALTER TABLE object ADD COLUMN collections TEXT")
+
+    def _add_signed_names(self) -> None:
+        """A file that was made before there were signed names gets room for them."""
+        if self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'signed_name_goes'"):
+            return
+        with self.transaction() as connection:
+            for statement in _SIGNED_NAMES:
+                connection.execute(statement)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -11,14 +11,18 @@ from typing import Any
 import attrs
 
 from decade.memberships import read_collections, write_collections
+from decade.named import Binding
 from decade.names import SHA_256, Name
 from decade.policy import parents
 from decade.ports import NodePath, Row
+from decade.values import SignedName
 from interop.decade_store._database import MAX_INTEGER, Database, node_of, path_of
 
 MAX_CACHED = 16384
 """Rows that are not asked of SQLite again while nobody writes: 16 MiB or so."""
 _COLUMNS = "account, name, size, payer, created, expires, media_type, reads, octets_read, last_read, collections"
+
+_BOUND = "SELECT name, signature FROM signed_name WHERE account = ? AND publisher = ? AND label = ?"
 
 
 @attrs.frozen
@@ -46,6 +50,11 @@ class Index:
         """The row of an account's object."""
         with self._lock:
             return self._find(account, name)
+
+    def find_bound(self, account: str, signed: SignedName) -> Binding | None:
+        """What an account has bound to a signed name."""
+        found = self._reading.rows(_BOUND, (account, signed.publisher.value, signed.label))
+        return next((Binding(signed, Name(SHA_256, name), signature) for name, signature in found), None)
 
     def page(self, account: str, after: bytes, count: int) -> list[Row]:
         """At most `count` objects of an account in the order of their values, from the one behind `after`."""
@@ -148,6 +157,28 @@ def update(connection: sqlite3.Connection, account: str, name: Name, change: Cal
         collections = write_collections(row.collections) or None
         connection.execute(query, (_storable(row.expires), row.media_type, collections, account, name.value))
     return row
+
+
+def bind(connection: sqlite3.Connection, account: str, binding: Binding) -> Binding | None:
+    """Give an object of an account a signed name: what is bound to it now; None without the object."""
+    key = (account, binding.signed.publisher.value, binding.signed.label)
+    values = (*key, binding.name.value, binding.signature, account, binding.name.value)
+    connection.execute(
+        "INSERT INTO signed_name SELECT ?, ?, ?, ?, ? FROM object WHERE account = ? AND name = ?"
+        " ON CONFLICT DO NOTHING",
+        values,
+    )
+    found = connection.execute(_BOUND, key).fetchone()
+    return None if found is None else Binding(binding.signed, Name(SHA_256, found[0]), found[1])
+
+
+def unbind(connection: sqlite3.Connection, account: str, signed: SignedName) -> Binding | None:
+    """Take a signed name away: what was bound to it."""
+    found = connection.execute(
+        "DELETE FROM signed_name WHERE account = ? AND publisher = ? AND label = ? RETURNING name, signature",
+        (account, signed.publisher.value, signed.label),
+    ).fetchone()
+    return None if found is None else Binding(signed, Name(SHA_256, found[0]), found[1])
 
 
 def count_reads(connection: sqlite3.Connection, reads: Mapping[tuple[str, Name], Access]) -> None:

@@ -18,18 +18,22 @@ from typing import TypeAlias
 import attrs
 
 from decade.errors import StoreError
+from decade.named import Binding
 from decade.names import Digest, Name
 from decade.ports import Row
+from decade.values import SignedName
 from interop.decade_store.disk import Disk
 from interop.decade_store.index import (
     Access,
     Index,
+    bind,
     count_reads,
     insert,
     is_held,
     remove,
     remove_all,
     remove_same,
+    unbind,
     update,
 )
 
@@ -63,6 +67,22 @@ class Update:
 
 
 @attrs.frozen
+class Bind:
+    """An object gets a signed name. Its result: what is bound to that now, None if the account has no such object."""
+
+    account: str
+    binding: Binding
+
+
+@attrs.frozen
+class Unbind:
+    """A signed name goes. Its result: what was bound to it."""
+
+    account: str
+    signed: SignedName
+
+
+@attrs.frozen
 class Count:
     """Objects were read. Its result: True."""
 
@@ -93,8 +113,8 @@ class Suspect:
     name: Name
 
 
-Job: TypeAlias = Put | Update | Count | Remove | RemoveMany | Suspect
-Result: TypeAlias = "bool | Row | list[Row] | Exception | None"
+Job: TypeAlias = Put | Update | Bind | Unbind | Count | Remove | RemoveMany | Suspect
+Result: TypeAlias = "bool | Row | Binding | list[Row] | Exception | None"
 """What the job says its result is, or why it failed and changed nothing."""
 
 
@@ -175,6 +195,10 @@ class Settler:
                 return insert(connection, row, self._worker)
             case Update(account, name, change):
                 return update(connection, account, name, change)
+            case Bind(account, binding):
+                return bind(connection, account, binding)
+            case Unbind(account, signed):
+                return unbind(connection, account, signed)
             case Count(reads):
                 count_reads(connection, reads)
                 return True

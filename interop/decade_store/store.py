@@ -12,8 +12,10 @@ from pathlib import Path
 import attrs
 
 from decade.errors import StateError, StoreError
+from decade.named import Binding
 from decade.names import Digest, Name
 from decade.ports import Row
+from decade.values import SignedName
 from interop.decade_store._committer import Committer
 from interop.decade_store._database import store_errors
 from interop.decade_store._opening import open_root
@@ -21,6 +23,7 @@ from interop.decade_store.disk import Disk, PosixDisk
 from interop.decade_store.index import Access
 from interop.decade_store.settling import (
     STRIDE,
+    Bind,
     Count,
     Job,
     Put,
@@ -28,6 +31,7 @@ from interop.decade_store.settling import (
     RemoveMany,
     Settler,
     Suspect,
+    Unbind,
     Update,
     is_sound,
     place,
@@ -258,6 +262,23 @@ class FileStore:
         row = self._committer.do(Update(account, name, change))
         assert row is None or isinstance(row, Row)
         return row
+
+    def find_bound(self, account: str, signed: SignedName) -> Binding | None:
+        """What an account has bound to a signed name."""
+        with self._lock, store_errors():
+            return self.index.find_bound(account, signed)
+
+    def bind(self, account: str, binding: Binding) -> Binding | None:
+        """Give an object a signed name: what is bound to it now; None without the object."""
+        bound = self._committer.do(Bind(account, binding))
+        assert bound is None or isinstance(bound, Binding)
+        return bound
+
+    def unbind(self, account: str, signed: SignedName) -> Binding | None:
+        """Take a signed name away: what was bound to it."""
+        bound = self._committer.do(Unbind(account, signed))
+        assert bound is None or isinstance(bound, Binding)
+        return bound
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it: it is written later, with others."""

@@ -375,6 +375,58 @@ def test_commands_have_help_that_ends_with_an_example(ask):
         assert f"ietf-p2p decade {name}" in good(ask(name, "--help")).partition("Example")[2]
 
 
+def test_a_file_has_a_label_of_its_publisher_and_is_fetched_by_it(ask, served, tmp_path):
+    (tmp_path / "decade.toml").write_text(
+        f'listen = "127.0.0.1:0"\nextensions = ["signed-names"]\n[accounts.alice.keys.laptop]\nfile = "{served[1]}"\n'
+    )
+    good(ask("key", "publisher.pem"))
+    with processing(tmp_path / "decade.toml") as other:
+        there = ("--server", other.url)
+        label = ("--label", "live/1", "--publisher-key", "publisher.pem")
+        url = good(ask("put", "hello", *label, *there)).strip()
+        assert url.startswith(f"{other.url}/decade/v1/named/sha-256/")
+        assert url.endswith("/bGl2ZS8x")
+        assert good(ask("put", "hello", "--label", "0x6c6976652f31", *label[2:], *there)).strip() == url
+        assert json.loads(good(ask("put", "hello", "--json", *label, *there)))["name"] == url
+        assert good(ask("get", url)) == "Hello World!"
+        good(ask("get", url, "-o", "copy"))
+        assert (tmp_path / "copy").read_bytes() == b"Hello World!"
+        status, _, err = ask("put", "large", *label, *there)
+        assert (status, "conflict" in err) == (1, True)
+        (tmp_path / "live").write_text(
+            good(ask("mint", "--all", "get", "--publisher", "publisher.pem", "--prefix", "live/", *there))
+        )
+        (tmp_path / "dead").write_text(
+            good(ask("mint", "--all", "get", "--publisher", "publisher.pem", "--prefix", "dead/", *there))
+        )
+        assert good(ask("get", url, "--token", "live")) == "Hello World!"
+        assert ask("get", url, "--token", "dead")[0] == 1
+        name = name_of(b"Hello World!").ni()
+        assert ask("get", name, "--token", "live", *there)[0] == 1
+        good(ask("rm", url, *there))
+        assert ask("get", url)[0] == 1
+        assert good(ask("get", name, *there)) == "Hello World!"
+    wrong = (
+        ("put", "hello", "--label", "x"),
+        ("put", "hello", "--publisher-key", "publisher.pem"),
+        ("put", "hello", "--label", "", "--publisher-key", "publisher.pem"),
+        ("put", "hello", "--label", "0x", "--publisher-key", "publisher.pem"),
+        ("put", "hello", "--label", "0xzz", "--publisher-key", "publisher.pem"),
+        ("put", "hello", "--label", "x" * 65, "--publisher-key", "publisher.pem"),
+        ("put", "hello", "--label", "x", "--publisher-key", "hello"),
+        ("put", "hello", "large", "--label", "x", "--publisher-key", "publisher.pem"),
+        ("put", "hello", "--label", "x", "--publisher-key", "publisher.pem", "--claim"),
+        ("get", url, "--range", "0-1"),
+        ("get", url + "="),
+        ("mint", "--all", "get", "--prefix", "x"),
+        ("mint", "--publisher", "publisher.pem"),
+        ("mint", "--all", "get", "--publisher", "hello"),
+    )
+    for words in wrong:
+        status, out, err = ask(*words)
+        assert (status, out, len(err.splitlines())) == (2, "", 1)
+
+
 def test_who_has_a_token_for_a_collection_reads_what_is_in_it(ask, served, tmp_path):
     (tmp_path / "decade.toml").write_text(
         f'listen = "127.0.0.1:0"\nextensions = ["collections"]\n[accounts.alice.keys.laptop]\nfile = "{served[1]}"\n'

@@ -11,8 +11,10 @@ import attrs
 import pytest
 from decade_scale import Site, row_of, store
 
+from decade.cose import Ed25519SigningKey
 from decade.errors import StoreError
 from decade.ledger import MemoryQuotas
+from decade.named import bind
 from decade.names import name_of
 from decade.ports import Charge, Holding, Row
 from decade.store import MemoryStore
@@ -122,6 +124,35 @@ def test_collections_are_kept_joined_and_replaced(place: Place) -> None:
     assert {one.collections for one in place.store.page("a", b"", 9)} == {(), (b"blue",)}
     place.store.update("a", row.name, lambda held: attrs.evolve(held, collections=()))
     assert place.remove(row).collections == ()
+
+
+def test_a_signed_name_is_the_first_objects_that_has_it_and_goes_with_it(place: Place) -> None:
+    key, stranger = Ed25519SigningKey(bytes(32)), Ed25519SigningKey(bytes([1] * 32))
+    row, other = place.put(b"one"), place.put(b"two")
+    one, new = bind(key, b"l\x00", row.name), bind(key, b"l\x00", other.name)
+    assert place.store.find_bound("a", one.signed) is None
+    assert place.store.bind("b", one) is None
+    assert place.store.bind("a", bind(key, b"l", name_of(b"nowhere"))) is None
+    assert place.store.bind("a", one) == one
+    assert place.store.bind("a", new) == place.store.find_bound("a", one.signed) == one
+    assert place.store.find_bound("b", one.signed) is None
+    more = [bind(key, bytes(64), row.name), bind(stranger, b"l\x00", row.name)]
+    assert [place.store.bind("a", each) for each in more] == more
+    assert place.store.unbind("a", more[0].signed) == more[0]
+    assert place.store.unbind("a", more[0].signed) is None
+    assert place.store.find_bound("a", more[0].signed) is None
+    place.put(b"one", "b")
+    assert place.remove(row) is not None
+    assert [place.store.find_bound("a", each.signed) for each in (one, *more)] == [None] * 3
+    place.put(b"one")
+    assert place.store.find_bound("a", one.signed) is None
+    assert place.store.bind("a", new) == new
+    [expired] = [place.put(b"old", expires=5)]
+    late = bind(key, b"late", expired.name)
+    assert place.store.bind("a", late) == late
+    assert [gone.name for gone in place.store.remove_many([expired])] == [expired.name]
+    assert place.store.find_bound("a", late.signed) is None
+    assert place.store.find_bound("a", new.signed) == new
 
 
 def test_what_is_dropped_is_not_there(place: Place) -> None:

@@ -19,9 +19,9 @@ from decade.client_exchange import Credential, FailedError, ProofKey, is_confide
 from decade.cose import HmacKey, read_public_key
 from decade.errors import DecadeError, DecodeError, EncodeError
 from decade.issuer import LIFETIME, Issuer
-from decade.names import Name
 from decade.scope import CONFIRMATION, Everything, Object, Operation, Scope, TokenPolicy
 from decade.tokens import MAX_TOKEN
+from decade.values import ObjectName
 from interop.cli._errors import FailureError, MistakeError, reason, run
 from interop.cli.alto._show import clean
 from interop.cli.decade._words import read_token
@@ -92,7 +92,7 @@ class Access:
             raise MistakeError(f"--token {path}: {reason(error)}") from error
 
     def credentials(
-        self, servers: Sequence[str], operations: Operation, names: Sequence[Name] = ()
+        self, servers: Sequence[str], operations: Operation, names: Sequence[ObjectName] = ()
     ) -> list[Credential]:
         """The token that is given, or else one for each server that the key mints: for these names, or for everything
         without any. Raises MistakeError.

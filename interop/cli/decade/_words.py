@@ -15,9 +15,10 @@ import click
 
 from decade.client_exchange import Credential, is_confidential, origin
 from decade.errors import DecodeError
+from decade.named import named_path, read_named_path
 from decade.names import Name, NiUri, read_ni, read_nih, read_path
 from decade.tokens import MAX_TOKEN
-from decade.values import MAX_COLLECTION
+from decade.values import MAX_COLLECTION, SignedName
 from interop._decade_files import FileSource
 from interop.cli._errors import MistakeError, reason
 from interop.decade_server.config import read_size
@@ -91,6 +92,34 @@ def _of_url(text: str) -> Target:
     token = next((value for key, value in uri.parameters if key == "dt"), None)
     kept = tuple((key, value) for key, value in uri.parameters if key != "dt")
     return Target(NiUri(uri.name, "", kept), origin(text), None if token is None else read_token(token))
+
+
+def read_named(text: str) -> tuple[SignedName, str] | None:
+    """A signed name by its URL at a server, and the origin of that; None for something else.
+
+    Raises MistakeError for what looks like one and is none.
+    """
+    try:
+        found = read_named_path(urlsplit(text).path) if text.lower().startswith(("http://", "https://")) else None
+    except (DecodeError, ValueError) as error:
+        raise MistakeError(f"{text!r:.80} is no URL of a signed name: {error}") from error
+    return None if found is None else (found, origin(text))
+
+
+def named_url(signed: SignedName, server: str) -> str:
+    """The URL of a signed name at a server."""
+    return server + named_path(signed)
+
+
+def read_label(text: str) -> bytes:
+    """The label of a signed name: text, or octets in hexadecimal behind 0x. Raises MistakeError."""
+    try:
+        label = bytes.fromhex(text[2:]) if text.startswith("0x") else text.encode()
+    except ValueError as error:
+        raise MistakeError(f"{text!r:.80} is no label: hexadecimal is due behind 0x") from error
+    if not 1 <= len(label) <= MAX_COLLECTION:
+        raise MistakeError(f"a label has 1 to {MAX_COLLECTION} octets")
+    return label
 
 
 def read_name(text: str) -> Name:

@@ -19,14 +19,14 @@ from decade.client import MAX_OBJECT
 from decade.client_exchange import Credential
 from decade.data_index import MAX_INDEX, DataIndex, Entry, decode_index
 from decade.errors import DecodeError
-from decade.names import Name
 from decade.scope import Operation
+from decade.values import ObjectName, SignedName
 from interop._decade_files import PartialFile
 from interop.cli._errors import MistakeError, reason
 from interop.cli._progress import Display, Snapshot, display, note
 from interop.cli.alto._show import clean
 from interop.cli.decade._client import Access, asking, connects, origin, to_stdout
-from interop.cli.decade._words import Size, Target, read_target
+from interop.cli.decade._words import Size, Target, read_named, read_target
 
 if TYPE_CHECKING:
     from interop.decade_client import DecadeClient
@@ -69,7 +69,8 @@ def command(
     """Fetch an object by its ni URI or its URL, or the file that a data index is of.
 
     Servers are asked one after the other, those of --server first; octets are verified by their name, whoever sends
-    them, and a file gets its name when it is whole. With --key the token that reads is minted here.
+    them, and a file gets its name when it is whole. With --key the token that reads is minted here. What has a signed
+    name is fetched by its URL, which `put --label` prints, and verified by its publisher's signature.
     """
     if output is None and sys.stdout.isatty():
         raise MistakeError("octets for a terminal: say -o FILE, or -o - if you mean it")
@@ -77,6 +78,11 @@ def command(
     if output is not None:
         _check(output, force)
     wanted = _Wanted(output, max_size, alto)
+    named = read_named(what)
+    if named is not None:
+        if part is not None or entry is not None:
+            raise MistakeError("a signed name is of a whole object: no --range, no --entry")
+        return _get_named(access, *named, wanted)
     target = read_target(what)
     if target is None:
         if part is not None:
@@ -132,6 +138,20 @@ def _get_object(access: Access, target: Target, wanted: _Wanted, part: tuple[int
     return asking(access, work)
 
 
+def _get_named(access: Access, signed: SignedName, server: str, wanted: _Wanted) -> int:
+    async def work(client: DecadeClient, named: tuple[str, ...]) -> None:
+        servers = await _nearest(_candidates(named, server), wanted)
+        credentials = _credentials(access, servers, [signed])
+        with display("fetching") as shown:
+            octets = await client.fetch_named(
+                signed, servers, credentials, max_size=wanted.max_size, on_progress=_Progress(shown)
+            )
+        _write(octets, wanted)
+        _blame(client)
+
+    return asking(access, work)
+
+
 def _get_entry(access: Access, index: DataIndex, entry: Entry, wanted: _Wanted) -> int:
     output = wanted.output
     if output is None:
@@ -161,7 +181,7 @@ _MAX_NAMES = 64
 """Objects that a token of its usual size names."""
 
 
-def _credentials(access: Access, servers: Sequence[str], names: Sequence[Name]) -> list[Credential]:
+def _credentials(access: Access, servers: Sequence[str], names: Sequence[ObjectName]) -> list[Credential]:
     """None are needed for objects that everybody may read."""
     if access.key is None and not access.given():
         return []

@@ -12,13 +12,14 @@ import click
 from decade.client_exchange import Credential
 from decade.errors import DecodeError, EncodeError
 from decade.issuer import LIFETIME, RETRIES, Issuer
+from decade.named import publisher_of
 from decade.names import Name
-from decade.scope import Collection, Everything, Object, Operation, Scope, Target, TokenPolicy
+from decade.scope import Collection, Everything, Object, Operation, Publisher, Scope, Target, TokenPolicy
 from decade.tokens import claims_of
 from decade.values import MAX_WEIGHT, BitRate, IpPrefix, Priority, Weight
 from interop.cli._errors import MistakeError
 from interop.cli.decade._client import KEY, origin
-from interop.cli.decade._words import Rate, Size, Span, read_collections, read_object, read_token_or_file
+from interop.cli.decade._words import Rate, Size, Span, read_collections, read_label, read_object, read_token_or_file
 from interop.decade_keys import KeyFileError, read_holder, read_signing_key
 
 OPERATIONS = {operation.name.lower().replace("_", "-"): operation for operation in Operation if operation.name}
@@ -86,6 +87,12 @@ class _Bounds:
 @click.option("--put", "puts", multiple=True, metavar="NAME", help="An object to store: its name, or the file itself.")
 @click.option("--all", "everything", metavar="OPS", help=f"For all objects and the account: {','.join(OPERATIONS)}.")
 @click.option("--in", "within", multiple=True, metavar="NAME", help="--all is for the objects in this collection only.")
+@click.option(
+    "--publisher",
+    metavar="KEY",
+    help="--all is for signed names of this publisher: a file with the key, or its base64url.",
+)
+@click.option("--prefix", metavar="TEXT|0xHEX", help="What the labels of --publisher begin with.  [default: anything]")
 @click.option("--for", "lifetime", type=Span(), default=LIFETIME, metavar="TIME", help="How long.  [default: 10m]")
 @click.option("--uses", type=click.IntRange(1, 0xFFFFFFFF), help="How often.  [default: any number of times]")
 @click.option(
@@ -134,6 +141,8 @@ def command(
     puts: tuple[str, ...],
     everything: str | None,
     within: tuple[str, ...],
+    publisher: str | None,
+    prefix: str | None,
     lifetime: int,
     holder: str | None,
     parent: str | None,
@@ -149,7 +158,8 @@ def command(
         raise MistakeError("a key is due: --key FILE, or DECADE_KEY (`decade key FILE` makes one)")
     readable, sizes = _objects(gets)
     writable, put_sizes = _objects(puts)
-    scope = _scope(readable, writable, everything, within)
+    targets = _targets(within, publisher, prefix)
+    scope = _scope(readable, writable, everything, targets)
     made = _Bounds(**bounds)  # type: ignore[arg-type]
     if made.levels is not None:
         if holder is None:
@@ -204,14 +214,28 @@ def _objects(words: tuple[str, ...]) -> tuple[list[Name], list[int | None]]:
     return [name for name, _ in found], [size for _, size in found]
 
 
-def _scope(readable: list[Name], writable: list[Name], everything: str | None, within: tuple[str, ...]) -> Scope:
+def _targets(within: tuple[str, ...], publisher: str | None, prefix: str | None) -> list[Target]:
+    """What --all is for, none for everything. Raises MistakeError."""
+    targets: list[Target] = [Collection(name) for name in read_collections(within)]
+    if publisher is None:
+        if prefix is not None:
+            raise MistakeError("--prefix is of the labels of a --publisher")
+        return targets
+    try:
+        name = publisher_of(read_holder(publisher))
+    except KeyFileError as error:
+        raise MistakeError(str(error)) from error
+    return [*targets, Publisher(name, b"" if prefix is None else read_label(prefix))]
+
+
+def _scope(readable: list[Name], writable: list[Name], everything: str | None, targets: list[Target]) -> Scope:
     entries = [
         *((Object(name), Operation.GET) for name in readable),
         *((Object(name), Operation.PUT) for name in writable),
     ]
     if everything is None:
-        if within:
-            raise MistakeError("--in is where --all holds: --all OPERATIONS is due")
+        if targets:
+            raise MistakeError("--in and --publisher are where --all holds: --all OPERATIONS is due")
         if not entries:
             raise MistakeError("what is it to permit? --get NAME, --put NAME, or --all OPERATIONS")
         return tuple(entries)
@@ -220,5 +244,4 @@ def _scope(readable: list[Name], writable: list[Name], everything: str | None, w
         if word.strip() not in OPERATIONS:
             raise MistakeError(f"--all: {word.strip()!r} is none of {', '.join(OPERATIONS)}")
         operations |= OPERATIONS[word.strip()]
-    targets: list[Target] = [Collection(name) for name in read_collections(within)]
     return (*entries, *((target, operations) for target in targets or [Everything()]))

@@ -13,9 +13,11 @@ import click
 
 from decade.client import MAX_OBJECT
 from decade.client_exchange import Credential
+from decade.cose import HmacKey
 from decade.data_index import DataIndex, Entry, Piece, encode_index
 from decade.errors import DecodeError, EncodeError
 from decade.http import read_media_type
+from decade.named import PublisherKey
 from decade.names import NiUri
 from decade.scope import Operation
 from interop._decade_files import FileSource
@@ -23,7 +25,8 @@ from interop.cli._errors import MistakeError, reason
 from interop.cli._options import JSON
 from interop.cli._progress import Display, Snapshot, display, emit
 from interop.cli.decade._client import Access, asking, connects, one_server
-from interop.cli.decade._words import Size, Span, read_collections
+from interop.cli.decade._words import Size, Span, named_url, read_collections, read_label
+from interop.decade_keys import KeyFileError, read_signing_key
 
 if TYPE_CHECKING:
     from interop.decade_client import DecadeClient
@@ -62,6 +65,12 @@ class _Wanted:
 @click.option(
     "--index", type=click.Path(path_type=Path), help="Where the data index of --split goes.  [default: stdout]"
 )
+@click.option("--label", metavar="TEXT|0xHEX", help="Store it under this label of a publisher, too: a signed name.")
+@click.option(
+    "--publisher-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The private key of the publisher, which signs the label.",
+)
 @click.option("--claim", is_flag=True, help="Do not send what the server has: show that it is here, if it lets you.")
 @JSON
 @connects
@@ -72,16 +81,22 @@ def command(
     collections: tuple[str, ...],
     split: int | None,
     index: Path | None,
+    label: str | None,
+    publisher_key: Path | None,
     claim: bool,
     as_json: bool,
     access: Access,
 ) -> int:
     """Store files at a server, and print their names.
 
-    With --split each file becomes several objects, and what is printed is a data index, which `get` takes.
+    With --split each file becomes several objects, and what is printed is a data index, which `get` takes. With --label
+    what is printed is a URL, which `get` takes, too.
     """
     if index is not None and split is None:
         raise MistakeError("--index goes with --split")
+    signing = _read_signing(label, publisher_key)
+    if signing is not None and (len(files) != 1 or split is not None or claim):
+        raise MistakeError("--label is of one whole file that is sent: no --split, no --claim")
     if split is not None and split < 1:
         raise MistakeError("--split: an octet at least is due")
     try:
@@ -94,6 +109,9 @@ def command(
 
     async def work(client: DecadeClient, servers: tuple[str, ...]) -> None:
         server = one_server(access, servers)
+        if signing is not None:
+            await _put_named(client, access, server, sources[0], wanted, signing)
+            return
         credentials = access.credentials([server], Operation.PUT)
         with display("storing", as_json=as_json) as shown:
             puts = _Puts(client, server, credentials, wanted, shown, sum(source.size for source in sources))
@@ -108,6 +126,47 @@ def command(
             _write_index(DataIndex(entries=entries, servers=(server,)), wanted)
 
     return asking(access, work)
+
+
+def _read_signing(label: str | None, key: Path | None) -> tuple[bytes, PublisherKey] | None:
+    """The label of a signed name, and the key that signs it. Raises MistakeError."""
+    if label is None and key is None:
+        return None
+    if label is None or key is None:
+        raise MistakeError("--label and --publisher-key go together")
+    try:
+        found = read_signing_key(key)
+    except KeyFileError as error:
+        raise MistakeError(str(error)) from error
+    if isinstance(found, HmacKey):
+        raise MistakeError(f"{key}: a shared secret signs nothing: a key of Ed25519 or P-256 is due")
+    return read_label(label), found
+
+
+async def _put_named(
+    client: DecadeClient,
+    access: Access,
+    server: str,
+    source: FileSource,
+    wanted: _Wanted,
+    signing: tuple[bytes, PublisherKey],
+) -> None:
+    """Store a file under a signed name, and print the URL of that."""
+    credentials = access.credentials([server], Operation.PUT)
+    signed = await client.put_named(
+        source,
+        *signing,
+        server,
+        credentials,
+        expires=wanted.expires,
+        media_type=wanted.media_type,
+        collections=wanted.collections,
+    )
+    url = named_url(signed, server)
+    if wanted.as_json:
+        emit("stored", file=str(source.path), name=url)
+    else:
+        click.echo(url)
 
 
 def _source(path: Path) -> FileSource:

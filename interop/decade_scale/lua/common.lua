@@ -9,6 +9,8 @@
 --   rows:<account>       zset  names, all with score 0: in the order of their octets
 --   holders:<name>       zset  accounts that have the object -> when each has stored it
 --   payloads:<xx>        hash  name -> the copy in the bucket that holds its octets, by the first octet of the name
+--   signed:<account>     hash  publisher and label of a signed name -> name and signature
+--   names:<account><name> set  the signed names of an object
 --   expiries             zset  <account><name> -> when it expires
 local base = KEYS[1]
 local FIELDS = {'size', 'nodes', 'created', 'expires', 'media_type', 'reads', 'octets_read', 'last_read',
@@ -85,6 +87,10 @@ local function take_row(account, name)
   redis.call('ZREM', base .. 'rows:' .. account, name)
   redis.call('ZREM', base .. 'expiries', account .. name)
   redis.call('ZREM', base .. 'holders:' .. name, account)
+  for _, signed in ipairs(redis.call('SMEMBERS', base .. 'names:' .. account .. name)) do
+    redis.call('HDEL', base .. 'signed:' .. account, signed)
+  end
+  redis.call('DEL', base .. 'names:' .. account .. name)
   for _, node in ipairs(cjson.decode(row[2])) do
     add(base .. 'holding:' .. node, 'stored', 0 - tonumber(row[1]))
     add(base .. 'holding:' .. node, 'objects', -1)

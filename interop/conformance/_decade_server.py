@@ -176,6 +176,7 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         "accept_ranges": "Accept-Ranges",
         "content_type_options": "X-Content-Type-Options",
         "referrer_policy": "Referrer-Policy",
+        "signature": "Decade-Signature",
         "content_security_policy": "Content-Security-Policy",
     }
 )

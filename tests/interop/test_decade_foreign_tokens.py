@@ -6,12 +6,15 @@ import time
 from pathlib import Path
 
 import attrs
+import cbor2
 import pytest
 from decade_chains import FEATURES, GRANT, HOLDERS, below
 from decade_tokens import ACCOUNT, CLAIMS, LIFE, MAC, REGISTERED, SERVER, SIGNING
 from foreign_environment import foreign_python
 
 from decade.cose import Es256SigningKey
+from decade.named import bind
+from decade.names import name_of
 from decade.tokens import RegisteredKey, delegate, mint, verify, write_claims
 
 LIBRARIES = ("cwt==3.3.0", "pycose==1.1.0")
@@ -76,6 +79,16 @@ def test_we_verify_what_they_mint_and_it_is_our_token_but_for_chance(oracle, cla
     # A signature of ECDSA has chance in it, ours has not.
     compared = -64 if algorithm == "ES256" else None
     assert token[:compared] == mint(claims, KEYS[algorithm][0])[:compared]
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
+def test_a_signature_of_a_signed_name_is_one_of_theirs(oracle, algorithm):
+    made = bind(KEYS[algorithm][0], b"live/1", name_of(b"Hello World!"))
+    protected, unprotected, payload, signature = cbor2.loads(made.signature).value
+    assert payload is None
+    signed = cbor2.dumps([b"\x01" + made.signed.publisher.value, b"live/1", made.name.value])
+    whole = cbor2.CBORTag(61, cbor2.CBORTag(18, [protected, unprotected, signed, signature]))
+    assert oracle("pycose", algorithm, verify=cbor2.dumps(whole).hex()) == {"octets": signed.hex()}
 
 
 @both_ways

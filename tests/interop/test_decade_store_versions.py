@@ -1,11 +1,18 @@
-"""What tells a process that another one has written: the header of SQLite's WAL index."""
+"""What tells a process that another one has written: the header of SQLite's WAL index. And files of older versions."""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
-from interop.decade_store._database import Database
+from decade.cose import Ed25519SigningKey
+from decade.named import bind
+from decade.names import SHA_256, Name
+from interop.decade_store._database import _SCHEMA, Database
+from interop.decade_store.index import Index, remove
+from interop.decade_store.index import bind as index_bind
 
 WRITE = """
 import sys
@@ -65,3 +72,21 @@ def test_a_connection_that_is_closed_takes_no_lock_of_another_one_with_it(tmp_pa
     again = Database(tmp_path / "index")
     assert again.rows("SELECT count(*) FROM clock") == [(0,)]
     again.close()
+
+
+def test_a_file_that_was_made_before_there_were_signed_names_gets_room_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript(_SCHEMA)
+        old.execute("INSERT INTO object VALUES ('a', zeroblob(32), '[\"a\"]', 5, 1, NULL, NULL, 0, 0, NULL, NULL)")
+    for _ in range(2):
+        Database(path).close()
+    binding = bind(Ed25519SigningKey(bytes(32)), b"l", Name(SHA_256, bytes(32)))
+    index = Index(path)
+    with index.database.transaction() as connection:
+        assert index_bind(connection, "a", binding) == binding
+    assert index.find_bound("a", binding.signed) == binding
+    with index.database.transaction() as connection:
+        assert remove(connection, "a", binding.name) is not None
+    assert index.find_bound("a", binding.signed) is None
+    index.close()

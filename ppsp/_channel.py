@@ -67,6 +67,9 @@ class Channel:
         self.download = Download(swarm.content.chunk_size)
         self.opened_at = self.last_received = self.last_sent = self.last_looked = 0.0
         self._created_at = 0.0
+        # Whether we choke the peer; whether its last UNCHOKE has arrived, as a REQUEST shows.
+        self.choking = False
+        self.heard_unchoke = True
         # Chunks that the peer of a live swarm keeps before its last one (section 7.9).
         self.peer_window: int | None = None
         self._supported: frozenset[int] | None = None
@@ -247,6 +250,12 @@ class Channel:
     def _request(self, message: Request, now: float) -> str | None:
         if self._supported is not None and not self._supported.issuperset(_SERVING):
             return None
+        if self.choking:
+            # "Discard the unwanted REQUESTs and resend the CHOKE, assuming it got lost" (section 12.6.8).
+            if Choke() not in self._outgoing:
+                self._outgoing.append(Choke())
+            return None
+        self.heard_unchoke = True
         self.upload.request(message.start, message.end + 1)
         return None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ppsp import _limits
 from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
+from ppsp._choking import Choking
 from ppsp._clock import TIMESTAMP_MASK, timestamp_us
 from ppsp._content import Content, Reception
 from ppsp._deadlines import Deadlines
@@ -26,7 +27,7 @@ from ppsp.events import (
 )
 from ppsp.merkle import MAX_CHUNKS
 from ppsp.messages import Cancel, Data, Message, Request, SignedIntegrity
-from ppsp.ports import Address, ChunkPicker, CongestionController
+from ppsp.ports import Address, ChunkPicker, CongestionController, UploadPolicy
 from ppsp.stats import PeerStats
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ class Swarm:
         epoch: float,
         seed: int,
         strict: bool,
+        policy: UploadPolicy | None = None,
     ) -> None:
         self.content = content
+        self.choking = Choking(policy, content)
         self.codec = codec
         self.strict = strict
         self.channels: dict[int, Channel] = {}
@@ -136,6 +139,7 @@ class Swarm:
             former = other.state is State.OPEN and not crossing
             self.drop(other, "the peer opened another channel", now, tell=crossing, report=former)
             known = known or crossing
+        self.choking.touch()
         if not known:
             self._events.put_peer(PeerConnected(self.swarm_id, channel.address))
 
@@ -150,6 +154,8 @@ class Swarm:
             if picker is not None:
                 for first, end in parts:
                     picker.peer_has(first, end)
+            if channel.peer_have.total == self.content.chunk_count:
+                self.choking.touch()  # it needs no slot any more
         return parts
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
@@ -458,6 +464,7 @@ class Swarm:
         del self.channels[channel.channel_id]
         self.closed.append((channel, channel.closing() if tell else None))
         self.forget(channel)
+        self.choking.forget(channel)
         channel.upload.forget()
 
     def forget(self, channel: Channel) -> None:

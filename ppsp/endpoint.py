@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from ppsp import _limits
 from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
+from ppsp._choking import Choking
 from ppsp._clock import timestamp_us
 from ppsp._content import Content
 from ppsp._events import EventQueue
@@ -33,7 +34,8 @@ from ppsp.merkle import MerkleTree
 from ppsp.messages import Handshake
 from ppsp.metadata import SwarmMetadata
 from ppsp.picker import RarestFirst
-from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram
+from ppsp.policies import TitForTat
+from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram, UploadPolicy
 from ppsp.stats import PeerStats, SwarmStats
 
 # When both peers open a channel at once, the one with the lower ID is kept; the other is answered after all when ours
@@ -89,8 +91,11 @@ class Endpoint:
         have: RangeSet | None = None,
         content_size: int | None = None,
         picker: PickerFactory = RarestFirst,
+        policy: UploadPolicy | None = None,
     ) -> None:
         """Join a swarm. To serve content give its `tree` and `content_size`; `have` says which chunks the store holds.
+
+        `policy` says who is served when many want something; by default it is `ppsp.policies.TitForTat`.
 
         Raises StateError when the swarm is there already or the arguments contradict each other.
         """
@@ -106,6 +111,7 @@ class Endpoint:
             epoch=self._epoch,
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
+            policy=policy or TitForTat(),
         )
         swarm.limit = self._download_limit
 
@@ -381,6 +387,10 @@ class Endpoint:
 
     def _settle(self, swarm: Swarm, now: float) -> None:
         arrived = swarm.settle(now)
+        if swarm.choking.is_due:
+            channels = [channel for channel in swarm.channels.values() if channel.state is State.OPEN]
+            self._dirty.update(dict.fromkeys(swarm.choking.review(channels, now)))
+            self._timers.arm(swarm.choking)
         if swarm.touched:
             self._dirty.update((channel, None) for channel in swarm.touched if channel.state is State.OPEN)
             swarm.touched = {}
@@ -440,7 +450,8 @@ class Endpoint:
 
     def handle_timer(self, now: float) -> None:
         """Let time pass; what is to be sent then comes from `datagrams_to_send`. Early and late calls do no harm."""
-        for channel in self._timers.due(now):
-            assert isinstance(channel, Channel)
-            channel.handle_timer(now)
-            self._after(channel)
+        for timed in self._timers.due(now):
+            assert isinstance(timed, Channel | Choking)
+            timed.handle_timer(now)
+            if isinstance(timed, Channel):
+                self._after(timed)

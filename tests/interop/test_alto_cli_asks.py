@@ -17,8 +17,8 @@ from alto_serving import Certificates, running
 from alto.auth import DigestAuthenticator
 from alto.ird import ResourceEntry
 from interop.__main__ import main
+from interop.cli._show import bar, bits, clean, local_time, number, span
 from interop.cli.alto import _COMMANDS
-from interop.cli.alto._show import bar, bits, clean, local_time, number, span
 
 Ask = Callable[..., str]
 

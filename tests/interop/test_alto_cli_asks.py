@@ -56,7 +56,7 @@ def on_terminal(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
     def run(columns: int, name: str, *words: str) -> list[str]:
         monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setattr("interop.cli.alto._show.is_terminal", lambda: True)
+        monkeypatch.setattr("interop.cli._show.is_terminal", lambda: True)
         lines = ask(name, *words).split("\n")
         monkeypatch.undo()
         return lines

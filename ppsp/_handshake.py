@@ -1,6 +1,7 @@
 """What goes into a HANDSHAKE, and the check of what came in one (RFC 7574 sections 3.1.1 and 7)."""
 
-from ppsp.constants import VERSION, ChunkAddressing, MerkleHashFunction, MessageType
+from ppsp._addressing import LAYOUT
+from ppsp.constants import KEEP_EVERYTHING, VERSION, ChunkAddressing, MerkleHashFunction, MessageType
 from ppsp.metadata import SwarmMetadata
 from ppsp.options import ProtocolOptions
 
@@ -65,6 +66,8 @@ def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions, window
 
 def _announced(metadata: SwarmMetadata, window: int | None) -> int | None:
     """A window of chunks in the unit of option 7 (section 7.9): octets under byte ranges."""
+    if window == KEEP_EVERYTHING:
+        return (1 << 8 * LAYOUT[metadata.chunk_addressing].value_size) - 1
     if window is None or metadata.chunk_addressing is not ChunkAddressing.BYTE64:
         return window
     return window * metadata.chunk_size

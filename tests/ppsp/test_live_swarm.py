@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from ppsp.constants import ContentIntegrityProtection, LiveSignatureAlgorithm
+from ppsp.constants import KEEP_EVERYTHING, ChunkAddressing, ContentIntegrityProtection, LiveSignatureAlgorithm
 from ppsp.errors import StateError
 from ppsp.events import ChunkRefused, ChunksVerified, DatagramDropped, MunroRefused, PeerDisconnected
 from ppsp.live import ChunkSigner, Injector, codec_of
@@ -253,6 +253,18 @@ def test_only_the_window_is_held_and_served(hand):
     assert sorted(message.start for message in peer.take(Data)) == list(range(32, 40))
 
 
+@pytest.mark.parametrize("addressing", ChunkAddressing)
+def test_a_peer_that_discards_nothing_announces_all_ones(hand, addressing):
+    """Section 7.9: MUST, in the width of the addressing method."""
+    metadata = SwarmMetadata(KEY.swarm_id, content_integrity=UMT, chunk_addressing=addressing)
+    bench, peer = hand(metadata=metadata, window=KEEP_EVERYTHING, signer=KEY, chunks_per_signature=2)
+    ones = 2**32 - 1 if addressing in (ChunkAddressing.BIN32, ChunkAddressing.CHUNK32) else 2**64 - 1
+    assert peer.invite().options.live_discard_window == ones
+    bench.live.publish(octets(400), bench.now)
+    bench.flush()
+    assert bench.endpoint.stats(KEY.swarm_id).chunks_held == 400
+
+
 def test_only_a_source_publishes_and_only_a_viewer_seeks(hand):
     bench, _ = hand()
     with pytest.raises(StateError):
@@ -264,7 +276,7 @@ def test_only_a_source_publishes_and_only_a_viewer_seeks(hand):
         bench.live.seek(0)
     with pytest.raises(StateError):
         bench.endpoint.add_live_swarm(METADATA)
-    for settings in ({"window": 1}, {"behind": -1}, {"behind": 100, "window": 50}):
+    for settings in ({"window": 1}, {"window": 2**32}, {"behind": -1}, {"behind": 100, "window": 50}):
         with pytest.raises(StateError):
             hand(**settings)
     with pytest.raises(StateError):

@@ -70,6 +70,8 @@ class Channel:
         # Whether we choke the peer; whether its last UNCHOKE has arrived, as a REQUEST shows.
         self.choking = False
         self.heard_unchoke = True
+        # The peer that named this one by PEX.
+        self.found_by: Address | None = None
         # Chunks that the peer of a live swarm keeps before its last one (section 7.9).
         self.peer_window: int | None = None
         self._supported: frozenset[int] | None = None
@@ -81,6 +83,7 @@ class Channel:
         self._answer_room = 0
         self._must_send = False
         self._outgoing: list[Message] = []
+        self._apart: list[Message] = []
         self._news = Announcing(swarm.content, self.peer_have)
         # An initiator repeats its third datagram until something else than a HANDSHAKE has come.
         self._confirmed = self._asked_again = False
@@ -273,6 +276,15 @@ class Channel:
         self.download.idle = False
         return None
 
+    def _pex_req(self, message: PexReq, now: float) -> str | None:
+        others = [other for other in self.swarm.channels.values() if other.state is State.OPEN]
+        self.swarm.exchange.asked(self, others, now)
+        return None
+
+    def _pex_res(self, message: PexResV4 | PexResV6 | PexResCert, now: float) -> str | None:
+        self.swarm.exchange.told(self, message, now)
+        return None
+
     def _pass_over(self, message: Message, now: float) -> str | None:
         return None
 
@@ -286,6 +298,10 @@ class Channel:
         """Messages for the next datagram."""
         self._outgoing += messages
 
+    def send_apart(self, message: Message) -> None:
+        """A large message, for a datagram of its own."""
+        self._apart.append(message)
+
     def flush(self, now: float) -> list[Datagram]:
         """The datagrams that are due, without DATA."""
         datagrams: list[Datagram] = []
@@ -294,6 +310,8 @@ class Channel:
             datagrams.append(self._handshake())
         if self.state is State.OPEN:
             datagrams += self._control(now)
+            datagrams += [self.swarm.codec.encode(self.remote_id, [message]) for message in self._apart]
+            self._apart = []
         if datagrams:
             self.sent(len(datagrams), now)
         return datagrams
@@ -309,8 +327,10 @@ class Channel:
         metadata = swarm.content.metadata
         if self.initiated:
             self.tries += 1
-            return swarm.codec.encode(0, [Handshake(self.channel_id, initiating_options(metadata, swarm.window))])
-        options = replying_options(metadata, self._peer_options, swarm.window)
+            return swarm.codec.encode(
+                0, [Handshake(self.channel_id, initiating_options(metadata, swarm.window, swarm.exchange.messages))]
+            )
+        options = replying_options(metadata, self._peer_options, swarm.window, swarm.exchange.messages)
         messages: list[Message] = [Handshake(self.channel_id, options)]
         datagram = swarm.codec.encode(self.remote_id, messages)
         haves = swarm.content.have if self.understands(MessageType.HAVE) else ()
@@ -444,6 +464,7 @@ _TABLE: dict[State, dict[type[Message], _Action]] = {
         Cancel: Channel._cancel,
         Choke: Channel._choke,
         Unchoke: Channel._unchoke,
+        # A PEX_REQ may be asked again when the address is known not to be spoofed.
         PexReq: Channel._pass_over,
     },
     State.OPEN: {
@@ -457,11 +478,10 @@ _TABLE: dict[State, dict[type[Message], _Action]] = {
         Cancel: Channel._cancel,
         Choke: Channel._choke,
         Unchoke: Channel._unchoke,
-        # "peers MAY ignore PEX_REQ and PEX_REScert messages if uninterested" (section 3.10.1); the HANDSHAKE says so.
-        PexReq: Channel._pass_over,
-        PexResV4: Channel._pass_over,
-        PexResV6: Channel._pass_over,
-        PexResCert: Channel._pass_over,
+        PexReq: Channel._pex_req,
+        PexResV4: Channel._pex_res,
+        PexResV6: Channel._pex_res,
+        PexResCert: Channel._pex_res,
     },
     State.CLOSED: {},
 }

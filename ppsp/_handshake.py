@@ -22,15 +22,18 @@ SUPPORTED_MESSAGES = frozenset(
 )
 
 
-def supported_messages(metadata: SwarmMetadata) -> frozenset[MessageType]:
-    """The messages acted on in a swarm: SIGNED_INTEGRITY has its place in live ones only."""
-    return SUPPORTED_MESSAGES | {MessageType.SIGNED_INTEGRITY} if metadata.is_live else SUPPORTED_MESSAGES
+def supported_messages(metadata: SwarmMetadata, exchange: frozenset[MessageType]) -> frozenset[MessageType]:
+    """The messages acted on in a swarm: SIGNED_INTEGRITY in live ones only, of PEX those in `exchange`."""
+    live = {MessageType.SIGNED_INTEGRITY} if metadata.is_live else set()
+    return SUPPORTED_MESSAGES | live | exchange
 
 
-def initiating_options(metadata: SwarmMetadata, window: int | None = None) -> ProtocolOptions:
+def initiating_options(
+    metadata: SwarmMetadata, window: int | None = None, exchange: frozenset[MessageType] = frozenset()
+) -> ProtocolOptions:
     """The options of the first HANDSHAKE: versions, swarm ID, metadata and capabilities.
 
-    `window` is the discard window of a live swarm, in chunks.
+    `window` is the discard window of a live swarm, in chunks; `exchange` are the messages of PEX that are taken.
     """
     return ProtocolOptions(
         version=VERSION,
@@ -41,12 +44,17 @@ def initiating_options(metadata: SwarmMetadata, window: int | None = None) -> Pr
         live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
         live_discard_window=_announced(metadata, window),
-        supported_messages=supported_messages(metadata),
+        supported_messages=supported_messages(metadata, exchange),
         chunk_size=metadata.chunk_size,
     )
 
 
-def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions, window: int | None = None) -> ProtocolOptions:
+def replying_options(
+    metadata: SwarmMetadata,
+    initiator: ProtocolOptions,
+    window: int | None = None,
+    exchange: frozenset[MessageType] = frozenset(),
+) -> ProtocolOptions:
     """The options of the answer.
 
     An initiator that left out the chunk size predates that option, and drops a HANDSHAKE that has it: libswift does.
@@ -59,7 +67,7 @@ def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions, window
         live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
         live_discard_window=_announced(metadata, window),
-        supported_messages=supported_messages(metadata) if modern else None,
+        supported_messages=supported_messages(metadata, exchange) if modern else None,
         chunk_size=metadata.chunk_size if modern else None,
     )
 

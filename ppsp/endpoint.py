@@ -33,6 +33,7 @@ from ppsp.livekeys import LiveSigner
 from ppsp.merkle import MerkleTree
 from ppsp.messages import Handshake
 from ppsp.metadata import SwarmMetadata
+from ppsp.pex import PeerExchange
 from ppsp.picker import RarestFirst
 from ppsp.policies import TitForTat
 from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram, UploadPolicy
@@ -92,10 +93,12 @@ class Endpoint:
         content_size: int | None = None,
         picker: PickerFactory = RarestFirst,
         policy: UploadPolicy | None = None,
+        exchange: PeerExchange | None = None,
     ) -> None:
         """Join a swarm. To serve content give its `tree` and `content_size`; `have` says which chunks the store holds.
 
         `policy` says who is served when many want something; by default it is `ppsp.policies.TitForTat`.
+        `exchange` says whether and how peers tell each other of peers; by default they do not.
 
         Raises StateError when the swarm is there already or the arguments contradict each other.
         """
@@ -112,6 +115,7 @@ class Endpoint:
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
             policy=policy or TitForTat(),
+            exchange=exchange,
         )
         swarm.limit = self._download_limit
 
@@ -167,8 +171,10 @@ class Endpoint:
         for swarm_id in list(self._swarms):
             self.remove_swarm(swarm_id, now)
 
-    def connect(self, swarm_id: bytes, address: Address, now: float) -> bool:
+    def connect(self, swarm_id: bytes, address: Address, now: float, *, found_by: Address | None = None) -> bool:
         """Open a channel to a peer; False when there is one, or the peer is banned, or there are too many.
+
+        `found_by` is the source of a `PeerFound`: part of the channels is kept for peers that come from elsewhere.
 
         Banned are peers that sent wrong chunks, or invalid messages again and again, and ourselves.
 
@@ -177,7 +183,13 @@ class Endpoint:
         swarm = self._swarm(swarm_id)
         if address in swarm.banned or swarm.open_to(address) or len(swarm.channels) >= _limits.MAX_CHANNELS:
             return False
+        if found_by is not None:
+            found = [channel.found_by for channel in swarm.channels.values() if channel.found_by is not None]
+            by_one = found.count(found_by)
+            if len(found) >= _limits.MAX_EXCHANGED_CHANNELS or by_one >= _limits.MAX_EXCHANGED_BY_ONE:
+                return False
         channel = self._new_channel(swarm, address)
+        channel.found_by = found_by
         channel.open(now)
         self._dirty[channel] = None
         return True

@@ -7,14 +7,13 @@ import contextlib
 import os
 import shlex
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import attrs
 import click
-import uvicorn
 
-from interop._http_server import Listener, Server, config
+from interop._http_server import Listener
 from interop._http_server import url as url_of
 from interop._lifetime import with_us
 from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
@@ -33,7 +32,7 @@ from interop.cli._options import (
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore, PartialFile
-from interop.gateway import Gateway, PlayerHttpProtocol
+from interop.gateway import Gateway, GatewayServer
 from interop.peer import SwarmPeer
 from interop.resume import BLOCK_CHUNKS, HeldContent
 from interop.tracker_login import Logins
@@ -185,7 +184,7 @@ class _Play:
     async def _serving(self) -> AsyncIterator[asyncio.Task[None]]:
         """The gateway listens."""
         listens = asyncio.Event()
-        server = _GatewayServer(config(self._gateway, protocol=PlayerHttpProtocol), started=listens.set)
+        server = GatewayServer(self._gateway, started=listens.set)
         task = asyncio.create_task(server.serve(sockets=[self._listener]))
         try:
             await listens.wait()
@@ -232,21 +231,6 @@ class _Play:
             emit("complete", file=str(self._request.output), octets=size)
         else:
             note(f"{self._request.output}: {octets(size)} complete and verified")
-
-
-class _GatewayServer(Server):
-    """Uvicorn in a loop that others use, too: signals are theirs. Players are not waited for at the end."""
-
-    def __init__(self, made: uvicorn.Config, *, started: Callable[[], None]) -> None:
-        super().__init__(made, started=started, before_end=self._hang_up)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def _hang_up(self) -> None:
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
 
 
 async def _run_player(player: str, content: str) -> None:

@@ -48,19 +48,23 @@ class LivePicker:
         last = offered.last_before(stop)
         stop = start if last is None else last + 1
         urgent = start + _URGENT
-        blocks: dict[int, list[int]] = {}
+        block: list[int] = []
         for first, end in held.missing(start, stop):
             for chunk in range(first, end):
-                if not offered.contains(chunk):
-                    continue
                 if chunk < urgent:
-                    yield chunk
-                else:
-                    blocks.setdefault(chunk // _BLOCK, []).append(chunk)
-        for number, chunks in blocks.items():
-            middle = number * _BLOCK + self._turn
-            yield from [chunk for chunk in chunks if chunk >= middle]
-            yield from [chunk for chunk in chunks if chunk < middle]
+                    if offered.contains(chunk):
+                        yield chunk
+                    continue
+                if block and chunk // _BLOCK != block[0] // _BLOCK:
+                    yield from self._turned(block)
+                    block = []
+                if offered.contains(chunk):
+                    block.append(chunk)
+        yield from self._turned(block)
+
+    def _turned(self, block: list[int]) -> list[int]:
+        """Chunks of one block, those from this peer's own place on first."""
+        return sorted(block, key=lambda chunk: (chunk % _BLOCK < self._turn, chunk))
 
     def overdue(self, chunks: set[int], now: float) -> int:
         """How many of these chunks, all of one peer, were asked for so long ago that it may be asked again."""

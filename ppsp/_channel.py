@@ -34,8 +34,6 @@ from ppsp.ports import Address, CongestionController, Datagram
 if TYPE_CHECKING:
     from ppsp._swarm import Swarm
 
-# What a peer must take to be served (section 7.10): nobody is sent a message of a type that it left out.
-_SERVING = frozenset({MessageType.DATA, MessageType.INTEGRITY})
 # The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
 _MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - CHANNEL_ID_SIZE) // 25
 # A signed munro has at most 626 octets: SHA-512, a signature of 4096 bits, 64-bit chunk ranges.
@@ -251,7 +249,7 @@ class Channel:
         return reason
 
     def _request(self, message: Request, now: float) -> str | None:
-        if self._supported is not None and not self._supported.issuperset(_SERVING):
+        if self._supported is not None and not self._supported.issuperset(self.swarm.serving):
             return None
         if self.choking:
             # "Discard the unwanted REQUESTs and resend the CHOKE, assuming it got lost" (section 12.6.8).
@@ -339,8 +337,8 @@ class Channel:
                 continue
             messages.append(Have(start, stop - 1))
             longer = swarm.codec.encode(self.remote_id, messages)
-            if len(longer) > self._answer_room:
-                break  # the address may be spoofed: never send more than came (section 12.1)
+            if len(longer) >= self._answer_room:
+                break  # the address may be spoofed: send less than came (section 12.1)
             datagram = longer
         return datagram
 

@@ -59,6 +59,8 @@ class LiveSwarm(Swarm):
         self._behind = behind
         self._started = False
         self._sign_all = not content.metadata.hash_size
+        signed = frozenset({MessageType.DATA, MessageType.SIGNED_INTEGRITY})
+        self.serving = signed if self._sign_all else signed | self.serving
         self._farewells: dict[Channel, tuple[int, float]] = {}
         # When a silent peer was last heard, and how often it was asked since.
         self._silent: dict[Channel, tuple[float, int]] = {}
@@ -197,7 +199,7 @@ class LiveSwarm(Swarm):
     def proof_for(self, channel: Channel) -> Sequence[Message]:
         """The rightmost signed munro, until the peer shows that it knows of it or a newer one (section 6.1.2.4)."""
         munro = self.content.newest
-        if munro is None or not channel.understands(MessageType.SIGNED_INTEGRITY):
+        if munro is None or not all(channel.understands(kind) for kind in self.serving):
             return ()
         last = channel.peer_have.last_before(_FAR)
         return () if last is not None and last >= munro.start else munro.messages

@@ -51,6 +51,9 @@ _LATE_SECONDS = 0.75
 class Swarm:
     """Decides; the channels speak. Chunk ranges are half-open, times float seconds."""
 
+    # What a peer must take to be served: nobody is sent a type of message that it left out (section 7.10).
+    serving = frozenset({MessageType.DATA, MessageType.INTEGRITY})
+
     def __init__(
         self,
         content: "Content | LiveContent",

@@ -244,6 +244,16 @@ def test_no_datagram_is_larger_than_a_packet_whatever_the_signature(lab, hand, a
     assert sorted(message.start for message in served) == list(range(64))
 
 
+def test_a_peer_that_takes_no_signatures_is_sent_none(hand):
+    """Section 7.10: never a message of a type that it left out."""
+    bench, peer = hand(signer=KEY, chunks_per_signature=4)
+    peer.open(**live_options(supported_messages=frozenset({0, 1, 2, 3, 4, 8})))
+    publish(bench, 4)
+    peer.send(Request(0, 3))
+    bench.advance(1.0)
+    assert {type(message) for message in peer.take()} == {Have}
+
+
 def test_only_the_window_is_held_and_served(hand):
     """Section 6.2: what is behind the window is forgotten."""
     bench, peer = hand(signer=KEY, chunks_per_signature=4, window=8)

@@ -302,11 +302,16 @@ def test_peers_that_know_only_the_source_find_each_other_by_exchange() -> None:
 
     async def main() -> None:
         pex = PeerExchange(addresses=True)
-        async with _source(exchange=pex, upload_rate=200_000.0) as source:
+        met = asyncio.Event()
+
+        def meet(event: Event) -> None:
+            if isinstance(event, PeerConnected):
+                met.set()
+
+        async with _source(exchange=pex, upload_rate=200_000.0, on_event=meet) as source:
             named = {"local": _LOCAL, "peers": [source.local_address], "exchange": pex}
             async with SwarmPeer(_URI, MemoryStore(), **named) as first:  # type: ignore[arg-type]
-                while not source.tally.connected:
-                    await asyncio.sleep(0.01)
+                await met.wait()
                 async with SwarmPeer(_URI, MemoryStore(), on_event=note, **named) as second:  # type: ignore[arg-type]
                     await asyncio.gather(first.completed(), second.completed())
                     assert first.local_address in connected

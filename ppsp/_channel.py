@@ -105,6 +105,7 @@ class Channel:
         self.remote_id = handshake.source_channel
         self._peer_options = handshake.options
         self._supported = handshake.options.supported_messages
+        self.upload.packs = handshake.options.chunk_size is not None
         self.peer_window = handshake.options.live_discard_window
         self._created_at = self.last_received = self.last_sent = now
         self.answer_again(length, now)
@@ -207,6 +208,7 @@ class Channel:
         problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
         if problem is None:
             self._supported = message.options.supported_messages
+            self.upload.packs = message.options.chunk_size is not None
             self.peer_window = message.options.live_discard_window
         else:
             swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)

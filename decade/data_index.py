@@ -14,7 +14,6 @@ from decade.errors import DecodeError, ErrorCode, RefusedError
 from decade.names import Name, name_of
 from decade.values import HASH_NAME, HTTP_URI
 
-INDEX_TYPE = "application/vnd.decade-index+cbor"
 MAX_INDEX = 4 * 2**20
 """Octets of an index: a hundred thousand pieces, which at 1 MiB each are 100 GiB."""
 MAX_SERVERS = 64

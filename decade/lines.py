@@ -74,6 +74,8 @@ class Line:
     def withdraw(self, transfer: Hashable) -> None:
         """A transfer has ended; harmless if it does not wait."""
         self._scheduler.withdraw(transfer)
+        if self._ended:
+            self._ended = deque(grant for grant in self._ended if grant.transfer is not transfer)
 
     def get_timer(self) -> float | None:
         """When to call `grant`, maybe a time that is past; None if nobody waits."""

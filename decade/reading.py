@@ -7,11 +7,12 @@ from typing import Protocol
 import attrs
 
 from decade._core import Ask, Core
-from decade.authz import Permission, Question, neighbours
+from decade.authz import Permission, Question
 from decade.errors import Dimension, ErrorCode, RefusedError
 from decade.http import DEFAULT_URGENCY, NO_SHARED_CACHE, SHARED_CACHE, public_control
 from decade.messages import Access
 from decade.names import Name
+from decade.peer_failures import neighbours
 from decade.ports import NodePath, Row
 from decade.public import Openness, choose, openness
 from decade.scheduler import Terms, token_terms

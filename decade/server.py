@@ -11,7 +11,7 @@ The order of what may go wrong is the profile's, and each step is taken only whe
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -104,23 +104,10 @@ class Server:
         Raises ValueError for a tree whose policies may use other extensions than the settings have, or guarantee rates
         of more than the line has.
         """
-        if tree.extensions != settings.extensions & POLICY_EXTENSIONS:
-            raise ValueError("the policies and the settings differ in their extensions")
-        if Extension.GUARANTEES in settings.extensions and settings.egress_bps is not None:
-            ceiling = tree.effective(PROVIDER).ceiling_download
-            if ceiling is not None and ceiling > settings.egress_bps:
-                raise ValueError("guarantees are of the provider's ceiling, and the line has less")
+        _check_tree(tree, settings)
         ledger = MemoryLedger() if ledger is None else ledger
         limits, slots = settings.limits, ConnectionSlots(connections)
-        mint_key = settings.mint_key
-        tokens = VerifiedTokenCache(
-            keys,
-            audience=settings.server,
-            max_life=limits.max_token_life,
-            features=settings.token_features,
-            own=None if mint_key is None else mint_key.public,
-        )
-        mint = None if mint_key is None else TokenMint(mint_key, tokens.rules, random_bytes)
+        tokens = _token_cache(keys, settings)
         gate = Gate(
             tokens=tokens,
             ledger=ledger,
@@ -139,41 +126,33 @@ class Server:
         traffic = TrafficCounter()
         tree.listen(lambda path, policy: traffic.forget(path) if policy is None else None)
         objects = Objects(MemoryStore() if store is None else store, tree, limits)
-        journal = MemoryJournal() if journal is None else journal
-        logs = Logs(journal, settings.log_retention) if settings.extensions & LOGS else None
-        self._core = Core(
-            settings,
-            gate,
-            tree,
-            ledger,
-            objects,
-            traffic,
-            epoch,
-            self.downloads,
-            self.uploads,
-            KeptPolicies(tree, MemoryPolicies(tree.holding) if policies is None else policies),
-            mint,
-            logs,
-            OpenAccounts(tree) if Extension.PUBLIC in settings.extensions else None,
-        )
+        lines = self.downloads, self.uploads
+        policies = MemoryPolicies(tree.holding) if policies is None else policies
+        kept = KeptPolicies(tree, policies)
+        self._core = Core(settings, gate, tree, ledger, objects, traffic, epoch, *lines, kept)
+        _extend(self._core, journal, random_bytes)
         self._objects = ObjectResource(self._core, self._refuse)
         self._control = ControlResource(self._core, self._refuse)
-        self._forgets_at = 0.0
         self._pace = Pace(self.uploads)
         self.transfers = Transfers(self._core, settings.transfers, random_bytes)
         """For the driver that does them, without which no extension lets them be ordered."""
-        self._resources: dict[str, TransferResource | LogResource | ChallengeResource | NamedResource] = {
-            "named": NamedResource(self._core, self._objects),
-            **dict.fromkeys(TRANSFER_KINDS, TransferResource(self._core, self.transfers, self._refuse)),
-            **dict.fromkeys(LOG_KINDS, LogResource(self._core, self._control.answer)),
-            **dict.fromkeys(CHALLENGE_KINDS, ChallengeResource(self._core, Challenges(random_bytes), self._refuse)),
-        }
         self._random_bytes = random_bytes
+        self._resources = self._make_resources()
         self._info = encode_message(settings.info)
-        self._swept = 0.0
+        self._swept = self._forgets_at = 0.0
         self._is_sweeping = False
         # Requests that have been begun and not answered, this one included: those that wait hold no slot yet.
         self._deciding = 0
+
+    def _make_resources(self) -> Mapping[str, TransferResource | LogResource | ChallengeResource | NamedResource]:
+        """Those of extensions, by the kinds of their routes."""
+        challenges = Challenges(self._random_bytes)
+        return {
+            "named": NamedResource(self._core, self._objects),
+            **dict.fromkeys(TRANSFER_KINDS, TransferResource(self._core, self.transfers, self._refuse)),
+            **dict.fromkeys(LOG_KINDS, LogResource(self._core, self._control.answer)),
+            **dict.fromkeys(CHALLENGE_KINDS, ChallengeResource(self._core, challenges, self._refuse)),
+        }
 
     @property
     def logs(self) -> Logs | None:
@@ -374,3 +353,34 @@ class Server:
             limit=error.limit,
             used=error.used,
         )
+
+
+def _check_tree(tree: PolicyTree, settings: Settings) -> None:
+    """Whether what policies may use is what the server does. Raises ValueError."""
+    if tree.extensions != settings.extensions & POLICY_EXTENSIONS:
+        raise ValueError("the policies and the settings differ in their extensions")
+    if Extension.GUARANTEES in settings.extensions and settings.egress_bps is not None:
+        ceiling = tree.effective(PROVIDER).ceiling_download
+        if ceiling is not None and ceiling > settings.egress_bps:
+            raise ValueError("guarantees are of the provider's ceiling, and the line has less")
+
+
+def _token_cache(keys: Keys, settings: Settings) -> VerifiedTokenCache:
+    return VerifiedTokenCache(
+        keys,
+        audience=settings.server,
+        max_life=settings.limits.max_token_life,
+        features=settings.token_features,
+        own=None if settings.mint_key is None else settings.mint_key.public,
+    )
+
+
+def _extend(core: Core, journal: Journal | None, random_bytes: Callable[[int], bytes]) -> None:
+    """What only some extensions need."""
+    settings = core.settings
+    if settings.mint_key is not None:
+        core.mint = TokenMint(settings.mint_key, core.gate.tokens.rules, random_bytes)
+    if settings.extensions & LOGS:
+        core.logs = Logs(MemoryJournal() if journal is None else journal, settings.log_retention)
+    if Extension.PUBLIC in settings.extensions:
+        core.open_accounts = OpenAccounts(core.tree)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "tracker": "Introduce peers to one another (RFC 7846).",
     "seed": "Publish a file as a swarm, and serve it.",
     "fetch": "Fetch a swarm into a file, verifying every chunk.",
+    "play": "Watch a swarm while it is being fetched, in any player.",
     "live": "Broadcast a stream as a live swarm.",
     "alto": "Tell applications which peers and servers are near (RFC 7285).",
     "decade": "Store and fetch objects by their hash, within hard limits (DECADE, RFC 7069).",

@@ -74,7 +74,7 @@ class Table:
         return found
 
     def text_or_integer(self, name: str) -> str | int | None:
-        return self._take(name, str if isinstance(self._tree.get(name), str) else int)
+        return self.text(name) if isinstance(self._tree.get(name), str) else self._take(name, int)
 
     def positive(self, name: str) -> float | None:
         found = self._take(name, float)

@@ -2,7 +2,7 @@
 
 async with SwarmPeer(uri, store) as peer:
     app = Gateway(peer)  # an ASGI application
-    config = uvicorn.Config(app, http=PlayerHttpProtocol)
+    await GatewayServer(app).serve(sockets=[listener])
 
 `GET` and `HEAD` of `/<swarm ID in hex>`, with a name behind it for who wants one, single and multiple ranges, entity
 tags; `/stats` in JSON, and at `/` a page that shows both to a person. A seek re-orders what is fetched. Only verified
@@ -16,7 +16,7 @@ import contextlib
 import ipaddress
 import mimetypes
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -25,10 +25,11 @@ from interop._gateway_page import PAGE, PAGE_POLICY
 from interop._gateway_ranges import Multipart, Selection, content_range, is_fresh, is_refused, select
 from interop._gateway_stats import Readers, statistics
 from interop._http_limits import LimitedHttpProtocol
+from interop._http_server import Server, config
 from interop.peer import SwarmPeer
 from interop.reading import SwarmReader
 
-__all__ = ["Gateway", "PlayerHttpProtocol"]
+__all__ = ["Gateway", "GatewayServer", "PlayerHttpProtocol"]
 
 PATIENCE = 15.0
 """Seconds that a request waits for the size of the content and for its first octet. Afterwards it waits as long as the
@@ -45,6 +46,25 @@ class PlayerHttpProtocol(LimitedHttpProtocol):
     """Patience with players: one that is paused reads nothing, and goes on an hour later."""
 
     write_timeout = 3600.0
+
+
+class GatewayServer(Server):
+    """Uvicorn for a gateway, in an event loop that others use, too: `await server.serve(sockets=[listener])`.
+
+    Signals stay theirs; `server.should_exit = True` ends it, without waiting for players.
+    """
+
+    def __init__(self, gateway: Gateway, *, started: Callable[[], None] = lambda: None) -> None:
+        """`started` is called once it listens."""
+        super().__init__(config(gateway, protocol=PlayerHttpProtocol), started=started, before_end=self._hang_up)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def _hang_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 class _GoneError(Exception):

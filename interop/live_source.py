@@ -68,7 +68,7 @@ async def _opened(name: str, bits_per_second: float | None) -> AsyncGenerator[by
         fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     file = os.fdopen(fd, "rb", buffering=0)
     mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode):
+    if stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(fd)):  # /dev/zero is as patient as a file
         if bits_per_second is None:
             file.close()
             raise LiveSourceError(f"{name}: a file has no pace of its own: say --rate, in bits a second")

@@ -28,12 +28,14 @@ from ppsp.events import (
     Event,
     PeerConnected,
     PeerDisconnected,
+    PeerFound,
     SizeKnown,
     StoreFailed,
     SwarmComplete,
 )
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
+from ppsp.pex import PeerExchange
 from ppsp.ports import ChunkPicker, ChunkStore
 from ppsp.stats import SwarmStats
 from ppsp.tracker import PeerMode
@@ -56,7 +58,8 @@ class SwarmPeer:
     `store` holds the content; `tree`, `have` and `content_size` say what of it is there already, as for
     `ppsp.Endpoint.add_swarm`, and `picker` in which order to fetch it. `local` is the host and port to bind (port 0:
     any), `upload_rate` and `download_rate` are limits in octets a second, `peers` addresses to connect to besides those
-    that the trackers name, `logins` how to prove to a tracker who one is. `on_event` is given every event of the
+    that the trackers name, `logins` how to prove to a tracker who one is. `exchange`
+    says how peers tell each other of peers (RFC 7574 section 3.10), if at all. `on_event` is given every event of the
     endpoint. `tally` tells what was exchanged with whom.
 
     Entering raises OSError when the address cannot be bound, and PeerError when no tracker can be reached and no peer
@@ -77,6 +80,7 @@ class SwarmPeer:
         picker: Callable[[int, int], ChunkPicker] = RarestFirst,
         peers: Sequence[tuple[str, int]] = (),
         logins: Logins | None = None,
+        exchange: PeerExchange | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.uri = uri
@@ -98,7 +102,13 @@ class SwarmPeer:
         )
         if not uri.metadata.is_live:  # `interop.live` adds the others
             self._endpoint.add_swarm(
-                uri.metadata, store=store, tree=tree, have=have, content_size=content_size, picker=picker
+                uri.metadata,
+                store=store,
+                tree=tree,
+                have=have,
+                content_size=content_size,
+                picker=picker,
+                exchange=exchange,
             )
 
     async def __aenter__(self) -> Self:
@@ -176,9 +186,9 @@ class SwarmPeer:
         """The first chunk from `chunk` on that is not held."""
         return self._endpoint.held_until(self._swarm_id, chunk)
 
-    def connect(self, address: Address) -> None:
-        """Open a channel to a peer, unless there is one."""
-        if self._endpoint.connect(self._swarm_id, address, time.monotonic()):
+    def connect(self, address: Address, *, found_by: Hashable | None = None) -> None:
+        """Open a channel to a peer, unless there is one; `found_by` is the peer that named it."""
+        if self._endpoint.connect(self._swarm_id, address, time.monotonic(), found_by=found_by):
             self._driver.wake()
 
     async def _resolve(self, host: str, port: int) -> Address:
@@ -229,16 +239,16 @@ class SwarmPeer:
         if troubles and not self._named:
             raise PeerError(f"no tracker can be reached: {troubles[0]}")
 
-    def _found(self, swarm_id: bytes, addresses: list[tuple[str, int]]) -> None:
-        """A tracker names peers. One that is complete waits for others to come."""
+    def _found(self, swarm_id: bytes, addresses: list[tuple[str, int]], found_by: Hashable | None = None) -> None:
+        """A tracker names peers, or the peer `found_by`. One that is complete waits for others to come."""
         if swarm_id != self._swarm_id or self._completed.done() or self._driver.closed:
             return
         for host, port in addresses:
             is_ipv6 = ":" in host
             if len(self.local_address) == 2 and not is_ipv6:
-                self.connect((host, port))
+                self.connect((host, port), found_by=found_by)
             elif len(self.local_address) == 4 and (is_ipv6 or self.local_address[0] == "::"):
-                self.connect((host, port, 0, 0) if is_ipv6 else (host, port))
+                self.connect((host, port, 0, 0) if is_ipv6 else (host, port), found_by=found_by)
 
     # Events and time
 
@@ -251,6 +261,8 @@ class SwarmPeer:
                 case StoreFailed() if not self._completed.done():
                     self._completed.set_exception(event.error)
                     is_news = True
+                case PeerFound():
+                    self._found(event.swarm_id, [(event.host, event.port)], event.source)
                 case PeerDisconnected():
                     self.tally.part(event.stats)
                     is_news = True

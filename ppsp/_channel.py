@@ -34,8 +34,6 @@ from ppsp.ports import Address, CongestionController, Datagram
 if TYPE_CHECKING:
     from ppsp._swarm import Swarm
 
-# What a peer must take to be served (section 7.10): nobody is sent a message of a type that it left out.
-_SERVING = frozenset({MessageType.DATA, MessageType.INTEGRITY})
 # The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
 _MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - CHANNEL_ID_SIZE) // 25
 # A signed munro has at most 626 octets: SHA-512, a signature of 4096 bits, 64-bit chunk ranges.
@@ -67,6 +65,11 @@ class Channel:
         self.download = Download(swarm.content.chunk_size)
         self.opened_at = self.last_received = self.last_sent = self.last_looked = 0.0
         self._created_at = 0.0
+        # Whether we choke the peer; whether its last UNCHOKE has arrived, as a REQUEST shows.
+        self.choking = False
+        self.heard_unchoke = True
+        # The peer that named this one by PEX.
+        self.found_by: Address | None = None
         # Chunks that the peer of a live swarm keeps before its last one (section 7.9).
         self.peer_window: int | None = None
         self._supported: frozenset[int] | None = None
@@ -78,6 +81,7 @@ class Channel:
         self._answer_room = 0
         self._must_send = False
         self._outgoing: list[Message] = []
+        self._apart: list[Message] = []
         self._news = Announcing(swarm.content, self.peer_have)
         # An initiator repeats its third datagram until something else than a HANDSHAKE has come.
         self._confirmed = self._asked_again = False
@@ -101,6 +105,7 @@ class Channel:
         self.remote_id = handshake.source_channel
         self._peer_options = handshake.options
         self._supported = handshake.options.supported_messages
+        self.upload.packs = handshake.options.chunk_size is not None
         self.peer_window = handshake.options.live_discard_window
         self._created_at = self.last_received = self.last_sent = now
         self.answer_again(length, now)
@@ -203,6 +208,7 @@ class Channel:
         problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
         if problem is None:
             self._supported = message.options.supported_messages
+            self.upload.packs = message.options.chunk_size is not None
             self.peer_window = message.options.live_discard_window
         else:
             swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)
@@ -245,8 +251,14 @@ class Channel:
         return reason
 
     def _request(self, message: Request, now: float) -> str | None:
-        if self._supported is not None and not self._supported.issuperset(_SERVING):
+        if self._supported is not None and not self._supported.issuperset(self.swarm.serving):
             return None
+        if self.choking:
+            # "Discard the unwanted REQUESTs and resend the CHOKE, assuming it got lost" (section 12.6.8).
+            if Choke() not in self._outgoing:
+                self._outgoing.append(Choke())
+            return None
+        self.heard_unchoke = True
         self.upload.request(message.start, message.end + 1)
         return None
 
@@ -264,6 +276,15 @@ class Channel:
         self.download.idle = False
         return None
 
+    def _pex_req(self, message: PexReq, now: float) -> str | None:
+        others = [other for other in self.swarm.channels.values() if other.state is State.OPEN]
+        self.swarm.exchange.asked(self, others, now)
+        return None
+
+    def _pex_res(self, message: PexResV4 | PexResV6 | PexResCert, now: float) -> str | None:
+        self.swarm.exchange.told(self, message, now)
+        return None
+
     def _pass_over(self, message: Message, now: float) -> str | None:
         return None
 
@@ -277,6 +298,10 @@ class Channel:
         """Messages for the next datagram."""
         self._outgoing += messages
 
+    def send_apart(self, message: Message) -> None:
+        """A large message, for a datagram of its own."""
+        self._apart.append(message)
+
     def flush(self, now: float) -> list[Datagram]:
         """The datagrams that are due, without DATA."""
         datagrams: list[Datagram] = []
@@ -285,6 +310,8 @@ class Channel:
             datagrams.append(self._handshake())
         if self.state is State.OPEN:
             datagrams += self._control(now)
+            datagrams += [self.swarm.codec.encode(self.remote_id, [message]) for message in self._apart]
+            self._apart = []
         if datagrams:
             self.sent(len(datagrams), now)
         return datagrams
@@ -300,8 +327,10 @@ class Channel:
         metadata = swarm.content.metadata
         if self.initiated:
             self.tries += 1
-            return swarm.codec.encode(0, [Handshake(self.channel_id, initiating_options(metadata, swarm.window))])
-        options = replying_options(metadata, self._peer_options, swarm.window)
+            return swarm.codec.encode(
+                0, [Handshake(self.channel_id, initiating_options(metadata, swarm.window, swarm.exchange.messages))]
+            )
+        options = replying_options(metadata, self._peer_options, swarm.window, swarm.exchange.messages)
         messages: list[Message] = [Handshake(self.channel_id, options)]
         datagram = swarm.codec.encode(self.remote_id, messages)
         haves = swarm.content.have if self.understands(MessageType.HAVE) else ()
@@ -310,8 +339,8 @@ class Channel:
                 continue
             messages.append(Have(start, stop - 1))
             longer = swarm.codec.encode(self.remote_id, messages)
-            if len(longer) > self._answer_room:
-                break  # the address may be spoofed: never send more than came (section 12.1)
+            if len(longer) >= self._answer_room:
+                break  # the address may be spoofed: send less than came (section 12.1)
             datagram = longer
         return datagram
 
@@ -435,6 +464,7 @@ _TABLE: dict[State, dict[type[Message], _Action]] = {
         Cancel: Channel._cancel,
         Choke: Channel._choke,
         Unchoke: Channel._unchoke,
+        # A PEX_REQ may be asked again when the address is known not to be spoofed.
         PexReq: Channel._pass_over,
     },
     State.OPEN: {
@@ -448,11 +478,10 @@ _TABLE: dict[State, dict[type[Message], _Action]] = {
         Cancel: Channel._cancel,
         Choke: Channel._choke,
         Unchoke: Channel._unchoke,
-        # "peers MAY ignore PEX_REQ and PEX_REScert messages if uninterested" (section 3.10.1); the HANDSHAKE says so.
-        PexReq: Channel._pass_over,
-        PexResV4: Channel._pass_over,
-        PexResV6: Channel._pass_over,
-        PexResCert: Channel._pass_over,
+        PexReq: Channel._pex_req,
+        PexResV4: Channel._pex_res,
+        PexResV6: Channel._pex_res,
+        PexResCert: Channel._pex_res,
     },
     State.CLOSED: {},
 }

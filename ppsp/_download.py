@@ -205,3 +205,14 @@ def ranges_of(chunks: Iterable[int]) -> list[tuple[int, int]]:
         else:
             ranges.append((chunk, chunk + 1))
     return ranges
+
+
+def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Adjacent ranges as one: the picker hands out blocks."""
+    found: list[tuple[int, int]] = []
+    for start, stop in ranges:
+        if found and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+        else:
+            found.append((start, stop))
+    return found

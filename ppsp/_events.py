@@ -3,7 +3,7 @@
 from collections import deque
 
 from ppsp._limits import MAX_JUNK_EVENTS, MAX_PEER_EVENTS
-from ppsp.events import ChunkRefused, DatagramDropped, Event, MunroRefused, PeerConnected, PeerDisconnected
+from ppsp.events import ChunkRefused, DatagramDropped, Event, MunroRefused, PeerConnected, PeerDisconnected, PeerFound
 from ppsp.ports import Address
 
 
@@ -20,7 +20,7 @@ class EventQueue:
         """Add an event that our own progress bounds."""
         self._events.append(event)
 
-    def put_peer(self, event: PeerConnected | PeerDisconnected | ChunkRefused | MunroRefused) -> None:
+    def put_peer(self, event: PeerConnected | PeerDisconnected | PeerFound | ChunkRefused | MunroRefused) -> None:
         """Add an event that a peer can cause at will."""
         if len(self._events) < MAX_PEER_EVENTS:
             self._events.append(event)

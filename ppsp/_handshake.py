@@ -1,6 +1,7 @@
 """What goes into a HANDSHAKE, and the check of what came in one (RFC 7574 sections 3.1.1 and 7)."""
 
-from ppsp.constants import VERSION, ChunkAddressing, MerkleHashFunction, MessageType
+from ppsp._addressing import LAYOUT
+from ppsp.constants import KEEP_EVERYTHING, VERSION, ChunkAddressing, MerkleHashFunction, MessageType
 from ppsp.metadata import SwarmMetadata
 from ppsp.options import ProtocolOptions
 
@@ -21,15 +22,18 @@ SUPPORTED_MESSAGES = frozenset(
 )
 
 
-def supported_messages(metadata: SwarmMetadata) -> frozenset[MessageType]:
-    """The messages acted on in a swarm: SIGNED_INTEGRITY has its place in live ones only."""
-    return SUPPORTED_MESSAGES | {MessageType.SIGNED_INTEGRITY} if metadata.is_live else SUPPORTED_MESSAGES
+def supported_messages(metadata: SwarmMetadata, exchange: frozenset[MessageType]) -> frozenset[MessageType]:
+    """The messages acted on in a swarm: SIGNED_INTEGRITY in live ones only, of PEX those in `exchange`."""
+    live = {MessageType.SIGNED_INTEGRITY} if metadata.is_live else set()
+    return SUPPORTED_MESSAGES | live | exchange
 
 
-def initiating_options(metadata: SwarmMetadata, window: int | None = None) -> ProtocolOptions:
+def initiating_options(
+    metadata: SwarmMetadata, window: int | None = None, exchange: frozenset[MessageType] = frozenset()
+) -> ProtocolOptions:
     """The options of the first HANDSHAKE: versions, swarm ID, metadata and capabilities.
 
-    `window` is the discard window of a live swarm, in chunks.
+    `window` is the discard window of a live swarm, in chunks; `exchange` are the messages of PEX that are taken.
     """
     return ProtocolOptions(
         version=VERSION,
@@ -40,12 +44,17 @@ def initiating_options(metadata: SwarmMetadata, window: int | None = None) -> Pr
         live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
         live_discard_window=_announced(metadata, window),
-        supported_messages=supported_messages(metadata),
+        supported_messages=supported_messages(metadata, exchange),
         chunk_size=metadata.chunk_size,
     )
 
 
-def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions, window: int | None = None) -> ProtocolOptions:
+def replying_options(
+    metadata: SwarmMetadata,
+    initiator: ProtocolOptions,
+    window: int | None = None,
+    exchange: frozenset[MessageType] = frozenset(),
+) -> ProtocolOptions:
     """The options of the answer.
 
     An initiator that left out the chunk size predates that option, and drops a HANDSHAKE that has it: libswift does.
@@ -58,13 +67,15 @@ def replying_options(metadata: SwarmMetadata, initiator: ProtocolOptions, window
         live_signature_algorithm=metadata.signature_algorithm,
         chunk_addressing=metadata.chunk_addressing,
         live_discard_window=_announced(metadata, window),
-        supported_messages=supported_messages(metadata) if modern else None,
+        supported_messages=supported_messages(metadata, exchange) if modern else None,
         chunk_size=metadata.chunk_size if modern else None,
     )
 
 
 def _announced(metadata: SwarmMetadata, window: int | None) -> int | None:
     """A window of chunks in the unit of option 7 (section 7.9): octets under byte ranges."""
+    if window == KEEP_EVERYTHING:
+        return (1 << 8 * LAYOUT[metadata.chunk_addressing].value_size) - 1
     if window is None or metadata.chunk_addressing is not ChunkAddressing.BYTE64:
         return window
     return window * metadata.chunk_size

@@ -35,6 +35,22 @@ MAX_HANDSHAKE_HAVES = 3
 MAX_OUTSTANDING_OCTETS = 1_048_576
 MIN_OUTSTANDING = 64
 
+# Channels to peers that other peers named: the rest is for those of trackers and of the user (section 3.10.1). And of
+# these, the channels to peers that one peer named: who names only its friends gets no more.
+MAX_EXCHANGED_CHANNELS = 96
+MAX_EXCHANGED_BY_ONE = 16
+# Addresses in one answer to PEX_REQ, sent or taken: 16 of IPv6 fit beside other messages of a datagram.
+MAX_PEX_ANSWER = 16
+# Membership certificates in one answer; each fills a datagram, and costs who checks it a tenth of a millisecond.
+MAX_PEX_CERTIFICATES = 4
+# A certificate and its message type, size and channel ID fit one datagram. Ours have some 350 octets.
+MAX_CERTIFICATE = MAX_DATAGRAM - 7
+# "In the last 60 seconds" (section 3.10.1): peers heard of since are named to others.
+PEX_FRESH_SECONDS = 60.0
+# How often a peer is asked for others, and how often it is answered, at the most.
+PEX_ASK_SECONDS = 60.0
+PEX_ANSWER_SECONDS = 10.0
+
 # Section 3.12: three minutes of silence and three datagrams sent.
 DEAD_SECONDS = 180.0
 DEAD_DATAGRAMS = 3

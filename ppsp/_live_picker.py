@@ -1,12 +1,14 @@
 """Which chunks of a live stream to ask a peer for: the next ones first, and nothing that is old news."""
 
+import math
 from collections.abc import Iterator
 
 from ppsp._download import ranges_of
 from ppsp._ranges import RangeSet
 
-# A chunk that was asked for and has not come is asked for again, of whoever offers it, after so long: the playback
-# point waits for it, and a REQUEST may have been lost.
+# A chunk that was asked for and has not come is asked for again, since the playback point waits for it and the REQUEST
+# may have been lost: of the same peer soon, as it sends nothing twice that is on its way; later of whoever offers it.
+SAME_RETRY_SECONDS = 0.2
 RETRY_SECONDS = 0.4
 # The chunks that are played next are asked for in their order; of those behind them, each peer starts elsewhere in
 # every block, so that peers have different chunks to trade while a block spreads.
@@ -20,20 +22,23 @@ class LivePicker:
     __slots__ = ("_asked", "_turn")
 
     def __init__(self, seed: int) -> None:
-        self._asked: dict[int, float] = {}
+        self._asked: dict[int, tuple[float, int]] = {}
         self._turn = seed % _BLOCK
 
     def take(
-        self, offered: RangeSet, held: RangeSet, span: tuple[int, int], most: int, now: float
+        self, peer: int, offered: RangeSet, held: RangeSet, span: tuple[int, int], most: int, now: float
     ) -> list[tuple[int, int]]:
-        """At most `most` chunks of `span` that the peer offers, are not held, and were not asked for just now."""
+        """At most `most` chunks of `span` that the peer offers, are not held, and were not asked for just now.
+
+        `peer` is a number of its own for each.
+        """
         asked = self._asked
         found: list[int] = []
         for chunk in self._in_order(offered, held, span):
-            at = asked.get(chunk)
-            if at is None or now - at >= RETRY_SECONDS:
+            at, whom = asked.get(chunk, (-math.inf, peer))
+            if now - at >= (SAME_RETRY_SECONDS if whom == peer else RETRY_SECONDS):
                 found.append(chunk)
-                asked[chunk] = now
+                asked[chunk] = now, peer
                 if len(found) >= most:
                     break
         return ranges_of(found)
@@ -43,24 +48,28 @@ class LivePicker:
         last = offered.last_before(stop)
         stop = start if last is None else last + 1
         urgent = start + _URGENT
-        blocks: dict[int, list[int]] = {}
+        block: list[int] = []
         for first, end in held.missing(start, stop):
             for chunk in range(first, end):
-                if not offered.contains(chunk):
-                    continue
                 if chunk < urgent:
-                    yield chunk
-                else:
-                    blocks.setdefault(chunk // _BLOCK, []).append(chunk)
-        for number, chunks in blocks.items():
-            middle = number * _BLOCK + self._turn
-            yield from [chunk for chunk in chunks if chunk >= middle]
-            yield from [chunk for chunk in chunks if chunk < middle]
+                    if offered.contains(chunk):
+                        yield chunk
+                    continue
+                if block and chunk // _BLOCK != block[0] // _BLOCK:
+                    yield from self._turned(block)
+                    block = []
+                if offered.contains(chunk):
+                    block.append(chunk)
+        yield from self._turned(block)
+
+    def _turned(self, block: list[int]) -> list[int]:
+        """Chunks of one block, those from this peer's own place on first."""
+        return sorted(block, key=lambda chunk: (chunk % _BLOCK < self._turn, chunk))
 
     def overdue(self, chunks: set[int], now: float) -> int:
-        """How many of these chunks were asked for so long ago that they may be asked for again."""
-        asked = self._asked
-        return sum(1 for chunk in chunks if now - asked.get(chunk, now) >= RETRY_SECONDS)
+        """How many of these chunks, all of one peer, were asked for so long ago that it may be asked again."""
+        asked, before = self._asked, now - SAME_RETRY_SECONDS
+        return sum(1 for chunk in chunks if chunk in asked and asked[chunk][0] <= before)
 
     def give_back(self, start: int, stop: int) -> None:
         """These chunks are not coming: they may be asked for at once."""

@@ -4,6 +4,7 @@ from ppsp._events import EventQueue
 from ppsp._live_content import LiveContent
 from ppsp._live_swarm import LiveSwarm
 from ppsp._subtree import Subtree
+from ppsp.constants import KEEP_EVERYTHING
 from ppsp.errors import StateError
 from ppsp.live import ChunkSigner, Injector, Munro
 from ppsp.livekeys import LiveSigner
@@ -161,7 +162,7 @@ def new_live_swarm(
     if not metadata.is_live:
         raise StateError("the metadata are those of static content")
     needed = behind if signer is None else chunks_per_signature
-    if behind < 0 or not max(needed, 2) <= window < 2**32 - 1:
+    if behind < 0 or window < max(needed, 2) or 2**31 < window != KEEP_EVERYTHING:
         raise StateError(f"a window of {window} chunks does not hold the {needed} that are needed at once")
     source: Injector | ChunkSigner | None = None
     if signer is not None and metadata.hash_size:

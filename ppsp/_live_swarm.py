@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ppsp._channel import Channel, State
+from ppsp._clock import TIMESTAMP_MASK, timestamp_us
+from ppsp._content import Reception
 from ppsp._events import EventQueue
 from ppsp._handshake import chunks_of_window
 from ppsp._live_content import LiveContent
-from ppsp._live_picker import RETRY_SECONDS, LivePicker
+from ppsp._live_picker import SAME_RETRY_SECONDS, LivePicker
 from ppsp._live_upload import LiveUpload
 from ppsp._ranges import RangeSet
 from ppsp._swarm import Swarm
@@ -28,6 +30,8 @@ _FAREWELL_SECONDS = 0.25
 # whether it knows us: it may have been killed and started anew on the same port.
 _SILENCE_SECONDS = 2.0
 _MAX_SILENCES = 6
+# Chunks that wait for hashes: those of two bursts.
+_MAX_WAITING = 128
 # At most so many chunks that are overdue are asked for beyond the request window.
 _MAX_OVERDUE = 16
 
@@ -55,9 +59,13 @@ class LiveSwarm(Swarm):
         self._behind = behind
         self._started = False
         self._sign_all = not content.metadata.hash_size
+        signed = frozenset({MessageType.DATA, MessageType.SIGNED_INTEGRITY})
+        self.serving = signed if self._sign_all else signed | self.serving
         self._farewells: dict[Channel, tuple[int, float]] = {}
         # When a silent peer was last heard, and how often it was asked since.
         self._silent: dict[Channel, tuple[float, int]] = {}
+        # Chunks without all their hashes, who sent them, what came with them, and when.
+        self._waiting: dict[int, tuple[Channel, Data, dict[tuple[int, int], bytes], float]] = {}
 
     @property
     def window(self) -> int:
@@ -147,20 +155,51 @@ class LiveSwarm(Swarm):
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
         """A chunk came."""
+        held = self.content.holds(message.start)
         reason = super().received(channel, message, hashes, now)
         if self.content.holds(message.start):
+            if not held:
+                self._try_waiting(message.start, now)
             self._started = self._started or not self._sign_all
             if self._sign_all and not self._started and self.content.is_fresh(message.start, now + self._epoch):
                 self._started = True
                 self.content.position = max(message.start - self._behind, 0)
-        elif message.start in channel.download.outstanding and message.start < self.content.edge:
-            channel.download.outstanding.discard(message.start)  # it did not help, and the next try will
+        elif reason is None and message.start in channel.download.outstanding:
+            self._wait(channel, message, hashes, now)
         return reason
+
+    def _wait(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> None:
+        """A chunk that was asked for came without all its hashes: they may be in a datagram that comes later."""
+        channel.download.outstanding.discard(message.start)
+        waiting = self._waiting
+        kept = Data(message.start, message.end, message.timestamp_us, bytes(message.payload))
+        waiting[message.start] = channel, kept, dict(hashes), now
+        while len(waiting) > _MAX_WAITING:
+            del waiting[next(iter(waiting))]
+
+    def _try_waiting(self, chunk: int, now: float) -> None:
+        """A chunk is verified: so may be others below its munro, now that more hashes are known."""
+        entry = self.content.munro_of(chunk)
+        if not self._waiting or entry is None:
+            return
+        start, end = entry[0].start, entry[0].end
+        for number in sorted(number for number in self._waiting if start <= number <= end):
+            channel, message, hashes, came = self._waiting[number]
+            reception = self.content.accept(number, message.payload, channel.download.with_loose(hashes))
+            if reception is Reception.UNVERIFIABLE:
+                continue
+            del self._waiting[number]
+            if channel.state is State.OPEN:
+                delay_us = (timestamp_us(came + self._epoch) - message.timestamp_us) & TIMESTAMP_MASK
+                if reception is Reception.ACCEPTED:
+                    self._accepted(channel, number, len(message.payload), delay_us, now)
+                else:
+                    self._not_accepted(channel, number, reception, delay_us, now)
 
     def proof_for(self, channel: Channel) -> Sequence[Message]:
         """The rightmost signed munro, until the peer shows that it knows of it or a newer one (section 6.1.2.4)."""
         munro = self.content.newest
-        if munro is None or not channel.understands(MessageType.SIGNED_INTEGRITY):
+        if munro is None or not all(channel.understands(kind) for kind in self.serving):
             return ()
         last = channel.peer_have.last_before(_FAR)
         return () if last is not None and last >= munro.start else munro.messages
@@ -177,6 +216,8 @@ class LiveSwarm(Swarm):
             for channel in self.channels.values():
                 if channel.state is State.OPEN:
                     channel.add_news(start, stop, now)
+        for chunk in [chunk for chunk in self._waiting if not content.keeps(chunk)]:
+            del self._waiting[chunk]
         gone = content.prune()
         if gone:
             low = content.edge - content.window
@@ -212,7 +253,11 @@ class LiveSwarm(Swarm):
             self._look_for_the_edge(channel, now)
             return
         room = download.room(now) or min(self.picker.overdue(download.outstanding, now), _MAX_OVERDUE)
-        ranges = self.picker.take(channel.peer_have, self.content.have, self.span(), room, now) if room else []
+        ranges = (
+            self.picker.take(channel.channel_id, channel.peer_have, self.content.have, self.span(), room, now)
+            if room
+            else []
+        )
         if not ranges:
             return
         for other in self.channels.values():
@@ -263,7 +308,7 @@ class LiveSwarm(Swarm):
             at = due
         at = min(at, self._silence_ends(channel) or math.inf)
         if not channel.download.choked and self._may_want(channel.peer_have):
-            at = min(at, channel.last_looked + RETRY_SECONDS / 2)
+            at = min(at, channel.last_looked + SAME_RETRY_SECONDS / 2)
         return None if at == math.inf else at
 
     def _may_want(self, offered: RangeSet) -> bool:
@@ -286,3 +331,5 @@ class LiveSwarm(Swarm):
         super().drop(channel, reason, now, tell=tell, report=report)
         self._farewells.pop(channel, None)
         self._silent.pop(channel, None)
+        for chunk in [chunk for chunk, waiting in self._waiting.items() if waiting[0] is channel]:
+            del self._waiting[chunk]

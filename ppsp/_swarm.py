@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from ppsp import _limits
 from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
+from ppsp._choking import Choking
 from ppsp._clock import TIMESTAMP_MASK, timestamp_us
 from ppsp._content import Content, Reception
 from ppsp._deadlines import Deadlines
+from ppsp._download import joined
 from ppsp._events import EventQueue
+from ppsp._exchange import Exchange
 from ppsp._ranges import RangeSet
 from ppsp._upload import Upload
 from ppsp.codec import Codec
@@ -26,7 +29,8 @@ from ppsp.events import (
 )
 from ppsp.merkle import MAX_CHUNKS
 from ppsp.messages import Cancel, Data, Message, Request, SignedIntegrity
-from ppsp.ports import Address, ChunkPicker, CongestionController
+from ppsp.pex import PeerExchange
+from ppsp.ports import Address, ChunkPicker, CongestionController, UploadPolicy
 from ppsp.stats import PeerStats
 
 if TYPE_CHECKING:
@@ -47,6 +51,9 @@ _LATE_SECONDS = 0.75
 class Swarm:
     """Decides; the channels speak. Chunk ranges are half-open, times float seconds."""
 
+    # What a peer must take to be served: nobody is sent a type of message that it left out (section 7.10).
+    serving = frozenset({MessageType.DATA, MessageType.INTEGRITY})
+
     def __init__(
         self,
         content: "Content | LiveContent",
@@ -57,8 +64,12 @@ class Swarm:
         epoch: float,
         seed: int,
         strict: bool,
+        policy: UploadPolicy | None = None,
+        exchange: PeerExchange | None = None,
     ) -> None:
         self.content = content
+        self.choking = Choking(policy, content)
+        self.exchange = Exchange(exchange or PeerExchange(), content.metadata.swarm_id, events, epoch)
         self.codec = codec
         self.strict = strict
         self.channels: dict[int, Channel] = {}
@@ -136,6 +147,7 @@ class Swarm:
             former = other.state is State.OPEN and not crossing
             self.drop(other, "the peer opened another channel", now, tell=crossing, report=former)
             known = known or crossing
+        self.choking.touch()
         if not known:
             self._events.put_peer(PeerConnected(self.swarm_id, channel.address))
 
@@ -150,6 +162,8 @@ class Swarm:
             if picker is not None:
                 for first, end in parts:
                     picker.peer_has(first, end)
+            if channel.peer_have.total == self.content.chunk_count:
+                self.choking.touch()  # it needs no slot any more
         return parts
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
@@ -279,6 +293,8 @@ class Swarm:
         """Ask the peer for chunks, if it is worth asking."""
         download = channel.download
         channel.last_looked = now
+        if channel.state is State.OPEN:
+            self.exchange.ask(channel, now, complete=self._announced)
         if channel.state is not State.OPEN or self.failed or download.choked or download.idle:
             return
         if not channel.understands(MessageType.REQUEST):
@@ -356,7 +372,7 @@ class Swarm:
     def _ask(self, channel: Channel, ranges: list[tuple[int, int]], now: float) -> None:
         channel.download.asked(ranges, now)
         self.limit.spend(sum(stop - start for start, stop in ranges) * self.content.chunk_size)
-        channel.send(Request(start, stop - 1) for start, stop in _joined(ranges))
+        channel.send(Request(start, stop - 1) for start, stop in joined(ranges))
 
     def _take_over(self, channel: Channel, now: float) -> list[tuple[int, int]]:
         """Requests of the slowest peer for one that has nothing to do; the slow one is told by CANCEL (section 3.8)."""
@@ -458,6 +474,8 @@ class Swarm:
         del self.channels[channel.channel_id]
         self.closed.append((channel, channel.closing() if tell else None))
         self.forget(channel)
+        self.choking.forget(channel)
+        self.exchange.forget(channel)
         channel.upload.forget()
 
     def forget(self, channel: Channel) -> None:
@@ -478,14 +496,3 @@ class Swarm:
         self.banned[address] = None
         while len(self.banned) > _limits.MAX_BANNED:
             del self.banned[next(iter(self.banned))]
-
-
-def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Adjacent ranges as one: the picker hands out blocks."""
-    joined: list[tuple[int, int]] = []
-    for start, stop in ranges:
-        if joined and joined[-1][1] == start:
-            joined[-1] = (joined[-1][0], stop)
-        else:
-            joined.append((start, stop))
-    return joined

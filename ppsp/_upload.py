@@ -64,6 +64,7 @@ class Upload:
         "flight",
         "knows_size",
         "octets_sent",
+        "packs",
     )
 
     def __init__(
@@ -94,6 +95,8 @@ class Upload:
         self._timeouts = 0
         self._data_size = len(codec.data_header(1, 0, 0, 0, []))
         self._integrity_size = len(codec.encode(1, [Have(0, 0)])) - CHANNEL_ID_SIZE + codec.hash_size
+        # Whether several chunks may share a datagram: peers that predate the chunk size option read only the last one.
+        self.packs = False
         self.flight = 0
         # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
         # even then, since the peer may have joined by a URI without the size.
@@ -362,13 +365,25 @@ class Upload:
                 group.append((chunk, hashes))
         limit = self._integrity_limit(size)
         header = self._codec.data_header
+        # Octets left in the datagram that ends `out` while that is `begun` long. The last chunk may be short, and has
+        # one of its own (section 8.6).
+        left_over = begun = 0
+        last = (content.chunk_count or 0) - 1
         for count in sorted(groups, reverse=True):
             for chunk, hashes in groups[count]:
                 if count > limit or not told:
                     hashes = self._send_ahead(channel, hashes, limit, out, peaks=not told)
                 at = (chunk - start) * size
                 payload = view[at : at + size]
-                out.append((header(channel, chunk, chunk, timestamp_us, hashes, len(payload)), payload))
+                head = header(channel, chunk, chunk, timestamp_us, hashes, len(payload))
+                need = len(head) - CHANNEL_ID_SIZE + size
+                if need <= left_over and len(out) == begun and chunk != last:
+                    out[-1] = (*out[-1], head[CHANNEL_ID_SIZE:], payload)
+                    left_over -= need
+                else:
+                    out.append((head, payload))
+                    left_over = MAX_DATAGRAM - CHANNEL_ID_SIZE - need if self.packs and chunk != last else 0
+                    begun = len(out)
         return len(view)
 
     def _send_ahead(

@@ -19,6 +19,9 @@ CHANNEL_ID_SIZE = 4
 MAX_SUPPORTED_MESSAGES_SIZE = 32
 """Octets of the largest Supported Messages bitmap: a bit for each of 256 types (section 7.10)."""
 
+KEEP_EVERYTHING = 1 << 62
+"""The discard window, in chunks, of a live peer that discards nothing: all ones on the wire (section 7.9)."""
+
 
 class MessageType(IntEnum):
     """The first octet of a message (section 8.2, Table 7)."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from ppsp import _limits
 from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
+from ppsp._choking import Choking
 from ppsp._clock import timestamp_us
 from ppsp._content import Content
 from ppsp._events import EventQueue
@@ -32,8 +33,10 @@ from ppsp.livekeys import LiveSigner
 from ppsp.merkle import MerkleTree
 from ppsp.messages import Handshake
 from ppsp.metadata import SwarmMetadata
+from ppsp.pex import PeerExchange
 from ppsp.picker import RarestFirst
-from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram
+from ppsp.policies import TitForTat
+from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram, UploadPolicy
 from ppsp.stats import PeerStats, SwarmStats
 
 # When both peers open a channel at once, the one with the lower ID is kept; the other is answered after all when ours
@@ -89,8 +92,13 @@ class Endpoint:
         have: RangeSet | None = None,
         content_size: int | None = None,
         picker: PickerFactory = RarestFirst,
+        policy: UploadPolicy | None = None,
+        exchange: PeerExchange | None = None,
     ) -> None:
         """Join a swarm. To serve content give its `tree` and `content_size`; `have` says which chunks the store holds.
+
+        `policy` says who is served when many want something; by default it is `ppsp.policies.TitForTat`.
+        `exchange` says whether and how peers tell each other of peers; by default they do not.
 
         Raises StateError when the swarm is there already or the arguments contradict each other.
         """
@@ -106,6 +114,8 @@ class Endpoint:
             epoch=self._epoch,
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
+            policy=policy or TitForTat(),
+            exchange=exchange,
         )
         swarm.limit = self._download_limit
 
@@ -123,9 +133,9 @@ class Endpoint:
     ) -> LiveStream:
         """Join a live swarm (section 6), as its source with its private key as `signer`, else as a viewer.
 
-        Kept are the `window` chunks before the newest one, in memory. A source signs once for so many chunks, and
-        counts from `first_chunk`: above every number it has used with the key before. A viewer tunes in `behind`
-        chunks before the newest munro; `max_age` and `patience` are in seconds, see `ppsp.live`.
+        Kept are the `window` chunks before the newest one (KEEP_EVERYTHING: all), in memory. A source signs once for so
+        many chunks, and counts from `first_chunk`: above every number it has used with the key before. A viewer tunes
+        in `behind` chunks before the newest munro; `max_age` and `patience` are in seconds, see `ppsp.live`.
 
         Raises StateError when the swarm is there already or is not live, and for numbers that cannot be.
         """
@@ -161,8 +171,10 @@ class Endpoint:
         for swarm_id in list(self._swarms):
             self.remove_swarm(swarm_id, now)
 
-    def connect(self, swarm_id: bytes, address: Address, now: float) -> bool:
+    def connect(self, swarm_id: bytes, address: Address, now: float, *, found_by: Address | None = None) -> bool:
         """Open a channel to a peer; False when there is one, or the peer is banned, or there are too many.
+
+        `found_by` is the source of a `PeerFound`: part of the channels is kept for peers that come from elsewhere.
 
         Banned are peers that sent wrong chunks, or invalid messages again and again, and ourselves.
 
@@ -171,7 +183,13 @@ class Endpoint:
         swarm = self._swarm(swarm_id)
         if address in swarm.banned or swarm.open_to(address) or len(swarm.channels) >= _limits.MAX_CHANNELS:
             return False
+        if found_by is not None:
+            found = [channel.found_by for channel in swarm.channels.values() if channel.found_by is not None]
+            by_one = found.count(found_by)
+            if len(found) >= _limits.MAX_EXCHANGED_CHANNELS or by_one >= _limits.MAX_EXCHANGED_BY_ONE:
+                return False
         channel = self._new_channel(swarm, address)
+        channel.found_by = found_by
         channel.open(now)
         self._dirty[channel] = None
         return True
@@ -381,6 +399,10 @@ class Endpoint:
 
     def _settle(self, swarm: Swarm, now: float) -> None:
         arrived = swarm.settle(now)
+        if swarm.choking.is_due:
+            channels = [channel for channel in swarm.channels.values() if channel.state is State.OPEN]
+            self._dirty.update(dict.fromkeys(swarm.choking.review(channels, now)))
+            self._timers.arm(swarm.choking)
         if swarm.touched:
             self._dirty.update((channel, None) for channel in swarm.touched if channel.state is State.OPEN)
             swarm.touched = {}
@@ -440,7 +462,8 @@ class Endpoint:
 
     def handle_timer(self, now: float) -> None:
         """Let time pass; what is to be sent then comes from `datagrams_to_send`. Early and late calls do no harm."""
-        for channel in self._timers.due(now):
-            assert isinstance(channel, Channel)
-            channel.handle_timer(now)
-            self._after(channel)
+        for timed in self._timers.due(now):
+            assert isinstance(timed, Channel | Choking)
+            timed.handle_timer(now)
+            if isinstance(timed, Channel):
+                self._after(timed)

@@ -15,3 +15,7 @@ class StateError(PpspError):
 
 class MetadataError(PpspError, ValueError):
     """Swarm metadata or a swarm URI that no swarm can have; the text names the field."""
+
+
+class MembershipError(PpspError):
+    """A membership certificate, or the key to check one, that is not good."""

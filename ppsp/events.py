@@ -46,6 +46,19 @@ class PeerConnected:
 
 
 @attrs.frozen
+class PeerFound:
+    """The peer at `source` names another one (section 3.10); `host` is an IP address.
+
+    Give `source` to `Endpoint.connect` as `found_by`, so that nobody can fill all channels with friends.
+    """
+
+    swarm_id: bytes
+    host: str
+    port: int
+    source: Address
+
+
+@attrs.frozen
 class PeerDisconnected:
     """The channel to the peer is closed; `reason` is one sentence, `stats` the channel's last figures."""
 
@@ -99,6 +112,7 @@ Event: TypeAlias = (
     | SwarmComplete
     | PeerConnected
     | PeerDisconnected
+    | PeerFound
     | ChunkRefused
     | MunroRefused
     | DatagramDropped

@@ -10,7 +10,7 @@ from enum import Enum
 import attrs
 
 from ppsp._subtree import Subtree
-from ppsp._unit_codecs import codec_of
+from ppsp._unit_codecs import codec_of as codec_of  # users of this module need it
 from ppsp.codec import Codec
 from ppsp.errors import StateError
 from ppsp.livekeys import LiveKey, LiveSigner

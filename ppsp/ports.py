@@ -3,8 +3,10 @@
 `ledbat.Ledbat` fits `CongestionController` and never hears of it; `interop` plugs them together.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Protocol, TypeAlias
+
+import attrs
 
 #: A transport address as the socket gives it: `(host, port)`, or the four-tuple of IPv6.
 Address: TypeAlias = Hashable
@@ -50,6 +52,31 @@ class ChunkStore(Protocol):
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Keep `data` at `offset`. It is copied before this returns: the buffer is the network's."""
+
+
+@attrs.frozen
+class PeerStanding:
+    """A peer that lacks something of what we hold.
+
+    `received_rate` is what it gives us, in octets of verified chunks a second; `since` when it was connected, or began
+    or ceased to be `served`, whichever was last.
+    """
+
+    address: Address
+    received_rate: float
+    served: bool
+    since: float
+
+
+class UploadPolicy(Protocol):
+    """Decides whom to serve, and whom to CHOKE (RFC 7574 section 3.9)."""
+
+    @property
+    def slots(self) -> int:
+        """While no more peers than this lack something, all of them are served and `serve` is not called."""
+
+    def serve(self, peers: Sequence[PeerStanding], *, complete: bool, now: float) -> Collection[int]:
+        """Which of the peers are served from now on, by their place; `complete` says that we hold everything."""
 
 
 class ChunkPicker(Protocol):

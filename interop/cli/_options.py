@@ -70,6 +70,17 @@ UPLOAD_LIMIT = click.option(
 )
 
 
+DOWNLOAD_LIMIT = click.option(
+    "--download-limit",
+    type=rate,
+    metavar="RATE",
+    help="Octets a second to ask for at most: 500K, 4M, 1.5Mi. [default: no limit]",
+)
+PEERS = click.option(
+    "--peer", "peers", type=host_port, multiple=True, metavar="HOST:PORT", help="A peer to ask, besides the trackers'."
+)
+
+
 def _logins(ctx: click.Context, param: click.Parameter, value: Path | None) -> Logins | None:
     try:
         return None if value is None else load_logins(value)

@@ -12,24 +12,20 @@ from pathlib import Path
 import attrs
 import click
 
-from interop.cli._errors import FailureError, MistakeError, reason, run
+from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
+from interop.cli._errors import FailureError, reason, run
 from interop.cli._live_fetch import LiveRequest, fetch_live
-from interop.cli._options import JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, host_port, text_of
+from interop.cli._options import JSON, LISTEN, PEERS, TRACKER_LOGIN, UPLOAD_LIMIT, text_of
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
-from interop.filestore import FileStore, PartialFile, PartialFileError
+from interop.filestore import FileStore, PartialFile
 from interop.peer import SwarmPeer
 from interop.resume import HeldContent
-from interop.seeding import SeedError, hash_file, in_thread
 from interop.tracker_login import Logins
 from ppsp import RangeSet
-from ppsp.errors import MetadataError
 from ppsp.events import ChunksVerified, Event
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
-
-# Seconds between two updates of the display and of the journal: what a kill may cost to fetch again.
-_FLUSH_SECONDS = 0.25
 
 
 @attrs.frozen
@@ -46,23 +42,14 @@ class _Request:
     as_json: bool
 
 
-def _swarm_uri(ctx: click.Context, param: click.Parameter, value: str) -> SwarmUri:
-    try:
-        return SwarmUri.parse(value)
-    except MetadataError as exc:
-        raise click.BadParameter(str(exc)) from exc
-
-
 @click.command(
     epilog="Example:\n\n\b\n  ietf-p2p fetch 'magnet:?xt=urn:ppspp:1140…&tr=http%3A%2F%2F127.0.0.1%3A8700%2F' -o film"
 )
-@click.argument("uri", callback=_swarm_uri)
+@click.argument("uri", callback=swarm_uri)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: the URI's name]")
 @LISTEN
 @UPLOAD_LIMIT
-@click.option(
-    "--peer", "peers", type=host_port, multiple=True, metavar="HOST:PORT", help="A peer to ask, besides the trackers'."
-)
+@PEERS
 @TRACKER_LOGIN
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
@@ -90,10 +77,7 @@ def command(
     """
     if live and not uri.metadata.is_live:
         raise click.UsageError("--live: the URI is that of static content")
-    if output is None:
-        if uri.name is None:
-            raise click.UsageError("the URI suggests no file name: say -o FILE")
-        output = Path(uri.name)
+    output = output_of(uri, output)
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
     if uri.metadata.is_live:
@@ -103,46 +87,15 @@ def command(
 
 async def _fetch(request: _Request) -> int:
     if request.output.exists():
-        tree = await _verify_existing(request)
+        tree = await verify_existing(request.output, request.uri, force=request.force, as_json=request.as_json)
         if tree is not None:
             return await _already_there(tree, request)
-    try:
-        partial = PartialFile(request.output, request.uri, overwrite=request.force)
-    except PartialFileError as exc:
-        raise MistakeError(f"{exc} (--force starts anew)") from exc
-    except OSError as exc:
-        raise MistakeError(f"cannot write {exc.filename or request.output}: {reason(exc)}") from exc
+    partial = open_partial(request.output, request.uri, force=request.force)
     try:
         return await _Fetch(request, partial).run()
     finally:
         partial.discard_if_empty()
         partial.close()
-
-
-async def _verify_existing(request: _Request) -> MerkleTree | None:
-    """The tree of the output file when it is the swarm's content; None when it is not and may be replaced."""
-    path, metadata = request.output, request.uri.metadata
-    with display(f"verifying {path.name}", as_json=request.as_json) as shown:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                tree = await in_thread(
-                    lambda progress: hash_file(fd, metadata.chunk_size, metadata.merkle_hash_function, progress),
-                    lambda done, total: shown.show(Snapshot(done, total)),
-                )
-            finally:
-                os.close(fd)
-        except SeedError:
-            tree = None
-        except OSError as exc:
-            raise MistakeError(f"{path}: {reason(exc)}") from exc
-    if tree is not None and tree.root == metadata.swarm_id:
-        return tree
-    if request.force and path.is_file():
-        return None
-    if not path.is_file():
-        raise MistakeError(f"{path} is not a regular file")
-    raise MistakeError(f"{path} is there and has other content (--force replaces it)")
 
 
 async def _already_there(tree: MerkleTree, request: _Request) -> int:
@@ -185,7 +138,7 @@ class _Fetch:
 
     async def run(self) -> int:
         request, partial = self._request, self._partial
-        held = await self._resume()
+        held = await resume(partial, request.uri, as_json=request.as_json)
         resumed = held.octets(request.uri.metadata.chunk_size)
         if held.content_size is not None and held.have.total == held.tree.chunk_count:
             await asyncio.to_thread(partial.finish, held.content_size)
@@ -203,23 +156,6 @@ class _Fetch:
             await _seed_on(peer, request)
         return 0
 
-    async def _resume(self) -> HeldContent:
-        started = time.monotonic()
-        with display("verifying what is there", as_json=self._request.as_json) as shown:
-
-            def report(done: int, total: int) -> None:
-                shown.show(Snapshot(done, total, done / max(time.monotonic() - started, 1e-3)))
-
-            try:
-                held = await in_thread(self._partial.resume, report)
-            except OSError as exc:
-                raise FailureError(f"cannot read {self._partial.part}: {reason(exc)}") from exc
-        if held.have or held.refused:
-            found = octets(held.octets(self._request.uri.metadata.chunk_size))
-            wrong = f", {held.refused} chunks are not right any more" if held.refused else ""
-            note(f"resuming: {found} are there and verified{wrong}")
-        return held
-
     def _on_event(self, event: Event) -> None:
         if isinstance(event, ChunksVerified):
             self._partial.verified(event.start, event.stop)
@@ -232,9 +168,9 @@ class _Fetch:
         try:
             with display("fetching", as_json=request.as_json) as shown:
                 while not waiter.done():
-                    await asyncio.wait({waiter}, timeout=_FLUSH_SECONDS)
+                    await asyncio.wait({waiter}, timeout=FLUSH_SECONDS)
                     self._partial.flush(held.tree)
-                    shown.show(_snapshot(peer))
+                    shown.show(snapshot(peer))
                     if deadline is not None and time.monotonic() >= deadline and not waiter.done():
                         raise FailureError(f"not complete after {request.timeout:g} s: {self._kept(peer)}")
             return waiter.result()
@@ -246,20 +182,11 @@ class _Fetch:
                 self._partial.flush(held.tree)
 
     def _kept(self, peer: SwarmPeer) -> str:
-        done = _snapshot(peer)
+        done = snapshot(peer)
         if not done.done:
             return f"nothing fetched, {peer.tally.connected} peers"
         share = "" if not done.total else f" ({100 * done.done / done.total:.1f} %)"
         return f"{octets(done.done)}{share} kept, the same command goes on from there"
-
-
-def _snapshot(peer: SwarmPeer) -> Snapshot:
-    stats, size = peer.stats, peer.uri.metadata.chunk_size
-    total = stats.content_size
-    if total is None and stats.chunk_count is not None:
-        total = stats.chunk_count * size
-    done = stats.chunks_held * size
-    return Snapshot(done if total is None else min(done, total), total, peer.tally.download_rate, peer.tally.connected)
 
 
 async def _seed_on(peer: SwarmPeer, request: _Request) -> None:
@@ -270,7 +197,7 @@ async def _seed_on(peer: SwarmPeer, request: _Request) -> None:
     with display("seeding", as_json=request.as_json) as shown:
         while (left := end - time.monotonic()) > 0:
             shown.show(Snapshot(peer.tally.sent, None, peer.tally.upload_rate, peer.tally.connected))
-            await asyncio.sleep(min(left, _FLUSH_SECONDS))
+            await asyncio.sleep(min(left, FLUSH_SECONDS))
 
 
 @attrs.frozen

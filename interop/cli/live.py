@@ -19,7 +19,7 @@ from interop.live import LivePeer
 from interop.live_key import LiveKeyError, LiveKeyFile
 from interop.live_source import LiveSourceError, live_source
 from interop.tracker_login import Logins
-from ppsp.constants import ContentIntegrityProtection, LiveSignatureAlgorithm
+from ppsp.constants import KEEP_EVERYTHING, ContentIntegrityProtection, LiveSignatureAlgorithm
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_CHUNKS_PER_SIGNATURE
 from ppsp.metadata import SwarmMetadata, SwarmUri
 
@@ -97,17 +97,20 @@ class _Request:
     help="A power of 2. Fewer make the delay shorter.",
 )
 @click.option("--window", type=click.IntRange(2, 2**24), default=16_384, show_default=True, help="Chunks kept.")
+@click.option("--keep-all", is_flag=True, help="Keep everything, for viewers who start late; in memory.")
 @click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), default="sha256", show_default=True)
 @click.option("--name", help="The name in the URI.")
 @click.option("--serve-after", type=click.FloatRange(0), default=10, show_default=True, help="Seconds, after the end.")
 @JSON
-def command(source: str, key: Path, algorithm: str | None, method: str, hash_name: str, **words: object) -> int:
+def command(
+    source: str, key: Path, algorithm: str | None, method: str, window: int, keep_all: bool, **words: object
+) -> int:
     """Broadcast SOURCE: a file, `-` for stdin, or tcp://HOST:PORT or udp://HOST:PORT to listen on.
 
     Prints one line on stdout, the stream's URI: `ietf-p2p fetch --live` takes it. Everything else goes to stderr.
     """
     number = None if algorithm is None else _ALGORITHMS[algorithm]
-    request = _Request(source, key, number, _METHODS[method], hash_name=hash_name, **words)  # type: ignore[arg-type]
+    request = _Request(source, key, number, _METHODS[method], window=KEEP_EVERYTHING if keep_all else window, **words)  # type: ignore[arg-type]
     return run(_live(request))
 
 

@@ -42,10 +42,7 @@ class ReadCounts:
     def counted(self, row: Row) -> Row:
         """A row with the reads that are not written yet."""
         reads = self._reads.get((row.account, row.name))
-        if reads is None:
-            return row
-        count, octets = row.reads + reads.count, row.octets_read + reads.octets
-        return attrs.evolve(row, reads=count, octets_read=octets, last_read=max(reads.last, row.last_read or 0))
+        return row if reads is None else row.was_read(reads.count, reads.octets, max(reads.last, row.last_read or 0))
 
     def forget(self, account: str, name: Name) -> None:
         """An object is no more."""

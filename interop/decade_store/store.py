@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import attrs
-
 from decade.errors import StateError, StoreError
 from decade.named import Binding
 from decade.names import Digest, Name
@@ -397,10 +395,9 @@ class FileStore:
     def _counted(self, row: Row) -> Row:
         """A row with the reads that are not written yet."""
         access = self._reads.get((row.account, row.name))
-        if access is None:
-            return row
-        reads, octets = row.reads + access.reads, row.octets_read + access.octets
-        return attrs.evolve(row, reads=reads, octets_read=octets, last_read=max(access.last, row.last_read or 0))
+        return (
+            row if access is None else row.was_read(access.reads, access.octets, max(access.last, row.last_read or 0))
+        )
 
     def _forget_reads(self, gone: Sequence[Row]) -> None:
         with self._lock:

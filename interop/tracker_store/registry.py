@@ -14,15 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, TypeAlias
+from typing import Any
 
-import redis
 from attrs import define, evolve
-from redis.backoff import NoBackoff
-from redis.commands.core import Script
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
+from interop._redis import Argument, FailedError, SharedRedis
 from interop.tracker_store.records import read, write
 from ppsp.tracker import (
     PEER_TABLE,
@@ -42,12 +38,6 @@ from ppsp.tracker import (
     TrackerState,
 )
 
-CONNECT_TIMEOUT = 1.0
-"""Seconds to connect: it is a machine nearby."""
-TIMEOUT = 2.0
-"""Seconds for an answer: a thousand times the usual, and a peer still waits for it."""
-PAUSE = 0.5
-"""Seconds for which nothing is asked of a server that did not answer: requests get error 05 at once meanwhile."""
 CANDIDATES = 100
 """Peers of a swarm that a list is chosen from: more than three times the longest list."""
 MAX_READ = 20_000
@@ -61,7 +51,6 @@ ANSWER_LIFETIME_MS = 60_000
 MAX_ANSWER = 16 * 2**10
 """Octets of an answer that is remembered: one for each peer. What makes a longer one is carried out again."""
 
-Argument: TypeAlias = str | bytes | int
 _SCRIPTS = files("interop.tracker_store") / "lua"
 
 logger = logging.getLogger(__name__)
@@ -108,25 +97,11 @@ class RedisRegistry:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         try:
-            self._client = redis.Redis.from_url(
-                url,
-                username=user,
-                password=password,
-                socket_connect_timeout=CONNECT_TIMEOUT,
-                socket_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            )
+            self._redis = SharedRedis(url, _SCRIPTS, prefix=prefix, user=user, password=password, clock=clock)
         except ValueError as error:
             raise StoreError(str(error).replace("\n", " ")) from error
-        # The braces are a hash tag: of a cluster, one shard has all of it.
-        self._base = f"{{{prefix}}}:".encode()
         self._timer_ms = round(track_timer * 1000)
         self._epoch = epoch
-        self._clock = clock
-        self._scripts: dict[str, Script] = {}
-        self._away_until = float("-inf")
         self._reap_at = float("-inf")
         self._unit: _Unit | None = None
         self._counts = (0, 0, 0)
@@ -136,8 +111,8 @@ class RedisRegistry:
     def check(self) -> None:
         """Raises StoreError if the server cannot be reached, or does not let us in."""
         try:
-            self._client.ping()
-        except (redis.RedisError, OSError) as error:
+            self._redis.call(self._redis.client.ping)
+        except FailedError as error:
             raise StoreError(str(error)) from error
 
     @property
@@ -294,7 +269,7 @@ class RedisRegistry:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._redis.close()
 
     def _opened(self) -> _Unit:
         assert self._unit is not None, "between begin and commit"
@@ -302,19 +277,10 @@ class RedisRegistry:
 
     def _run(self, name: str, *arguments: Argument) -> Any:
         """What a script answers. Raises StoreUnavailableError; the script may have been done even so."""
-        script = self._scripts.get(name)
-        if script is None:
-            text = (_SCRIPTS / "common.lua").read_text() + (_SCRIPTS / f"{name}.lua").read_text()
-            script = self._scripts[name] = self._client.register_script(text)
-        if self._clock() < self._away_until:
-            raise StoreUnavailableError("redis did not answer a moment ago")
         try:
-            return script(keys=[self._base], args=arguments)
-        except (redis.RedisError, OSError) as error:
-            if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
-                self._away_until = self._clock() + PAUSE
-            logger.info("redis: %s", error)
-            raise StoreUnavailableError(f"redis: {error}") from error
+            return self._redis.run(name, *arguments)
+        except FailedError as error:
+            raise StoreUnavailableError(str(error)) from error
 
 
 def _basis(peer: RegisteredPeer | None) -> bytes:

@@ -14,14 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decade.authz import (
-    FAILURES_PER_SECOND,
     FORGET_EVERY,
-    MAX_FAILURES,
-    MAX_PEERS,
     PRECEDENCE,
     Admission,
     Gate,
-    PeerFailures,
     Permission,
     Question,
     Step,
@@ -31,6 +27,7 @@ from decade.errors import Dimension, ErrorCode, RefusedError, StateError
 from decade.ledger import MemoryLedger, MemoryQuotas
 from decade.messages import ResourcePolicy, Revocation
 from decade.names import name_of
+from decade.peer_failures import FAILURES_PER_SECOND, MAX_FAILURES, MAX_PEERS, PeerFailures
 from decade.policy import PolicyTree, Reservation
 from decade.ports import Allowance, NodePath, Use
 from decade.scope import Everything, Object, Operation, Target, TokenPolicy

@@ -158,3 +158,12 @@ def test_a_message_does_not_wait_for_the_line():
     headers = (("Content-Length", "9"), ("Content-Type", MEDIA_TYPE))
     upload = made.head("POST", "/decade/v1/revocations", token(), headers=headers)
     assert made.server.take(upload, 9, 1.0) == 9
+
+
+def test_who_ends_before_it_hears_that_its_node_is_gone_is_granted_nothing():
+    made = bench()
+    download = open_download(made, APP)
+    made.tree.remove((ACCOUNT, "live"))
+    assert made.server.take(download, LONE_QUANTUM, made.now) == 0
+    download.close(made.now)
+    assert made.server.grant(made.now) is None

@@ -10,11 +10,11 @@ from decade_tokens import ACCOUNT, CLAIMS, MAC, NOW, SERVER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decade.authz import MAX_FAILURES
 from decade.errors import ErrorCode, StoreError
 from decade.http import Request
 from decade.messages import Access, AttrPatch, ResourcePolicy, Revocation
 from decade.names import name_of
+from decade.peer_failures import MAX_FAILURES
 from decade.pop import sign
 from decade.recall import MAX_AT_ONCE, MAX_RECALLED
 from decade.scope import Confirmation

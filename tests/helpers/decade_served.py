@@ -29,7 +29,8 @@ def until(condition: Callable[[], bool]) -> None:
 class Served:
     """`http`: the parser of uvicorn. `app`: more arguments of DecadeApp. `around` makes another application of it.
 
-    The others are those of Bench.
+    `prepare` is called with the Bench before the thread starts: two threads must not use a server at once. The others
+    are those of Bench.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class Served:
         app: dict[str, Any] | None = None,
         access_log: bool = False,
         around: Callable[[Any], Any] = lambda app: app,
+        prepare: Callable[[Bench], object] = lambda bench: None,
         **settings: Any,
     ) -> None:
         self.bench = Bench(**settings)
+        prepare(self.bench)
         self.app = DecadeApp(self.bench.server, **{"clock": lambda: self.bench.now, **(app or {})})
         self.listener = bind("127.0.0.1", 0)
         self.port = self.listener.getsockname()[1]

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import uvicorn
 
-from interop._http_server import bind, config, url
-from interop.gateway import Gateway, PlayerHttpProtocol
+from interop._http_server import bind, url
+from interop.gateway import Gateway, GatewayServer
 from interop.peer import SwarmPeer
 from ppsp import MerkleHashFunction, MerkleTree, SwarmMetadata, SwarmUri, hash_chunks
 from ppsp.store import MemoryStore
@@ -54,7 +53,7 @@ class Playing:
             self.peer = SwarmPeer(self.uri, MemoryStore(), local=LOCAL, peers=peers)
             await stack.enter_async_context(self.peer)
             self.gateway = Gateway(self.peer, **self._words)
-            self._server = uvicorn.Server(config(self.gateway, protocol=PlayerHttpProtocol))
+            self._server = GatewayServer(self.gateway)
             with bind(*LOCAL) as listener:
                 self.base = url(listener, "http").removesuffix("/")
                 self.url = self.base + self.gateway.path

@@ -17,8 +17,8 @@ from alto_serving import Certificates, running
 from alto.auth import DigestAuthenticator
 from alto.ird import ResourceEntry
 from interop.__main__ import main
+from interop.cli._show import bar, bits, clean, local_time, number, span
 from interop.cli.alto import _COMMANDS
-from interop.cli.alto._show import bar, bits, clean, local_time, number, span
 
 Ask = Callable[..., str]
 
@@ -56,7 +56,7 @@ def on_terminal(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
     def run(columns: int, name: str, *words: str) -> list[str]:
         monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setattr("interop.cli.alto._show.is_terminal", lambda: True)
+        monkeypatch.setattr("interop.cli._show.is_terminal", lambda: True)
         lines = ask(name, *words).split("\n")
         monkeypatch.undo()
         return lines

@@ -35,11 +35,11 @@ def served(request) -> Iterator[Served]:
         yield found
 
 
-@pytest.fixture
-def large(served: Served) -> Served:
+@pytest.fixture(params=["httptools", "h11"])
+def large(request) -> Iterator[Served]:
     """One that has LARGE."""
-    served.bench.put(LARGE)
-    return served
+    with serving(http=request.param, prepare=lambda bench: bench.put(LARGE)) as found:
+        yield found
 
 
 def connect(served: Served, receive_buffer: int | None = None) -> socket.socket:

@@ -18,9 +18,10 @@ from decade.errors import RefusedError, StateError, StoreError
 from decade.messages import ResourcePolicy
 from decade.policy import PolicyTree
 from decade.ports import Charge, Holding
+from interop import _redis
+from interop._redis import PAUSE
 from interop.decade_scale import Shared
-from interop.decade_scale import _engine as engine_module
-from interop.decade_scale._engine import PAUSE, UnsureError
+from interop.decade_scale._engine import UnsureError
 
 LIMIT = 100_000
 PATHS = ((), ("a",), ("a", "app"))
@@ -166,7 +167,7 @@ def test_a_worker_that_ends_leaves_nothing_reserved(site: Site) -> None:
 @pytest.fixture
 def own_site(s3_process: S3Process, monkeypatch: pytest.MonkeyPatch) -> Any:
     """With a Redis that a test may stop, and that is not waited for as long as usual."""
-    monkeypatch.setattr(engine_module, "TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(_redis, "TIMEOUT", TIMEOUT)
     process = RedisProcess()
     yield Site.new(process, s3_process)
     process.close()

@@ -22,9 +22,9 @@ from decade.names import name_of
 from decade.policy import PROVIDER
 from decade.settings import Settings, default_limits
 from decade.waiting import settle
+from interop import _redis
+from interop._redis import PAUSE
 from interop.decade_scale import ScaledServer, Shared, open_scaled_server
-from interop.decade_scale import _engine as engine_module
-from interop.decade_scale._engine import PAUSE
 from interop.decade_server.app import DecadeApp
 from interop.decade_server.threaded import ThreadedApp
 
@@ -211,7 +211,7 @@ def test_an_upload_in_progress_ends_well_when_redis_has_come_back(own_site: Site
 
 
 def test_a_redis_that_hangs_does_not_keep_the_event_loop(own_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_redis, "TIMEOUT", 0.5)
     scaled = opened(own_site.shared)
     ask(scaled, "PUT", HELLO.path, token(), OCTETS)
     app = ThreadedApp(DecadeApp(scaled.server, clock=lambda: 1.0))

@@ -21,6 +21,7 @@ from ppsp import (
     SwarmUri,
     hash_chunks,
 )
+from ppsp.pex import PeerExchange
 from ppsp.store import MemoryStore
 
 _CONTENT = os.urandom(300_000)
@@ -289,3 +290,30 @@ def test_a_lonely_peer_asks_its_trackers_again(trackers: list[_FakeTracker]) -> 
 
     _run(main)
     assert "report 0" in trackers[0].told
+
+
+def test_peers_that_know_only_the_source_find_each_other_by_exchange() -> None:
+    """RFC 7574 section 3.10: the second one is named to the first by the source."""
+    connected: list[object] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, PeerConnected):
+            connected.append(event.address)
+
+    async def main() -> None:
+        pex = PeerExchange(addresses=True)
+        met = asyncio.Event()
+
+        def meet(event: Event) -> None:
+            if isinstance(event, PeerConnected):
+                met.set()
+
+        async with _source(exchange=pex, upload_rate=200_000.0, on_event=meet) as source:
+            named = {"local": _LOCAL, "peers": [source.local_address], "exchange": pex}
+            async with SwarmPeer(_URI, MemoryStore(), **named) as first:  # type: ignore[arg-type]
+                await met.wait()
+                async with SwarmPeer(_URI, MemoryStore(), on_event=note, **named) as second:  # type: ignore[arg-type]
+                    await asyncio.gather(first.completed(), second.completed())
+                    assert first.local_address in connected
+
+    _run(main)

@@ -1,9 +1,11 @@
 """A live swarm on the wire: one endpoint, and a peer played by hand (RFC 7574 sections 6, 7.7, 7.9 and 12)."""
 
+import random
+
 import attrs
 import pytest
 
-from ppsp.constants import ContentIntegrityProtection, LiveSignatureAlgorithm
+from ppsp.constants import KEEP_EVERYTHING, ChunkAddressing, ContentIntegrityProtection, LiveSignatureAlgorithm
 from ppsp.errors import StateError
 from ppsp.events import ChunkRefused, ChunksVerified, DatagramDropped, MunroRefused, PeerDisconnected
 from ppsp.live import ChunkSigner, Injector, codec_of
@@ -242,6 +244,16 @@ def test_no_datagram_is_larger_than_a_packet_whatever_the_signature(lab, hand, a
     assert sorted(message.start for message in served) == list(range(64))
 
 
+def test_a_peer_that_takes_no_signatures_is_sent_none(hand):
+    """Section 7.10: never a message of a type that it left out."""
+    bench, peer = hand(signer=KEY, chunks_per_signature=4)
+    peer.open(**live_options(supported_messages=frozenset({0, 1, 2, 3, 4, 8})))
+    publish(bench, 4)
+    peer.send(Request(0, 3))
+    bench.advance(1.0)
+    assert {type(message) for message in peer.take()} == {Have}
+
+
 def test_only_the_window_is_held_and_served(hand):
     """Section 6.2: what is behind the window is forgotten."""
     bench, peer = hand(signer=KEY, chunks_per_signature=4, window=8)
@@ -251,6 +263,18 @@ def test_only_the_window_is_held_and_served(hand):
     peer.take()
     peer.send(Request(0, 39))
     assert sorted(message.start for message in peer.take(Data)) == list(range(32, 40))
+
+
+@pytest.mark.parametrize("addressing", ChunkAddressing)
+def test_a_peer_that_discards_nothing_announces_all_ones(hand, addressing):
+    """Section 7.9: MUST, in the width of the addressing method."""
+    metadata = SwarmMetadata(KEY.swarm_id, content_integrity=UMT, chunk_addressing=addressing)
+    bench, peer = hand(metadata=metadata, window=KEEP_EVERYTHING, signer=KEY, chunks_per_signature=2)
+    ones = 2**32 - 1 if addressing in (ChunkAddressing.BIN32, ChunkAddressing.CHUNK32) else 2**64 - 1
+    assert peer.invite().options.live_discard_window == ones
+    bench.live.publish(octets(400), bench.now)
+    bench.flush()
+    assert bench.endpoint.stats(KEY.swarm_id).chunks_held == 400
 
 
 def test_only_a_source_publishes_and_only_a_viewer_seeks(hand):
@@ -264,7 +288,7 @@ def test_only_a_source_publishes_and_only_a_viewer_seeks(hand):
         bench.live.seek(0)
     with pytest.raises(StateError):
         bench.endpoint.add_live_swarm(METADATA)
-    for settings in ({"window": 1}, {"behind": -1}, {"behind": 100, "window": 50}):
+    for settings in ({"window": 1}, {"window": 2**32}, {"behind": -1}, {"behind": 100, "window": 50}):
         with pytest.raises(StateError):
             hand(**settings)
     with pytest.raises(StateError):
@@ -591,3 +615,82 @@ def test_a_peer_that_leaves_takes_its_requests_with_it(hand):
     second.open(Have(0, 3), **live_options())
     assert second.take(Request) == [Request(0, 3)]
     assert bench.events(ChunksVerified) == []
+
+
+# Order, damage, chance
+
+
+def test_chunks_that_come_before_their_hashes_wait_for_them(hand):
+    """A datagram with the hashes of a burst may be overtaken: what came before is worth something all the same."""
+    stream = Stream()
+    bench, peer = tuned_in(hand, stream, 0)
+    peer.send(Data(1, 1, 0, stream.chunks[1]))
+    peer.send(Data(2, 2, 0, stream.chunks[2]))
+    assert read(bench) == []
+    peer.send(*stream.serve(0))
+    assert read(bench) == [stream.chunks[0], stream.chunks[1]]
+    peer.send(*stream.serve(3))
+    assert read(bench) == [stream.chunks[2], stream.chunks[3]]
+
+
+def test_a_wrong_chunk_that_waited_excludes_its_sender(hand):
+    stream = Stream()
+    bench, peer = tuned_in(hand, stream, 0)
+    peer.send(Data(1, 1, 0, b"x" * 1024))
+    peer.send(*stream.serve(0))
+    assert bench.events(ChunkRefused)[0].chunk == 1
+    assert bench.channels == 0
+    assert read(bench) == [stream.chunks[0]]
+
+
+def test_what_waits_is_bounded(hand):
+    stream = Stream(width=256, count=256)
+    bench, peer = tuned_in(hand, stream, 0)
+    for chunk in range(256):
+        bench.endpoint._swarms[KEY.swarm_id].channels[peer.remote].download.outstanding.add(chunk)
+        peer.send(Data(chunk, chunk, 0, stream.chunks[chunk]))
+    assert 64 <= len(bench.endpoint._swarms[KEY.swarm_id]._waiting) <= 128
+
+
+def test_a_silent_source_is_asked_whether_it_knows_us(hand):
+    """It may have been killed and started anew on its port: it answers the HANDSHAKE under another channel ID."""
+    stream = Stream()
+    bench, peer = hand()
+    peer.invite()
+    peer.reply(Have(0, 3), **live_options())
+    peer.send(*stream.serve(0))
+    peer.take()
+    bench.advance(3.0)
+    assert len(peer.take(Handshake)) == 1
+    peer.channel = 0x0A0B0C0D
+    peer.reply(Have(0, 3), **live_options())
+    requests = peer.take(Request)
+    assert requests
+    assert bench.channels == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_octets_make_a_live_endpoint_raise(hand, seed):
+    """Damaged, cut and glued datagrams of a live swarm, to a source and to a viewer."""
+    chance = random.Random(seed)
+    stream = Stream()
+    corpus = [codec_of(METADATA).encode(0, stream.serve(chunk))[4:] for chunk in range(4)]
+    corpus.append(codec_of(METADATA).encode(0, [Have(0, 2**32 - 2), Request(0, 2**32 - 1), *stream.munro(12)])[4:])
+    for settings in ({}, {"signer": KEY, "chunks_per_signature": 4}):
+        bench, peer = hand(**settings)
+        if settings:
+            publish(bench, 16)
+        peer.open(*stream.munro(0), Have(0, 3), **live_options())
+        for _ in range(60):
+            octets_ = bytearray(chance.choice(corpus) + chance.choice(corpus)[: chance.randrange(40)])
+            for _ in range(chance.randrange(4)):
+                octets_[chance.randrange(len(octets_))] = chance.randrange(256)
+            peer.send_raw(bytes(octets_[: chance.randrange(len(octets_) + 1)]))
+            bench.advance(chance.random())
+            read(bench)
+            bench.endpoint._swarms[KEY.swarm_id].banned.clear()
+            if not bench.channels:
+                peer.remote = 0
+                peer.raw()
+                peer.open(*stream.munro(0), Have(0, 3), **live_options())
+        assert bench.channels <= 2

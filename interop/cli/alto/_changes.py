@@ -8,7 +8,7 @@ import attrs
 
 from alto._json import Json
 from alto.patch import json_equal
-from interop.cli.alto import _show
+from interop.cli import _show
 
 _MAP = "network-map"
 # Characters of a value that are shown.

@@ -18,7 +18,7 @@ from alto.errors import AltoError, ConfigurationError, DecodeError
 from interop.cli._errors import FailureError, MistakeError, reason, run
 from interop.cli._options import host_port
 from interop.cli._progress import note
-from interop.cli.alto._show import clean
+from interop.cli._show import clean
 
 if TYPE_CHECKING:
     from alto.client.client import Client

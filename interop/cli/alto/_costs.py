@@ -10,7 +10,7 @@ from alto.calendar import CalendarResponse
 from alto.costresult import ReceivedCosts
 from alto.metrics import ORDINAL, metric_of
 from alto.types import CostType
-from interop.cli.alto import _show
+from interop.cli import _show
 from interop.cli.alto._ends import Ends, shown
 
 _COLUMN = 9

@@ -16,9 +16,9 @@ from alto.costresult import ReceivedCosts
 from alto.errors import ConfigurationError
 from alto.metrics import NUMERICAL, ORDINAL
 from alto.types import CostType
+from interop.cli import _show
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._costs import costs_json, show_costs
 from interop.cli.alto._ends import Ends, ends

@@ -9,9 +9,9 @@ import click
 
 from alto._json import Json
 from alto.patch import InexpressibleError, json_diff, merge_diff
+from interop.cli import _show
 from interop.cli._errors import FailureError, run
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._changes import changes
 from interop.cli.alto._client import Access, connects
 from interop.cli.alto._documents import read_tree

@@ -6,10 +6,10 @@ import click
 
 from alto._json import Json
 from alto.discovery import SERVICE, Discovery
+from interop.cli import _show
 from interop.cli._errors import FailureError, run
 from interop.cli._options import JSON
 from interop.cli._progress import note
-from interop.cli.alto import _show
 from interop.cli.alto._client import RESOLVER, TIMEOUT, Access, nothing_found, plainly
 
 

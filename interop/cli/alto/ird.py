@@ -12,8 +12,8 @@ from alto._json import Json
 from alto.closure import Closure
 from alto.ird import ResourceEntry
 from alto.metrics import NUMERICAL, ORDINAL
+from interop.cli import _show
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._names import kind_of
 

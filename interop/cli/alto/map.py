@@ -10,9 +10,9 @@ import click
 from alto._json import Json
 from alto.errors import ConfigurationError
 from alto.networkmap import ParsedFilteredNetworkMap, ParsedNetworkMap
+from interop.cli import _show
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import click
 
 from alto.address import BITS, FAMILIES, format_prefix, parse_endpoint
 from alto.networkmap import NetworkMap
+from interop.cli import _show
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._ends import address, shown
 

@@ -14,9 +14,9 @@ from alto.client.costs import endpoint
 from alto.client.fetch import Plan
 from alto.errors import ConfigurationError
 from alto.propertymap import PropertyMap
+from interop.cli import _show
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import click
 from alto._json import Json
 from alto.paths import MAX_RESERVABLE_BANDWIDTH
 from alto.pathvector import Flow, PathVector
+from interop.cli import _show
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects
 from interop.cli.alto._ends import ends, shown
 

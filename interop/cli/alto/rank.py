@@ -9,10 +9,10 @@ import click
 from alto.address import FAMILIES
 from alto.client.costs import RankedPeer, Ranking
 from alto.metrics import ORDINAL, prefers_higher
+from interop.cli import _show
 from interop.cli._errors import FailureError, MistakeError
 from interop.cli._options import JSON, host_port
 from interop.cli._progress import note
-from interop.cli.alto import _show
 from interop.cli.alto._client import URL, Access, asking, connects, plainly
 from interop.cli.alto._costs import heading
 from interop.cli.alto._ends import address, shown

@@ -19,9 +19,9 @@ from alto.http import Response
 from alto.lint.document import lint_document
 from alto.lint.kinds import kind_of_tree
 from alto.lint.server import lint_server
+from interop.cli import _show
 from interop.cli._errors import run
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.alto._client import Access, connected, connects
 from interop.cli.alto._documents import get, is_url, read_file
 

@@ -14,8 +14,8 @@ from alto.errors import ConfigurationError
 from interop.cli._errors import FailureError, MistakeError, reason
 from interop.cli._options import JSON
 from interop.cli._progress import note
+from interop.cli._show import clean
 from interop.cli.alto._client import Access, asking, connects
-from interop.cli.alto._show import clean
 
 if TYPE_CHECKING:
     from interop.alto_client import AltoClient

@@ -16,10 +16,10 @@ from alto.errors import ConfigurationError
 from alto.patch import json_diff
 from alto.updates_client import ResourceInvalidated, ResourceUpdated
 from interop.alto_watch import Update, stream_for, watch_by_tips, watch_stream
+from interop.cli import _show
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
 from interop.cli._progress import emit
-from interop.cli.alto import _show
 from interop.cli.alto._changes import changes, summary
 from interop.cli.alto._client import URL, Access, asking, connects
 

@@ -23,7 +23,7 @@ from decade.scope import CONFIRMATION, Everything, Object, Operation, Scope, Tok
 from decade.tokens import MAX_TOKEN
 from decade.values import ObjectName
 from interop.cli._errors import FailureError, MistakeError, reason, run
-from interop.cli.alto._show import clean
+from interop.cli._show import clean
 from interop.cli.decade._words import read_token
 from interop.decade_keys import KeyFileError, read_signing_key
 

@@ -27,7 +27,6 @@ _SPAN = re.compile(r"([0-9]{1,9})(s|min|m|h|d|w)?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, None: 1}
 _RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([kMGT]?)(?:bit/s|bps)?", re.ASCII)
 _POWERS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-MAX_RATE = 2**63
 
 
 @attrs.frozen

@@ -24,7 +24,7 @@ from decade.values import ObjectName, SignedName
 from interop._decade_files import PartialFile
 from interop.cli._errors import MistakeError, reason
 from interop.cli._progress import Display, Snapshot, display, note
-from interop.cli.alto._show import clean
+from interop.cli._show import clean
 from interop.cli.decade._client import Access, asking, connects, origin, to_stdout
 from interop.cli.decade._words import Size, Target, read_named, read_target
 

@@ -8,9 +8,9 @@ import click
 
 from decade.messages import ServerInfo
 from decade.scope import Operation
+from interop.cli import _show
 from interop.cli._options import JSON
 from interop.cli._progress import octets
-from interop.cli.alto import _show
 from interop.cli.decade._client import Access, asking, connects, one_server
 from interop.cli.decade._words import read_name
 from interop.cli.decade.ls import members

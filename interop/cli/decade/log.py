@@ -13,9 +13,9 @@ from decade.messages import Accessed, AccessLog, DistributionLog, SentToClient, 
 from decade.names import Name
 from decade.scope import Operation
 from decade.values import ObjectName
+from interop.cli import _show
 from interop.cli._options import JSON
 from interop.cli._progress import emit, note, octets
-from interop.cli.alto import _show
 from interop.cli.decade._client import Access, asking, connects, one_server
 from interop.cli.decade._words import Span
 

@@ -9,9 +9,9 @@ import click
 from decade.messages import ObjectInfo
 from decade.names import Name
 from decade.scope import Operation
+from interop.cli import _show
 from interop.cli._options import JSON
 from interop.cli._progress import emit, octets
-from interop.cli.alto import _show
 from interop.cli.decade._client import Access, asking, connects, one_server
 
 if TYPE_CHECKING:

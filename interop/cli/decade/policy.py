@@ -13,9 +13,9 @@ from decade.errors import ErrorCode
 from decade.messages import ResourcePolicy
 from decade.scope import Operation
 from decade.values import MAX_WEIGHT, Priority
+from interop.cli import _show
 from interop.cli._errors import MistakeError
 from interop.cli._options import JSON
-from interop.cli.alto import _show
 from interop.cli.decade._client import Access, asking, connects, one_server
 from interop.cli.decade._words import Rate, Size, Span
 from interop.cli.decade.status import limits, members

@@ -1,0 +1,132 @@
+"""CHOKE and UNCHOKE (RFC 7574 section 3.9): when the upload policy is asked, and what its answers make us say."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ppsp.constants import MessageType
+from ppsp.messages import Choke, Unchoke
+from ppsp.ports import PeerStanding, UploadPolicy
+
+if TYPE_CHECKING:
+    from ppsp._channel import Channel
+    from ppsp._content import Content
+    from ppsp._live_content import LiveContent
+
+# Between two looks at who gives what: long enough to measure a rate, short against the minutes of a film.
+_ROUND_SECONDS = 5.0
+_MIN_RATE_SECONDS = 1.0
+
+
+@attrs.define
+class _Standing:
+    """What is remembered of a peer between two looks."""
+
+    since: float
+    measured_at: float
+    octets_received: int
+    rate: float = 0.0
+
+    def measure(self, octets_received: int, now: float) -> None:
+        elapsed = now - self.measured_at
+        if elapsed >= _MIN_RATE_SECONDS:
+            rate = (octets_received - self.octets_received) / elapsed
+            self.rate = (self.rate + rate) / 2
+            self.measured_at, self.octets_received = now, octets_received
+
+
+class Choking:
+    """Who is served in one swarm. Without a policy everybody is. Times are float seconds."""
+
+    def __init__(self, policy: UploadPolicy | None, content: "Content | LiveContent") -> None:
+        self._policy = policy
+        self._content = content
+        self._standings: dict[Channel, _Standing] = {}
+        self._due: float | None = None
+        self._stale = False
+        self.armed: float | None = None
+
+    def touch(self) -> None:
+        """A slot may have become free, or is wanted: look at the next opportunity."""
+        self._stale = self._policy is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `review` has something to look at."""
+        return self._stale
+
+    def deadline(self) -> float | None:
+        """When to look again; None where there is a slot for everybody."""
+        return self._due
+
+    def handle_timer(self, now: float) -> None:
+        """It is time to look."""
+        self.touch()
+
+    def forget(self, channel: "Channel") -> None:
+        """The channel is closed."""
+        if self._standings.pop(channel, None) is not None:
+            self.touch()
+
+    def review(self, channels: Iterable["Channel"], now: float) -> list["Channel"]:
+        """Ask the policy; returns the open `channels` that have something to say because of it."""
+        self._stale = False
+        policy = self._policy
+        assert policy is not None
+        candidates: list[Channel] = []
+        told: list[Channel] = []
+        count = 0
+        for channel in channels:
+            count += 1
+            received = channel.download.octets_received
+            standing = self._standings.setdefault(channel, _Standing(now, now, received))
+            standing.measure(received, now)
+            if self._lacks_something(channel):
+                candidates.append(channel)
+            elif channel.choking:
+                self._serve(channel, now)
+                told.append(channel)
+        chosen = set(range(len(candidates)))
+        if len(candidates) > policy.slots:
+            standings = [self._standing(channel) for channel in candidates]
+            chosen.intersection_update(policy.serve(standings, complete=self._is_complete, now=now))
+        for at, channel in enumerate(candidates):
+            if at not in chosen:
+                if not channel.choking:
+                    self._choke(channel, now)
+                    told.append(channel)
+            elif channel.choking or not channel.heard_unchoke:
+                self._serve(channel, now)
+                told.append(channel)
+        unheard = any(not channel.heard_unchoke for channel in candidates)
+        self._due = now + _ROUND_SECONDS if unheard or count > policy.slots else None
+        return told
+
+    def _lacks_something(self, channel: "Channel") -> bool:
+        return any(not channel.peer_have.covers(*span) for span in self._content.have)
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._content.chunk_count is not None and self._content.have.total == self._content.chunk_count
+
+    def _standing(self, channel: "Channel") -> PeerStanding:
+        standing = self._standings[channel]
+        return PeerStanding(channel.address, standing.rate, not channel.choking, standing.since)
+
+    def _choke(self, channel: "Channel", now: float) -> None:
+        self._standings[channel].since = now
+        channel.choking = True
+        channel.upload.forget()
+        if channel.understands(MessageType.CHOKE):
+            channel.send([Choke()])
+
+    def _serve(self, channel: "Channel", now: float) -> None:
+        if channel.choking:
+            self._standings[channel].since = now
+            channel.choking = False
+            # "Peer A SHOULD discard old requests" (section 3.9): those that crossed our CHOKE, too.
+            channel.upload.forget()
+        # A lost UNCHOKE would keep the peer silent for good: it is said again until a REQUEST comes.
+        channel.heard_unchoke = not channel.understands(MessageType.UNCHOKE)
+        channel.send([Unchoke()])

@@ -1,0 +1,189 @@
+"""Peer address exchange in one swarm: who is asked, what is answered, what is believed (RFC 7574 section 3.10)."""
+
+import ipaddress
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from ppsp import _limits
+from ppsp._events import EventQueue
+from ppsp.constants import MessageType
+from ppsp.errors import MembershipError
+from ppsp.events import PeerFound
+from ppsp.messages import PexReq, PexResCert, PexResV4, PexResV6
+from ppsp.pex import PeerExchange
+from ppsp.ports import Address
+
+if TYPE_CHECKING:
+    from ppsp._channel import Channel
+
+_Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Section 8.13 by its references (RFC 1918, 4193, 4291), and the shared space behind carriers' NATs (RFC 6598).
+_INTERNAL = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+_NOWHERE, _LOOPBACK, _INSIDE, _PUBLIC = range(4)
+
+
+@attrs.define
+class _Talk:
+    """What was said about other peers on one channel."""
+
+    asked_at: float = -math.inf
+    answered_at: float = -math.inf
+    addresses_left: int = 0
+    certificates_left: int = 0
+    certificate: bytes | None = None
+
+
+class Exchange:
+    """Tells and hears of peers. Times are float seconds; `epoch` is the Unix time at 0."""
+
+    def __init__(self, settings: PeerExchange, swarm_id: bytes, events: EventQueue, epoch: float) -> None:
+        self.messages = settings.messages
+        self._settings = settings
+        self._swarm_id = swarm_id
+        self._events = events
+        self._epoch = epoch
+        self._talks: dict[Channel, _Talk] = {}
+        self._turn = 0
+
+    def _talk(self, channel: "Channel") -> _Talk:
+        return self._talks.setdefault(channel, _Talk())
+
+    def forget(self, channel: "Channel") -> None:
+        """The channel is closed."""
+        self._talks.pop(channel, None)
+
+    def ask(self, channel: "Channel", now: float, *, complete: bool) -> None:
+        """Ask the peer for others, if we take any and have not asked it just now.
+
+        Who is `complete` needs none, but certificates, which it can pass on.
+        """
+        if not self.messages or not channel.understands(MessageType.PEX_REQ):
+            return
+        if complete and self._settings.verifier is None:
+            return
+        talk = self._talk(channel)
+        if now >= talk.asked_at + _limits.PEX_ASK_SECONDS:
+            talk.asked_at = now
+            talk.addresses_left = _limits.MAX_PEX_ANSWER
+            talk.certificates_left = _limits.MAX_PEX_CERTIFICATES + 1
+            channel.send([PexReq()])
+
+    def asked(self, channel: "Channel", others: Iterable["Channel"], now: float) -> None:
+        """The peer asks for others: name those of the open channels `others` that were heard of lately."""
+        talk = self._talk(channel)
+        if not self.messages or now < talk.answered_at + _limits.PEX_ANSWER_SECONDS:
+            return
+        talk.answered_at = now
+        fresh = [
+            other
+            for other in others
+            if other.address != channel.address and now - other.last_received <= _limits.PEX_FRESH_SECONDS
+        ]
+        # Another part of them each time: who is asked often, or by many, tells of all.
+        self._turn += _limits.MAX_PEX_ANSWER
+        at = self._turn % len(fresh) if fresh else 0
+        fresh = fresh[at:] + fresh[:at]
+        asker = _ip_of(channel.address)
+        if asker is None:
+            return
+        if self._settings.addresses:
+            self._name_addresses(channel, asker, fresh)
+        if self._settings.verifier is not None and channel.understands(MessageType.PEX_RESCERT):
+            self._name_members(channel, asker, fresh)
+
+    def _name_addresses(self, channel: "Channel", asker: _Ip, others: list["Channel"]) -> None:
+        named = [(ip, _port_of(other.address)) for other in others if (ip := _ip_of(other.address)) is not None]
+        named = [(ip, port) for ip, port in named if port and _may_tell(asker, ip)]
+        for ip, port in named[: _limits.MAX_PEX_ANSWER]:
+            kind = PexResV4 if ip.version == 4 else PexResV6
+            channel.send([kind(ip.packed, port)])
+
+    def _name_members(self, channel: "Channel", asker: _Ip, others: list["Channel"]) -> None:
+        own = self._settings.certificate
+        certificates = [] if own is None else [own]
+        for other in others:
+            talk, ip = self._talks.get(other), _ip_of(other.address)
+            if talk is not None and talk.certificate is not None and ip is not None and _may_tell(asker, ip):
+                certificates.append(talk.certificate)
+        for certificate in certificates[: _limits.MAX_PEX_CERTIFICATES + 1]:
+            channel.send_apart(PexResCert(certificate))
+
+    def told(self, channel: "Channel", message: PexResV4 | PexResV6 | PexResCert, now: float) -> None:
+        """The peer names another one. What was not asked for, or is too much, is passed over."""
+        talk = self._talk(channel)
+        if isinstance(message, PexResCert):
+            self._told_member(channel, talk, message.certificate, now)
+        elif self._settings.addresses and talk.addresses_left:
+            talk.addresses_left -= 1
+            self._found(channel, ipaddress.ip_address(message.address), message.port)
+
+    def _told_member(self, channel: "Channel", talk: _Talk, certificate: bytes, now: float) -> None:
+        verifier = self._settings.verifier
+        if verifier is None or not talk.certificates_left:
+            return
+        talk.certificates_left -= 1
+        try:
+            host, port = verifier.check(certificate, self._swarm_id, now + self._epoch)
+        except MembershipError:
+            talk.certificates_left = 0  # "discard the rest if they are defective" (section 12.2.2)
+            return
+        ip = ipaddress.ip_address(host)
+        if (ip, port) == (_ip_of(channel.address), _port_of(channel.address)):
+            talk.certificate = certificate
+        else:
+            self._found(channel, ip, port)
+
+    def _found(self, channel: "Channel", ip: _Ip, port: int) -> None:
+        source = _ip_of(channel.address)
+        if port and source is not None and _may_tell(source, ip):
+            self._events.put_peer(PeerFound(self._swarm_id, str(ip), port, channel.address))
+
+
+def _ip_of(address: Address) -> _Ip | None:
+    """The IP address in a transport address, IPv4 where IPv6 only wraps it; None where there is none."""
+    if not (isinstance(address, tuple) and len(address) >= 2 and isinstance(address[0], str)):
+        return None
+    try:
+        ip = ipaddress.ip_address(address[0])
+    except ValueError:
+        return None
+    return (ip.ipv4_mapped or ip) if ip.version == 6 else ip
+
+
+def _port_of(address: Address) -> int:
+    port = address[1] if isinstance(address, tuple) else 0
+    return port if isinstance(port, int) else 0
+
+
+def _scope(ip: _Ip) -> int:
+    if ip.is_unspecified or ip.is_multicast or (ip.version == 4 and ip.packed[0] in (0, 255)):
+        return _NOWHERE
+    if ip.is_loopback:
+        return _LOOPBACK
+    return _INSIDE if any(ip in network for network in _INTERNAL) else _PUBLIC
+
+
+def _may_tell(there: _Ip, ip: _Ip) -> bool:
+    """Whether an address is one for a peer at `there` to hear of, or to name: nobody outside knows what is inside.
+
+    "If a PEX_REQ message does not originate from a private, unique-local, link-local, or multicast address, then the
+    PEX_RES* messages sent in reply MUST NOT contain such addresses" (section 8.13). What is answered to us otherwise
+    would make us knock at doors inside our own network.
+    """
+    scope = _scope(ip)
+    return scope is not _NOWHERE and scope >= _scope(there)

@@ -1,0 +1,376 @@
+"""Peer address exchange (sections 3.10, 8.13 and 12.2) and membership certificates."""
+
+import ipaddress
+import random
+
+import pytest
+
+from ppsp import _limits
+from ppsp.errors import MembershipError
+from ppsp.events import DatagramDropped, PeerFound
+from ppsp.membership import MembershipIssuer, MembershipVerifier
+from ppsp.messages import Have, PexReq, PexResCert, PexResV4, PexResV6
+from ppsp.pex import PeerExchange
+
+ADDRESSES = PeerExchange(addresses=True)
+ISSUER = MembershipIssuer.generate(random.Random(1).randbytes)
+VERIFIER = MembershipVerifier(ISSUER.public_pem)
+EPOCH = 1_700_000_000.0
+PEX = (PexReq, PexResV4, PexResV6, PexResCert)
+
+
+def node(lab, publication, exchange=ADDRESSES, *, complete=True):
+    """An endpoint in the swarm that exchanges addresses in this way."""
+    bench = lab.Bench(epoch=EPOCH)
+    more = {"tree": publication.tree(), "content_size": len(publication.content)} if complete else {}
+    store = lab.Store(publication.content if complete else b"")
+    bench.endpoint.add_swarm(publication.metadata(), store=store, exchange=exchange, **more)
+    return bench
+
+
+def at(lab, bench, publication, host, port=6778, *, channel=1):
+    """A peer at an address, with its handshake complete."""
+    peer = lab.HandPeer(bench, publication, channel=channel)
+    peer.address = (host, port) if ":" not in host else (host, port, 0, 0)
+    peer.open()
+    return peer
+
+
+def named(peer):
+    """The addresses in what the peer was sent since the last call."""
+    found = peer.take(PexResV4, PexResV6)
+    return {(message.host, message.port) for message in found}
+
+
+def certificate(host, port=6778, *, root, start=EPOCH + 1000.0, issuer=ISSUER, **more):
+    return issuer.issue(root, host, port, start, **more)
+
+
+@pytest.fixture
+def asked(lab, seven):
+    """A fetcher at 10.0.0.9 that has asked one peer, at 198.51.100.1, for others."""
+
+    def make(host="198.51.100.1", exchange=ADDRESSES):
+        bench = node(lab, seven, exchange, complete=False)
+        peer = at(lab, bench, seven, host)
+        assert peer.take(PexReq) == [PexReq()]
+        bench.events()
+        return bench, peer
+
+    return make
+
+
+# What is asked and answered
+
+
+def test_without_a_decision_nothing_is_asked_answered_or_announced(lab, seven):
+    bench = node(lab, seven, None, complete=False)
+    peer, _ = at(lab, bench, seven, "10.0.0.1"), at(lab, bench, seven, "10.0.0.2")
+    peer.send(PexReq(), PexResV4(bytes([10, 0, 0, 3]), 5))
+    assert peer.take(*PEX) == []
+    assert bench.events(PeerFound, DatagramDropped) == []
+
+
+@pytest.mark.parametrize(
+    ("exchange", "kinds"),
+    [(ADDRESSES, {5, 6, 12}), (PeerExchange(verifier=VERIFIER), {6, 13}), (None, set())],
+)
+def test_the_handshake_tells_which_messages_are_taken(lab, seven, exchange, kinds):
+    """Section 7.10."""
+    bench = node(lab, seven, exchange)
+    answer = lab.HandPeer(bench, seven).open()
+    assert answer[0].options.supported_messages & {5, 6, 12, 13} == kinds
+
+
+def test_a_peer_names_the_others_by_both_families(lab, seven):
+    bench = node(lab, seven)
+    asking = at(lab, bench, seven, "198.51.100.1")
+    at(lab, bench, seven, "203.0.113.5", 1234)
+    at(lab, bench, seven, "2001:db8::7", 4321)
+    at(lab, bench, seven, "::ffff:203.0.113.6", 99)
+    asking.send(PexReq())
+    assert named(asking) == {("203.0.113.5", 1234), ("2001:db8::7", 4321), ("203.0.113.6", 99)}
+
+
+def test_only_peers_heard_of_in_the_last_minute_are_named(lab, seven):
+    """Section 3.10.1."""
+    bench = node(lab, seven)
+    at(lab, bench, seven, "203.0.113.5")
+    bench.advance(61.0)
+    at(lab, bench, seven, "203.0.113.6")
+    asking = at(lab, bench, seven, "198.51.100.1")
+    asking.send(PexReq())
+    assert named(asking) == {("203.0.113.6", 6778)}
+
+
+def test_a_peer_whose_handshake_is_not_complete_is_not_named(lab, seven):
+    bench = node(lab, seven)
+    half_open = lab.HandPeer(bench, seven, channel=2)
+    half_open.hello()
+    asking = at(lab, bench, seven, "198.51.100.1")
+    asking.send(PexReq())
+    assert named(asking) == set()
+
+
+@pytest.mark.parametrize(
+    ("asker", "told"),
+    [
+        ("198.51.100.1", {"203.0.113.5", "2001:db8::7"}),
+        ("192.168.1.1", {"203.0.113.5", "2001:db8::7", "10.1.2.3", "fd00::1", "fe80::1"}),
+        ("fd12::1", {"203.0.113.5", "2001:db8::7", "10.1.2.3", "fd00::1", "fe80::1"}),
+        ("127.0.0.9", {"203.0.113.5", "2001:db8::7", "10.1.2.3", "fd00::1", "fe80::1", "127.0.0.1"}),
+    ],
+)
+def test_internal_addresses_are_not_told_outside(lab, seven, asker, told):
+    """Section 8.13: "the PEX_RES* messages sent in reply MUST NOT contain such addresses"."""
+    bench = node(lab, seven)
+    for host in ("203.0.113.5", "2001:db8::7", "10.1.2.3", "fd00::1", "fe80::1", "127.0.0.1"):
+        at(lab, bench, seven, host)
+    asking = at(lab, bench, seven, asker)
+    asking.send(PexReq())
+    assert {host for host, _ in named(asking)} == told
+
+
+def test_an_answer_is_bounded_and_others_are_named_the_next_time(lab, seven):
+    bench = node(lab, seven)
+    for number in range(40):
+        at(lab, bench, seven, f"203.0.113.{number}", channel=number + 10)
+    asking = at(lab, bench, seven, "198.51.100.1")
+    seen = set()
+    for _ in range(3):
+        asking.send(PexReq())
+        found = named(asking)
+        assert len(found) == _limits.MAX_PEX_ANSWER
+        assert not found & seen or len(seen) > 20
+        seen |= found
+        bench.advance(11.0)
+    assert len(seen) == 40
+
+
+def test_who_asks_again_and_again_is_answered_now_and_then(lab, seven):
+    bench = node(lab, seven)
+    at(lab, bench, seven, "203.0.113.5")
+    asking = at(lab, bench, seven, "198.51.100.1")
+    for _ in range(100):
+        asking.send(PexReq())
+    assert len(asking.take(PexResV4)) == 1
+
+
+def test_addresses_that_are_no_ip_addresses_are_left_out(lab, seven):
+    bench = node(lab, seven)
+    other = lab.HandPeer(bench, seven, channel=3)
+    other.address = "a name"
+    other.open()
+    other.send(PexReq())
+    asking = at(lab, bench, seven, "198.51.100.1")
+    asking.send(PexReq())
+    assert named(asking) == set()
+    assert other.take(*PEX) == []
+
+
+# What is believed
+
+
+def test_a_named_peer_is_reported_with_who_named_it(asked):
+    bench, peer = asked()
+    peer.send(PexResV4(bytes([203, 0, 113, 5]), 1234), PexResV6(ipaddress.ip_address("2001:db8::7").packed, 4321))
+    found = bench.events(PeerFound)
+    assert [(event.host, event.port) for event in found] == [("203.0.113.5", 1234), ("2001:db8::7", 4321)]
+    assert {event.source for event in found} == {peer.address}
+
+
+def test_what_was_not_asked_for_is_ignored(lab, seven):
+    """A complete peer asks for nothing."""
+    bench = node(lab, seven)
+    peer = at(lab, bench, seven, "198.51.100.1")
+    peer.send(PexResV4(bytes([203, 0, 113, 5]), 1234))
+    assert peer.take(PexReq) == []
+    assert bench.events(PeerFound) == []
+
+
+def test_more_than_an_answer_holds_is_ignored(asked):
+    bench, peer = asked()
+    for number in range(100):
+        peer.send(PexResV4(bytes([203, 0, 113, number]), 1234))
+    assert len(bench.events(PeerFound)) == _limits.MAX_PEX_ANSWER
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "192.168.0.1", "127.0.0.1", "169.254.1.1", "224.0.0.1", "0.0.0.0", "255.255.255.255"]
+)
+def test_a_peer_outside_cannot_make_us_knock_at_doors_inside(asked, host):
+    bench, peer = asked()
+    peer.send(PexResV4(ipaddress.ip_address(host).packed, 80))
+    assert bench.events(PeerFound) == []
+
+
+@pytest.mark.parametrize(("host", "taken"), [("10.0.0.1", True), ("127.0.0.1", False), ("224.0.0.1", False)])
+def test_a_peer_inside_may_name_others_inside(asked, host, taken):
+    bench, peer = asked("10.9.9.9")
+    peer.send(PexResV4(ipaddress.ip_address(host).packed, 80))
+    assert bool(bench.events(PeerFound)) is taken
+
+
+def test_port_0_is_nobodys(asked):
+    bench, peer = asked()
+    peer.send(PexResV4(bytes([203, 0, 113, 5]), 0))
+    assert bench.events(PeerFound) == []
+
+
+def test_a_peer_is_asked_again_after_a_while_and_not_before(asked):
+    bench, peer = asked()
+    for _ in range(5):
+        bench.advance(10.0)
+        peer.send(Have(0, 0))
+    assert peer.take(PexReq) == []
+    bench.advance(15.0)
+    peer.send(Have(0, 0))
+    assert peer.take(PexReq) == [PexReq()]
+
+
+def test_one_peer_fills_only_a_part_of_the_channels(lab, seven, asked):
+    """Section 12.2.3: part of the connections is kept for peers that trackers name."""
+    bench, peer = asked()
+    root = seven.root
+
+    def connect(number, source):
+        return bench.endpoint.connect(root, (f"203.0.{number // 250}.{number % 250}", 1), bench.now, found_by=source)
+
+    assert sum(connect(number, peer.address) for number in range(50)) == _limits.MAX_EXCHANGED_BY_ONE
+    more = sum(connect(number, ("198.51.100.9", number)) for number in range(50, 300))
+    assert more == _limits.MAX_EXCHANGED_CHANNELS - _limits.MAX_EXCHANGED_BY_ONE
+    assert bench.endpoint.connect(root, ("203.0.200.1", 1), bench.now)
+
+
+# Certificates
+
+
+def test_a_certificate_tells_where_a_member_is(seven):
+    for host in ("203.0.113.5", "2001:db8::7"):
+        octets = certificate(host, 1234, root=seven.root)
+        assert VERIFIER.check(octets, seven.root, EPOCH + 2000.0) == (host, 1234)
+        assert len(octets) < 500
+
+
+def test_the_name_in_a_certificate_is_a_critical_uri(seven):
+    """Section 8.13, read by `cryptography`."""
+    from cryptography import x509
+
+    read = x509.load_der_x509_certificate(certificate("2001:db8::7", 1234, root=seven.root))
+    name = read.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert name.critical
+    (url,) = name.value
+    assert isinstance(url, x509.UniformResourceIdentifier)
+    assert url.value == f"file://[2001:db8::7]:1234/{seven.root.hex()}"
+    assert read.not_valid_before_utc.timestamp() == EPOCH + 1000.0
+
+
+def test_certificates_that_prove_nothing_are_refused(seven):
+    good = certificate("203.0.113.5", root=seven.root)
+    stranger = MembershipIssuer.generate(random.Random(2).randbytes)
+    bad = [
+        b"",
+        good[:-1],
+        good[:60] + bytes([good[60] ^ 1]) + good[61:],
+        good + bytes(2000),
+        certificate("203.0.113.5", root=bytes(32)),
+        certificate("203.0.113.5", root=seven.root, issuer=stranger),
+    ]
+    for octets in bad:
+        with pytest.raises(MembershipError):
+            VERIFIER.check(octets, seven.root, EPOCH + 2000.0)
+    for when in (EPOCH, EPOCH + 90_000.0):
+        with pytest.raises(MembershipError, match="over"):
+            VERIFIER.check(good, seven.root, when)
+
+
+@pytest.mark.parametrize("pem", [b"", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+def test_what_is_no_key_is_refused(pem):
+    with pytest.raises(MembershipError):
+        MembershipVerifier(pem)
+
+
+@pytest.mark.parametrize(("host", "port"), [("a.name", 1), ("203.0.113.5", 0), ("203.0.113.5", 65536)])
+def test_no_certificate_is_issued_for_what_is_no_address(seven, host, port):
+    with pytest.raises(ValueError, match=r".+"):
+        ISSUER.issue(seven.root, host, port, EPOCH)
+
+
+def test_certificates_of_members_are_passed_on_with_our_own(lab, seven):
+    """Section 12.2.2."""
+    own = certificate("192.0.2.200", root=seven.root)
+    bench = node(lab, seven, PeerExchange(verifier=VERIFIER, certificate=own))
+    member, asking = at(lab, bench, seven, "203.0.113.5"), at(lab, bench, seven, "198.51.100.1")
+    theirs = certificate("203.0.113.5", root=seven.root)
+    assert member.take(PexReq) == [PexReq()]
+    member.send(PexResCert(theirs))
+    asking.take()
+    asking.send(PexReq())
+    answer = [messages for messages in asking.datagrams() if messages]
+    assert [[PexResCert(own)], [PexResCert(theirs)]] == [messages for messages in answer if messages]
+    assert bench.events(PeerFound) == []
+
+
+def test_a_certified_peer_is_reported(asked, seven):
+    bench, peer = asked(exchange=PeerExchange(verifier=VERIFIER))
+    peer.send(PexResCert(certificate("203.0.113.5", 77, root=seven.root)))
+    assert [(event.host, event.port) for event in bench.events(PeerFound)] == [("203.0.113.5", 77)]
+
+
+def test_plain_addresses_count_for_nothing_where_certificates_are_asked_for(asked):
+    bench, peer = asked(exchange=PeerExchange(verifier=VERIFIER))
+    peer.send(PexResV4(bytes([203, 0, 113, 5]), 1234))
+    assert bench.events(PeerFound) == []
+
+
+def test_one_defective_certificate_discards_the_rest(asked, seven):
+    """Section 12.2.2: "check a few of the certificates sent and discard the rest if they are defective"."""
+    checks = []
+
+    class Counting(MembershipVerifier):
+        def check(self, octets, swarm_id, unix_time):
+            checks.append(octets)
+            return super().check(octets, swarm_id, unix_time)
+
+    bench, peer = asked(exchange=PeerExchange(verifier=Counting(ISSUER.public_pem)))
+    good = certificate("203.0.113.5", root=seven.root)
+    peer.send(PexResCert(good))
+    peer.send(PexResCert(good[:-1]))
+    for _ in range(50):
+        peer.send(PexResCert(good))
+    assert len(checks) == 2
+    assert len(bench.events(PeerFound)) == 1
+
+
+# Swarms
+
+
+def test_a_swarm_grows_together_from_one_known_peer(lab):
+    """Everybody knows the source alone, which is slow; by PEX they find each other."""
+    publication = lab.Publication(lab.pattern(300 * 1024))
+
+    def seconds(exchange):
+        network = lab.Network(seed=4)
+        hosts = []
+        for number in range(6):
+            host = network.host(upload_rate=60_000)
+            host.swarm_id, host.store = publication.root, lab.Store(publication.content if not number else b"")
+            more = {} if number else {"tree": publication.tree(), "content_size": len(publication.content)}
+            host.endpoint.add_swarm(publication.metadata(), store=host.store, exchange=exchange, **more)
+            hosts.append(host)
+        for host in hosts[1:]:
+            host.connect(hosts[0])
+        taken = dict.fromkeys(hosts, 0)
+        while not all(host.complete for host in hosts):
+            network.run_for(0.25)
+            for host in hosts:
+                found = host.seen(PeerFound)
+                for event in found[taken[host] :]:
+                    address = (event.host, event.port)
+                    host.endpoint.connect(event.swarm_id, address, network.now, found_by=event.source)
+                taken[host] = len(found)
+                host.flush()
+        assert all(bytes(host.store.octets) == publication.content for host in hosts)
+        return network.now - 1000.0
+
+    assert seconds(ADDRESSES) < 0.7 * seconds(None)

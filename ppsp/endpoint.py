@@ -25,7 +25,7 @@ from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
 from ppsp._unit_codecs import codec_of
 from ppsp.codec import channel_of, decode_handshake
-from ppsp.constants import CHANNEL_ID_SIZE
+from ppsp.constants import CHANNEL_ID_SIZE, MessageType
 from ppsp.errors import DecodeError, StateError
 from ppsp.events import Event
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_AGE_SECONDS
@@ -194,6 +194,21 @@ class Endpoint:
         self._dirty[channel] = None
         return True
 
+    def push(self, swarm_id: bytes, address: Address, start: int, stop: int) -> bool:
+        """Send a peer chunks that it did not ask for, as far as they are held and it lacks them (sections 3.7 and 9.1).
+
+        They count like chunks that it asked for. False, and nothing is sent, when there is no open channel to it.
+
+        Raises StateError when there is no such swarm.
+        """
+        channel = self._swarm(swarm_id).open_to(address)
+        if channel is None or channel.state is not State.OPEN or not channel.understands(MessageType.DATA):
+            return False
+        for part in channel.peer_have.missing(start, stop):
+            channel.upload.request(*part)
+        self._dirty[channel] = None
+        return True
+
     def stats(self, swarm_id: bytes) -> SwarmStats:
         """Figures of a swarm and its peers, as they are now. Raises StateError when there is no such swarm."""
         swarm = self._swarm(swarm_id)
@@ -205,6 +220,8 @@ class Endpoint:
             chunks_held=content.have.total,
             content_size=content.content_size,
             peers=tuple(peers),
+            half_open=sum(1 for channel in swarm.channels.values() if channel.state is State.HALF_OPEN),
+            banned=len(swarm.banned),
         )
 
     def set_upload_rate(self, upload_rate: float | None) -> None:

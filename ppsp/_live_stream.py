@@ -10,12 +10,6 @@ from ppsp.live import ChunkSigner, Injector, Munro
 from ppsp.livekeys import LiveSigner
 from ppsp.metadata import SwarmMetadata
 
-PATIENCE_SECONDS = 2.0
-"""How long a viewer waits for a chunk that is missing while later ones are there. Then the playback point jumps."""
-
-DEFAULT_WINDOW = 16_384
-"""Chunks kept before the newest: a minute of 2 Mbit/s in chunks of 1 KiB."""
-
 
 class LiveStream:
     """One live swarm of an endpoint; `Endpoint.add_live_swarm` makes it. Times are the endpoint's `now`.

@@ -19,7 +19,7 @@ from ppsp._clock import timestamp_us
 from ppsp._content import Content
 from ppsp._events import EventQueue
 from ppsp._handshake import problem_with
-from ppsp._live_stream import DEFAULT_WINDOW, PATIENCE_SECONDS, LiveStream, new_live_swarm
+from ppsp._live_stream import LiveStream, new_live_swarm
 from ppsp._ranges import RangeSet
 from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
@@ -28,7 +28,7 @@ from ppsp.codec import channel_of, decode_handshake
 from ppsp.constants import CHANNEL_ID_SIZE, MessageType
 from ppsp.errors import DecodeError, StateError
 from ppsp.events import Event
-from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_AGE_SECONDS
+from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
 from ppsp.livekeys import LiveSigner
 from ppsp.merkle import MerkleTree
 from ppsp.messages import Handshake

@@ -23,7 +23,6 @@ from interop.cli._options import (
     TRACKER_LOGIN,
     UPLOAD_LIMIT,
     host_port,
-    nat_options,
     url,
 )
 from interop.cli._peers import entered

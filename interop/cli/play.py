@@ -210,5 +210,6 @@ async def _play_live(request: _Request) -> int:
         async with entered(peer, request.listen):
             gateway = LiveGateway(peer, hosts=request.hosts)
             await Showing(listener, request.player, request.opens, request.as_json).run(gateway, gateway.run())
-    note("the broadcast has ended")
+    if peer.stream.ended:
+        note("the broadcast has ended")
     return 0

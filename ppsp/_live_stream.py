@@ -9,6 +9,7 @@ from ppsp.errors import StateError
 from ppsp.live import ChunkSigner, Injector, Munro
 from ppsp.livekeys import LiveSigner
 from ppsp.metadata import SwarmMetadata
+from ppsp.ports import UploadPolicy
 
 
 class LiveStream:
@@ -148,6 +149,7 @@ def new_live_swarm(
     behind: int,
     max_age: float | None,
     patience: float,
+    policy: UploadPolicy | None,
     epoch: float,
     seed: int,
     strict: bool,
@@ -164,6 +166,8 @@ def new_live_swarm(
     elif signer is not None:
         source = ChunkSigner(metadata, signer, first_chunk=first_chunk)
     content = LiveContent(metadata, window, max_age)
-    swarm = LiveSwarm(content, events, behind=behind, max_age=max_age, epoch=epoch, seed=seed, strict=strict)
+    swarm = LiveSwarm(
+        content, events, behind=behind, max_age=max_age, policy=policy, epoch=epoch, seed=seed, strict=strict
+    )
     swarm.watching = source is None
     return swarm, LiveStream(swarm, source, epoch=epoch, patience=patience)

@@ -130,12 +130,14 @@ class Endpoint:
         behind: int = 0,
         max_age: float | None = MAX_AGE_SECONDS,
         patience: float = PATIENCE_SECONDS,
+        policy: UploadPolicy | None = None,
     ) -> LiveStream:
         """Join a live swarm (section 6), as its source with its private key as `signer`, else as a viewer.
 
         Kept are the `window` chunks before the newest one (KEEP_EVERYTHING: all), in memory. A source signs once for so
         many chunks, and counts from `first_chunk`: above every number it has used with the key before. A viewer tunes
         in `behind` chunks before the newest munro; `max_age` and `patience` are in seconds, see `ppsp.live`.
+        `policy` says who is served when many want something; without one, everybody is.
 
         Raises StateError when the swarm is there already or is not live, and for numbers that cannot be.
         """
@@ -151,6 +153,7 @@ class Endpoint:
             behind=behind,
             max_age=max_age,
             patience=patience,
+            policy=policy,
             epoch=self._epoch,
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,

@@ -54,7 +54,9 @@ class Readers:
         return time.monotonic() - self._started
 
 
-def statistics(peer: SwarmPeer, readers: Readers, *, path: str, content_type: str) -> bytes:
+def statistics(
+    peer: SwarmPeer, readers: Readers, *, path: str, content_type: str, live: dict[str, Any] | None = None
+) -> bytes:
     """The JSON object of `GET /stats`. Sizes are octets, rates octets a second, times seconds."""
     stats, tally, metadata = peer.stats, peer.tally, peer.uri.metadata
     count = stats.chunk_count
@@ -80,6 +82,7 @@ def statistics(peer: SwarmPeer, readers: Readers, *, path: str, content_type: st
         "waits": readers.waits,
         "waited_seconds": round(readers.waited_seconds, 3),
         "chunks_refused": tally.refused,
+        "live": live,
         "trackers": list(peer.uri.trackers),
         "peers": [
             {

@@ -12,20 +12,27 @@ octets are ever written.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
-import mimetypes
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TypeVar
 
-from interop._asgi_parts import Application, Receive, Scope, Send, encoded, headers_of
-from interop._gateway_page import PAGE, PAGE_POLICY
+from interop._asgi_parts import Receive, Send, encoded
+from interop._gateway_base import (
+    CORS,
+    RETRY,
+    GatewayBase,
+    GatewayServer,
+    GoneError,
+    Headers,
+    PlayerHttpProtocol,
+    disconnected,
+    send_piece,
+    send_text,
+    send_whole,
+    unless,
+)
 from interop._gateway_ranges import Multipart, Selection, content_range, is_fresh, is_refused, select
 from interop._gateway_stats import Readers, statistics
-from interop._http_limits import LimitedHttpProtocol
-from interop._http_server import Server, config
 from interop.peer import SwarmPeer
 from interop.reading import SwarmReader
 
@@ -36,39 +43,7 @@ PATIENCE = 15.0
 client does: peers come and go."""
 MAX_READERS = 32
 """Requests for content under way at once. A player has two or three."""
-_RETRY = "5"
-_TEXT = "text/plain; charset=utf-8"
 _Result = TypeVar("_Result")
-_Headers = list[tuple[str, str]]
-
-
-class PlayerHttpProtocol(LimitedHttpProtocol):
-    """Patience with players: one that is paused reads nothing, and goes on an hour later."""
-
-    write_timeout = 3600.0
-
-
-class GatewayServer(Server):
-    """Uvicorn for a gateway, in an event loop that others use, too: `await server.serve(sockets=[listener])`.
-
-    Signals stay theirs; `server.should_exit = True` ends it, without waiting for players.
-    """
-
-    def __init__(self, gateway: Gateway, *, started: Callable[[], None] = lambda: None) -> None:
-        """`started` is called once it listens."""
-        super().__init__(config(gateway, protocol=PlayerHttpProtocol), started=started, before_end=self._hang_up)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def _hang_up(self) -> None:
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-
-
-class _GoneError(Exception):
-    """The client is gone."""
 
 
 class _Unavailable(Exception):  # noqa: N818 - it is an answer
@@ -79,7 +54,7 @@ class _Unavailable(Exception):  # noqa: N818 - it is an answer
         self.status = status
 
 
-class Gateway(Application):
+class Gateway(GatewayBase):
     """The ASGI application. `peer` is entered before the first request, and left after the last.
 
     `hosts` are names, besides addresses and `localhost`, that a request may give as its Host: another name is that of a
@@ -89,110 +64,54 @@ class Gateway(Application):
     def __init__(
         self, peer: SwarmPeer, *, hosts: Iterable[str] = (), patience: float = PATIENCE, max_readers: int = MAX_READERS
     ) -> None:
+        super().__init__(peer, hosts)
         self._peer = peer
-        self._hosts = {"localhost", *(host.lower() for host in hosts)}
         self._patience = patience
         self._max_readers = max_readers
         self._etag = peer.uri.metadata.swarm_id.hex()
-        name = peer.uri.name or ""
-        self.path = f"/{self._etag}" + (f"/{quote(name, safe='')}" if name else "")
-        """The path of the content, with its name."""
-        self.content_type = _type_of(name)
         self.readers = Readers(time.monotonic())
 
-    def _start(self) -> None:
-        """Nothing is to be started."""
+    def _statistics(self) -> bytes:
+        return statistics(self._peer, self.readers, path=self.path, content_type=self.content_type)
 
-    async def _stop(self) -> None:
-        """Nothing is to be stopped: requests end with their connections."""
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(headers_of(scope))
-        is_head = scope["method"] == "HEAD"
-        if not self._is_host(headers.get("host", "")):
-            await _send_text(
-                send, 421, "This gateway is for this machine, and has no name of its own.", is_head=is_head
-            )
-            return
-        path = scope["path"]
-        if path == "/":
-            policy = [("content-security-policy", PAGE_POLICY), ("cache-control", "no-store")]
-            await self._small(scope, send, "text/html; charset=utf-8", PAGE, policy)
-        elif path == "/stats":
-            body = statistics(self._peer, self.readers, path=self.path, content_type=self.content_type)
-            await self._small(scope, send, "application/json", body, [("cache-control", "no-store")])
-        elif path.split("/")[1].lower() == self._etag:
-            await self._content(scope, receive, send, headers)
-        else:
-            await _send_text(send, 404, "There is no such swarm here.", is_head=is_head)
-
-    def _is_host(self, value: str) -> bool:
-        try:
-            host = urlsplit(f"//{value}").hostname or ""
-        except ValueError:
-            return False
-        if host in self._hosts:
-            return True
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return True
-
-    async def _small(self, scope: Scope, send: Send, content_type: str, body: bytes, more: _Headers) -> None:
-        if scope["method"] not in ("GET", "HEAD"):
-            await _send_text(send, 405, "Only GET and HEAD.", [("allow", "GET, HEAD")])
-            return
-        headers = [("content-type", content_type), ("x-content-type-options", "nosniff"), *more]
-        await _send_whole(send, 200, headers, body, is_head=scope["method"] == "HEAD")
-
-    # The content
-
-    async def _content(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]) -> None:
-        method = scope["method"]
-        if method == "OPTIONS":
-            await _send_whole(send, 204, [*_CORS, *_PREFLIGHT], b"", is_head=True)
-            return
-        if method not in ("GET", "HEAD"):
-            await _send_text(send, 405, "Only GET and HEAD.", [("allow", "GET, HEAD, OPTIONS"), *_CORS])
-            return
+    async def _content(self, method: str, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
         common = [
             ("etag", f'"{self._etag}"'),
             ("accept-ranges", "bytes"),
             # The name in the path is not part of what is served.
             ("cache-control", "public, max-age=31536000, immutable"),
-            *_CORS,
+            *CORS,
         ]
         if is_refused(headers, self._etag):
-            await _send_whole(send, 412, common, b"", is_head=True)
+            await send_whole(send, 412, common, b"", is_head=True)
         elif is_fresh(headers, self._etag):
-            await _send_whole(send, 304, common, b"", is_head=True)
+            await send_whole(send, 304, common, b"", is_head=True)
         elif len(self.readers) >= self._max_readers:
             text = f"{self._max_readers} requests for the content are under way already."
-            await _send_text(send, 503, text, [*_CORS, ("retry-after", _RETRY)], is_head=method == "HEAD")
+            await send_text(send, 503, text, [*CORS, ("retry-after", RETRY)], is_head=method == "HEAD")
         else:
             await self._read(method, headers, common, receive, send)
 
     async def _read(
-        self, method: str, headers: Mapping[str, str], common: _Headers, receive: Receive, send: Send
+        self, method: str, headers: Mapping[str, str], common: Headers, receive: Receive, send: Send
     ) -> None:
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         try:
             with SwarmReader(self._peer) as reader, self.readers.under_way(reader):
                 size = await self._soon(reader.size(), gone)
                 selection = select(method, headers, self._etag, size)
                 if selection.status == 416:
                     more = [("content-range", f"bytes */{size}")]
-                    await _send_text(send, 416, f"There are {size} octets.", [*common, *more])
+                    await send_text(send, 416, f"There are {size} octets.", [*common, *more])
                     return
                 if method == "GET" and size:
                     reader.seek(selection.spans[0][0])
                     await self._soon(self._first(reader, selection.spans[0]), gone)
                 await self._answer(method, selection, size, common, reader, send, gone)
         except _Unavailable as exc:
-            more = [("retry-after", _RETRY), *_CORS]
-            await _send_text(send, exc.status, str(exc), more, is_head=method == "HEAD")
-        except _GoneError:
+            more = [("retry-after", RETRY), *CORS]
+            await send_text(send, exc.status, str(exc), more, is_head=method == "HEAD")
+        except GoneError:
             pass
         finally:
             gone.cancel()
@@ -207,7 +126,7 @@ class Gateway(Application):
         """The result, unless it takes too long; then an _Unavailable that says why."""
         try:
             async with asyncio.timeout(self._patience):
-                return await _unless(gone, awaitable)
+                return await unless(gone, awaitable)
         except TimeoutError:
             pass
         except OSError as exc:
@@ -223,7 +142,7 @@ class Gateway(Application):
         method: str,
         selection: Selection,
         size: int,
-        common: _Headers,
+        common: Headers,
         reader: SwarmReader,
         send: Send,
         gone: asyncio.Future[None],
@@ -245,10 +164,10 @@ class Gateway(Application):
         if method == "GET":
             for number, (start, stop) in enumerate(spans):
                 if parts is not None:
-                    await _send_piece(send, parts.head(number), gone)
+                    await send_piece(send, parts.head(number), gone)
                 await self._copy(reader, start, stop, send, gone)
             if parts is not None:
-                await _send_piece(send, parts.tail, gone)
+                await send_piece(send, parts.tail, gone)
         await send({"type": "http.response.body", "body": b""})
 
     async def _copy(self, reader: SwarmReader, start: int, stop: int, send: Send, gone: asyncio.Future[None]) -> None:
@@ -258,67 +177,7 @@ class Gateway(Application):
             piece = reader.ready(start, stop)
             if not piece:
                 began = time.monotonic()
-                piece = await _unless(gone, reader.read(start, stop))
+                piece = await unless(gone, reader.read(start, stop))
                 self.readers.waited(time.monotonic() - began)
             start += len(piece)
-            await _send_piece(send, piece, gone)
-
-
-_CORS: _Headers = [
-    # Players in web pages. Who does not know the swarm ID cannot ask for anything that has it.
-    ("access-control-allow-origin", "*"),
-    ("access-control-expose-headers", "Accept-Ranges, Content-Length, Content-Range, ETag"),
-]
-_PREFLIGHT: _Headers = [
-    ("access-control-allow-methods", "GET, HEAD"),
-    ("access-control-allow-headers", "Range, If-Range, If-None-Match"),
-    ("access-control-allow-private-network", "true"),
-    ("access-control-max-age", "86400"),
-]
-
-
-def _type_of(name: str) -> str:
-    kind, encoding = mimetypes.guess_type(name)
-    return kind if kind is not None and encoding is None else "application/octet-stream"
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _unless(gone: asyncio.Future[None], awaitable: Awaitable[_Result]) -> _Result:
-    """The result, unless the client leaves before."""
-    work = asyncio.ensure_future(awaitable)
-    try:
-        either: set[asyncio.Future[Any]] = {work, gone}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise _GoneError
-        return work.result()
-    finally:
-        if not work.done():
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
-
-
-async def _send_piece(send: Send, piece: bytes, gone: asyncio.Future[None]) -> None:
-    await send({"type": "http.response.body", "body": piece, "more_body": True})
-    # While nothing has to be waited for, nobody else would hear of the connection, nor get a turn.
-    await asyncio.sleep(0)
-    if gone.done():
-        raise _GoneError
-
-
-async def _send_text(
-    send: Send, status: int, text: str, more: _Headers | None = None, *, is_head: bool = False
-) -> None:
-    await _send_whole(send, status, [("content-type", _TEXT), *(more or [])], f"{text}\n".encode(), is_head=is_head)
-
-
-async def _send_whole(send: Send, status: int, headers: _Headers, body: bytes, *, is_head: bool) -> None:
-    if body:
-        headers = [*headers, ("content-length", str(len(body)))]
-    await send({"type": "http.response.start", "status": status, "headers": encoded(headers)})
-    await send({"type": "http.response.body", "body": b"" if is_head else body})
+            await send_piece(send, piece, gone)

@@ -15,9 +15,8 @@ from typing import Self
 
 from interop.peer import SwarmPeer
 from interop.tracker_login import Logins
-from ppsp._live_stream import DEFAULT_WINDOW, PATIENCE_SECONDS
 from ppsp.events import ChunksVerified, Event
-from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_AGE_SECONDS
+from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
 from ppsp.livekeys import LiveSigner
 from ppsp.metadata import SwarmUri
 from ppsp.store import MemoryStore

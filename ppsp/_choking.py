@@ -104,7 +104,12 @@ class Choking:
         return told
 
     def _lacks_something(self, channel: "Channel") -> bool:
-        return any(not channel.peer_have.covers(*span) for span in self._content.have)
+        have, peer_have = self._content.have, channel.peer_have
+        if peer_have.total < have.total:
+            return True
+        if peer_have.total == self._content.chunk_count:
+            return False
+        return any(not peer_have.covers(*span) for span in have)
 
     @property
     def _is_complete(self) -> bool:

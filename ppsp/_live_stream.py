@@ -9,12 +9,7 @@ from ppsp.errors import StateError
 from ppsp.live import ChunkSigner, Injector, Munro
 from ppsp.livekeys import LiveSigner
 from ppsp.metadata import SwarmMetadata
-
-PATIENCE_SECONDS = 2.0
-"""How long a viewer waits for a chunk that is missing while later ones are there. Then the playback point jumps."""
-
-DEFAULT_WINDOW = 16_384
-"""Chunks kept before the newest: a minute of 2 Mbit/s in chunks of 1 KiB."""
+from ppsp.ports import UploadPolicy
 
 
 class LiveStream:
@@ -154,6 +149,7 @@ def new_live_swarm(
     behind: int,
     max_age: float | None,
     patience: float,
+    policy: UploadPolicy | None,
     epoch: float,
     seed: int,
     strict: bool,
@@ -170,6 +166,8 @@ def new_live_swarm(
     elif signer is not None:
         source = ChunkSigner(metadata, signer, first_chunk=first_chunk)
     content = LiveContent(metadata, window, max_age)
-    swarm = LiveSwarm(content, events, behind=behind, max_age=max_age, epoch=epoch, seed=seed, strict=strict)
+    swarm = LiveSwarm(
+        content, events, behind=behind, max_age=max_age, policy=policy, epoch=epoch, seed=seed, strict=strict
+    )
     swarm.watching = source is None
     return swarm, LiveStream(swarm, source, epoch=epoch, patience=patience)

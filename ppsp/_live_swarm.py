@@ -18,7 +18,7 @@ from ppsp.constants import MessageType
 from ppsp.events import ChunksVerified, MunroRefused
 from ppsp.live import Munro, MunroVerdict, MunroVerifier
 from ppsp.messages import Cancel, Data, Message, SignedIntegrity
-from ppsp.ports import CongestionController
+from ppsp.ports import CongestionController, UploadPolicy
 
 _FAR = 1 << 62
 # Ranges of one peer's HAVE set that are kept: a live one has few gaps, and what is long past does not matter.
@@ -48,11 +48,14 @@ class LiveSwarm(Swarm):
         *,
         behind: int,
         max_age: float | None,
+        policy: UploadPolicy | None,
         epoch: float,
         seed: int,
         strict: bool,
     ) -> None:
-        super().__init__(content, codec_of(content.metadata), None, events, epoch=epoch, seed=seed, strict=strict)
+        super().__init__(
+            content, codec_of(content.metadata), None, events, policy=policy, epoch=epoch, seed=seed, strict=strict
+        )
         self.picker = LivePicker(seed)
         self.verifier = MunroVerifier(content.metadata, max_age=max_age)
         self.watching = True

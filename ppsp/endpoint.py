@@ -19,16 +19,16 @@ from ppsp._clock import timestamp_us
 from ppsp._content import Content
 from ppsp._events import EventQueue
 from ppsp._handshake import problem_with
-from ppsp._live_stream import DEFAULT_WINDOW, PATIENCE_SECONDS, LiveStream, new_live_swarm
+from ppsp._live_stream import LiveStream, new_live_swarm
 from ppsp._ranges import RangeSet
 from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
 from ppsp._unit_codecs import codec_of
 from ppsp.codec import channel_of, decode_handshake
-from ppsp.constants import CHANNEL_ID_SIZE
+from ppsp.constants import CHANNEL_ID_SIZE, MessageType
 from ppsp.errors import DecodeError, StateError
 from ppsp.events import Event
-from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_AGE_SECONDS
+from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
 from ppsp.livekeys import LiveSigner
 from ppsp.merkle import MerkleTree
 from ppsp.messages import Handshake
@@ -130,12 +130,14 @@ class Endpoint:
         behind: int = 0,
         max_age: float | None = MAX_AGE_SECONDS,
         patience: float = PATIENCE_SECONDS,
+        policy: UploadPolicy | None = None,
     ) -> LiveStream:
         """Join a live swarm (section 6), as its source with its private key as `signer`, else as a viewer.
 
         Kept are the `window` chunks before the newest one (KEEP_EVERYTHING: all), in memory. A source signs once for so
         many chunks, and counts from `first_chunk`: above every number it has used with the key before. A viewer tunes
         in `behind` chunks before the newest munro; `max_age` and `patience` are in seconds, see `ppsp.live`.
+        `policy` says who is served when many want something; without one, everybody is.
 
         Raises StateError when the swarm is there already or is not live, and for numbers that cannot be.
         """
@@ -151,6 +153,7 @@ class Endpoint:
             behind=behind,
             max_age=max_age,
             patience=patience,
+            policy=policy,
             epoch=self._epoch,
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
@@ -194,6 +197,21 @@ class Endpoint:
         self._dirty[channel] = None
         return True
 
+    def push(self, swarm_id: bytes, address: Address, start: int, stop: int) -> bool:
+        """Send a peer chunks that it did not ask for, as far as they are held and it lacks them (sections 3.7 and 9.1).
+
+        They count like chunks that it asked for. False, and nothing is sent, when there is no open channel to it.
+
+        Raises StateError when there is no such swarm.
+        """
+        channel = self._swarm(swarm_id).open_to(address)
+        if channel is None or channel.state is not State.OPEN or not channel.understands(MessageType.DATA):
+            return False
+        for part in channel.peer_have.missing(start, stop):
+            channel.upload.request(*part)
+        self._dirty[channel] = None
+        return True
+
     def stats(self, swarm_id: bytes) -> SwarmStats:
         """Figures of a swarm and its peers, as they are now. Raises StateError when there is no such swarm."""
         swarm = self._swarm(swarm_id)
@@ -205,6 +223,8 @@ class Endpoint:
             chunks_held=content.have.total,
             content_size=content.content_size,
             peers=tuple(peers),
+            half_open=sum(1 for channel in swarm.channels.values() if channel.state is State.HALF_OPEN),
+            banned=len(swarm.banned),
         )
 
     def set_upload_rate(self, upload_rate: float | None) -> None:

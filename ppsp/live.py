@@ -26,6 +26,12 @@ MAX_CHUNKS_PER_SIGNATURE = 4096
 MAX_AGE_SECONDS = 30.0
 """How old the signature of a munro may be that was not asked for (section 6.1.2.4 leaves it open)."""
 
+PATIENCE_SECONDS = 2.0
+"""How long a viewer waits for a chunk that is missing while later ones are there. Then the playback point jumps."""
+
+DEFAULT_WINDOW = 16_384
+"""Chunks kept before the newest: a minute of 2 Mbit/s in chunks of 1 KiB."""
+
 _NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
 _ERA = 1 << 64
 

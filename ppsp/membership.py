@@ -8,6 +8,7 @@ check one needs `cryptography` (the extra `ppsp-live`), which is imported when t
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -103,7 +104,9 @@ class MembershipVerifier:
         if len(certificate) > MAX_CERTIFICATE:
             raise MembershipError(f"a membership certificate of {len(certificate)} octets")
         try:
-            read = x509.load_der_x509_certificate(certificate)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is odd in a stranger's certificate is not our user's affair
+                read = x509.load_der_x509_certificate(certificate)
             self._check_signature(read)
             now = datetime.fromtimestamp(unix_time, UTC)
             skew = timedelta(seconds=_SKEW_SECONDS)
@@ -113,7 +116,7 @@ class MembershipVerifier:
             urls = names.value.get_values_for_type(x509.UniformResourceIdentifier)
         except MembershipError:
             raise
-        except (ValueError, TypeError, OverflowError, x509.ExtensionNotFound, x509.DuplicateExtension) as exc:
+        except _unreadable() as exc:
             raise MembershipError(f"this is no membership certificate: {exc}") from exc
         if not names.critical or len(urls) != 1:
             raise MembershipError("a membership certificate has one critical name, a URI")
@@ -130,6 +133,23 @@ class MembershipVerifier:
             self._public.verify(certificate.signature, certificate.tbs_certificate_bytes, ECDSA(algorithm))
         except (InvalidSignature, UnsupportedAlgorithm) as exc:
             raise MembershipError("the certificate is not of the swarm's issuer") from exc
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What `cryptography` raises for certificates that it does not read, and what comes of absurd times."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return (
+        ValueError,
+        TypeError,
+        OverflowError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.ExtensionNotFound,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    )
 
 
 def _member(url: str, swarm_id: bytes) -> tuple[str, int]:

@@ -16,6 +16,7 @@ class PeerStats:
 
     `chunks_refused` failed the integrity check, `chunks_unverifiable` came without their hashes; `chunks_outstanding`
     are requested and not here yet; `cwnd` is the congestion window towards the peer, in octets.
+    `choking` says that we choke it, `choked` that it chokes us, `by_exchange` that another peer named it.
     """
 
     address: Address
@@ -32,6 +33,9 @@ class PeerStats:
     download_rate: float
     srtt: float | None
     cwnd: int
+    choking: bool = False
+    choked: bool = False
+    by_exchange: bool = False
 
     @classmethod
     def of(cls, channel: "Channel") -> "PeerStats":
@@ -52,15 +56,23 @@ class PeerStats:
             download_rate=download.rate * channel.swarm.content.chunk_size,
             srtt=upload.srtt,
             cwnd=upload.cwnd,
+            choking=channel.choking,
+            choked=download.choked,
+            by_exchange=channel.found_by is not None,
         )
 
 
 @attrs.frozen
 class SwarmStats:
-    """A swarm. `chunk_count` is None until it is known, `content_size` (octets) until the last chunk is verified."""
+    """A swarm. `chunk_count` is None until it is known, `content_size` (octets) until the last chunk is verified.
+
+    `half_open` channels were answered and have not answered back; `banned` addresses are not spoken to.
+    """
 
     swarm_id: bytes
     chunk_count: int | None
     chunks_held: int
     content_size: int | None
     peers: tuple[PeerStats, ...]
+    half_open: int = 0
+    banned: int = 0

@@ -17,6 +17,8 @@ from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
 from interop.tracker_login import Logins
+from ppsp.events import Event, MunroRefused
+from ppsp.live import MunroVerdict
 from ppsp.metadata import SwarmUri
 
 _SHOW_SECONDS = 0.5
@@ -41,12 +43,21 @@ async def fetch_live(request: LiveRequest) -> int:
     """Watch until the broadcast ends, or Ctrl-C. Returns the exit status."""
     if request.as_json and str(request.output) == "-":
         raise MistakeError("stdout cannot hold both the stream and --json: say -o FILE")
+    told = False
+
+    def heard(event: Event) -> None:
+        nonlocal told
+        if isinstance(event, MunroRefused) and event.reason == MunroVerdict.TOO_OLD.value and not told:
+            told = True
+            note("a peer's newest signature is older than 30 s: the broadcast is over, or one of the clocks is wrong")
+
     peer = LivePeer(
         request.uri,
         local=request.listen,
         upload_rate=request.upload_limit,
         peers=request.peers,
         logins=request.logins,
+        on_event=heard,
     )
     async with entered(peer, request.listen), _sink(request) as write:
         total = await _copy(request, peer, write)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
-import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import attrs
 import click
 
 from interop._http_server import Listener
-from interop._http_server import url as url_of
-from interop._lifetime import with_us
 from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
-from interop.cli._errors import FailureError, MistakeError, reason, run
+from interop.cli._errors import FailureError, reason, run
+from interop.cli._gateways import Showing
 from interop.cli._listening import listen_at
 from interop.cli._options import (
     DOWNLOAD_LIMIT,
@@ -32,7 +28,9 @@ from interop.cli._options import (
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore, PartialFile
-from interop.gateway import Gateway, GatewayServer
+from interop.gateway import Gateway
+from interop.live import LivePeer
+from interop.live_gateway import LiveGateway
 from interop.peer import SwarmPeer
 from interop.resume import BLOCK_CHUNKS, HeldContent
 from interop.tracker_login import Logins
@@ -88,16 +86,15 @@ def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], **res
     """Watch the swarm that URI names while it is being fetched: give the URL that is printed to a player or a browser.
 
     A player may seek: what it needs next is fetched first. What arrives is kept in FILE, as `fetch` keeps it, and the
-    same command goes on where a stop left it. It serves until it is stopped; the gateway is for this machine alone
-    unless --gateway says otherwise.
+    same command goes on where a stop left it. It serves until it is stopped. Of a live stream nothing is kept, and it
+    ends with the broadcast. The gateway is for this machine alone unless --gateway says otherwise.
     """
-    if uri.metadata.is_live:
-        raise click.UsageError("a live stream is no file to seek in: fetch --live URI -o - | mpv - plays it")
     uri = attrs.evolve(uri, trackers=tuple(dict.fromkeys((*uri.trackers, *trackers))))
-    request = _Request(uri=uri, output=output_of(uri, output), **rest)  # type: ignore[arg-type] # as the options have it
+    kept = Path() if uri.metadata.is_live else output_of(uri, output)
+    request = _Request(uri=uri, output=kept, **rest)  # type: ignore[arg-type] # as the options have it
     if not request.peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --tracker URL or --peer HOST:PORT")
-    return run(_play(request))
+    return run(_play_live(request) if uri.metadata.is_live else _play(request))
 
 
 async def _play(request: _Request) -> int:
@@ -161,44 +158,11 @@ class _Play:
             self._partial.verified(event.start, event.stop)
 
     async def run(self) -> int:
-        async with entered(self._peer, self._request.listen), self._serving() as server:
-            where = url_of(self._listener, "http")
-            content = where.removesuffix("/") + self._gateway.path
-            self._say_where(where, content)
-            if self._request.opens:
-                click.launch(where)
-            work = [asyncio.create_task(self._fetch())]
-            if self._request.player is not None:
-                work.append(asyncio.create_task(_run_player(self._request.player, content)))
-            try:
-                done, _ = await asyncio.wait({*work, server}, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                return 0
-            finally:
-                for task in work:
-                    task.cancel()
-                await asyncio.gather(*work, return_exceptions=True)
-
-    @contextlib.asynccontextmanager
-    async def _serving(self) -> AsyncIterator[asyncio.Task[None]]:
-        """The gateway listens."""
-        listens = asyncio.Event()
-        server = GatewayServer(self._gateway, started=listens.set)
-        task = asyncio.create_task(server.serve(sockets=[self._listener]))
-        try:
-            await listens.wait()
-            yield task
-        finally:
-            server.should_exit = True
-            await asyncio.wait({task})
-
-    def _say_where(self, where: str, content: str) -> None:
-        if self._request.as_json:
-            emit("playing", url=content, page=where, stats=f"{where}stats", file=str(self._request.output))
-        else:
-            print(content, flush=True)
-        note(f"give this URL to a player, or open {where} in a browser; Ctrl-C stops")
+        request = self._request
+        showing = Showing(self._listener, request.player, request.opens, request.as_json)
+        async with entered(self._peer, request.listen):
+            await showing.run(self._gateway, self._fetch(), file=str(request.output))
+        return 0
 
     async def _fetch(self) -> None:
         """Show and journal the progress until the content is complete, and then serve on."""
@@ -233,19 +197,19 @@ class _Play:
             note(f"{self._request.output}: {octets(size)} complete and verified")
 
 
-async def _run_player(player: str, content: str) -> None:
-    """Run the player until it ends."""
-    try:
-        words = shlex.split(player)
-        process = await asyncio.create_subprocess_exec(*words, content, preexec_fn=with_us())
-    except (OSError, ValueError) as exc:
-        raise MistakeError(f"--player {player}: {reason(exc) if isinstance(exc, OSError) else exc}") from exc
-    try:
-        status = await process.wait()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            await process.wait()
-    if status:
-        raise FailureError(f"the player ended with status {status}")
+async def _play_live(request: _Request) -> int:
+    """Nothing is kept of a live stream; it ends when the broadcast does."""
+    with listen_at(*request.gateway) as listener:
+        peer = LivePeer(
+            request.uri,
+            local=request.listen,
+            upload_rate=request.upload_limit,
+            peers=request.peers,
+            logins=request.logins,
+        )
+        async with entered(peer, request.listen):
+            gateway = LiveGateway(peer, hosts=request.hosts)
+            await Showing(listener, request.player, request.opens, request.as_json).run(gateway, gateway.run())
+    if peer.stream.ended:
+        note("the broadcast has ended")
+    return 0

@@ -19,10 +19,11 @@ from decade.ports import NodePath
 from decade.server import Server
 from decade.settings import Settings
 from decade.tokens import RegisteredKey
-from interop._http_limits import MAX_HEAD, LimitedHttpProtocol
+from interop._http_limits import MAX_HEAD
 from interop.decade_server.app import DecadeApp
 from interop.decade_server.config import ConfigError, ServerConfig, TransferConfig
 from interop.decade_server.front import Front
+from interop.decade_server.protocol import ObjectHttpProtocol
 from interop.decade_server.threaded import App, ThreadedApp
 from interop.decade_store import open_server
 from interop.decade_store.settling import place
@@ -152,6 +153,9 @@ class LiveServer:
         return kept
 
 
-def http_protocol(config: ServerConfig) -> type[LimitedHttpProtocol]:
+def http_protocol(config: ServerConfig, app: App) -> type[ObjectHttpProtocol]:
     """Uvicorn's HTTP/1.1 with limits, for objects as large as the server takes."""
-    return type("ObjectHttpProtocol", (LimitedHttpProtocol,), {"max_request": config.limits.max_object + 2 * MAX_HEAD})
+    limits = {"max_request": config.limits.max_object + 2 * MAX_HEAD}
+    # What runs in a thread of its own is not asked by the way.
+    recall = {"recall": staticmethod(app.recall)} if isinstance(app, DecadeApp) else {}
+    return type("ConfiguredHttpProtocol", (ObjectHttpProtocol,), limits | recall)

@@ -124,6 +124,28 @@ def test_a_journal_without_the_last_block_starts_anew(cli, content: Path, tmp_pa
     assert curl(_started(cli, process)["url"]) == octets
 
 
+def test_a_live_stream_is_played_until_it_ends(cli, tmp_path: Path) -> None:
+    content = os.urandom(1_500_000)
+    (tmp_path / "talk").write_bytes(content)
+    source = cli.start("live", "talk", "--key", "key", "--listen", "127.0.0.1:0", "--rate", "4M", "--serve-after", "3")
+    uri = cli.line(source).strip()
+    while "broadcasting on " not in cli.stderr_of(source):
+        time.sleep(0.02)
+    address = cli.stderr_of(source).split("broadcasting on ")[1].split(",")[0]
+    process = cli.start("play", uri, "--peer", address, "--listen", "127.0.0.1:0", "--player", "curl -s -o seen")
+    status, out, err = cli.finish(process)
+    assert (status, out.count("\n")) == (0, 1), err
+    seen = (tmp_path / "seen").read_bytes()
+    assert len(seen) > 100_000
+    assert content.endswith(seen)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("stderr")) == [
+        "key",
+        "key.next",
+        "seen",
+        "talk",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

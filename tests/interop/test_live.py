@@ -312,6 +312,21 @@ def test_a_mistake_is_one_line(cli, tmp_path, words, reason):
     assert err.count("\n") == 1
 
 
+def test_a_viewer_is_told_that_the_stream_is_old(cli):
+    """The source's signatures are a minute old: its clock is wrong, or nothing follows."""
+
+    async def main():
+        async with LivePeer(URI, signer=KEY, local=LOCAL) as source:
+            source.stream.publish(bytes(32 * 1024), time.monotonic() - 60)
+            host, port = source.local_address
+            words = ["fetch", str(URI), "--peer", f"{host}:{port}", "-o", "copy", "--timeout", "2"]
+            return await asyncio.to_thread(cli.run, *words)
+
+    status, _, err = run(main)
+    assert status == 1
+    assert err.count("older than 30 s") == 1
+
+
 def test_a_stream_that_does_not_come_is_waited_for_only_so_long(cli):
     status, _, err = cli.run("fetch", str(URI), "--peer", "127.0.0.1:9", "-o", "copy", "--timeout", "0.5")
     assert status == 1

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from interop.peer import PeerError, SwarmPeer
 from ppsp import (
+    ChunkAddressing,
     ChunksVerified,
     Event,
     MerkleHashFunction,
@@ -23,6 +24,7 @@ from ppsp import (
 )
 from ppsp.pex import PeerExchange
 from ppsp.store import MemoryStore
+from ppsp.tracker import PeerAddr, PeerNum
 
 _CONTENT = os.urandom(300_000)
 _TREE_LEAVES = hash_chunks(_CONTENT, 1024, MerkleHashFunction.SHA256)
@@ -204,10 +206,14 @@ def test_with_a_named_peer_no_tracker_is_needed() -> None:
 class _FakeTracker:
     """Stands for a TrackerSession, and notes what it is told."""
 
-    def __init__(self, told: list[str], on_peers: Callable[[bytes, list[tuple[str, int]]], None]) -> None:
+    def __init__(self, told: list[str], on_candidates: Callable[[bytes, dict[str, list[PeerAddr]]], None]) -> None:
         self.told = told
-        self.on_peers = on_peers
+        self.on_candidates = on_candidates
         self.sought = asyncio.Event()
+
+    def on_peers(self, swarm_id: bytes, addresses: list[tuple[str, int]]) -> None:
+        """Name peers with one address each."""
+        self.on_candidates(swarm_id, {str(at): [PeerAddr(*address)] for at, address in enumerate(addresses)})
 
     def join(self, swarm_id: bytes, peer_mode: str) -> None:
         assert swarm_id == _URI.metadata.swarm_id
@@ -237,14 +243,18 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_FakeTracker]:
         peer_id: str,
         *,
         listens_on: list[tuple[str, int]],
-        on_peers: Callable[[bytes, list[tuple[str, int]]], None],
+        candidates: Sequence[PeerAddr],
+        peer_num: PeerNum | None,
+        seeks_as_seeder: bool,
+        on_candidates: Callable[[bytes, dict[str, list[PeerAddr]]], None],
         auth: object,
         verify: object,
     ) -> _FakeTracker:
         assert url == "http://tracker/"
         assert listens_on[0][1] > 0
         assert (auth, verify) == (None, True)
-        opened.append(_FakeTracker([], on_peers))
+        assert (tuple(candidates), peer_num, seeks_as_seeder) == ((), None, False)
+        opened.append(_FakeTracker([], on_candidates))
         return opened[-1]
 
     monkeypatch.setattr("interop.peer.TrackerSession.open", open_session)
@@ -317,3 +327,24 @@ def test_peers_that_know_only_the_source_find_each_other_by_exchange() -> None:
                     assert first.local_address in connected
 
     _run(main)
+
+
+@pytest.mark.parametrize("addressing", ChunkAddressing, ids=lambda addressing: addressing.name)
+def test_every_addressing_method_and_hash_function_works_on_a_socket(addressing: ChunkAddressing) -> None:
+    """RFC 7574 sections 7.6 and 7.8, and the URI that carries them; each method with another hash function."""
+    function = MerkleHashFunction(int(addressing))
+    tree = MerkleTree.from_leaves(hash_chunks(_CONTENT, 1024, function), function)
+    metadata = SwarmMetadata(tree.root, chunk_addressing=addressing, merkle_hash_function=function)
+    uri = SwarmUri.parse(str(SwarmUri(metadata)))
+    store = MemoryStore()
+
+    async def main() -> None:
+        held = MemoryStore(_CONTENT)
+        async with (
+            SwarmPeer(uri, held, tree=tree, content_size=len(_CONTENT), local=_LOCAL) as source,
+            SwarmPeer(uri, store, local=_LOCAL, peers=[source.local_address]) as peer,
+        ):
+            await peer.completed()
+
+    _run(main)
+    assert store.content == _CONTENT

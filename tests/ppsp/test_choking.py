@@ -7,15 +7,6 @@ from ppsp.policies import TitForTat
 from ppsp.ports import PeerStanding, UploadPolicy
 
 
-class Nobody:
-    """Serves nobody: a free-rider."""
-
-    slots = 0
-
-    def serve(self, peers, *, complete, now):
-        return ()
-
-
 class OneAfterTheOther:
     """Serves the one that the test names."""
 
@@ -199,20 +190,3 @@ def joined(lab, host, publication, policy, *, complete=False):
     more = {"tree": publication.tree(), "content_size": len(publication.content)} if complete else {}
     host.endpoint.add_swarm(publication.metadata(), store=host.store, policy=policy, **more)
     return host
-
-
-def test_a_free_rider_gets_less_and_starves_not(lab):
-    """Section 3.9: where uplinks are slow, peers give to those who give; in the end it has everything all the same."""
-    publication = lab.Publication(lab.pattern(500 * 1024))
-    network = lab.Network(seed=2)
-    source = joined(lab, network.host(upload_rate=30_000), publication, TitForTat(2), complete=True)
-    honest = [joined(lab, network.host(upload_rate=30_000), publication, TitForTat(3)) for _ in range(7)]
-    rider = joined(lab, network.host(), publication, Nobody())
-    for at, peer in enumerate(honest):
-        peer.connect(source, *honest[:at])
-    rider.connect(source, *honest)
-    network.run_for(20.0)
-    mean = sum(peer.stats.chunks_held for peer in honest) / 7
-    assert mean > 250
-    assert 0 < rider.stats.chunks_held < 0.75 * mean
-    network.run(lambda: rider.complete, seconds=100.0)

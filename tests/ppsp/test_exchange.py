@@ -4,6 +4,8 @@ import ipaddress
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ppsp import _limits
 from ppsp.errors import MembershipError
@@ -282,6 +284,42 @@ def test_certificates_that_prove_nothing_are_refused(seven):
     for when in (EPOCH, EPOCH + 90_000.0):
         with pytest.raises(MembershipError, match="over"):
             VERIFIER.check(good, seven.root, when)
+
+
+def test_a_damaged_certificate_raises_nothing_else_and_tells_nothing_else(seven):
+    good = certificate("203.0.113.5", 77, root=seven.root)
+    chance = random.Random(1)
+    for at in range(len(good)):
+        for value in {0, 1, 2, 255, good[at] ^ 1, chance.randrange(256)}:
+            damaged = good[:at] + bytes([value]) + good[at + 1 :]
+            try:
+                member = VERIFIER.check(damaged, seven.root, EPOCH + 2000.0)
+            except MembershipError:
+                continue
+            assert member == ("203.0.113.5", 77)
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+def test_any_answers_raise_nothing(lab, seven, data):
+    """With both kinds of exchange: from before the handshake to long after it."""
+    settings_of = PeerExchange(addresses=True, verifier=VERIFIER, certificate=b"ours")
+    bench = node(lab, seven, settings_of, complete=data.draw(st.booleans()))
+    peer = lab.HandPeer(bench, seven)
+    peer.address = data.draw(
+        st.sampled_from([("198.51.100.1", 5), ("fe80::1%eth0", 5, 0, 2), ("::1", 0, 0, 0), "x", 7])
+    )
+    peer.open()
+    messages = st.one_of(
+        st.builds(PexReq),
+        st.builds(PexResV4, st.binary(min_size=4, max_size=4), st.integers(0, 65535)),
+        st.builds(PexResV6, st.binary(min_size=16, max_size=16), st.integers(0, 65535)),
+        st.builds(PexResCert, st.binary(max_size=60)),
+    )
+    for drawn in data.draw(st.lists(messages, max_size=12)):
+        peer.send(drawn)
+        bench.advance(data.draw(st.sampled_from([0.0, 11.0, 70.0])))
+    assert len(bench.events(PeerFound)) <= 12
 
 
 @pytest.mark.parametrize("pem", [b"", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])

@@ -12,6 +12,7 @@ from ppsp.live import codec_of
 from ppsp.livekeys import LiveSigner
 from ppsp.messages import Data, Have, Integrity, SignedIntegrity
 from ppsp.metadata import SwarmMetadata
+from ppsp.policies import TitForTat
 
 UMT = ContentIntegrityProtection.UNIFIED_MERKLE_TREE
 KEY = LiveSigner.generate()
@@ -24,14 +25,14 @@ RATE, STEP = 250_000, 0.02
 class Broadcast:
     """A source at 2 Mbit/s and its viewers, in virtual time."""
 
-    def __init__(self, lab, *, seed=1, metadata=METADATA, first_chunk=0, **network):
+    def __init__(self, lab, *, seed=1, metadata=METADATA, first_chunk=0, policy=None, **network):
         self.network = lab.Network(seed=seed, **network)
         self.metadata = metadata
         self.chance = random.Random(seed)
         self.sent = {}
         self.born = {}
         self.viewers = []
-        self.source = self.host(signer=KEY, first_chunk=first_chunk)
+        self.source = self.host(signer=KEY, first_chunk=first_chunk, policy=policy)
         self.begin(first_chunk)
 
     def host(self, **settings):
@@ -218,6 +219,19 @@ def test_the_stream_goes_on_when_the_only_relay_dies_and_another_is_there(lab):
     cast.run(6.0)
     assert cast.missed(viewer) == 0
     assert cast.at - max(viewer.got) < 200
+
+
+def test_a_source_with_few_slots_reaches_everybody_by_those_it_serves(lab):
+    """An upload policy (section 3.9): whom the source chokes has the stream from the others."""
+    cast = Broadcast(lab, policy=TitForTat(2))
+    viewers = [cast.viewer(cast.source)]
+    for _ in range(4):
+        viewers.append(cast.viewer(cast.source, *viewers[-2:]))
+    cast.run(20.0)
+    for viewer in viewers:
+        assert cast.missed(viewer) == viewer.live.skipped == 0
+        assert cast.at - max(viewer.got) < 300
+    assert sum(peer.chunks_sent for peer in cast.source.stats.peers) < 4 * len(cast.sent)  # of five viewers
 
 
 def test_the_end_of_the_broadcast_reaches_everybody(lab):

@@ -152,7 +152,7 @@ def test_12_6_2_who_claims_chunks_and_does_not_send_them_is_a_slow_peer(lab, sev
 
 
 def test_12_6_2_who_claims_to_have_nothing_is_served_less(lab):
-    """A free-rider: where slots are short, they go to those who give."""
+    """A free-rider: where slots are short, they go to those who give. It starves not, and has everything in the end."""
     publication = lab.Publication(lab.pattern(500 * 1024))
 
     class Nobody:
@@ -173,6 +173,7 @@ def test_12_6_2_who_claims_to_have_nothing_is_served_less(lab):
     network.run_for(20.0)
     *honest, rider = (host.stats.chunks_held for host in hosts[1:])
     assert 0 < rider < 0.8 * sum(honest) / len(honest)
+    network.run(lambda: hosts[-1].complete)
 
 
 def test_12_6_3_a_content_polluter_is_excluded_and_the_content_completes(lab, seven):

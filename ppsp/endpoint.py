@@ -134,10 +134,9 @@ class Endpoint:
     ) -> LiveStream:
         """Join a live swarm (section 6), as its source with its private key as `signer`, else as a viewer.
 
-        Kept are the `window` chunks before the newest one (KEEP_EVERYTHING: all), in memory. A source signs once for so
-        many chunks, and counts from `first_chunk`: above every number it has used with the key before. A viewer tunes
-        in `behind` chunks before the newest munro; `max_age` and `patience` are in seconds, see `ppsp.live`.
-        `policy` says who is served when many want something; without one, everybody is.
+        In memory are the `window` chunks before the newest (KEEP_EVERYTHING: all). A source signs once for so many, and
+        counts from `first_chunk`, above all it has used with the key before. A viewer tunes in `behind` chunks before
+        the newest munro; `max_age` and `patience` are seconds, see `ppsp.live`. `policy` None serves everybody.
 
         Raises StateError when the swarm is there already or is not live, and for numbers that cannot be.
         """

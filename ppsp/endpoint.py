@@ -196,6 +196,18 @@ class Endpoint:
         self._dirty[channel] = None
         return True
 
+    def disconnect(self, swarm_id: bytes, address: Address, now: float) -> None:
+        """Close our channels to an address, and give up opening one; what is only half open there may still open.
+
+        The peer is told, and is welcome to come back. Raises StateError when there is no such swarm.
+        """
+        swarm = self._swarm(swarm_id)
+        for channel in [channel for channel in swarm.channels.values() if channel.address == address]:
+            if channel.state is not State.HALF_OPEN:
+                is_open = channel.state is State.OPEN
+                swarm.drop(channel, "we closed the channel", now, tell=is_open, report=is_open)
+        self._bury(swarm)
+
     def push(self, swarm_id: bytes, address: Address, start: int, stop: int) -> bool:
         """Send a peer chunks that it did not ask for, as far as they are held and it lacks them (sections 3.7 and 9.1).
 

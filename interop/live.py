@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from interop.tracker_login import Logins
 from ppsp.events import ChunksVerified, Event
@@ -50,10 +51,18 @@ class LivePeer(SwarmPeer):
         upload_rate: float | None = None,
         peers: Sequence[tuple[str, int]] = (),
         logins: Logins | None = None,
+        nat: NatSettings | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         super().__init__(
-            uri, MemoryStore(), local=local, upload_rate=upload_rate, peers=peers, logins=logins, on_event=self._heard
+            uri,
+            MemoryStore(),
+            local=local,
+            upload_rate=upload_rate,
+            peers=peers,
+            logins=logins,
+            nat=nat,
+            on_event=self._heard,
         )
         self._is_source = signer is not None
         self._pass_on = on_event

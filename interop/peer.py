@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import socket
 import time
 from collections.abc import Callable, Hashable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from interop._nat_checks import Checks
 from interop._tally import Tally
+from interop.nat import NatSettings
 from interop.tracker_client import TrackerError, TrackerSession
 from interop.tracker_login import Logins
 from interop.udp import Address, UdpDriver
@@ -38,7 +41,10 @@ from ppsp.metadata import SwarmUri
 from ppsp.pex import PeerExchange
 from ppsp.ports import ChunkPicker, ChunkStore
 from ppsp.stats import SwarmStats
-from ppsp.tracker import PeerMode
+from ppsp.tracker import PeerAddr, PeerMode, PeerNum
+
+if TYPE_CHECKING:
+    from interop._nat_traversal import Traversal
 
 __all__ = ["PeerError", "SwarmPeer"]
 
@@ -46,6 +52,8 @@ __all__ = ["PeerError", "SwarmPeer"]
 # two questions to the trackers while nobody is connected; between two updates of what the trackers are told.
 _LOOK_SECONDS = 0.25
 _RETRY_SECONDS = 3.0
+# Peers that a tracker is asked for: "less than 30" (RFC 7846 section 3.2.2).
+_MOST_PEERS = 29
 
 
 class PeerError(Exception):
@@ -81,6 +89,7 @@ class SwarmPeer:
         peers: Sequence[tuple[str, int]] = (),
         logins: Logins | None = None,
         exchange: PeerExchange | None = None,
+        nat: NatSettings | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.uri = uri
@@ -93,6 +102,10 @@ class SwarmPeer:
         self._logins = logins or Logins()
         self._on_event = on_event
         self._named: list[Address] = []
+        self._peer_id = secrets.token_hex(16)
+        self._checks = Checks(self._peer_id, self._direct)
+        self._nat = nat
+        self._traversal: Traversal | None = None
         self._trackers: list[TrackerSession] = []
         self._endpoint = Endpoint(
             controller=lambda chunk_size: Ledbat(mss=chunk_size),
@@ -116,11 +129,18 @@ class SwarmPeer:
         stats = self.stats
         if stats.content_size is not None and stats.chunks_held == stats.chunk_count:
             self._completed.set_result(stats.content_size)
-        self._driver = await UdpDriver.open(self._endpoint, self._local, on_events=self._take_events)
+        if self._nat is not None:
+            from interop._nat_traversal import Traversal
+
+            self._traversal = Traversal(self._endpoint, self._nat, self._moved)
+        self._driver = await UdpDriver.open(self._traversal or self._endpoint, self._local, on_events=self._take_events)
         self._watch: asyncio.Task[None] | None = None
         try:
             for peer in self._peers:
                 self._named.append(await self._resolve(*peer))
+            if self._traversal is not None:
+                await self._traversal.start(self._driver, self._resolve)
+                self._checks.has_relay = self._traversal.has_relay
             await self._join_trackers()
         except BaseException:
             await self._leave()
@@ -140,7 +160,10 @@ class SwarmPeer:
         self._completed.cancel()
         self._endpoint.close(time.monotonic())
         self._driver.close()
-        await asyncio.gather(*(tracker.close() for tracker in self._trackers), return_exceptions=True)
+        leaving = [tracker.close() for tracker in self._trackers]
+        if self._traversal is not None:
+            leaving.append(self._traversal.close())
+        await asyncio.gather(*leaving, return_exceptions=True)
 
     @property
     def local_address(self) -> Address:
@@ -206,7 +229,7 @@ class SwarmPeer:
 
     async def _join_trackers(self) -> None:
         """Register everywhere; go on as soon as one tracker has us, and without any when a peer is named."""
-        peer_id = secrets.token_hex(16)
+        traversal = self._traversal
         listens_on = [self.local_address[:2]]
         troubles: list[TrackerError] = []
         waiting: set[asyncio.Task[None]] = set()
@@ -214,7 +237,15 @@ class SwarmPeer:
             try:
                 login = self._logins.of(url)
                 session = await TrackerSession.open(
-                    url, peer_id, listens_on=listens_on, on_peers=self._found, auth=login.auth, verify=login.verify
+                    url,
+                    self._peer_id,
+                    listens_on=listens_on,
+                    candidates=traversal.candidates if traversal else (),
+                    peer_num=PeerNum(_MOST_PEERS, ability_nat=traversal.ability) if traversal else None,
+                    seeks_as_seeder=traversal is not None,
+                    on_candidates=self._found,
+                    auth=login.auth,
+                    verify=login.verify,
                 )
             except TrackerError as exc:
                 troubles.append(exc)
@@ -239,16 +270,47 @@ class SwarmPeer:
         if troubles and not self._named:
             raise PeerError(f"no tracker can be reached: {troubles[0]}")
 
-    def _found(self, swarm_id: bytes, addresses: list[tuple[str, int]], found_by: Hashable | None = None) -> None:
-        """A tracker names peers, or the peer `found_by`. One that is complete waits for others to come."""
-        if swarm_id != self._swarm_id or self._completed.done() or self._driver.closed:
+    def _found(self, swarm_id: bytes, peers: dict[str, list[PeerAddr]]) -> None:
+        """A tracker names peers. One that is complete waits for others to come, if they can."""
+        if swarm_id != self._swarm_id or self._driver.closed or (self._completed.done() and self._traversal is None):
             return
-        for host, port in addresses:
-            is_ipv6 = ":" in host
-            if len(self.local_address) == 2 and not is_ipv6:
-                self.connect((host, port), found_by=found_by)
-            elif len(self.local_address) == 4 and (is_ipv6 or self.local_address[0] == "::"):
-                self.connect((host, port, 0, 0) if is_ipv6 else (host, port), found_by=found_by)
+        now = time.monotonic()
+        for peer_id, candidates in peers.items():
+            self._checks.learn(peer_id, candidates, now)
+        self._check()
+
+    def _named_by(self, found: PeerFound) -> None:
+        """A peer names another."""
+        address = self._direct(found.host, found.port)
+        if address is not None and not self._completed.done() and not self._driver.closed:
+            self.connect(address, found_by=found.source)
+
+    def _check(self) -> None:
+        """Send handshakes to where peers may be."""
+        for address in self._checks.due(time.monotonic()):
+            self.connect(address)
+
+    def _direct(self, host: str, port: int) -> Address | None:
+        """An address as the socket has it; None for one of a family that it has not."""
+        is_ipv6 = ":" in host
+        if len(self.local_address) == 2:
+            return None if is_ipv6 else (host, port)
+        if is_ipv6:
+            return (host, port, 0, 0)
+        return (host, port) if self.local_address[0] == "::" else None
+
+    def _moved(self) -> None:
+        """A server sees us elsewhere than before."""
+        assert self._traversal is not None
+        self._checks.has_relay = self._traversal.has_relay
+        for tracker in self._trackers:
+            tracker.announce(self._traversal.candidates)
+
+    def _met(self, address: Address) -> None:
+        """A peer is reached: other ways to it are not needed any more."""
+        for other in self._checks.connected(address):
+            self._endpoint.disconnect(self._swarm_id, other, time.monotonic())
+        self._driver.wake()
 
     # Events and time
 
@@ -262,13 +324,17 @@ class SwarmPeer:
                     self._completed.set_exception(event.error)
                     is_news = True
                 case PeerFound():
-                    self._found(event.swarm_id, [(event.host, event.port)], event.source)
+                    self._named_by(event)
                 case PeerDisconnected():
                     self.tally.part(event.stats)
+                    self._checks.disconnected(event.address)
                     is_news = True
                 case ChunkRefused():
                     self.tally.refuse(event.address)
-                case ChunksVerified() | SizeKnown() | PeerConnected():
+                case PeerConnected():
+                    self._met(event.address)
+                    is_news = True
+                case ChunksVerified() | SizeKnown():
                     is_news = True
             self._on_event(event)
         if is_news:
@@ -292,9 +358,12 @@ class SwarmPeer:
             now = time.monotonic()
             self.tally.look(self.stats, now)
             self._report()
-            if now >= retry_at and not self._completed.done():
+            self._check()
+            if now >= retry_at and (self._traversal is not None or not self._completed.done()):
                 retry_at = now + _RETRY_SECONDS
                 self._seek()
+                if self._completed.done():
+                    self._leave_the_complete(self.stats)
             await asyncio.sleep(_LOOK_SECONDS)
         with contextlib.suppress(asyncio.InvalidStateError):
             self._completed.set_exception(RuntimeError("the UDP driver has failed"))
@@ -307,6 +376,14 @@ class SwarmPeer:
         if not self.tally.connected:
             for tracker in self._trackers:
                 tracker.find(self._swarm_id)
+
+    def _leave_the_complete(self, stats: SwarmStats) -> None:
+        """We are complete, and seek those who are not."""
+        for peer in stats.peers:
+            if peer.chunks_offered >= (stats.chunk_count or math.inf):
+                self._checks.forsake(peer.address)
+                self._endpoint.disconnect(self._swarm_id, peer.address, time.monotonic())
+        self._driver.wake()
 
     def _report(self) -> None:
         for tracker in self._trackers:

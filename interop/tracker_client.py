@@ -19,9 +19,11 @@ from typing import TypeAlias
 
 import httpx
 
+from interop._nat_checks import priority
 from ppsp.tracker import (
     MAX_RESPONSE,
     AddressSeen,
+    AddressType,
     ClientTiming,
     ErrorCode,
     Event,
@@ -29,6 +31,7 @@ from ppsp.tracker import (
     Left,
     PeerAddr,
     PeerMode,
+    PeerNum,
     PeersFound,
     Refused,
     Request,
@@ -40,6 +43,7 @@ from ppsp.tracker import (
 
 Address: TypeAlias = tuple[str, int]
 OnPeers: TypeAlias = Callable[[bytes, list[Address]], None]
+OnCandidates: TypeAlias = Callable[[bytes, dict[str, list[PeerAddr]]], None]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for one exchange; a tracker that takes longer is out of reach."""
@@ -60,12 +64,18 @@ class TrackerSession:
     """
 
     def __init__(
-        self, client: TrackerClient, http: httpx.AsyncClient, on_peers: OnPeers | None, families: set[str]
+        self,
+        client: TrackerClient,
+        http: httpx.AsyncClient,
+        on_peers: OnPeers | None,
+        on_candidates: OnCandidates | None,
+        hosts: list[PeerAddr],
     ) -> None:
         self._client = client
         self._http = http
         self._on_peers = on_peers
-        self._families = families
+        self._on_candidates = on_candidates
+        self._hosts = hosts
         self._news = asyncio.Event()
         self._changed = asyncio.Condition()
         self.trouble: str | None = None
@@ -81,7 +91,11 @@ class TrackerSession:
         peer_id: str,
         *,
         listens_on: Sequence[Address] = (),
+        candidates: Sequence[PeerAddr] = (),
+        peer_num: PeerNum | None = None,
+        seeks_as_seeder: bool = False,
         on_peers: OnPeers | None = None,
+        on_candidates: OnCandidates | None = None,
         timing: ClientTiming | None = None,
         verify: SSLContext | bool = True,
         auth: httpx.Auth | None = None,
@@ -91,13 +105,15 @@ class TrackerSession:
 
         `listens_on` is where this peer receives datagrams: IP addresses and ports, as a socket gives them. An address
         like 0.0.0.0 becomes the one that this machine has on the way to the tracker. `on_peers(swarm_id, addresses)` is
-        called with every list of peers: the best address of each, of a family that we listen on. Raises TrackerError
-        for a URI that is none, or whose host is not known.
+        called with every list of peers: the best address of each, of a family that we listen on; `on_candidates` with
+        all the addresses of each peer ID. `candidates` are addresses that servers of STUN and TURN have given us, see
+        `announce`; `peer_num` and `seeks_as_seeder` are those of `ppsp.tracker.TrackerClient`. Raises TrackerError for
+        a URI that is none, or whose host is not known.
         """
         url = _parse(tracker)
         addresses = [await _reachable(url, address) for address in listens_on]
-        announced = [
-            PeerAddr(host, port, priority=len(addresses) - order, peer_protocol="PPSP-PP")
+        hosts = [
+            PeerAddr(host, port, priority(AddressType.HOST, 65_535 - order), peer_protocol="PPSP-PP")
             for order, (host, port) in enumerate(addresses)
         ]
         http = httpx.AsyncClient(
@@ -109,8 +125,15 @@ class TrackerSession:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,
         )
-        client = TrackerClient(peer_id, tracker, peer_addr=announced, timing=timing)
-        return cls(client, http, on_peers, {address.address_type for address in announced})
+        client = TrackerClient(
+            peer_id,
+            tracker,
+            peer_addr=_distinct(hosts, candidates),
+            peer_num=peer_num,
+            seeks_as_seeder=seeks_as_seeder,
+            timing=timing,
+        )
+        return cls(client, http, on_peers, on_candidates, hosts)
 
     def join(self, swarm_id: bytes, peer_mode: PeerMode) -> None:
         """Be in the swarm in this mode, or change to it."""
@@ -120,6 +143,11 @@ class TrackerSession:
     def leave(self, swarm_id: bytes) -> None:
         """Leave the swarm. Raises StateError when it was never joined."""
         self._client.leave(swarm_id.hex())
+        self._news.set()
+
+    def announce(self, candidates: Sequence[PeerAddr]) -> None:
+        """Be at these addresses too, instead of those announced before; what `listens_on` said stays."""
+        self._client.announce(_distinct(self._hosts, candidates))
         self._news.set()
 
     def find(self, swarm_id: bytes) -> None:
@@ -236,21 +264,35 @@ class TrackerSession:
                 logger.info("%s: %s", self._client.tracker, event)
 
     def _introduce(self, found: PeersFound) -> None:
-        if self._on_peers is None:
-            return
-        best: dict[str, PeerAddr] = {}
+        every: dict[str, list[PeerAddr]] = {}
         for peer in sorted(found.peers, key=lambda peer: -peer.peer_addr.priority):
-            if not self._families or peer.peer_addr.address_type in self._families:
-                best.setdefault(peer.peer_id, peer.peer_addr)
-        addresses = [(address.address, address.port) for address in best.values()]
+            every.setdefault(peer.peer_id, []).append(peer.peer_addr)
+        swarm_id = bytes.fromhex(found.swarm_id)
         try:
-            self._on_peers(bytes.fromhex(found.swarm_id), list(dict.fromkeys(addresses)))
+            if self._on_candidates is not None:
+                self._on_candidates(swarm_id, every)
+            if self._on_peers is not None:
+                self._on_peers(swarm_id, self._best(every))
         except Exception:
-            logger.exception("on_peers failed")
+            logger.exception("what is to be told of peers failed")
+
+    def _best(self, every: dict[str, list[PeerAddr]]) -> list[Address]:
+        families = {host.address_type for host in self._hosts}
+        found: dict[Address, None] = {}
+        for addresses in every.values():
+            usable = [one for one in addresses if not families or one.address_type in families]
+            found.update({(one.address, one.port): None for one in usable[:1]})
+        return list(found)
 
     def _has_trouble(self, what: str) -> None:
         logger.info("%s", what)
         self.trouble = what
+
+
+def _distinct(hosts: Sequence[PeerAddr], candidates: Sequence[PeerAddr]) -> list[PeerAddr]:
+    """Without a NAT a server sees us where we are."""
+    known = {(host.address, host.port) for host in hosts}
+    return [*hosts, *(one for one in candidates if (one.address, one.port) not in known)]
 
 
 def _error_name(code: int) -> str:

@@ -22,7 +22,8 @@ class LivePicker:
     __slots__ = ("_asked", "_turn")
 
     def __init__(self, seed: int) -> None:
-        self._asked: dict[int, tuple[float, int]] = {}
+        # Of whom a chunk is asked, when it was for the first time, and when for the last.
+        self._asked: dict[int, tuple[int, float, float]] = {}
         self._turn = seed % _BLOCK
 
     def take(
@@ -35,10 +36,10 @@ class LivePicker:
         asked = self._asked
         found: list[int] = []
         for chunk in self._in_order(offered, held, span):
-            at, whom = asked.get(chunk, (-math.inf, peer))
-            if now - at >= (SAME_RETRY_SECONDS if whom == peer else RETRY_SECONDS):
+            whom, first, last = asked.get(chunk, (None, -math.inf, -math.inf))
+            if now - (last if whom == peer else first) >= (SAME_RETRY_SECONDS if whom == peer else RETRY_SECONDS):
                 found.append(chunk)
-                asked[chunk] = now, peer
+                asked[chunk] = peer, first if whom == peer else now, now
                 if len(found) >= most:
                     break
         return ranges_of(found)
@@ -69,7 +70,7 @@ class LivePicker:
     def overdue(self, chunks: set[int], now: float) -> int:
         """How many of these chunks, all of one peer, were asked for so long ago that it may be asked again."""
         asked, before = self._asked, now - SAME_RETRY_SECONDS
-        return sum(1 for chunk in chunks if chunk in asked and asked[chunk][0] <= before)
+        return sum(1 for chunk in chunks if chunk in asked and asked[chunk][2] <= before)
 
     def give_back(self, start: int, stop: int) -> None:
         """These chunks are not coming: they may be asked for at once."""

@@ -134,10 +134,9 @@ class Endpoint:
     ) -> LiveStream:
         """Join a live swarm (section 6), as its source with its private key as `signer`, else as a viewer.
 
-        Kept are the `window` chunks before the newest one (KEEP_EVERYTHING: all), in memory. A source signs once for so
-        many chunks, and counts from `first_chunk`: above every number it has used with the key before. A viewer tunes
-        in `behind` chunks before the newest munro; `max_age` and `patience` are in seconds, see `ppsp.live`.
-        `policy` says who is served when many want something; without one, everybody is.
+        In memory are the `window` chunks before the newest (KEEP_EVERYTHING: all). A source signs once for so many, and
+        counts from `first_chunk`, above all it has used with the key before. A viewer tunes in `behind` chunks before
+        the newest munro; `max_age` and `patience` are seconds, see `ppsp.live`. `policy` None serves everybody.
 
         Raises StateError when the swarm is there already or is not live, and for numbers that cannot be.
         """
@@ -196,6 +195,18 @@ class Endpoint:
         channel.open(now)
         self._dirty[channel] = None
         return True
+
+    def disconnect(self, swarm_id: bytes, address: Address, now: float) -> None:
+        """Close our channels to an address, and give up opening one; what is only half open there may still open.
+
+        The peer is told, and is welcome to come back. Raises StateError when there is no such swarm.
+        """
+        swarm = self._swarm(swarm_id)
+        for channel in [channel for channel in swarm.channels.values() if channel.address == address]:
+            if channel.state is not State.HALF_OPEN:
+                is_open = channel.state is State.OPEN
+                swarm.drop(channel, "we closed the channel", now, tell=is_open, report=is_open)
+        self._bury(swarm)
 
     def push(self, swarm_id: bytes, address: Address, start: int, stop: int) -> bool:
         """Send a peer chunks that it did not ask for, as far as they are held and it lacks them (sections 3.7 and 9.1).

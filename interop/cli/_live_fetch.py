@@ -16,6 +16,7 @@ from interop.cli._errors import FailureError, MistakeError, reason
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
+from interop.nat import NatSettings
 from interop.tracker_login import Logins
 from ppsp.events import Event, MunroRefused
 from ppsp.live import MunroVerdict
@@ -34,6 +35,7 @@ class LiveRequest:
     upload_limit: float | None
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
+    nat: NatSettings | None
     timeout: float | None
     force: bool
     as_json: bool
@@ -57,6 +59,7 @@ async def fetch_live(request: LiveRequest) -> int:
         upload_rate=request.upload_limit,
         peers=request.peers,
         logins=request.logins,
+        nat=request.nat,
         on_event=heard,
     )
     async with entered(peer, request.listen), _sink(request) as write:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
+from interop._nat_checks import Relayed
+from interop.nat import NatError, NatSettings, TurnServer
 from interop.tracker_login import LoginError, Logins, load_logins
 from ppsp.constants import MerkleHashFunction
 
+_Result = TypeVar("_Result")
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
 
 HASHES = {"sha1": MerkleHashFunction.SHA1, "sha256": MerkleHashFunction.SHA256}
@@ -48,6 +55,8 @@ def url(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> t
 
 def text_of(address: object) -> str:
     """An address as people write it."""
+    if isinstance(address, Relayed):
+        return f"{text_of(address[:2])} via relay"
     if isinstance(address, tuple) and len(address) >= 2:
         host, port = address[0], address[1]
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
@@ -97,3 +106,30 @@ TRACKER_LOGIN = click.option(
     help="How to prove to trackers who you are: passwords, tokens, certificates (TOML).",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout, for programs.")
+
+
+def _turn(ctx: click.Context, param: click.Parameter, value: str | None) -> TurnServer | None:
+    """The secrets are in the environment, where `ps` does not show them."""
+    if value is None:
+        return None
+    try:
+        return TurnServer.parse(value, os.environ.get("PPSP_TURN_USER"), os.environ.get("PPSP_TURN_PASSWORD"))
+    except NatError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+def nat_options(command: Callable[..., _Result]) -> Callable[..., _Result]:
+    """Options that say how a peer behind a NAT is to be reached; the command is given `nat`, None for nothing said."""
+
+    @click.option("--stun", type=host_port, metavar="HOST:PORT", help="Behind a NAT: a STUN server.")
+    @click.option(
+        "--turn",
+        callback=_turn,
+        metavar="URI",
+        help="Behind a NAT that lets nobody in: a relay, turn:HOST:PORT; PPSP_TURN_USER, PPSP_TURN_PASSWORD name you.",
+    )
+    @functools.wraps(command)
+    def with_nat(stun: tuple[str, int] | None, turn: TurnServer | None, **words: object) -> _Result:
+        return command(nat=NatSettings(stun, turn) if stun or turn else None, **words)
+
+    return with_nat

@@ -15,10 +15,11 @@ import click
 from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
 from interop.cli._errors import FailureError, reason, run
 from interop.cli._live_fetch import LiveRequest, fetch_live
-from interop.cli._options import JSON, LISTEN, PEERS, TRACKER_LOGIN, UPLOAD_LIMIT, text_of
+from interop.cli._options import JSON, LISTEN, PEERS, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
 from interop.filestore import FileStore, PartialFile
+from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from interop.resume import HeldContent
 from interop.tracker_login import Logins
@@ -36,6 +37,7 @@ class _Request:
     upload_limit: float | None
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
+    nat: NatSettings | None
     seed_after: float
     timeout: float | None
     force: bool
@@ -51,6 +53,7 @@ class _Request:
 @UPLOAD_LIMIT
 @PEERS
 @TRACKER_LOGIN
+@nat_options
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
 @click.option("--live", is_flag=True, help="The URI must be that of a live stream; FILE may be - for stdout.")
@@ -63,6 +66,7 @@ def command(
     upload_limit: float | None,
     peers: tuple[tuple[str, int], ...],
     logins: Logins | None,
+    nat: NatSettings | None,
     seed_after: float,
     timeout: float | None,
     live: bool,
@@ -81,8 +85,12 @@ def command(
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
     if uri.metadata.is_live:
-        return run(fetch_live(LiveRequest(uri, output, listen, upload_limit, peers, logins, timeout, force, as_json)))
-    return run(_fetch(_Request(uri, output, listen, upload_limit, peers, logins, seed_after, timeout, force, as_json)))
+        return run(
+            fetch_live(LiveRequest(uri, output, listen, upload_limit, peers, logins, nat, timeout, force, as_json))
+        )
+    return run(
+        _fetch(_Request(uri, output, listen, upload_limit, peers, logins, nat, seed_after, timeout, force, as_json))
+    )
 
 
 async def _fetch(request: _Request) -> int:
@@ -125,6 +133,7 @@ def _peer(
         upload_rate=request.upload_limit,
         peers=request.peers,
         logins=request.logins,
+        nat=request.nat,
         on_event=on_event,
     )
 

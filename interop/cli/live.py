@@ -12,12 +12,13 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, run
-from interop.cli._options import HASHES, JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, text_of, url
+from interop.cli._options import HASHES, JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of, url
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
 from interop.live_key import LiveKeyError, LiveKeyFile
 from interop.live_source import LiveSourceError, live_source
+from interop.nat import NatSettings
 from interop.tracker_login import Logins
 from ppsp.constants import KEEP_EVERYTHING, ContentIntegrityProtection, LiveSignatureAlgorithm
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_CHUNKS_PER_SIGNATURE
@@ -57,6 +58,7 @@ class _Request:
     rate: float | None
     trackers: tuple[str, ...]
     logins: Logins | None
+    nat: NatSettings | None
     listen: tuple[str, int]
     upload_limit: float | None
     chunk_size: int
@@ -85,6 +87,7 @@ class _Request:
 @click.option("--rate", callback=_bits, metavar="BITS", help="Bits a second at most: 500k, 2M. A file needs it.")
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @TRACKER_LOGIN
+@nat_options
 @LISTEN
 @UPLOAD_LIMIT
 @click.option("--chunk-size", type=click.IntRange(512, 60_000), default=1024, show_default=True, help="Octets a chunk.")
@@ -141,6 +144,7 @@ async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
         local=request.listen,
         upload_rate=request.upload_limit,
         logins=request.logins,
+        nat=request.nat,
     )
     pieces = await live_source(request.source, request.rate)
     async with entered(peer, request.listen):

@@ -23,6 +23,7 @@ from interop.cli._options import (
     TRACKER_LOGIN,
     UPLOAD_LIMIT,
     host_port,
+    nat_options,
     url,
 )
 from interop.cli._peers import entered
@@ -31,6 +32,7 @@ from interop.filestore import FileStore, PartialFile
 from interop.gateway import Gateway
 from interop.live import LivePeer
 from interop.live_gateway import LiveGateway
+from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from interop.resume import BLOCK_CHUNKS, HeldContent
 from interop.tracker_login import Logins
@@ -53,6 +55,7 @@ class _Request:
     download_limit: float | None
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
+    nat: NatSettings | None
     force: bool
     as_json: bool
 
@@ -77,6 +80,7 @@ class _Request:
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="One more tracker to ask.")
 @PEERS
 @TRACKER_LOGIN
+@nat_options
 @LISTEN
 @UPLOAD_LIMIT
 @DOWNLOAD_LIMIT
@@ -144,6 +148,7 @@ class _Play:
             download_rate=request.download_limit,
             peers=request.peers,
             logins=request.logins,
+            nat=request.nat,
             on_event=self._on_event,
         )
         self._gateway = Gateway(self._peer, hosts=request.hosts)
@@ -206,6 +211,7 @@ async def _play_live(request: _Request) -> int:
             upload_rate=request.upload_limit,
             peers=request.peers,
             logins=request.logins,
+            nat=request.nat,
         )
         async with entered(peer, request.listen):
             gateway = LiveGateway(peer, hosts=request.hosts)

@@ -11,10 +11,11 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, reason, run
-from interop.cli._options import HASHES, JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, text_of, url
+from interop.cli._options import HASHES, JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of, url
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore
+from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from interop.seeding import SeedError, changed, hash_file, in_thread
 from interop.tracker_login import Logins
@@ -32,6 +33,7 @@ class _Request:
     file: Path
     trackers: tuple[str, ...]
     logins: Logins | None
+    nat: NatSettings | None
     listen: tuple[str, int]
     upload_limit: float | None
     chunk_size: int
@@ -47,6 +49,7 @@ class _Request:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @TRACKER_LOGIN
+@nat_options
 @LISTEN
 @UPLOAD_LIMIT
 @click.option("--chunk-size", type=_CHUNK_SIZE, default=1024, show_default=True, help="Octets a chunk.")
@@ -56,6 +59,7 @@ def command(
     file: Path,
     trackers: tuple[str, ...],
     logins: Logins | None,
+    nat: NatSettings | None,
     listen: tuple[str, int],
     upload_limit: float | None,
     chunk_size: int,
@@ -66,7 +70,7 @@ def command(
 
     Prints one line on stdout, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
     """
-    return run(_seed(_Request(file, trackers, logins, listen, upload_limit, chunk_size, hash_name, as_json)))
+    return run(_seed(_Request(file, trackers, logins, nat, listen, upload_limit, chunk_size, hash_name, as_json)))
 
 
 async def _seed(request: _Request) -> int:
@@ -96,6 +100,7 @@ async def _seed(request: _Request) -> int:
             local=request.listen,
             upload_rate=request.upload_limit,
             logins=request.logins,
+            nat=request.nat,
         )
         async with entered(peer, request.listen):
             return await _serve(peer, fd, before, as_json=request.as_json)

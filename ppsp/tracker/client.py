@@ -70,6 +70,8 @@ class _Swarm:
     """The mode that the tracker has confirmed; None: not in the swarm as far as we know."""
     asked: PeerMode | None = None
     """The mode of a JOIN that was sent and not answered: it may have been carried out all the same."""
+    is_announced: bool = True
+    """Whether the tracker has our present addresses."""
     try_at: float = 0.0
     """When a refused swarm action may be tried again."""
     find_at: float | None = None
@@ -80,7 +82,7 @@ class _Swarm:
 
     @property
     def is_pending(self) -> bool:
-        return self.wanted is None or self.wanted is not self.joined
+        return self.wanted is None or self.wanted is not self.joined or not self.is_announced
 
 
 class TrackerClient:
@@ -88,7 +90,9 @@ class TrackerClient:
 
     `peer_addr` is where other peers reach this one: UDP addresses, the best first or with priorities. Whoever carries
     the requests calls `next_request` when `get_timer` says so and after each verb, and answers each request with
-    either `receive_response` or `request_failed`. Raises ValueError for a peer ID that no message can carry.
+    either `receive_response` or `request_failed`. A SEEDER waits for others to come (section 1.2.1), unless it
+    `seeks_as_seeder`, since its NAT lets nobody in whom it has not written to. Raises ValueError for a peer ID that no
+    message can carry.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class TrackerClient:
         *,
         peer_addr: Sequence[PeerAddr] = (),
         peer_num: PeerNum | None = None,
+        seeks_as_seeder: bool = False,
         timing: ClientTiming | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -106,6 +111,7 @@ class TrackerClient:
         self.tracker = tracker
         self._peer_addr = tuple(peer_addr)
         self._peer_num = peer_num
+        self._seeks_as_seeder = seeks_as_seeder
         self._timing = timing or ClientTiming()
         self._random_bytes = random_bytes
         self._swarms: dict[str, _Swarm] = {}
@@ -151,6 +157,12 @@ class TrackerClient:
         """Leave every swarm."""
         for swarm_id in tuple(self._swarms):
             self.leave(swarm_id)
+
+    def announce(self, peer_addr: Sequence[PeerAddr]) -> None:
+        """Be at these addresses from now on; the tracker hears of it by joining every swarm again (section 4.1.1)."""
+        self._peer_addr = tuple(peer_addr)
+        for swarm in self._swarms.values():
+            swarm.is_announced = False
 
     def peer_mode(self, swarm_id: str) -> PeerMode | None:
         """The mode that the tracker has us in the swarm with, as far as we know; None when it has not."""
@@ -309,6 +321,7 @@ class TrackerClient:
                 self._events.append(Refused((action.swarm_id,), ErrorCode.NO_ERROR))
             else:
                 swarm.joined = action.peer_mode
+                swarm.is_announced = message.peer_addr == self._peer_addr
                 swarm.find_gap = self._timing.first_find / 2
                 self._schedule_find(action.swarm_id, now)
                 self._events.append(Joined(action.swarm_id, action.peer_mode))
@@ -322,10 +335,11 @@ class TrackerClient:
             self._events.append(Left(swarm_id))
 
     def _schedule_find(self, swarm_id: str, now: float) -> None:
-        """A LEECH asks again, later and later; a SEEDER waits for others to come (section 1.2.1)."""
+        """A LEECH asks again, later and later, and so does a SEEDER that seeks."""
         swarm = self._swarms[swarm_id]
         swarm.find_gap = min(swarm.find_gap * 2, self._timing.find)
-        swarm.find_at = now + self._jitter(swarm.find_gap) if swarm.joined is PeerMode.LEECH else None
+        asks = swarm.joined is PeerMode.LEECH or self._seeks_as_seeder
+        swarm.find_at = now + self._jitter(swarm.find_gap) if asks else None
 
     def _list_peers(self, message: RequestMessage, answer: ResponseMessage) -> None:
         for result in answer.swarm_result:

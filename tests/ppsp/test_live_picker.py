@@ -32,6 +32,13 @@ def test_what_was_asked_for_is_asked_again_of_the_same_peer_soon_and_of_another_
     assert picker.overdue({0, 1, 9}, RETRY_SECONDS + SAME_RETRY_SECONDS) == 2
 
 
+def test_a_peer_that_is_asked_again_and_again_does_not_keep_a_chunk_from_others():
+    picker = LivePicker(0)
+    for step in range(2):
+        assert take(picker, [(0, 1)], now=step * SAME_RETRY_SECONDS) == [(0, 1)]
+    assert take(picker, [(0, 1)], peer=2, now=RETRY_SECONDS) == [(0, 1)]
+
+
 def test_what_is_given_back_is_asked_for_at_once():
     picker = LivePicker(0)
     take(picker, [(0, 8)])

@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILE ?=
-# Tests that open no socket and measure no time: they share the cores.
-PURE := tests/alto tests/decade tests/ledbat tests/ppsp tests/reload
+# Tests that are as good beside others: they share the cores. Those left measure rates, or fill the machine themselves.
+PURE := tests/alto tests/decade tests/fuzz tests/ledbat tests/ppsp tests/reload
+SOCKETS := $(foreach part,alto conformance decade reload tracker,$(wildcard tests/interop/test_$(part)_*.py))
 
 .PHONY: help demo demo-decade test lint bench fuzz conformance conformance-md experiments soak clean
 help:  ## list the targets
@@ -35,8 +36,9 @@ demo-decade: $(VENV)/.demo  ## a real file to clients of PPSPP and BitTorrent, b
 
 test: $(VENV)/.dev  ## every test; installs the Debian packages that they need, if it may
 	.ci/packages
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PURE) tests/fuzz
-	$(BIN)/python -m pytest tests/interop
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PURE)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(SOCKETS)
+	$(BIN)/python -m pytest tests/interop $(SOCKETS:%=--ignore %)
 
 lint: $(VENV)/.dev  ## format, lint, strict types, import contract
 	$(BIN)/ruff format --check .

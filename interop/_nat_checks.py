@@ -70,7 +70,8 @@ class Checks:
         self._peer_id = peer_id
         self._direct = direct
         self._peers: dict[str, _Peer] = {}
-        self.has_relay = False
+        self.relay_family: str | None = None
+        """`ipv4` or `ipv6`: to which addresses our relay, if we have one, sends."""
 
     def learn(self, peer_id: str, candidates: Sequence[PeerAddr], now: float) -> None:
         """A tracker names a peer. What is under way goes on; a peer that was tried in vain is tried again."""
@@ -100,7 +101,8 @@ class Checks:
                 ours = priority(AddressType.HOST)
                 rank = pair_priority(ours, candidate.priority, controlling=controlling)
                 ranked.append((rank, direct, candidate.type is AddressType.PROXY))
-            if self.has_relay and not (candidate.is_private and candidate.type is AddressType.HOST):
+            is_at_home = candidate.is_private and candidate.type is AddressType.HOST
+            if candidate.address_type == self.relay_family and not is_at_home:
                 ours = priority(AddressType.PROXY)
                 rank = pair_priority(ours, candidate.priority, controlling=controlling)
                 ranked.append((rank, Relayed(host, port), True))

@@ -60,9 +60,10 @@ class Traversal:
         return tuple(one for one in (self._mapped, relayed) if one is not None)
 
     @property
-    def has_relay(self) -> bool:
-        """Whether there is a way through a relay."""
-        return self._relay is not None
+    def relay_family(self) -> str | None:
+        """`ipv4` or `ipv6` for a way through a relay to such addresses, None for no way."""
+        relayed = None if self._relay is None else self._relay.address
+        return None if relayed is None else relayed.address_type
 
     @property
     def ability(self) -> AbilityNat:
@@ -92,6 +93,7 @@ class Traversal:
 
     async def close(self) -> None:
         """Ask no more, and give the relay back."""
+        self._started = False
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -41,7 +41,7 @@ from ppsp.metadata import SwarmUri
 from ppsp.pex import PeerExchange
 from ppsp.ports import ChunkPicker, ChunkStore
 from ppsp.stats import SwarmStats
-from ppsp.tracker import PeerAddr, PeerMode, PeerNum
+from ppsp.tracker import ClientTiming, PeerAddr, PeerMode, PeerNum
 
 if TYPE_CHECKING:
     from interop._nat_traversal import Traversal
@@ -54,6 +54,9 @@ _LOOK_SECONDS = 0.25
 _RETRY_SECONDS = 3.0
 # Peers that a tracker is asked for: "less than 30" (RFC 7846 section 3.2.2).
 _MOST_PEERS = 29
+# The longest time between two such questions of a peer behind a NAT, which lets newcomers in once it knows of them:
+# half of the time for which these go on trying.
+_SEEK_SECONDS = 15.0
 
 
 class PeerError(Exception):
@@ -140,7 +143,7 @@ class SwarmPeer:
                 self._named.append(await self._resolve(*peer))
             if self._traversal is not None:
                 await self._traversal.start(self._driver, self._resolve)
-                self._checks.has_relay = self._traversal.has_relay
+                self._checks.relay_family = self._traversal.relay_family
             await self._join_trackers()
         except BaseException:
             await self._leave()
@@ -243,6 +246,7 @@ class SwarmPeer:
                     candidates=traversal.candidates if traversal else (),
                     peer_num=PeerNum(_MOST_PEERS, ability_nat=traversal.ability) if traversal else None,
                     seeks_as_seeder=traversal is not None,
+                    timing=ClientTiming(find=_SEEK_SECONDS) if traversal else None,
                     on_candidates=self._found,
                     auth=login.auth,
                     verify=login.verify,
@@ -302,7 +306,7 @@ class SwarmPeer:
     def _moved(self) -> None:
         """A server sees us elsewhere than before."""
         assert self._traversal is not None
-        self._checks.has_relay = self._traversal.has_relay
+        self._checks.relay_family = self._traversal.relay_family
         for tracker in self._trackers:
             tracker.announce(self._traversal.candidates)
 

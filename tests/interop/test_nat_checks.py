@@ -26,9 +26,9 @@ EVERY = [PROXY, HOST, REFLEXIVE]
 AT_HOST, AT_REFLEXIVE, AT_PROXY = ((one.address, one.port) for one in (HOST, REFLEXIVE, PROXY))
 
 
-def _checks(peer_id: str = "b", *, has_relay: bool = False) -> Checks:
+def _checks(peer_id: str = "b", *, relay_family: str | None = None) -> Checks:
     checks = Checks(peer_id, lambda host, port: None if ":" in host else (host, port))
-    checks.has_relay = has_relay
+    checks.relay_family = relay_family
     return checks
 
 
@@ -55,16 +55,16 @@ def test_the_best_pair_goes_first_and_relays_wait() -> None:
 
 
 def test_with_a_relay_of_our_own_every_address_but_private_ones_is_tried_through_it_too() -> None:
-    checks = _checks(has_relay=True)
+    checks = _checks(relay_family="ipv4")
     checks.learn("a", EVERY, 0.0)
     assert checks.due(0.0) == [AT_HOST, AT_REFLEXIVE]
     assert set(checks.due(RELAY_PATIENCE)) == {AT_PROXY, Relayed(*AT_REFLEXIVE), Relayed(*AT_PROXY)}
 
 
 def test_an_address_of_another_family_is_not_tried() -> None:
-    checks = _checks()
+    checks = _checks(relay_family="ipv4")
     checks.learn("a", [PeerAddr("2001:db8::1", 1), HOST], 0.0)
-    assert checks.due(0.0) == [AT_HOST]
+    assert checks.due(RELAY_PATIENCE) == [AT_HOST]
 
 
 def test_the_first_address_that_answers_wins() -> None:

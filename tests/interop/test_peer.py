@@ -246,6 +246,7 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_FakeTracker]:
         candidates: Sequence[PeerAddr],
         peer_num: PeerNum | None,
         seeks_as_seeder: bool,
+        timing: object,
         on_candidates: Callable[[bytes, dict[str, list[PeerAddr]]], None],
         auth: object,
         verify: object,
@@ -253,7 +254,7 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_FakeTracker]:
         assert url == "http://tracker/"
         assert listens_on[0][1] > 0
         assert (auth, verify) == (None, True)
-        assert (tuple(candidates), peer_num, seeks_as_seeder) == ((), None, False)
+        assert (tuple(candidates), peer_num, seeks_as_seeder, timing) == ((), None, False, None)
         opened.append(_FakeTracker([], on_candidates))
         return opened[-1]
 

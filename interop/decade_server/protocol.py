@@ -6,13 +6,10 @@ What a parser makes of the same octets is the same as long as it begins with the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias
 
 from interop._http_limits import MAX_HEAD, LimitedHttpProtocol
 from interop.decade_server._heads import HEAD, Head
-
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 _END = b"\r\n\r\n"
@@ -30,8 +27,7 @@ class ObjectHttpProtocol(LimitedHttpProtocol):
     """Requests that began with the octets that came last."""
 
     def data_received(self, data: bytes) -> None:
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        is_first = self._is_between and (cycle is None or cycle.response_complete)
+        is_first = self._is_between and (not self.cycle or self.cycle.response_complete)
         if is_first and self._answer_at_once(data):
             return
         self._begun = 0

@@ -24,15 +24,19 @@ CHUNK = 1024
 class Playing:
     """What a test needs of a running gateway. `base` is its address, `url` that of the content."""
 
-    def __init__(self, content: bytes, name: str, rate: float | None, words: dict[str, Any], sourceless: bool) -> None:
+    def __init__(
+        self, content: bytes, name: str, rate: float | None, words: dict[str, Any], *, sourceless: bool, liar: bool
+    ) -> None:
         self.content = content
         tree = MerkleTree.from_leaves(hash_chunks(content, CHUNK, MerkleHashFunction.SHA256), MerkleHashFunction.SHA256)
         self.uri = SwarmUri(SwarmMetadata(tree.root), name=name)
-        self._source = None
-        if not sourceless:
-            self._source = SwarmPeer(
-                self.uri, MemoryStore(content), tree=tree, content_size=len(content), local=LOCAL, upload_rate=rate
-            )
+        stores = [] if sourceless else [MemoryStore(content)]
+        if liar:
+            stores.append(MemoryStore(bytes(octet ^ 1 for octet in content)))
+        self._sources = [
+            SwarmPeer(self.uri, store, tree=tree, content_size=len(content), local=LOCAL, upload_rate=rate)
+            for store in stores
+        ]
         self._words = words
         self.base = self.url = ""
         self._loop = asyncio.new_event_loop()
@@ -46,10 +50,9 @@ class Playing:
 
     async def _serve(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            peers = []
-            if self._source is not None:
-                await stack.enter_async_context(self._source)
-                peers = [self._source.local_address]
+            for source in self._sources:
+                await stack.enter_async_context(source)
+            peers = [source.local_address for source in self._sources]
             self.peer = SwarmPeer(self.uri, MemoryStore(), local=LOCAL, peers=peers)
             await stack.enter_async_context(self.peer)
             self.gateway = Gateway(self.peer, **self._words)
@@ -81,8 +84,7 @@ class Playing:
 
     def set_rate(self, rate: float | None) -> None:
         """Let the source send faster or slower."""
-        assert self._source is not None
-        endpoint = self._source._endpoint
+        endpoint = self._sources[0]._endpoint
         self.call(lambda: endpoint.set_upload_rate(rate))
 
     def stats(self) -> dict[str, Any]:
@@ -105,10 +107,16 @@ class Playing:
 
 
 def playing(
-    content: bytes, name: str = "film.mp4", *, rate: float | None = None, sourceless: bool = False, **words: Any
+    content: bytes,
+    name: str = "film.mp4",
+    *,
+    rate: float | None = None,
+    sourceless: bool = False,
+    liar: bool = False,
+    **words: Any,
 ) -> contextlib.AbstractContextManager[Playing]:
-    """A gateway to a swarm of `content`, whose source sends `rate` octets a second at most."""
-    return Playing(content, name, rate, words, sourceless).running()
+    """A gateway to a swarm of `content`, whose source sends `rate` octets a second at most; a `liar` sends others."""
+    return Playing(content, name, rate, words, sourceless=sourceless, liar=liar).running()
 
 
 def curl(*words: str) -> bytes:

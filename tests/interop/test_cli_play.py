@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -122,6 +123,19 @@ def test_a_journal_without_the_last_block_starts_anew(cli, content: Path, tmp_pa
     partial.close()
     process = _play(cli, swarm["uri"], "--peer", swarm["listen"], "--json")
     assert curl(_started(cli, process)["url"]) == octets
+
+
+def test_a_disk_that_fills_is_told_and_ends_it(cli, content: Path) -> None:
+    _, swarm = cli.seed(content)
+
+    def fill_the_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    words = ("-o", "copy", "--listen", "127.0.0.1:0", "--peer", swarm["listen"])
+    status, _, err = cli.run("play", swarm["uri"], *words, setup=fill_the_disk)
+    assert status == 1
+    assert err.splitlines()[-1] == "ietf-p2p: cannot write copy.part: File too large"
+    assert "Traceback" not in err
 
 
 def test_a_live_stream_is_played_until_it_ends(cli, tmp_path: Path) -> None:

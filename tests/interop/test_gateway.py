@@ -321,6 +321,16 @@ def test_a_store_that_fails_is_503_for_who_comes_and_the_end_for_who_reads() -> 
         assert answer.text.startswith("The content cannot be stored: ")
 
 
+def test_no_octet_is_written_that_is_not_verified() -> None:
+    """RFC 7574 section 12.7: a peer that pollutes the content."""
+    content = os.urandom(500 * CHUNK)
+    with playing(content, liar=True) as swarm:
+        assert curl(swarm.url) == content
+        assert swarm.stats()["chunks_refused"] <= 1  # it is not spoken to any more
+    with playing(content, liar=True, sourceless=True, patience=1.0) as swarm:
+        assert get(swarm).status_code == 503
+
+
 def test_the_page_of_the_gateway_is_whole_by_itself(swarm: Playing) -> None:
     answer = httpx.get(swarm.base + "/")
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'sha256-")

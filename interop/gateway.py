@@ -83,7 +83,7 @@ class Gateway(GatewayBase):
             *CORS,
         ]
         if is_refused(headers, self._etag):
-            await send_whole(send, 412, common, b"", is_head=True)
+            await send_text(send, 412, "This is other content.", CORS, is_head=method == "HEAD")
         elif is_fresh(headers, self._etag):
             await send_whole(send, 304, common, b"", is_head=True)
         elif len(self.readers) >= self._max_readers:
@@ -101,18 +101,18 @@ class Gateway(GatewayBase):
                 size = await self._soon(reader.size(), gone)
                 selection = select(method, headers, self._etag, size)
                 if selection.status == 416:
-                    more = [("content-range", f"bytes */{size}")]
-                    await send_text(send, 416, f"There are {size} octets.", [*common, *more])
+                    more = [("content-range", f"bytes */{size}"), ("accept-ranges", "bytes"), *CORS]
+                    await send_text(send, 416, f"There are {size} octets.", more)
                     return
-                if method == "GET" and size:
+                if method == "GET":
                     reader.seek(selection.spans[0][0])
                     await self._soon(self._first(reader, selection.spans[0]), gone)
                 await self._answer(method, selection, size, common, reader, send, gone)
         except _Unavailable as exc:
             more = [("retry-after", RETRY), *CORS]
             await send_text(send, exc.status, str(exc), more, is_head=method == "HEAD")
-        except GoneError:
-            pass
+        except (GoneError, OSError):
+            pass  # after the head only the end of the connection can say that the store has failed
         finally:
             gone.cancel()
 

@@ -13,10 +13,10 @@ from interop._nat_traversal import Traversal
 from interop.nat import NatError, NatSettings, TurnServer
 from interop.peer import PeerError, SwarmPeer
 from interop.udp import UdpDriver
-from ppsp import SwarmMetadata
+from ppsp import MerkleHashFunction, MerkleTree, SwarmMetadata, hash_chunks
 from ppsp.metadata import SwarmUri
 from ppsp.store import MemoryStore
-from ppsp.tracker import AbilityNat, AddressType, PeerAddr
+from ppsp.tracker import AbilityNat, AddressType, PeerAddr, PeerMode
 
 Answer = Callable[[stun.Message, tuple[str, int]], list[bytes]]
 
@@ -233,6 +233,85 @@ def test_a_relay_carries_what_is_for_relayed_addresses_and_its_loss_is_told() ->
         assert traversal.relay_family is None
 
     _run(answer, work, turn=True)
+
+
+class _Tracker:
+    """Stands for a TrackerSession."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.arguments = arguments
+        self.announced: list[tuple[PeerAddr, ...]] = []
+        self.finds = 0
+
+    async def joined(self, swarm_id: bytes) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    def join(self, swarm_id: bytes, mode: PeerMode) -> None:
+        pass
+
+    def report(self, swarm_id: bytes, **figures: int) -> None:
+        pass
+
+    def find(self, swarm_id: bytes) -> None:
+        self.finds += 1
+
+    def announce(self, candidates: tuple[PeerAddr, ...]) -> None:
+        self.announced.append(candidates)
+
+
+CONTENT = bytes(5000)
+TREE = MerkleTree.from_leaves(hash_chunks(CONTENT, 1024, MerkleHashFunction.SHA256), MerkleHashFunction.SHA256)
+METADATA = SwarmMetadata(TREE.root, chunk_size=1024)
+
+
+def _source(*trackers: str, nat: NatSettings | None = None) -> SwarmPeer:
+    store = MemoryStore()
+    store.write(0, CONTENT)
+    uri = SwarmUri(METADATA, trackers)
+    return SwarmPeer(uri, store, tree=TREE, content_size=len(CONTENT), local=("127.0.0.1", 0), nat=nat)
+
+
+def test_a_source_behind_a_nat_goes_to_who_fetches_and_leaves_who_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its tracker hears where it is, and where it is after its NAT was switched off and on."""
+    sessions: list[_Tracker] = []
+
+    async def open_session(url: str, peer_id: str, **arguments: Any) -> _Tracker:
+        sessions.append(_Tracker(**arguments))
+        return sessions[-1]
+
+    monkeypatch.setattr("interop.peer.TrackerSession.open", open_session)
+    monkeypatch.setattr("interop.peer._RETRY_SECONDS", 0.2)
+    mapped = [("198.51.100.2", 4000)]
+
+    async def main() -> None:
+        _, server = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Server(lambda request, source: [_response(request, mapped[-1])]), local_addr=("127.0.0.1", 0)
+        )
+        async with (
+            _source() as complete,
+            SwarmPeer(SwarmUri(METADATA), MemoryStore(), local=("127.0.0.1", 0)) as fetching,
+            _source("http://tracker/", nat=NatSettings(stun=server.address)) as source,
+        ):
+            (session,) = sessions
+            assert session.arguments["candidates"] == (_reflexive("198.51.100.2", 4000),)
+            assert session.arguments["seeks_as_seeder"]
+            assert session.arguments["peer_num"].ability_nat is AbilityNat.STUN
+            await _until(lambda: session.finds > 1)
+            found = {"a": [PeerAddr(*complete.local_address)], "b": [PeerAddr(*fetching.local_address)]}
+            session.arguments["on_candidates"](METADATA.swarm_id, found)
+            await fetching.completed()
+            await _until(lambda: not source.stats.peers)
+            session.arguments["on_candidates"](METADATA.swarm_id, found)
+            await asyncio.sleep(0.1)
+            assert not source.stats.peers
+            mapped.append(("198.51.100.2", 4001))
+            await _until(lambda: session.announced == [(_reflexive("198.51.100.2", 4001),)])
+        server.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,19 @@ def test_a_peer_is_a_leech_and_when_complete_a_seeder(trackers: list[_FakeTracke
     assert told[-2:] == ["join SEEDER", "close"]
 
 
+def test_every_address_of_a_peer_is_tried_until_one_answers(trackers: list[_FakeTracker]) -> None:
+    """RFC 7846 section 3.2.4: the address at home has the highest priority, and is somewhere else's."""
+    uri = SwarmUri(_URI.metadata, ("http://tracker/",))
+
+    async def main() -> None:
+        async with _source() as source, SwarmPeer(uri, MemoryStore(), local=_LOCAL) as peer:
+            at_home = PeerAddr("127.0.0.9", 9, priority=2)
+            trackers[0].on_candidates(uri.metadata.swarm_id, {"one": [at_home, PeerAddr(*source.local_address)]})
+            await peer.completed()
+
+    _run(main)
+
+
 def test_a_source_joins_as_a_seeder_and_connects_to_nobody(trackers: list[_FakeTracker]) -> None:
     uri = SwarmUri(_URI.metadata, ("http://tracker/",))
     store = MemoryStore()

@@ -13,13 +13,14 @@ import pytest
 import uvicorn
 
 import interop.tracker_client
+from interop._nat_checks import priority
 from interop.asgi import asgi
 from interop.peer import SwarmPeer
 from interop.tracker_client import TrackerError, TrackerSession
 from ppsp import SwarmMetadata, SwarmUri
 from ppsp.errors import StateError
 from ppsp.store import MemoryStore
-from ppsp.tracker import ClientTiming, Limits, PeerMode, TrackerServer
+from ppsp.tracker import AddressType, ClientTiming, Limits, PeerAddr, PeerMode, TrackerServer
 
 SEEDER, LEECH = PeerMode.SEEDER, PeerMode.LEECH
 SWARM = bytes.fromhex("47a013e660d408619d894b20806b1d5086aab03b")
@@ -105,6 +106,41 @@ def test_peers_join_find_one_another_report_and_leave():
             seed.leave(SWARM)
             await until(lambda: server.peer_count == 0)
             await seed.close()
+
+    asyncio.run(run())
+
+
+def test_every_address_of_a_peer_is_told_the_best_first_and_new_ones_take_the_place_of_old_ones():
+    """RFC 7846 section 3.2.4: HOST, REFLEXIVE and PROXY; the last two come from STUN and TURN, and may change."""
+
+    async def run() -> None:
+        server = TrackerServer()
+        told: list[dict[str, list[PeerAddr]]] = []
+        host = PeerAddr("127.0.0.1", 7001, priority(AddressType.HOST), peer_protocol="PPSP-PP")
+        first = PeerAddr("203.0.113.1", 9, priority(AddressType.REFLEXIVE), AddressType.REFLEXIVE)
+        second = PeerAddr("203.0.113.1", 10, priority(AddressType.REFLEXIVE), AddressType.REFLEXIVE)
+        relayed = PeerAddr("203.0.113.9", 11, priority(AddressType.PROXY), AddressType.PROXY)
+        same = PeerAddr("127.0.0.1", 7001, priority(AddressType.REFLEXIVE), AddressType.REFLEXIVE)
+        async with (
+            running(server, free_port()) as url,
+            await TrackerSession.open(
+                url, "seed", listens_on=[("127.0.0.1", 7001)], candidates=[relayed, first, same], timing=FAST
+            ) as seed,
+            await TrackerSession.open(
+                url,
+                "leech",
+                listens_on=[("127.0.0.1", 7002)],
+                timing=FAST,
+                on_candidates=lambda _, peers: told.append(peers),
+            ) as leech,
+        ):
+            seed.join(SWARM, SEEDER)
+            await seed.joined(SWARM)
+            leech.join(SWARM, LEECH)
+            await until(lambda: bool(told))
+            assert told[0] == {"seed": [host, first, relayed]}
+            seed.announce([second])
+            await until(lambda: told[-1] == {"seed": [host, second]})
 
     asyncio.run(run())
 

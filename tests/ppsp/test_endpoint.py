@@ -46,7 +46,46 @@ def test_verbs_about_a_swarm_that_is_not_there_are_refused(bench):
         bench.endpoint.remove_swarm(unknown, 0.0)
     with pytest.raises(StateError):
         bench.endpoint.stats(unknown)
+    with pytest.raises(StateError):
+        bench.endpoint.disconnect(unknown, ("192.0.2.1", 1), 0.0)
     assert bench.channels == 0
+
+
+def test_a_channel_is_closed_with_a_word_and_the_peer_may_come_back(lab, bench, seven):
+    """RFC 7574 section 3.1.1, step 8"""
+    peer = lab.HandPeer(bench, seven)
+    peer.open()
+    bench.mail.clear()
+    bench.endpoint.disconnect(seven.root, peer.address, bench.now)
+    bench.flush()
+    assert bench.channels == 0
+    (closing,) = peer.take(Handshake)
+    assert closing.source_channel == 0
+    (event,) = bench.events(PeerDisconnected)
+    assert event.address == peer.address
+    peer.open()
+    assert bench.channels == 1
+
+
+def test_a_channel_that_nobody_has_answered_is_given_up_without_a_word(bench, seven):
+    address = ("192.0.2.77", 7)
+    bench.endpoint.connect(seven.root, address, bench.now)
+    bench.flush()
+    bench.mail.clear()
+    bench.endpoint.disconnect(seven.root, address, bench.now)
+    bench.endpoint.disconnect(seven.root, address, bench.now)
+    bench.advance(5.0)
+    assert bench.channels == 0
+    assert not bench.mail
+    assert bench.events(PeerDisconnected) == []
+
+
+def test_a_channel_that_a_peer_is_opening_is_left_to_open(lab, bench, seven):
+    peer = lab.HandPeer(bench, seven)
+    peer.hello()
+    bench.endpoint.disconnect(seven.root, peer.address, bench.now)
+    bench.flush()
+    assert bench.channels == 1
 
 
 def test_a_swarm_can_be_left_and_joined_again(lab, bench, seven):

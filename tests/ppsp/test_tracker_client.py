@@ -220,6 +220,45 @@ def test_a_seeder_asks_for_no_peers_unless_told_to():
     assert _times(world, FindRequest) == [300]
 
 
+def test_a_seeder_that_seeks_asks_as_a_leech_does():
+    """Behind a NAT, which lets in only whom the seeder has written to."""
+    world = World(make(seeks_as_seeder=True))
+    world.client.join("s", SEEDER)
+    world.run(125.0)
+    assert _times(world, FindRequest) == [2, 6, 14, 30, 60, 90, 120]
+
+
+@pytest.mark.parametrize("mode", [SEEDER, LEECH])
+def test_new_addresses_are_announced_by_joining_again_and_others_hear_of_them(mode):
+    """RFC 7846 section 4.1.1"""
+    world = World(make())
+    world.client.join("s", mode)
+    world.run(1.0)
+    moved = PeerAddr("192.0.2.1", 7009, 5, AddressType.REFLEXIVE)
+    world.client.announce([ADDRESS, moved])
+    (message,) = world.run(1.5)
+    assert isinstance(message, ConnectRequest)
+    assert message.peer_addr == (ADDRESS, moved)
+    assert world.client.peer_mode("s") is mode
+    other = World(make("other"), world.server)
+    other.client.join("s", LEECH)
+    other.run(0.0)
+    (found,) = [event for event in other.seen if isinstance(event, PeersFound)]
+    assert {peer.peer_addr for peer in found.peers} == {ADDRESS, moved}
+
+
+def test_addresses_that_change_while_a_join_is_under_way_are_announced_after_it():
+    world = World(make())
+    world.client.join("s", LEECH)
+    request = world.client.next_request(0.0)
+    moved = PeerAddr("192.0.2.1", 7009)
+    world.client.announce([moved])
+    world.client.receive_response(world.server.handle(request, ("198.51.100.7", 50000), 0.0), 0.0)
+    (message,) = world.run(0.5)
+    assert message.peer_addr == (moved,)
+    assert world.run(1.0) == []
+
+
 def test_a_find_that_is_wanted_now_is_asked_now():
     world = World(make())
     world.client.join("s", LEECH)

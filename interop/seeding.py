@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
 from ppsp.constants import MerkleHashFunction
@@ -39,16 +39,19 @@ def hash_file(fd: int, chunk_size: int, hash_function: MerkleHashFunction, progr
         raise SeedError("the file is empty, and RFC 7574 has no swarm for content of no octets")
     if size > MAX_CHUNKS * chunk_size:
         raise SeedError(f"{size} octets are more than {MAX_CHUNKS} chunks of {chunk_size} octets; take larger chunks")
-    stride = max(1, _STRIDE // chunk_size) * chunk_size
+    # Whole blocks of 64 chunks, as the tree takes them.
+    stride = max(1, _STRIDE // (64 * chunk_size)) * 64 * chunk_size
     buffer = memoryview(bytearray(min(stride, size)))
-    leaves = []
-    for offset in range(0, size, stride):
-        wanted = min(stride, size - offset)
-        if os.preadv(fd, [buffer[:wanted]], offset) != wanted:
-            raise SeedError("the file became shorter while it was read")
-        leaves.append(hash_chunks(buffer[:wanted], chunk_size, hash_function))
-        progress(offset + wanted, size)
-    tree = MerkleTree.from_leaves(b"".join(leaves), hash_function)
+
+    def runs() -> Iterator[bytes]:
+        for offset in range(0, size, stride):
+            wanted = min(stride, size - offset)
+            if os.preadv(fd, [buffer[:wanted]], offset) != wanted:
+                raise SeedError("the file became shorter while it was read")
+            yield hash_chunks(buffer[:wanted], chunk_size, hash_function)
+            progress(offset + wanted, size)
+
+    tree = MerkleTree.from_runs(runs(), -(-size // chunk_size), hash_function)
     if changed(fd, before):
         raise SeedError("the file was changed while it was read")
     return tree

@@ -5,17 +5,22 @@ its sibling s ^ 1. Slot 1 would be the top of the block, which is a leaf of a bl
 index) is `layer % 6` layers above the leaves of block `index >> (6 - layer % 6)` of level `layer // 6`. But for the
 root, hashes become known in pairs of siblings.
 
-A block that is being filled is a list, quick to read and write: a slot holds b"" while its hash is unknown. One of
-level 0 that is full is packed into one string of octets, a third of the size; in the end that is nearly all of them.
+A block that is being filled is a list, quick to read and write: a slot holds b"" while its hash is unknown. Of one of
+level 0 that is full only the leaves are kept, as one string of octets, a sixth of the size; in the end that is nearly
+all of them. What is above these leaves is hashed again when somebody asks: once for the 64 chunks that are sent
+together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 NewHash: TypeAlias = "Callable[[bytes | bytearray | memoryview], _Hash]"
+
+# Packed blocks whose slots are at hand: 8 KiB of SHA-512 each, and more than the peers that are served in turn.
+_UNPACKED = 64
 
 #: Layers of a block. A block that stays half full costs three times the memory, so it should not be large.
 LAYERS = 6
@@ -26,11 +31,15 @@ LEAVES = 1 << LAYERS
 class Blocks:
     """The hashes of a tree of `height` layers above its leaves; `levels[i]` are the lists of level i by number."""
 
-    __slots__ = ("_missing", "_zero", "levels", "packed")
+    __slots__ = ("_layers", "_missing", "_new", "_packed", "_unpacked", "_zero", "levels")
 
-    def __init__(self, height: int, hash_size: int) -> None:
+    def __init__(self, height: int, hash_size: int, new: NewHash) -> None:
         self.levels: list[dict[int, list[bytes]]] = [{} for _ in range(height // LAYERS + 1)]
-        self.packed: dict[int, bytes] = {}
+        # The leaves of full blocks, joined, and all slots of those that were asked for last.
+        self._packed: dict[int, bytes] = {}
+        self._unpacked: dict[int, bytes] = {}
+        self._layers = min(height, LAYERS)
+        self._new = new
         # How many pairs of leaves are still unknown, for the lists of level 0.
         self._missing: dict[int, int] = {}
         self._zero = bytes(hash_size)
@@ -38,7 +47,7 @@ class Blocks:
     def blank(self) -> list[bytes]:
         """A block in which nothing is known, to be filled and attached."""
         block = [b""] * (2 * LEAVES)
-        block[0] = block[1] = self._zero  # in no use, but packed with the others
+        block[0] = block[1] = self._zero  # never asked for
         return block
 
     def get(self, layer: int, index: int) -> bytes:
@@ -47,11 +56,21 @@ class Blocks:
         number = index >> LAYERS - layer
         row = LEAVES >> layer
         slot = row | index & row - 1
-        if not level and number in self.packed:
+        if not level and number in self._packed:
             size = len(self._zero)
-            return self.packed[number][slot * size : slot * size + size]
+            if not layer:
+                at = (slot - LEAVES) * size
+                return self._packed[number][at : at + size]
+            slots = self._unpacked.get(number) or self._unpack(number)
+            return slots[slot * size : slot * size + size]
         block = self.levels[level].get(number)
         return block[slot] if block else b""
+
+    def _unpack(self, number: int) -> bytes:
+        if len(self._unpacked) >= _UNPACKED:
+            del self._unpacked[next(iter(self._unpacked))]
+        slots = self._unpacked[number] = _slots(self._packed[number], self._layers, self._zero, self._new)[0]
+        return slots
 
     def put_root(self, height: int, root: bytes) -> None:
         """Keep the hash of the one node of the highest layer."""
@@ -81,30 +100,36 @@ class Blocks:
         if not missing:
             block = self.levels[0].pop(number)
             assert b"" not in block, "a node is known before what is below it"
-            self.packed[number] = b"".join(block)
+            self._packed[number] = b"".join(block[LEAVES:])
             del self._missing[number]
 
-    def fill(self, leaves: bytes, new: NewHash) -> bytes:
-        """Hash the complete tree from all its leaves, joined; returns its root."""
-        zero = self._zero
-        size = len(zero)
-        height = (len(leaves) // size - 1).bit_length()
-        for depth, level in enumerate(self.levels):
-            tops = []
-            for number, at in enumerate(range(0, len(leaves), LEAVES * size)):
-                block, top = _block(leaves[at : at + LEAVES * size], min(height, LAYERS), zero, new)
-                tops.append(top)
-                if depth:
-                    level[number] = [block[at : at + size] for at in range(0, len(block), size)]
-                else:
-                    self.packed[number] = block
-            leaves = b"".join(tops)
+    def fill(self, runs: Iterable[bytes]) -> tuple[int, bytes]:
+        """Hash the complete tree from all its leaves, joined in runs; returns their number and the root.
+
+        Every run but the last has to fill whole blocks.
+        """
+        size = len(self._zero)
+        layers = self._layers
+        tops: list[bytes] = []
+        count = 0
+        for run in runs:
+            for at in range(0, len(run), LEAVES * size):
+                leaves = self._packed[len(tops)] = run[at : at + LEAVES * size]
+                tops.append(_slots(leaves, layers, self._zero, self._new)[1])
+            count += len(run) // size
+        height = (count - 1).bit_length()
+        for level in self.levels[1:]:
             height -= LAYERS
-        return leaves
+            row, tops = b"".join(tops), []
+            for number, at in enumerate(range(0, len(row), LEAVES * size)):
+                slots, top = _slots(row[at : at + LEAVES * size], min(height, LAYERS), self._zero, self._new)
+                tops.append(top)
+                level[number] = [slots[at : at + size] for at in range(0, len(slots), size)]
+        return count, tops[0] if tops else self._zero
 
 
-def _block(leaves: bytes, layers: int, zero: bytes, new: NewHash) -> tuple[bytes, bytes]:
-    """The slots of a block, joined, hashed from its first leaves so many layers up; and the hash reached there."""
+def _slots(leaves: bytes, layers: int, zero: bytes, new: NewHash) -> tuple[bytes, bytes]:
+    """All slots of a block, joined, hashed from its first leaves so many layers up; and the hash reached there."""
     size = len(zero)
     row = leaves
     rows = [row]

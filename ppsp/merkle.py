@@ -9,7 +9,7 @@ never more: a hash at the place of the last chunk settles it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from ppsp._bins import node_of, peaks, range_of
@@ -94,7 +94,7 @@ class MerkleTree:
         self._chunk_count = 0
         self._height = 0
         self._has_peaks = False
-        self._take(Blocks(0, self.hash_size))
+        self._take(Blocks(0, self.hash_size, self._new))
 
     def _take(self, blocks: Blocks) -> None:
         self._blocks = blocks
@@ -108,13 +108,28 @@ class MerkleTree:
 
         Raises MetadataError where there is no leaf, a part of one, or more than `max_chunks` of them.
         """
-        size = HASH_SIZE[hash_function]
-        count, rest = divmod(len(leaves), size)
-        if rest or not 0 < count <= max_chunks:
-            raise MetadataError(f"{len(leaves)} octets are not the leaves of a tree of 1 to {max_chunks} chunks")
+        count, rest = divmod(len(leaves), HASH_SIZE[hash_function])
+        if rest:
+            raise MetadataError(f"{len(leaves)} octets are not the leaves of a tree")
+        return cls.from_runs([bytes(leaves)], count, hash_function, max_chunks=max_chunks)
+
+    @classmethod
+    def from_runs(
+        cls, runs: Iterable[bytes], count: int, hash_function: MerkleHashFunction, *, max_chunks: int = MAX_CHUNKS
+    ) -> "MerkleTree":
+        """The complete tree over `count` leaf hashes that come in joined runs, so that no second copy fills memory.
+
+        Every run but the last is of a multiple of 64 leaves. Raises MetadataError where there is no leaf, more than
+        `max_chunks` of them, or another number than `count`.
+        """
+        if not 0 < count <= max_chunks:
+            raise MetadataError(f"a tree has 1 to {max_chunks} chunks, not {count}")
         height = (count - 1).bit_length()
-        blocks = Blocks(height, size)
-        tree = cls(blocks.fill(bytes(leaves), _NEW[hash_function]), hash_function, max_chunks=max_chunks)
+        blocks = Blocks(height, HASH_SIZE[hash_function], _NEW[hash_function])
+        found, root = blocks.fill(runs)
+        if found != count:
+            raise MetadataError(f"there are {found} leaves, not {count}")
+        tree = cls(root, hash_function, max_chunks=max_chunks)
         tree._chunk_count = count
         tree._height = height
         tree._take(blocks)
@@ -155,7 +170,7 @@ class MerkleTree:
         self._chunk_count = chunk_count
         self._height = (chunk_count - 1).bit_length()
         self._has_peaks = False
-        self._take(Blocks(self._height, self.hash_size))
+        self._take(Blocks(self._height, self.hash_size, self._new))
         self._blocks.put_root(self._height, self.root)
 
     def peaks(self) -> list[tuple[int, int, bytes]]:

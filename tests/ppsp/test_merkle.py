@@ -134,6 +134,26 @@ def test_more_leaves_than_the_limit_make_no_tree() -> None:
 
 
 @pytest.mark.parametrize("function", MerkleHashFunction)
+def test_leaves_in_runs_make_the_same_tree() -> None:
+    leaves = bytes(range(256)) * 40  # 320 of them
+    runs = [leaves[: 128 * 32], leaves[128 * 32 : 192 * 32], leaves[192 * 32 :]]
+    assert MerkleTree.from_runs(runs, 320, SHA256).root == MerkleTree.from_leaves(leaves, SHA256).root
+    for count in (0, 319, 321):
+        with pytest.raises(MetadataError):
+            MerkleTree.from_runs(runs, count, SHA256)
+
+
+def test_what_is_above_the_leaves_is_found_again_however_many_blocks_were_asked_for() -> None:
+    """Of full blocks only the leaves are kept; what was hashed from them lately is kept for a while."""
+    chunks = chunks_of(100 * 64)
+    nodes = naive_nodes(chunks, SHA256)
+    tree = complete(chunks)
+    for _ in range(2):
+        for start in range(0, len(chunks), 64):
+            assert tree.node(start + 32, start + 63) == nodes[start + 32, start + 63]
+            assert tree.node(start + 2, start + 3) == nodes[start + 2, start + 3]
+
+
 def test_a_root_of_another_length_is_refused(function: MerkleHashFunction) -> None:
     """Section 7.6: the hash function, hence the length of the root hash, is part of the metadata."""
     MerkleTree(bytes(HASH_SIZE[function]), function)

@@ -14,12 +14,13 @@ import click
 from interop._nat_checks import Relayed
 from interop.nat import NatError, NatSettings, TurnServer
 from interop.tracker_login import LoginError, Logins, load_logins
-from ppsp.constants import MerkleHashFunction
+from ppsp.constants import ChunkAddressing, MerkleHashFunction
+from ppsp.pex import PeerExchange
 
 _Result = TypeVar("_Result")
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
 
-HASHES = {"sha1": MerkleHashFunction.SHA1, "sha256": MerkleHashFunction.SHA256}
+HASHES = {function.name.lower(): function for function in MerkleHashFunction}
 
 
 def host_port(value: str | tuple[str, int]) -> tuple[str, int]:
@@ -116,6 +117,20 @@ def _turn(ctx: click.Context, param: click.Parameter, value: str | None) -> Turn
         return TurnServer.parse(value, os.environ.get("PPSP_TURN_USER"), os.environ.get("PPSP_TURN_PASSWORD"))
     except NatError as exc:
         raise click.BadParameter(str(exc)) from exc
+
+
+def _exchange(ctx: click.Context, param: click.Parameter, value: bool) -> PeerExchange | None:
+    return PeerExchange(addresses=True) if value else None
+
+
+ADDRESSINGS = {method.name.lower(): method for method in ChunkAddressing}
+PEX = click.option(
+    "--pex",
+    "exchange",
+    is_flag=True,
+    callback=_exchange,
+    help="Tell peers of other peers, and believe them: in networks where everybody is trusted.",
+)
 
 
 def nat_options(command: Callable[..., _Result]) -> Callable[..., _Result]:

@@ -15,7 +15,7 @@ import click
 from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
 from interop.cli._errors import FailureError, reason, run
 from interop.cli._live_fetch import LiveRequest, fetch_live
-from interop.cli._options import JSON, LISTEN, PEERS, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of
+from interop.cli._options import JSON, LISTEN, PEERS, PEX, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
 from interop.filestore import FileStore, PartialFile
@@ -27,6 +27,7 @@ from ppsp import RangeSet
 from ppsp.events import ChunksVerified, Event
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
+from ppsp.pex import PeerExchange
 
 
 @attrs.frozen
@@ -38,6 +39,7 @@ class _Request:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
+    exchange: PeerExchange | None
     seed_after: float
     timeout: float | None
     force: bool
@@ -54,6 +56,7 @@ class _Request:
 @PEERS
 @TRACKER_LOGIN
 @nat_options
+@PEX
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
 @click.option("--live", is_flag=True, help="The URI must be that of a live stream; FILE may be - for stdout.")
@@ -67,6 +70,7 @@ def command(
     peers: tuple[tuple[str, int], ...],
     logins: Logins | None,
     nat: NatSettings | None,
+    exchange: PeerExchange | None,
     seed_after: float,
     timeout: float | None,
     live: bool,
@@ -88,9 +92,10 @@ def command(
         return run(
             fetch_live(LiveRequest(uri, output, listen, upload_limit, peers, logins, nat, timeout, force, as_json))
         )
-    return run(
-        _fetch(_Request(uri, output, listen, upload_limit, peers, logins, nat, seed_after, timeout, force, as_json))
+    request = _Request(
+        uri, output, listen, upload_limit, peers, logins, nat, exchange, seed_after, timeout, force, as_json
     )
+    return run(_fetch(request))
 
 
 async def _fetch(request: _Request) -> int:
@@ -134,6 +139,7 @@ def _peer(
         peers=request.peers,
         logins=request.logins,
         nat=request.nat,
+        exchange=request.exchange,
         on_event=on_event,
     )
 

@@ -11,7 +11,18 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, reason, run
-from interop.cli._options import HASHES, JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of, url
+from interop.cli._options import (
+    ADDRESSINGS,
+    HASHES,
+    JSON,
+    LISTEN,
+    PEX,
+    TRACKER_LOGIN,
+    UPLOAD_LIMIT,
+    nat_options,
+    text_of,
+    url,
+)
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore
@@ -21,6 +32,7 @@ from interop.seeding import SeedError, changed, hash_file, in_thread
 from interop.tracker_login import Logins
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata, SwarmUri
+from ppsp.pex import PeerExchange
 
 # Seconds between two lines of progress, and two looks at whether the file is still what was hashed.
 _LOOK_SECONDS = 0.5
@@ -34,10 +46,12 @@ class _Request:
     trackers: tuple[str, ...]
     logins: Logins | None
     nat: NatSettings | None
+    exchange: PeerExchange | None
     listen: tuple[str, int]
     upload_limit: float | None
     chunk_size: int
     hash_name: str
+    addressing: str
     as_json: bool
 
 
@@ -50,27 +64,34 @@ class _Request:
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @TRACKER_LOGIN
 @nat_options
+@PEX
 @LISTEN
 @UPLOAD_LIMIT
 @click.option("--chunk-size", type=_CHUNK_SIZE, default=1024, show_default=True, help="Octets a chunk.")
 @click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), default="sha256", show_default=True)
+@click.option("--addressing", type=click.Choice(list(ADDRESSINGS)), default="chunk32", show_default=True)
 @JSON
 def command(
     file: Path,
     trackers: tuple[str, ...],
     logins: Logins | None,
     nat: NatSettings | None,
+    exchange: PeerExchange | None,
     listen: tuple[str, int],
     upload_limit: float | None,
     chunk_size: int,
     hash_name: str,
+    addressing: str,
     as_json: bool,
 ) -> int:
     """Publish FILE as a swarm, and serve it until stopped.
 
     Prints one line on stdout, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
     """
-    return run(_seed(_Request(file, trackers, logins, nat, listen, upload_limit, chunk_size, hash_name, as_json)))
+    request = _Request(
+        file, trackers, logins, nat, exchange, listen, upload_limit, chunk_size, hash_name, addressing, as_json
+    )
+    return run(_seed(request))
 
 
 async def _seed(request: _Request) -> int:
@@ -88,6 +109,7 @@ async def _seed(request: _Request) -> int:
         metadata = SwarmMetadata(
             tree.root,
             chunk_size=request.chunk_size,
+            chunk_addressing=ADDRESSINGS[request.addressing],
             merkle_hash_function=HASHES[request.hash_name],
             content_size=before.st_size if ambiguous else None,
         )
@@ -101,6 +123,7 @@ async def _seed(request: _Request) -> int:
             upload_rate=request.upload_limit,
             logins=request.logins,
             nat=request.nat,
+            exchange=request.exchange,
         )
         async with entered(peer, request.listen):
             return await _serve(peer, fd, before, as_json=request.as_json)

@@ -85,6 +85,18 @@ def test_other_chunk_sizes_travel_in_the_uri(cli, content: Path, tmp_path: Path)
     assert (tmp_path / "copy").read_bytes() == content.read_bytes()
 
 
+@pytest.mark.parametrize(("addressing", "hash_name"), [("bin32", "sha512"), ("byte64", "sha224"), ("bin64", "sha384")])
+def test_other_addressing_methods_and_hash_functions_travel_in_the_uri(
+    cli, content: Path, tmp_path: Path, addressing: str, hash_name: str
+) -> None:
+    _, swarm = cli.seed(content, "--addressing", addressing, "--hash", hash_name, "--pex")
+    assert "x.mhf=" in swarm["uri"]
+    assert "x.cam=" in swarm["uri"]
+    status, _, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"], "--pex"))
+    assert status == 0, err
+    assert (tmp_path / "copy").read_bytes() == content.read_bytes()
+
+
 def test_a_killed_fetch_resumes_and_a_wrong_octet_is_fetched_again(cli, content: Path, tmp_path: Path) -> None:
     _, swarm = cli.seed(content, "--upload-limit", "2M")
     first = cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"])

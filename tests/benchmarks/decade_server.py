@@ -6,8 +6,8 @@ Each token was shown before. `memory` is DecadeApp with objects in memory, `file
 `bare` is an ASGI application that sends the same head and octets in the same uvicorn, with uvloop and httptools. nginx
 sends files by sendfile (`tcp_nopush off`, open_file_cache); Varnish, Squid and Traffic Server answer from their caches,
 and ask nobody for a token. `nginx + ours` is the recipe with X-Accel-Redirect in front of `files`: `of which ours` is
-our process alone. wrk asks all of them in turn, in each round anew; the figures are medians, and so are the ratios,
-which are taken in each round.
+our process alone; `nginx + bare` is the same with a bare application in its place that says what ours does. wrk asks
+all of them in turn, in each round anew; the figures are medians, and so are the ratios, which are taken in each round.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def nginx_static(folder: Path, objects: Mapping[str, bytes]) -> object:
     return nginx(folder / "nginx-static", servers, port)
 
 
-def nginx_in_front(folder: Path, server: str, objects: Path) -> object:
+def nginx_in_front(folder: Path, name: str, server: str, objects: Path) -> object:
     """The first server of the recipe, without TLS, as the others are."""
     port = free_port()
     recipe = RECIPE.read_text().partition("# 2. auth_request")[0]
@@ -136,7 +136,7 @@ def nginx_in_front(folder: Path, server: str, objects: Path) -> object:
     }.items():
         assert before in recipe, before
         recipe = recipe.replace(before, after)
-    return nginx(folder / "nginx-accel", recipe, port)
+    return nginx(folder / name, recipe, port)
 
 
 def configuration(folder: Path, name: str, front: bool) -> Path:
@@ -198,9 +198,14 @@ def servers(folder: Path, only: Sequence[str]) -> Iterator[dict[str, Served]]:
         url, pids = start(nginx_static(folder, objects))
         found["nginx static"] = Served(pids, url, plain)
         direct, behind = start(served_files(configuration(folder, "front", front=True)))
-        url, pids = start(nginx_in_front(folder, direct, folder / "front"))
+        url, pids = start(nginx_in_front(folder, "nginx-ours", direct, folder / "front"))
         put(url, token, objects)
         found["nginx + ours"] = Served(pids + behind, url, paths, headers, ("of which ours", behind))
+        told = folder / "told"
+        told.write_bytes(pickle.dumps(answers_of(direct, token, paths)))
+        pid, said = stack.enter_context(load.child([HERE / "decade_setup" / "serve.py", "bare", "--answers", told]))
+        url, pids = start(nginx_in_front(folder, "nginx-bare", said["url"], folder / "front"))
+        found["nginx + bare"] = Served((*pids, pid), url, paths, headers, ("of which bare", (pid,)))
         for name, cache in (
             ("Varnish hit", varnish_cache),
             ("Squid hit", squid_cache),

@@ -90,10 +90,9 @@ class Recall:
             found = core.objects.at_hand(row.account, row.name, wall)
         except (RefusedError, StoreError):
             return None
-        if found is None or found[0].expires != row.expires or found[0].media_type != row.media_type:
+        if found is None:
             return None
-        if found[0].collections != row.collections:
-            # It may be out of reach of the token by now.
+        if found[0] is not row and _is_other(found[0], row):
             return None
         octets = found[1] if head is None else b""
         if octets is None or len(octets) > MAX_AT_ONCE:
@@ -123,6 +122,11 @@ class Recall:
         self._epoch = self._core.epoch
         self._wall_from, self._wall_until = now, (self._epoch + now) // 1 + 1 - self._epoch
         return self._wall
+
+
+def _is_other(found: Row, row: Row) -> bool:
+    """Whether the answer would have another header, or the object may be out of reach of the token by now."""
+    return (found.expires, found.media_type, found.collections) != (row.expires, row.media_type, row.collections)
 
 
 def _is_for(scope: Scope, name: Name) -> bool:

@@ -27,7 +27,10 @@ class ObjectHttpProtocol(LimitedHttpProtocol):
     """Requests that began with the octets that came last."""
 
     def data_received(self, data: bytes) -> None:
-        is_first = self._is_between and (not self.cycle or self.cycle.response_complete)
+        is_first = self._is_between and (
+            self.cycle is None  # type: ignore[redundant-expr] # as uvicorn has it
+            or self.cycle.response_complete
+        )
         if is_first and self._answer_at_once(data):
             return
         self._begun = 0
@@ -54,7 +57,8 @@ class ObjectHttpProtocol(LimitedHttpProtocol):
         answer = self.recall((data, host, self.scheme), self.server_state.default_headers)
         if answer is None:
             return False
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         head, body = answer
         self.transport.write(head)
         if body:

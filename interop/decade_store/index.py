@@ -108,10 +108,11 @@ class Index:
         if version != self._version or len(self._cache) >= MAX_CACHED:
             self._cache, self._version = {}, version
         key = (account, name)
-        if key not in self._cache:
+        row = self._cache.get(key)
+        if row is None and key not in self._cache:
             query = f"SELECT {_COLUMNS} FROM object WHERE account = ? AND name = ?"
-            self._cache[key] = next(map(_row, self._reading.rows(query, (account, name.value))), None)
-        return self._cache[key]
+            row = self._cache[key] = next(map(_row, self._reading.rows(query, (account, name.value))), None)
+        return row
 
 
 def insert(connection: sqlite3.Connection, row: Row, worker: str) -> bool:

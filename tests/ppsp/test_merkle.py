@@ -133,7 +133,6 @@ def test_more_leaves_than_the_limit_make_no_tree() -> None:
         MerkleTree.from_leaves(bytes(range(96)), SHA256, max_chunks=2)
 
 
-@pytest.mark.parametrize("function", MerkleHashFunction)
 def test_leaves_in_runs_make_the_same_tree() -> None:
     leaves = bytes(range(256)) * 40  # 320 of them
     runs = [leaves[: 128 * 32], leaves[128 * 32 : 192 * 32], leaves[192 * 32 :]]
@@ -154,6 +153,7 @@ def test_what_is_above_the_leaves_is_found_again_however_many_blocks_were_asked_
             assert tree.node(start + 2, start + 3) == nodes[start + 2, start + 3]
 
 
+@pytest.mark.parametrize("function", MerkleHashFunction)
 def test_a_root_of_another_length_is_refused(function: MerkleHashFunction) -> None:
     """Section 7.6: the hash function, hence the length of the root hash, is part of the metadata."""
     MerkleTree(bytes(HASH_SIZE[function]), function)

@@ -114,19 +114,27 @@ class Upload:
         """The congestion window in octets."""
         return self._controller.cwnd
 
-    def request(self, start: int, stop: int) -> None:
-        """The peer asks for chunks; those we do not hold are passed over (a REQUEST is a hint, section 3.7)."""
+    def request(self, start: int, stop: int, most: int = MAX_REQUEST_RANGES) -> int:
+        """The peer asks for chunks; those we do not hold are passed over (a REQUEST is a hint, section 3.7).
+
+        Returns in how many pieces we hold them; beyond `most`, or what the queue takes, nobody looks.
+        """
         have = self._content.have
         at = have.first_at_or_after(start)
-        while at is not None and at < stop and len(self._queue) < MAX_REQUEST_RANGES:
+        pieces = 0
+        while at is not None and at < stop and pieces < most and len(self._queue) < MAX_REQUEST_RANGES:
+            pieces += 1
             covering = have.covering(at)
             assert covering is not None
             end = min(stop, covering[1])
             if self._wanted.add(at, end):
                 self._queue.append((at, end))  # one entry, in however many pieces: `_wanted` knows which count
-            if self._cancelled:
+            if end - at < len(self._cancelled):
+                self._cancelled.difference_update(range(at, end))
+            elif self._cancelled:
                 self._cancelled.difference_update([chunk for chunk in self._cancelled if at <= chunk < end])
             at = have.first_at_or_after(end)
+        return pieces
 
     def cancel(self, start: int, stop: int) -> None:
         """The peer no longer wants these chunks (section 3.8). What is on its way is not sent again when it is lost."""
@@ -368,6 +376,7 @@ class Upload:
         # Octets left in the datagram that ends `out` while that is `begun` long. The last chunk may be short, and has
         # one of its own (section 8.6).
         left_over = begun = 0
+        packs = self.packs and 2 * (self._data_size + size) <= MAX_DATAGRAM
         last = (content.chunk_count or 0) - 1
         for count in sorted(groups, reverse=True):
             for chunk, hashes in groups[count]:
@@ -376,13 +385,16 @@ class Upload:
                 at = (chunk - start) * size
                 payload = view[at : at + size]
                 head = header(channel, chunk, chunk, timestamp_us, hashes, len(payload))
+                if not packs:
+                    out.append((head, payload))
+                    continue
                 need = len(head) - CHANNEL_ID_SIZE + size
                 if need <= left_over and len(out) == begun and chunk != last:
                     out[-1] = (*out[-1], head[CHANNEL_ID_SIZE:], payload)
                     left_over -= need
                 else:
                     out.append((head, payload))
-                    left_over = MAX_DATAGRAM - CHANNEL_ID_SIZE - need if self.packs and chunk != last else 0
+                    left_over = MAX_DATAGRAM - CHANNEL_ID_SIZE - need if chunk != last else 0
                     begun = len(out)
         return len(view)
 

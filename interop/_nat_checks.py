@@ -70,6 +70,7 @@ class Checks:
         self._peer_id = peer_id
         self._direct = direct
         self._peers: dict[str, _Peer] = {}
+        self._open: set[Address] = set()
         self.relay_family: str | None = None
         """`ipv4` or `ipv6`: to which addresses our relay, if we have one, sends."""
 
@@ -84,6 +85,9 @@ class Checks:
             return
         pairs = self._pairs(candidates, controlling=peer.is_controlled_by_us)
         peer.addresses = dict.fromkeys(address for address, _ in pairs)
+        peer.open = dict.fromkeys(address for address in peer.addresses if address in self._open)
+        if peer.open:
+            return  # the peer came to us before the tracker named it
         peer.pending = [(now + (RELAY_PATIENCE if is_relayed else 0.0), address) for address, is_relayed in pairs]
         peer.is_fresh = True
 
@@ -125,6 +129,7 @@ class Checks:
 
     def connected(self, address: Address) -> list[Address]:
         """A handshake is complete. Returns the addresses whose channels, open or not yet, are not needed any more."""
+        self._open.add(address)
         peer = self._owner(address)
         if peer is None:
             return []
@@ -137,6 +142,7 @@ class Checks:
 
     def disconnected(self, address: Address) -> None:
         """A channel is closed."""
+        self._open.discard(address)
         for peer in self._peers.values():
             peer.open.pop(address, None)
 

@@ -100,6 +100,16 @@ def test_a_peer_that_is_lost_or_was_not_reached_is_tried_again_when_the_tracker_
     assert checks.due(9.0) == [AT_REFLEXIVE]
 
 
+def test_a_peer_that_came_to_us_before_the_tracker_named_it_is_not_tried_elsewhere() -> None:
+    checks = _checks()
+    assert checks.connected(AT_REFLEXIVE) == []
+    checks.learn("a", EVERY, 0.0)
+    assert checks.due(60.0) == []
+    checks.disconnected(AT_REFLEXIVE)
+    checks.learn("a", EVERY, 60.0)
+    assert checks.due(60.0) == [AT_HOST, AT_REFLEXIVE]
+
+
 def test_a_private_address_that_two_peers_have_proves_neither_of_them_reached() -> None:
     checks = _checks()
     checks.learn("a", [HOST, REFLEXIVE], 0.0)
@@ -208,7 +218,10 @@ def _endpoint(network_host: Host, *, has_content: bool) -> Endpoint:
     return endpoint
 
 
-def _meet(first: tuple[NatBehaviour, NatBehaviour], second: tuple[NatBehaviour, NatBehaviour]) -> tuple[_Peer, _Peer]:
+Kind = tuple[NatBehaviour, NatBehaviour] | None
+
+
+def _meet(first: Kind, second: Kind) -> tuple[_Peer, _Peer]:
     """A source and a peer that fetches, behind NATs of this mapping and filtering, named to each other 3 s apart."""
     network = Network(seed=7)
     peers: list[_Peer] = []
@@ -221,9 +234,12 @@ def _meet(first: tuple[NatBehaviour, NatBehaviour], second: tuple[NatBehaviour, 
 
     names = {}
     network.host(STUN).listen(heard, 3478)
-    for name, public, (mapping, filtering) in (("a", "198.51.100.2", first), ("b", "198.51.100.3", second)):
-        nat = network.nat(Nat(public, mapping=mapping, filtering=filtering))
-        host = network.host(f"10.0.{len(peers)}.2", name=name, nat=nat, up=Link(delay=0.01))
+    for name, public, kind in (("a", "198.51.100.2", first), ("b", "198.51.100.3", second)):
+        if kind is None:
+            host = network.host(public, name=name, up=Link(delay=0.01))
+        else:
+            nat = network.nat(Nat(public, mapping=kind[0], filtering=kind[1]))
+            host = network.host(f"10.0.{len(peers)}.2", name=name, nat=nat, up=Link(delay=0.01))
         names[public] = name
         peers.append(_Peer(network, name, host, _endpoint(host, has_content=name == "a")))
     source, fetcher = peers
@@ -243,11 +259,11 @@ def _meet(first: tuple[NatBehaviour, NatBehaviour], second: tuple[NatBehaviour, 
         ((EI, AD), (EI, APD)),
         ((APD, APD), (EI, AD)),
         ((EI, AD), (APD, APD)),
+        ((APD, APD), None),
+        (None, (APD, APD)),
     ],
 )
-def test_peers_behind_nats_meet_and_one_channel_stays(
-    first: tuple[NatBehaviour, NatBehaviour], second: tuple[NatBehaviour, NatBehaviour]
-) -> None:
+def test_peers_behind_nats_meet_and_one_channel_stays(first: Kind, second: Kind) -> None:
     """RFC 4787: full cone, port restricted, address restricted; and a symmetric NAT opposite an address restricted."""
     source, fetcher = _meet(first, second)
     assert fetcher.complete
@@ -256,7 +272,10 @@ def test_peers_behind_nats_meet_and_one_channel_stays(
         assert len(stats.peers) == 1, (peer.name, stats.peers)
 
 
-def test_behind_two_symmetric_nats_peers_do_not_meet_without_a_relay() -> None:
-    source, fetcher = _meet((APD, APD), (APD, APD))
+@pytest.mark.parametrize(
+    ("first", "second"), [((APD, APD), (APD, APD)), ((APD, APD), (EI, APD)), ((EI, APD), (APD, APD))]
+)
+def test_a_symmetric_nat_opposite_one_that_filters_by_port_takes_a_relay(first: Kind, second: Kind) -> None:
+    source, fetcher = _meet(first, second)
     assert not fetcher.complete
     assert not source.connections

@@ -98,6 +98,24 @@ def _givers(report: dict[str, Any]) -> list[str]:
     return [peer["address"] for peer in report["peers"] if peer["octets"]]
 
 
+def test_a_world_that_cannot_be_built_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spaces() -> str:
+        return subprocess.run(["ip", "netns"], env={"PATH": _PATH}, capture_output=True, text=True, check=True).stdout
+
+    built: list[str] = []
+
+    def broken(world: World, *words: object) -> None:
+        built.append(world.name(""))
+        raise NamespaceError("no cable")
+
+    monkeypatch.setattr(World, "_cable", broken)
+    with pytest.raises(NamespaceError):
+        World(symmetric=False)
+    if not built:
+        pytest.skip("no network namespaces on this machine")
+    assert built[0] not in spaces()
+
+
 @pytest.mark.parametrize("net", [False], indirect=True)
 def test_with_stun_two_peers_behind_nats_reach_each_other_directly_and_without_do_not(net: _Net) -> None:
     """Both have 10.0.0.2 at home; the tracker carries their reflexive addresses (RFC 7846 section 3.2.4)."""

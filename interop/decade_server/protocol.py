@@ -60,9 +60,11 @@ class ObjectHttpProtocol(LimitedHttpProtocol):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         head, body = answer
-        self.transport.write(head)
         if body:
-            self.transport.write(body)
+            # With uvloop in one call of the kernel.
+            self.transport.writelines((head, body))
+        else:
+            self.transport.write(head)
         self.server_state.total_requests += 1
         self._await_head()
         return True

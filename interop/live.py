@@ -89,7 +89,7 @@ class LivePeer(SwarmPeer):
         self._pass_on(event)
 
     def publish(self, data: bytes | memoryview) -> None:
-        """Add to the stream. Raises StateError when this is no source, or the broadcast has ended."""
+        """Add to the stream. Raises StateError as `ppsp.LiveStream.publish` does."""
         self.stream.publish(data, time.monotonic())
         self._driver.wake()
 

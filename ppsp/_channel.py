@@ -90,6 +90,7 @@ class Channel:
         self._hashes: dict[tuple[int, int], bytes] = {}
         self._verified = False
         self._delays: list[int] = []
+        self._pieces = 0
 
     # Opening
 
@@ -115,6 +116,11 @@ class Channel:
         self._created_at = now
         self._handshake_due = True
         self._answer_room = length
+
+    @property
+    def is_open(self) -> bool:
+        """Whether both sides know that the other really responds."""
+        return self.state is State.OPEN
 
     @property
     def initiator_id(self) -> int:
@@ -158,6 +164,7 @@ class Channel:
             self._establish(now)
         self.last_received = now
         self._unanswered = 0
+        self._pieces = _limits.MAX_REQUEST_PIECES
         self._hear(messages, now)
         reason = self._act_on(messages, now)
         delays = self._delays
@@ -259,7 +266,7 @@ class Channel:
                 self._outgoing.append(Choke())
             return None
         self.heard_unchoke = True
-        self.upload.request(message.start, message.end + 1)
+        self._pieces -= self.upload.request(message.start, message.end + 1, self._pieces)
         return None
 
     def _cancel(self, message: Cancel, now: float) -> str | None:
@@ -277,8 +284,7 @@ class Channel:
         return None
 
     def _pex_req(self, message: PexReq, now: float) -> str | None:
-        others = [other for other in self.swarm.channels.values() if other.state is State.OPEN]
-        self.swarm.exchange.asked(self, others, now)
+        self.swarm.exchange.asked(self, self.swarm.channels.values(), now)
         return None
 
     def _pex_res(self, message: PexResV4 | PexResV6 | PexResCert, now: float) -> str | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Section 8.13 by its references (RFC 1918, 4193, 4291), and the shared space behind carriers' NATs (RFC 6598).
+# Section 8.13 by its references (RFC 1918, 4193, 4291; fec0::/10 was site-local before), and the shared space behind carriers' NATs (RFC 6598).
 _INTERNAL = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -32,6 +32,7 @@ _INTERNAL = tuple(
         "100.64.0.0/10",
         "fc00::/7",
         "fe80::/10",
+        "fec0::/10",
     )
 )
 _NOWHERE, _LOOPBACK, _INSIDE, _PUBLIC = range(4)
@@ -84,7 +85,7 @@ class Exchange:
             channel.send([PexReq()])
 
     def asked(self, channel: "Channel", others: Iterable["Channel"], now: float) -> None:
-        """The peer asks for others: name those of the open channels `others` that were heard of lately."""
+        """The peer asks for others: name those of the channels `others` that are open and were heard of lately."""
         talk = self._talk(channel)
         if not self.messages or now < talk.answered_at + _limits.PEX_ANSWER_SECONDS:
             return
@@ -92,7 +93,9 @@ class Exchange:
         fresh = [
             other
             for other in others
-            if other.address != channel.address and now - other.last_received <= _limits.PEX_FRESH_SECONDS
+            if other.is_open
+            and other.address != channel.address
+            and now - other.last_received <= _limits.PEX_FRESH_SECONDS
         ]
         # Another part of them each time: who is asked often, or by many, tells of all.
         self._turn += _limits.MAX_PEX_ANSWER
@@ -104,7 +107,7 @@ class Exchange:
         if self._settings.addresses:
             self._name_addresses(channel, asker, fresh)
         if self._settings.verifier is not None and channel.understands(MessageType.PEX_RESCERT):
-            self._name_members(channel, asker, fresh)
+            self._name_members(channel, asker, fresh, now)
 
     def _name_addresses(self, channel: "Channel", asker: _Ip, others: list["Channel"]) -> None:
         named = [(ip, _port_of(other.address)) for other in others if (ip := _ip_of(other.address)) is not None]
@@ -113,15 +116,14 @@ class Exchange:
             kind = PexResV4 if ip.version == 4 else PexResV6
             channel.send([kind(ip.packed, port)])
 
-    def _name_members(self, channel: "Channel", asker: _Ip, others: list["Channel"]) -> None:
-        own = self._settings.certificate
-        certificates = [] if own is None else [own]
-        for other in others:
-            talk, ip = self._talks.get(other), _ip_of(other.address)
-            if talk is not None and talk.certificate is not None and ip is not None and _may_tell(asker, ip):
-                certificates.append(talk.certificate)
-        for certificate in certificates[: _limits.MAX_PEX_CERTIFICATES + 1]:
-            channel.send_apart(PexResCert(certificate))
+    def _name_members(self, channel: "Channel", asker: _Ip, others: list["Channel"], now: float) -> None:
+        talks = [self._talks[other] for other in others if other in self._talks]
+        known = [self._settings.certificate, *(talk.certificate for talk in talks)]
+        for certificate in [each for each in known if each is not None][: _limits.MAX_PEX_CERTIFICATES + 1]:
+            # An expired one, our own included, would have the peer discard the others of the answer.
+            member = self._member(certificate, now)
+            if member is not None and _may_tell(asker, member[0]):
+                channel.send_apart(PexResCert(certificate))
 
     def told(self, channel: "Channel", message: PexResV4 | PexResV6 | PexResCert, now: float) -> None:
         """The peer names another one. What was not asked for, or is too much, is passed over."""
@@ -130,23 +132,31 @@ class Exchange:
             self._told_member(channel, talk, message.certificate, now)
         elif self._settings.addresses and talk.addresses_left:
             talk.addresses_left -= 1
-            self._found(channel, ipaddress.ip_address(message.address), message.port)
+            self._found(channel, _plain(ipaddress.ip_address(message.address)), message.port)
 
     def _told_member(self, channel: "Channel", talk: _Talk, certificate: bytes, now: float) -> None:
-        verifier = self._settings.verifier
-        if verifier is None or not talk.certificates_left:
+        if self._settings.verifier is None or not talk.certificates_left:
             return
         talk.certificates_left -= 1
-        try:
-            host, port = verifier.check(certificate, self._swarm_id, now + self._epoch)
-        except MembershipError:
+        member = self._member(certificate, now)
+        if member is None:
             talk.certificates_left = 0  # "discard the rest if they are defective" (section 12.2.2)
             return
-        ip = ipaddress.ip_address(host)
+        ip, port = member
         if (ip, port) == (_ip_of(channel.address), _port_of(channel.address)):
             talk.certificate = certificate
         else:
             self._found(channel, ip, port)
+
+    def _member(self, certificate: bytes, now: float) -> tuple[_Ip, int] | None:
+        """Whom a certificate is of; None when it proves nothing, or nothing any more."""
+        verifier = self._settings.verifier
+        assert verifier is not None
+        try:
+            host, port = verifier.check(certificate, self._swarm_id, now + self._epoch)
+        except MembershipError:
+            return None
+        return _plain(ipaddress.ip_address(host)), port
 
     def _found(self, channel: "Channel", ip: _Ip, port: int) -> None:
         source = _ip_of(channel.address)
@@ -162,6 +172,11 @@ def _ip_of(address: Address) -> _Ip | None:
         ip = ipaddress.ip_address(address[0])
     except ValueError:
         return None
+    return _plain(ip)
+
+
+def _plain(ip: _Ip) -> _Ip:
+    """The address, IPv4 where IPv6 only wraps it: 10.0.0.1 is inside however it is written."""
     return (ip.ipv4_mapped or ip) if ip.version == 6 else ip
 
 
@@ -171,7 +186,10 @@ def _port_of(address: Address) -> int:
 
 
 def _scope(ip: _Ip) -> int:
-    if ip.is_unspecified or ip.is_multicast or (ip.version == 4 and ip.packed[0] in (0, 255)):
+    # Reserved IPv6 has IPv4 addresses in it, too (::/96, 64:ff9b::/96), which each host maps in its own way.
+    if ip.is_unspecified or ip.is_multicast or (ip.version == 4 and ip.packed[0] == 0):
+        return _NOWHERE
+    if ip.is_reserved and not ip.is_loopback:
         return _NOWHERE
     if ip.is_loopback:
         return _LOOPBACK

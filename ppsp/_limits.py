@@ -15,6 +15,11 @@ MAX_CHANNELS = 256
 MAX_INCOMING_CHANNELS = 192
 # Ranges of one peer's HAVE set. An honest peer that fetches 64-chunk blocks at random from 4 GiB stays below it.
 MAX_HAVE_RANGES = 65_536
+# Likewise of a live stream: it has few gaps, and what is long past does not matter.
+MAX_LIVE_RANGES = 1_024
+# Pieces of what is held that the REQUESTs of one datagram are matched with. Ours need one each; a peer that repeats
+# "everything" where we hold every other block would cost most of a second a datagram.
+MAX_REQUEST_PIECES = 512
 # Ranges waiting in one peer's request queue; ours asks for at most a few blocks at a time.
 MAX_REQUEST_RANGES = 2_048
 # INTEGRITY hashes of one peer that no chunk has used yet: twice what a chunk of the largest tree needs, peaks included.

@@ -17,8 +17,8 @@ _Ranges: TypeAlias = list[tuple[int, int]]
 class LiveContent:
     """Chunks in memory, by number. Ranges are half-open; the window is in chunks.
 
-    Kept are the chunks of the `window` before `edge`, where the newest munro ends, which is what the discard window
-    promises to peers (section 7.9), and as many from the playback point `position` on, for a viewer who is behind.
+    Kept are the chunks of the `window` up to the last one that is held, which is what the discard window promises to
+    peers (section 7.9), and as many from the playback point `position` on, for a viewer who is behind.
     Everything else is forgotten by `prune`.
     """
 
@@ -170,9 +170,15 @@ class LiveContent:
         at = self.position
         return chunk >= self.edge - self.window or (at is not None and at <= chunk < at + self.window)
 
+    @property
+    def low(self) -> int:
+        """Where the window starts that peers were promised: it ends with the last chunk advertised (section 7.9)."""
+        last = self.have.last_before(self.edge)
+        return (self.edge if last is None else last + 1) - self.window
+
     def prune(self) -> _Ranges:
         """Forget what the window has left behind; returns the chunks that are gone, as ranges."""
-        low, at = self.edge - self.window, self.position
+        low, at = self.low, self.position
         if at is None or at >= low:
             gone = self.have.remove(0, low)
         else:
@@ -182,10 +188,10 @@ class LiveContent:
                 del self._chunks[chunk]
         if gone or len(self._munros) > 2 * self.window:
             width = self._width
-            for start in [start for start in self._munros if not self._keeps_any(start, start + width)]:
+            for start in [start for start in self._munros if not self._keeps_any(start, start + width, low)]:
                 del self._munros[start]
         return gone
 
-    def _keeps_any(self, start: int, stop: int) -> bool:
+    def _keeps_any(self, start: int, stop: int, low: int) -> bool:
         at = self.position
-        return stop > self.edge - self.window or (at is not None and at < stop and start < at + self.window)
+        return stop > low or (at is not None and at < stop and start < at + self.window)

@@ -50,17 +50,14 @@ class LivePicker:
         stop = start if last is None else last + 1
         urgent = start + _URGENT
         block: list[int] = []
-        for first, end in held.missing(start, stop):
-            for chunk in range(first, end):
-                if chunk < urgent:
-                    if offered.contains(chunk):
-                        yield chunk
-                    continue
-                if block and chunk // _BLOCK != block[0] // _BLOCK:
-                    yield from self._turned(block)
-                    block = []
-                if offered.contains(chunk):
-                    block.append(chunk)
+        for chunk in _offered(offered, held, start, stop):
+            if chunk < urgent:
+                yield chunk
+                continue
+            if block and chunk // _BLOCK != block[0] // _BLOCK:
+                yield from self._turned(block)
+                block = []
+            block.append(chunk)
         yield from self._turned(block)
 
     def _turned(self, block: list[int]) -> list[int]:
@@ -82,3 +79,15 @@ class LivePicker:
         asked = self._asked
         for number in [number for number in asked if number < chunk]:
             del asked[number]
+
+
+def _offered(offered: RangeSet, held: RangeSet, start: int, stop: int) -> Iterator[int]:
+    """What is missing and offered, ascending. Gaps in the offer cost nothing, however wide a peer makes them."""
+    for first, end in held.missing(start, stop):
+        at = offered.first_at_or_after(first)
+        while at is not None and at < end:
+            covering = offered.covering(at)
+            assert covering is not None
+            until = min(covering[1], end)
+            yield from range(at, until)
+            at = offered.first_at_or_after(until)

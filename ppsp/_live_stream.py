@@ -36,7 +36,7 @@ class LiveStream:
     def publish(self, data: bytes | memoryview, now: float) -> None:
         """Add to the stream. Octets that do not fill a munro (under Sign All: a chunk) wait for more.
 
-        Raises StateError when this is no source, or the broadcast has ended.
+        Raises StateError when this is no source, the broadcast has ended, or the chunk numbers are used up.
         """
         match self._source:
             case Injector() as injector:
@@ -51,7 +51,7 @@ class LiveStream:
     def end(self, now: float) -> None:
         """End the broadcast: what waits is signed, and under a unified Merkle tree it is proven that nothing follows.
 
-        Raises StateError when this is no source, or the broadcast has ended.
+        Raises StateError when this is no source, the broadcast has ended, or the chunk numbers are used up.
         """
         match self._source:
             case Injector() as injector:

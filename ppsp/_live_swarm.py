@@ -8,6 +8,7 @@ from ppsp._clock import TIMESTAMP_MASK, timestamp_us
 from ppsp._content import Reception
 from ppsp._events import EventQueue
 from ppsp._handshake import chunks_of_window
+from ppsp._limits import MAX_LIVE_RANGES, MAX_LOOSE_HASHES
 from ppsp._live_content import LiveContent
 from ppsp._live_picker import SAME_RETRY_SECONDS, LivePicker
 from ppsp._live_upload import LiveUpload
@@ -20,9 +21,7 @@ from ppsp.live import Munro, MunroVerdict, MunroVerifier
 from ppsp.messages import Cancel, Data, Message, SignedIntegrity
 from ppsp.ports import CongestionController, UploadPolicy
 
-_FAR = 1 << 62
-# Ranges of one peer's HAVE set that are kept: a live one has few gaps, and what is long past does not matter.
-_MAX_HAVE_RANGES = 1024
+_FAR = 1 << 64
 # The empty munro that ends a broadcast is acknowledged by nothing: it is sent so often, in doubling intervals.
 _FAREWELLS = 6
 _FAREWELL_SECONDS = 0.25
@@ -152,8 +151,7 @@ class LiveSwarm(Swarm):
         last = have.last_before(_FAR)
         if last is not None and channel.peer_window is not None:
             have.remove(0, last - chunks_of_window(self.content.metadata, channel.peer_window))
-        if have.range_count > _MAX_HAVE_RANGES:
-            have.remove(0, self.content.edge - self.content.window)
+        have.keep_newest(MAX_LIVE_RANGES)
         return parts
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
@@ -176,7 +174,7 @@ class LiveSwarm(Swarm):
         channel.download.outstanding.discard(message.start)
         waiting = self._waiting
         kept = Data(message.start, message.end, message.timestamp_us, bytes(message.payload))
-        waiting[message.start] = channel, kept, dict(hashes), now
+        waiting[message.start] = channel, kept, dict(hashes) if len(hashes) <= MAX_LOOSE_HASHES else {}, now
         while len(waiting) > _MAX_WAITING:
             del waiting[next(iter(waiting))]
 
@@ -223,7 +221,7 @@ class LiveSwarm(Swarm):
             del self._waiting[chunk]
         gone = content.prune()
         if gone:
-            low = content.edge - content.window
+            low = content.low
             self.picker.forget_below(low if content.position is None else min(low, content.position))
             for channel in self.channels.values():
                 assert isinstance(channel.upload, LiveUpload)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ppsp._limits import MAX_DATAGRAM
+from ppsp._limits import MAX_DATAGRAM, MAX_LIVE_RANGES
 from ppsp._ranges import RangeSet
 from ppsp._subtree import Subtree
 from ppsp._upload import Upload
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # A munro goes with the first chunk below it in a burst, and again with every so many: one lost datagram does not make
 # the rest of the burst worthless, and INTEGRITY messages stay near one a chunk.
 _REPEAT = 8
-_FAR = 1 << 62
+_FAR = 1 << 64
 
 
 class LiveUpload(Upload):
@@ -32,6 +32,11 @@ class LiveUpload(Upload):
     ) -> None:
         super().__init__(content, codec, controller, peer_have)
         self._live = content
+
+    def peer_has(self, start: int, stop: int) -> None:
+        """As `Upload.peer_has`; what slides out of the peer's window must not pile up here."""
+        super().peer_has(start, stop)
+        self._known.keep_newest(MAX_LIVE_RANGES)
 
     def discard(self, gone: Iterable[tuple[int, int]], low: int) -> None:
         """These chunks are not held any more, and nothing below `low` is of interest."""

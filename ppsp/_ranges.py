@@ -157,6 +157,12 @@ class RangeSet:
             return None
         return min(self._stops[k], number) - 1
 
+    def keep_newest(self, count: int) -> None:
+        """Remove the lowest ranges when there are more than `count`, so that half of that are left."""
+        if len(self._starts) > count:
+            del self._starts[: -count // 2], self._stops[: -count // 2]
+            self.total = sum(self._stops) - sum(self._starts)
+
     @property
     def range_count(self) -> int:
         """How many ranges without a gap there are."""

@@ -9,9 +9,11 @@ from enum import Enum
 
 import attrs
 
+from ppsp._addressing import LAYOUT
 from ppsp._subtree import Subtree
 from ppsp._unit_codecs import codec_of as codec_of  # users of this module need it
 from ppsp.codec import Codec
+from ppsp.constants import ChunkAddressing
 from ppsp.errors import StateError
 from ppsp.livekeys import LiveKey, LiveSigner
 from ppsp.messages import Integrity, SignedIntegrity
@@ -71,6 +73,19 @@ class Munro:
         )
 
 
+def highest_chunk(metadata: SwarmMetadata) -> int:
+    """The greatest chunk number that the chunk addressing method of a swarm denotes."""
+    limit = LAYOUT[metadata.chunk_addressing].limit
+    octets = metadata.chunk_addressing is ChunkAddressing.BYTE64
+    return (limit + 1) // metadata.chunk_size - 1 if octets else limit
+
+
+def check_numbers(metadata: SwarmMetadata, end: int) -> None:
+    """Raise StateError when there is no chunk `end`: a stream that has used up its numbers needs another key."""
+    if end > highest_chunk(metadata):
+        raise StateError(f"{metadata.chunk_addressing.name} has no chunk {end}: the stream goes on under another key")
+
+
 def check_width(width: int) -> None:
     """Raise StateError unless `width` can be NCHUNKS_PER_SIG: a power of 2 above 1 (section 6.1.2.1)."""
     if not 2 <= width <= MAX_CHUNKS_PER_SIGNATURE or width & (width - 1):
@@ -96,6 +111,7 @@ class Injector:
         check_width(chunks_per_signature)
         if first_chunk < 0 or first_chunk % chunks_per_signature:
             raise StateError(f"the first chunk is a multiple of {chunks_per_signature}, not {first_chunk}")
+        check_numbers(metadata, first_chunk + chunks_per_signature - 1)
         if signer.swarm_id != metadata.swarm_id:
             raise StateError("the private key is not that of the swarm")
         self.width = chunks_per_signature
@@ -114,12 +130,14 @@ class Injector:
     def feed(self, data: bytes | memoryview, unix_time: float) -> list[tuple[Munro, Subtree, list[bytes]]]:
         """Take more of the stream; returns the munros that it completes, each with its subtree and chunks.
 
-        Raises StateError after the end.
+        Raises StateError after the end, and when the chunk numbers are used up; then nothing of `data` is taken.
         """
         if self.ended:
             raise StateError("the broadcast has ended")
-        self._rest += data
         span = self.width * self._metadata.chunk_size
+        munros = (len(self._rest) + len(data)) // span
+        check_numbers(self._metadata, self.next_chunk + munros * self.width - 1)
+        self._rest += data
         found = []
         at = 0
         while len(self._rest) - at >= span:
@@ -129,12 +147,14 @@ class Injector:
         return found
 
     def end(self, unix_time: float) -> tuple[Munro, Subtree, list[bytes]]:
-        """End the broadcast: the last munro, over what is left. Its missing leaves are empty. Raises StateError twice.
+        """End the broadcast: the last munro, over what is left. Its missing leaves are empty.
 
-        The last chunk may be short. With nothing left all leaves are empty, which proves the end all the same.
+        The last chunk may be short. With nothing left all leaves are empty, which proves the end all the same. Raises
+        StateError the second time, and when the chunk numbers are used up.
         """
         if self.ended:
             raise StateError("the broadcast has ended")
+        check_numbers(self._metadata, self.next_chunk + self.width - 1)
         self.ended = True
         rest = bytes(self._rest)
         self._rest.clear()
@@ -155,13 +175,17 @@ class ChunkSigner:
     """Cuts what a source produces into chunks and signs each of them: Sign All (section 6.1.1).
 
     Numbering starts at `first_chunk`, above every number that was used with the key before. Raises StateError when the
-    key is not that of the swarm.
+    key is not that of the swarm, and for a number that cannot be.
     """
 
     def __init__(self, metadata: SwarmMetadata, signer: LiveSigner, *, first_chunk: int = 0) -> None:
+        if first_chunk < 0:
+            raise StateError(f"there is no chunk {first_chunk}")
+        check_numbers(metadata, first_chunk)
         if signer.swarm_id != metadata.swarm_id:
             raise StateError("the private key is not that of the swarm")
         self.next_chunk = first_chunk
+        self._metadata = metadata
         self._size = metadata.chunk_size
         self._signer = signer
         self._codec = codec_of(metadata)
@@ -170,8 +194,12 @@ class ChunkSigner:
     def feed(self, data: bytes | memoryview, unix_time: float, *, last: bool = False) -> list[tuple[int, bytes, bytes]]:
         """Take more of the stream; returns number, octets, and NTP timestamp with signature of each chunk completed.
 
-        With `last` what is left is a chunk, too, however short.
+        With `last` what is left is a chunk, too, however short. Raises StateError when the chunk numbers are used up;
+        then nothing of `data` is taken.
         """
+        size = len(self._rest) + len(data)
+        chunks = -(-size // self._size) if last else size // self._size
+        check_numbers(self._metadata, self.next_chunk + chunks - 1)
         self._rest += data
         stamp = ntp_timestamp(unix_time)
         found = []

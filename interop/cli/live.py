@@ -21,6 +21,7 @@ from interop.live_source import LiveSourceError, live_source
 from interop.nat import NatSettings
 from interop.tracker_login import Logins
 from ppsp.constants import KEEP_EVERYTHING, ContentIntegrityProtection, LiveSignatureAlgorithm
+from ppsp.errors import StateError
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_CHUNKS_PER_SIGNATURE
 from ppsp.metadata import SwarmMetadata, SwarmUri
 
@@ -123,7 +124,7 @@ async def _live(request: _Request) -> int:
     try:
         with LiveKeyFile(request.key, request.algorithm, request.chunks_per_signature) as key:
             return await _broadcast(request, key)
-    except (LiveKeyError, LiveSourceError) as exc:
+    except (LiveKeyError, LiveSourceError, StateError) as exc:
         raise MistakeError(str(exc)) from exc
 
 
@@ -163,7 +164,7 @@ async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
             peer.end()
             note(f"the broadcast of {octets(sent.octets)} has ended, serving for {request.serve_after:g} s more")
             await asyncio.sleep(request.serve_after)
-        except LiveKeyError as exc:
+        except (LiveKeyError, StateError) as exc:
             raise FailureError(str(exc)) from exc
         finally:
             show.cancel()

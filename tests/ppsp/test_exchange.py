@@ -380,6 +380,61 @@ def test_one_defective_certificate_discards_the_rest(asked, seven):
     assert len(bench.events(PeerFound)) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "::ffff:10.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:224.0.0.1",
+        "::ffff:0.0.0.0",
+        "::127.0.0.1",
+        "64:ff9b::a00:1",
+        "fec0::1",
+        "240.0.0.1",
+    ],
+)
+def test_an_address_inside_is_not_believed_in_whatever_clothes_it_comes(asked, text):
+    """Section 8.13: a stranger would have us knock at doors inside our own network."""
+    bench, peer = asked()
+    ip = ipaddress.ip_address(text)
+    peer.send(PexResV4(ip.packed, 22) if ip.version == 4 else PexResV6(ip.packed, 22))
+    assert bench.events(PeerFound) == []
+
+
+def test_an_ipv4_address_that_ipv6_wraps_is_found_as_what_it_is(asked):
+    bench, peer = asked()
+    peer.send(PexResV6(ipaddress.ip_address("::ffff:203.0.113.7").packed, 22))
+    assert [event.host for event in bench.events(PeerFound)] == ["203.0.113.7"]
+
+
+def test_our_own_certificate_of_an_address_inside_goes_to_nobody_outside(lab, seven):
+    """Section 8.13: "the PEX_RES* messages sent in reply MUST NOT contain such addresses"."""
+    exchange = PeerExchange(verifier=VERIFIER, certificate=certificate("10.0.0.1", root=seven.root))
+    bench = node(lab, seven, exchange)
+    outside, inside = at(lab, bench, seven, "198.51.100.1"), at(lab, bench, seven, "10.0.0.2", channel=2)
+    for peer in (outside, inside):
+        peer.send(PexReq())
+    assert outside.take(PexResCert) == []
+    assert inside.take(PexResCert) == [PexResCert(exchange.certificate)]
+
+
+def test_certificates_that_have_expired_are_not_passed_on(lab, seven):
+    """Who is sent one discards the others of the answer, "if they are defective" (section 12.2.2)."""
+    own = certificate("203.0.113.1", root=seven.root, lifetime=3600)
+    bench = node(lab, seven, PeerExchange(verifier=VERIFIER, certificate=own))
+    asking, member = at(lab, bench, seven, "198.51.100.1"), at(lab, bench, seven, "203.0.113.5", channel=2)
+    theirs = certificate("203.0.113.5", root=seven.root, lifetime=7200)
+    member.send(PexResCert(theirs))
+    asking.send(PexReq())
+    assert asking.take(PexResCert) == [PexResCert(own), PexResCert(theirs)]
+    for _ in range(60):
+        bench.advance(70.0)
+        asking.send()
+        member.send()
+    asking.send(PexReq())
+    assert asking.take(PexResCert) == [PexResCert(theirs)]
+
+
 # Swarms
 
 

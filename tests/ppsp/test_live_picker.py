@@ -55,3 +55,22 @@ def test_nothing_is_remembered_of_what_is_past():
 
 def test_a_peer_that_claims_everything_is_asked_for_the_span_only():
     assert take(LivePicker(0), [(0, 2**32)], span=(5, 40)) == [(5, 40)]
+
+
+def test_gaps_in_an_offer_cost_nothing_however_wide_they_are():
+    """A peer that offers two chunks far apart must not have us count from one to the other at each of its datagrams."""
+
+    class Counting(RangeSet):
+        looks = 0
+
+        def first_at_or_after(self, number):
+            self.looks += 1
+            return super().first_at_or_after(number)
+
+        def contains(self, number):
+            self.looks += 1
+            return super().contains(number)
+
+    offered = Counting([(7, 8), (20_000, 20_001)])
+    assert LivePicker(0).take(1, offered, RangeSet(), (0, 1 << 31), 10, 0.0) == [(7, 8), (20_000, 20_001)]
+    assert offered.looks < 10

@@ -172,3 +172,12 @@ def test_it_differs_from_other_things_and_has_no_hash() -> None:
     assert repr(RangeSet([(0, 1)])) == "RangeSet([(0, 1)])"
     with pytest.raises(TypeError):
         hash(RangeSet())
+
+
+def test_the_newest_ranges_are_kept_when_there_are_too_many():
+    ranges = RangeSet((start, start + 2) for start in range(0, 40, 4))
+    ranges.keep_newest(10)
+    assert ranges.range_count == 10
+    ranges.keep_newest(8)
+    assert list(ranges) == [(24, 26), (28, 30), (32, 34), (36, 38)]
+    assert ranges.total == 8

@@ -6,6 +6,8 @@ import pytest
 
 from ledbat import Ledbat
 from ppsp import _limits
+from ppsp._ranges import RangeSet
+from ppsp._upload import Upload
 from ppsp.constants import ContentIntegrityProtection
 from ppsp.events import ChunkRefused, ChunksVerified, MunroRefused, PeerFound
 from ppsp.live import Injector, codec_of
@@ -281,6 +283,33 @@ def test_12_6_6_one_peer_that_requests_everything_leaves_the_others_their_share(
     modest.send(Request(0, 99))
     bench.advance(1.0)
     assert len(modest.take(Data)) >= 0.4 * len(greedy.take(Data))
+
+
+def test_12_6_6_a_datagram_full_of_requests_for_everything_costs_what_few_cost(lab, monkeypatch):
+    """A partial seeder holds content in thousands of pieces; each REQUEST of all would be matched with all of them."""
+    publication = lab.Publication(lab.pattern(4000 * 1024))
+    bench = lab.Bench(cwnd=1024)
+    have = RangeSet((chunk, chunk + 1) for chunk in range(0, 4000, 4))
+    bench.endpoint.add_swarm(
+        publication.metadata(),
+        store=lab.Store(publication.content),
+        tree=publication.tree(),
+        have=have,
+        content_size=len(publication.content),
+    )
+    peer = lab.HandPeer(bench, publication)
+    peer.open()
+    request, looked = Upload.request, []
+
+    def counted(*asked):
+        looked.append(request(*asked))
+        return looked[-1]
+
+    monkeypatch.setattr(Upload, "request", counted)
+    peer.send(*[Request(0, 2**31)] * 160, flush=False)
+    assert sum(looked) == _limits.MAX_REQUEST_PIECES
+    peer.send(Request(0, 2**31), flush=False)
+    assert sum(looked) == 2 * _limits.MAX_REQUEST_PIECES
 
 
 def test_12_6_7_a_cancel_for_what_was_never_requested_is_ignored(lab, seven):

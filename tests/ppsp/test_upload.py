@@ -742,3 +742,12 @@ def test_a_clock_below_zero_makes_nothing_lost(server):
     server.now += 0.02
     server.ack(0, 1)
     assert server.window.losses == []
+
+
+def test_a_request_says_in_how_many_pieces_it_is_held_and_looks_at_no_more_than_it_may(server):
+    server.content.have.remove(2, 3)
+    server.content.have.remove(4, 5)
+    assert server.upload.request(0, 7) == 3
+    assert server.upload.request(0, 7) == 3  # also where nothing is new
+    assert server.upload.request(0, 7, 2) == 2
+    assert server.upload.request(0, 7, 0) == 0

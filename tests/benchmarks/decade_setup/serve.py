@@ -4,8 +4,7 @@
 
 `ours` is `DecadeApp` with objects in memory, under uvicorn with uvloop and our HTTP protocol, as `ietf-p2p decade
 serve` has it. `bare` answers each path with the status, the header and the octets that the file has for it, in uvicorn
-as it is, with uvloop and httptools. `naive` stores what
-is put, one object after the other.
+as it is, with uvloop and httptools. `naive` stores what is put, one object after the other.
 """
 
 from __future__ import annotations

@@ -3,14 +3,17 @@
     python tests/benchmarks/ppsp_loopback.py [--size 104857600] [--chunk-size 1024] [--rounds 3] [--plain|--offload]
 
 Prints, for plain sockets and for segmentation offload: MB/s (10^6 octets of content a second, median), CPU microseconds
-a chunk on either side, the octets on the wire beyond the content (UDP payloads in both directions), and the ratio to
-the ceiling: as many datagrams of the same size with nothing done but to hash each chunk, measured in the same round.
+a chunk on either side, CPU milliseconds a MB on both together (which other processes disturb less than the clock), the
+most memory either side ever held, the octets on the wire beyond the content (UDP payloads in both directions), the load
+of the machine, and the ratio to the ceiling: as many datagrams of the same size with nothing done but to hash each
+chunk, measured in the same round. `--size 1073741824 --rounds 1` shows the memory that a GiB takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import filecmp
 import json
 import os
 import statistics
@@ -24,27 +27,24 @@ from typing import Any
 import udp_ceiling
 
 from interop.filestore import FileStore
+from interop.seeding import hash_file
 from interop.udp import UdpDriver
 from ledbat import Ledbat
-from ppsp import Endpoint, MerkleHashFunction, MerkleTree, Sequential, SwarmComplete, SwarmMetadata, hash_chunks
+from ppsp import Endpoint, MerkleHashFunction, Sequential, SwarmComplete, SwarmMetadata
 
 MEGA = 1e6
+_STRIDE = 4 * 1024 * 1024
 
 
 def _endpoint() -> Endpoint:
     return Endpoint(controller=lambda mss: Ledbat(mss=mss), epoch=time.time() - time.monotonic())
 
 
-def _tree_of(path: Path, chunk_size: int) -> tuple[MerkleTree, int]:
-    data = path.read_bytes()
-    leaves = hash_chunks(data, chunk_size, MerkleHashFunction.SHA256)
-    return MerkleTree.from_leaves(leaves, MerkleHashFunction.SHA256), len(data)
-
-
 async def _source(path: Path, chunk_size: int, offload: bool) -> None:
-    tree, size = _tree_of(path, chunk_size)
     endpoint = _endpoint()
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        tree = hash_file(file.fileno(), chunk_size, MerkleHashFunction.SHA256, lambda done, total: None)
         metadata = SwarmMetadata(tree.root, chunk_size=chunk_size)
         endpoint.add_swarm(metadata, store=FileStore(file.fileno()), tree=tree, content_size=size)
         driver = await UdpDriver.open(endpoint, ("127.0.0.1", 0), offload=offload)
@@ -79,7 +79,20 @@ async def _peer(path: Path, chunk_size: int, offload: bool, port: int, root: str
 def _report(driver: UdpDriver, cpu_before: float, **more: float) -> None:
     cpu = time.process_time() - cpu_before
     driver.close()
-    print(json.dumps({"cpu": cpu, "octets_sent": driver.stats.octets_out, **more}), flush=True)
+    print(json.dumps({"cpu": cpu, "memory": peak_memory(), "octets_sent": driver.stats.octets_out, **more}), flush=True)
+
+
+def peak_memory() -> float:
+    """The most resident memory of this process so far, in MB (getrusage would count what its parent held)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / MEGA
+
+
+def write_random(path: Path, size: int) -> None:
+    """A file of random octets."""
+    with path.open("wb") as file:
+        for offset in range(0, size, _STRIDE):
+            file.write(os.urandom(min(_STRIDE, size - offset)))
 
 
 def _child(role: str, path: Path, chunk_size: int, offload: bool, *more: str) -> subprocess.Popen[str]:
@@ -102,7 +115,7 @@ def run_once(folder: Path, size: int, chunk_size: int, offload: bool) -> dict[st
     """One transfer; every copy is compared octet for octet."""
     source_path, copy_path = folder / "source", folder / "copy"
     if not source_path.exists() or source_path.stat().st_size != size:
-        source_path.write_bytes(os.urandom(size))
+        write_random(source_path, size)
     source = _child("source", source_path, chunk_size, offload)
     try:
         ready = _line(source)
@@ -115,7 +128,7 @@ def run_once(folder: Path, size: int, chunk_size: int, offload: bool) -> dict[st
         served = _line(source)
     finally:
         source.kill() if source.poll() is None and sys.exc_info()[0] else source.wait(30)
-    if source_path.read_bytes() != copy_path.read_bytes():
+    if not filecmp.cmp(source_path, copy_path, shallow=False):
         raise SystemExit("the copy differs")
     copy_path.unlink()
     chunks = -(-size // chunk_size)
@@ -123,6 +136,10 @@ def run_once(folder: Path, size: int, chunk_size: int, offload: bool) -> dict[st
         "MB/s": size / got["seconds"] / MEGA,
         "source us/chunk": served["cpu"] / chunks * 1e6,
         "peer us/chunk": got["cpu"] / chunks * 1e6,
+        "CPU ms/MB": (served["cpu"] + got["cpu"]) * 1000 / size * MEGA,
+        "source MB": served["memory"],
+        "peer MB": got["memory"],
+        "load": os.getloadavg()[0],
         "overhead %": 100 * ((served["octets_sent"] + got["octets_sent"]) / size - 1),
         "chunks resent": served["lost"],
     }

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 THREADS = 32
 """Calls that wait for a medium at a time: those of a store of files share their transactions, and the others wait."""
 DRAIN = 2**20
-"""Octets read in vain of a body that is refused: a client that still writes would miss the answer."""
+"""Octets of a body that is refused which are read in vain, so that the connection stays."""
 LINGER = 2.0
-"""Seconds for that."""
+"""Seconds for which longer ones are read (RFC 9112 section 9.6): whoever still writes when the connection is closed is
+told of that by a reset, and may never see the answer."""
 
 SET_EVERY = 1.0
 """Seconds after which the server is told what the clock says: a machine that has slept must not take old tokens."""
@@ -202,11 +203,9 @@ class DecadeApp(Application):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 # Who waits for 100 (Continue) sends nothing.
-                read, goes_on = 0, all(name != b"expect" for name, _ in scope["headers"])
-                while goes_on and read < DRAIN:
-                    message = await receive()
-                    read += len(message.get("body", b""))
-                    goes_on = message.get("more_body", False)
+                goes_on = all(name != b"expect" for name, _ in scope["headers"])
+                while goes_on:
+                    goes_on = (await receive()).get("more_body", False)
         await send({"type": "http.response.body", "body": b""})
 
     async def _receive(self, upload: PacedUpload, scope: Scope, receive: Receive, send: Send) -> None:

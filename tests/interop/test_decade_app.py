@@ -19,7 +19,7 @@ from decade.names import name_of
 from decade.ports import Use
 from decade.problem import decode_problem
 from decade.values import BitRate
-from interop.decade_server import DecadeApp
+from interop.decade_server import DecadeApp, app
 from interop.decade_server.front import AUTHORIZE, Front
 from interop.decade_server.origin import Proxies, networks_of
 from interop.decade_store.settling import place
@@ -119,11 +119,31 @@ def test_who_is_refused_before_the_body_sends_none(served):
     assert b"connection: close" in said.lower()
 
 
-def test_who_sends_a_long_body_in_vain_sees_the_answer(served, tmp_path):
+def test_who_sends_a_long_body_in_vain_sees_the_answer(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "LINGER", 20)
     (tmp_path / "large").write_bytes(LARGE)
     words = ("-T", tmp_path / "large", "-H", "Expect:", "-o", "/dev/null", "-w", "%{http_code}")
     done = curl(served, *words, path=LARGE_NAME.path, key=b"no token")
     assert (done.stdout, done.returncode) == ("401", 0)
+
+
+def test_who_does_not_look_for_an_answer_before_all_is_sent_gets_it(served, monkeypatch):
+    """RFC 9112 section 9.6"""
+    monkeypatch.setattr(app, "LINGER", 20)
+    with connect(served) as connection:
+        connection.sendall(head("PUT", LARGE_NAME.path, f"Content-Length: {len(LARGE)}", key=b"no token"))
+        connection.sendall(LARGE)
+        said = everything(connection)
+    assert said.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in said.lower()
+
+
+def test_a_body_in_vain_is_not_waited_for_without_end(served, monkeypatch):
+    monkeypatch.setattr(app, "LINGER", 0.1)
+    with connect(served) as connection:
+        connection.sendall(head("PUT", LARGE_NAME.path, f"Content-Length: {len(LARGE)}", key=b"no token"))
+        connection.sendall(OCTETS)
+        assert everything(connection).startswith(b"HTTP/1.1 401 ")
 
 
 def test_a_short_body_that_is_refused_leaves_the_connection(served):

@@ -32,7 +32,7 @@ class Line:
     def __init__(self, tree: PolicyTree, *, is_upload: bool, ceiling: int | None = None, parts: int = 1) -> None:
         """`ceiling`: bit/s of the whole server, besides what the tree says. Without it the line is never short, and
         nobody waits but for the ceilings of the tree and of tokens: the queue of the kernel knows no shares. `parts`:
-        lines that share every ceiling, each of which has an equal part.
+        lines that share every ceiling and guarantee, each of which has an equal part.
         """
         self._scheduler = Scheduler(parts=parts)
         self._is_upload = is_upload

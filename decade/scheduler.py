@@ -138,7 +138,7 @@ class _Node:
             self.ready = now + (self.ready - now) * interval / self.interval
         self.interval = interval
 
-    def set_guarantee(self, guarantee: int, now: float) -> bool:
+    def set_guarantee(self, guarantee: float, now: float) -> bool:
         """Whether it is another one. What was sent ahead of the guarantee stays owed."""
         interval = 8 / guarantee if guarantee else 0.0
         if interval == self.guarantee:
@@ -153,7 +153,7 @@ class Scheduler:
 
     def __init__(self, ceiling: int | None = None, *, parts: int = 1) -> None:
         """`ceiling`: bit/s of the whole server; shares are exact only while it is below the rate of the line. `parts`:
-        schedulers that share every ceiling, each of which has an equal part.
+        schedulers that share every ceiling and guarantee, each of which has an equal part.
         """
         self._parts = parts
         self._root = _Node(None)
@@ -192,7 +192,7 @@ class Scheduler:
             self._wake_never([node])
             self._sleep(node)
         is_moved = node.priority != priority
-        if node.set_guarantee(guarantee, self._now) or is_moved:
+        if node.set_guarantee(guarantee / self._parts, self._now) or is_moved:
             self._dequeue(node)
             node.priority = int(priority)
             node.finish = 0 if is_moved else node.finish

@@ -14,10 +14,10 @@ from decade.errors import DecadeError, RefusedError
 from decade.guarantees import without_guarantees
 from decade.ledger import MemoryQuotas
 from decade.messages import ResourcePolicy
-from decade.policy import PolicyTree
+from decade.policy import PROVIDER, PolicyTree
 from decade.ports import NodePath
 from decade.server import Server
-from decade.settings import Settings
+from decade.settings import Extension, Settings
 from decade.tokens import RegisteredKey
 from interop._http_limits import MAX_HEAD
 from interop.decade_server.app import DecadeApp
@@ -104,6 +104,9 @@ class LiveServer:
         return self._reload(config)
 
     def _reload(self, config: ServerConfig) -> str:
+        line, ceiling = self.config.egress_bps, config.policies[PROVIDER].ceiling_download
+        if Extension.GUARANTEES in self.tree.extensions and line is not None and (ceiling is None or ceiling > line):
+            raise ConfigError(f"egress-bps stays {line} until a restart: no more can be guaranteed")
         before = {path: self.tree.configured(path) for path in (*self.config.policies, *config.policies)}
         try:
             self._lay(config.policies, before)

@@ -306,3 +306,14 @@ def test_guarantees_need_the_whole_line() -> None:
     with pytest.raises(ValueError, match="the line has less"):
         Bench(provider=provider, egress_bps=7_999_999, extensions=ON)
     assert Bench(provider=provider, egress_bps=7_999_999).server.requests == 0
+
+
+def test_processes_share_a_guarantee_as_they_share_the_line() -> None:
+    """Else the first account would have the whole part of each process, and the other nothing of what is its own."""
+    scheduler = Scheduler(LINE, parts=4)
+    for name, guarantee in (("a", LINE * 3 // 5), ("b", LINE * 2 // 5)):
+        scheduler.configure((name,), weight=1, guarantee=guarantee)
+        scheduler.offer(name, MANY, Terms((name,), (b"key", b"cti")))
+    sent = run(scheduler, 4.0)
+    assert sent["a"] / 4.0 * 8 == pytest.approx(LINE / 4 * 3 / 5, rel=0.05)
+    assert sent["b"] / 4.0 * 8 == pytest.approx(LINE / 4 * 2 / 5, rel=0.05)

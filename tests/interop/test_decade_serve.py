@@ -228,6 +228,9 @@ def test_guarantees_are_of_the_line(tmp_path, key):
     live._reload(config(30, 60))
     live._reload(config(60, 30))
     assert live.tree.policy(("bob",)).guaranteed_download == 30
+    with pytest.raises(ConfigError, match="restart"):
+        live._reload(config(61, 30, line=91))
+    assert live.tree.policy(("bob",)).guaranteed_download == 30
     live._reload(config(10, 20, line=30))
     greedy = ResourcePolicy(weight=1, guaranteed_download=11)
     with pytest.raises(ConfigError):

@@ -113,15 +113,19 @@ class Permission:
         signed = [name for name in self.question.names or () if isinstance(name, SignedName)]
         _check_reach(self.token, self.question.operation, signed[0] if signed else row.name, row.collections)
 
-    def holds(self, row: Row) -> bool:
-        """Whether what is stored is there already, and may be changed without its octets: it is in all collections that
-        it is to be in. Who could put an object into one without having it, would read it there.
-        """
+    def reaches(self, row: Row) -> bool:
+        """Whether `check_row` would raise nothing."""
         try:
             self.check_row(row)
         except RefusedError:
             return False
-        return set(self.joins) <= set(row.collections)
+        return True
+
+    def holds(self, row: Row) -> bool:
+        """Whether what is stored is there already, and may be changed without its octets: it is in all collections that
+        it is to be in. Who could put an object into one without having it, would read it there.
+        """
+        return self.reaches(row) and set(self.joins) <= set(row.collections)
 
 
 class Admission:

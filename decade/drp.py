@@ -418,8 +418,16 @@ class ControlResource:
             changes["media_type"] = read_media_type(patch.media_type)
         if patch.collections is not None:
             changes["collections"] = self._collections(permission, patch.collections)
-        if (yield from objects.update(row, lambda held: attrs.evolve(held, **changes), clock)) is None:
+        # It may leave the collections of the token before the store gets to it.
+        seen: list[Row] = []
+
+        def change(held: Row) -> Row:
+            seen.append(held)
+            return attrs.evolve(held, **changes) if permission.reaches(held) else held
+
+        if (yield from objects.update(row, change, clock)) is None:
             raise RefusedError(ErrorCode.GONE, "deleted or expired")
+        permission.check_row(seen[-1])
         return plain_response(204)
 
     def _collections(self, permission: Permission, asked: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decade._core import Ask, Core
 from decade.authz import Permission
 from decade.drp import Route
+from decade.errors import ErrorCode, RefusedError
 from decade.http import Response, Upload
 from decade.logs import read_query
 from decade.messages import Message
@@ -31,6 +32,9 @@ class LogResource:
         assert logs is not None
         query = read_query(route.query)
         permission = core.permit(ask, Operation.ACCESS_LOG)
+        if permission.policy.collections is not None:
+            # The log is of all objects, and does not say in which collections those were that are gone.
+            raise RefusedError(ErrorCode.OBJECT_NOT_PERMITTED, "token: for objects of its collections alone")
         tell = logs.access if route.kind == "access-log" else logs.distribution
         message = yield from tell(permission.account, query, ask.wall, ask)
         return (yield from self._answer(ask, permission, message))

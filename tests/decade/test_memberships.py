@@ -3,6 +3,7 @@
 from decade_server import BOB, HELLO, OCTETS, PEER, Bench, bearer, code, token, whole
 from decade_tokens import MAC, NOW
 from decade_transfers import TEMPLATE, finish_pull, transfers_of
+from decade_waiting import SlowStore
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from decade.errors import DecodeError, ErrorCode
 from decade.http import Request, read_attrs, write_attrs
 from decade.memberships import MAX_COLLECTIONS, joined, read_collections, write_collections
 from decade.messages import (
+    MEDIA_TYPE,
     AttrPatch,
     ChallengeRequest,
     Claim,
@@ -19,6 +21,7 @@ from decade.messages import (
     ResourcePolicy,
     StoredAttrs,
     TransferRequest,
+    encode_message,
 )
 from decade.names import name_of
 from decade.scope import ALL_OPERATIONS, Collection, Everything, Object, Operation
@@ -305,3 +308,34 @@ def test_what_has_left_the_collections_of_a_token_is_not_recalled_for_it():
     made.control("PATCH", INFO, AttrPatch(collections=()))
     assert made.server.recall(asked, PEER, made.now) is None
     assert code(made.server.handle(asked, PEER, made.now)) == ErrorCode.OBJECT_NOT_PERMITTED
+
+
+def test_an_object_that_leaves_while_a_patch_waits_is_not_changed():
+    made = Bench(store=SlowStore(), **ON)
+    made.put(**col(b"red"))
+    patch = AttrPatch(media_type="text/html", collections=(b"red",))
+    keys = of(RED), token(collections=(b"red",)), of(Everything())
+    answers = []
+    for key in keys:
+        octets = encode_message(patch)
+        head = (("Content-Length", str(len(octets))), ("Content-Type", MEDIA_TYPE))
+        upload = made.head("PATCH", f"/decade/v1/{INFO}", key, headers=head)
+        upload.feed(octets, made.now)
+        waiting = upload.finish(made.now)
+        assert made.control("PATCH", INFO, AttrPatch(collections=())).status == 204
+        waiting.run()
+        answers.append(waiting.resume(made.now))
+        assert collections(made) == (() if key is not keys[2] else (b"red",))
+        assert made.control("PATCH", INFO, AttrPatch(media_type=None, collections=(b"red",))).status == 204
+    assert [code(one) for one in answers[:2]] == [ErrorCode.OBJECT_NOT_PERMITTED] * 2
+    assert answers[2].status == 204
+
+
+def test_a_token_of_collections_sees_no_log_of_other_objects():
+    logs = frozenset({TokenFeature.COLLECTIONS, Extension.ACCESS_LOG, Extension.DISTRIBUTION_LOG})
+    made = Bench(extensions=logs)
+    made.put()
+    made.get()
+    for kind in ("access-log", "distribution-log"):
+        assert code(made.control("GET", kind, key=token(collections=(b"red",)))) == ErrorCode.OBJECT_NOT_PERMITTED
+        assert made.control("GET", kind).frame

@@ -29,7 +29,7 @@ from decade.cose import (
     read_cose,
     secure,
 )
-from decade.errors import DecodeError, ErrorCode
+from decade.errors import DecodeError, ErrorCode, RefusedError
 from decade.http import MAX_FIELD
 from decade.names import SHA_256, Name, name_of, read_path
 from decade.settings import DRP_PATH
@@ -39,6 +39,8 @@ SIGNATURE_FIELD = "Decade-Signature"
 """The header field with the signature of an object that has a signed name."""
 MAX_SIGNATURE = 384
 """Octets of a signature with its key: with P-256 it has 172, and a store keeps it with each name."""
+MAX_NAMES = 16
+"""Signed names of one object: half a KiB each in the index of a store, which nobody is charged for."""
 PUBLIC_KEY: Final = -70694
 """Label of the publisher's SubjectPublicKeyInfo, in the protected header."""
 _ED25519_INFO = bytes.fromhex("302a300506032b6570032100")
@@ -145,6 +147,12 @@ def verify(binding: Binding) -> None:
         raise DecodeError(f"{SIGNATURE_FIELD}: its algorithm is not that of its key", ErrorCode.NAME_MISMATCH)
     if not key.verify(message.signed, message.signature):
         raise DecodeError(f"{SIGNATURE_FIELD}: not of this name and these octets", ErrorCode.NAME_MISMATCH)
+
+
+def too_many_names() -> RefusedError:
+    """An object has all the signed names that it may have."""
+    reason = f"an object has up to {MAX_NAMES} signed names"
+    return RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason, limit=MAX_NAMES)
 
 
 _ALGORITHMS: Mapping[type, frozenset[Algorithm]] = MappingProxyType(

@@ -17,6 +17,7 @@ from decade.errors import ErrorCode, RefusedError
 from decade.http import Preconditions, Response, Upload, plain_response
 from decade.named import SIGNATURE_FIELD, Binding, read_digest, read_signature, verify
 from decade.names import Name
+from decade.objects import check_same
 from decade.pop import check_digest
 from decade.ports import Row
 from decade.reading import TokenRight
@@ -81,7 +82,7 @@ class NamedResource:
                 return plain_response(status)
             if found is None:
                 break
-            core.objects.check_binding(permission.account, binding, core.wall(ask.now))
+            check_same(found[0], binding)
             if not permission.holds(found[1]):
                 break
             # One that goes meanwhile is received like any other.
@@ -103,14 +104,18 @@ class NamedResource:
     def _delete(self, ask: Ask, signed: SignedName) -> Steps[Response]:
         core = self._core
         permission = core.permit(ask, Operation.DELETE, signed)
-        _, row = self._find(permission, signed, ask.wall)
+        binding, row = self._find(permission, signed, ask.wall)
+        self._judge(permission, row.name)
         status = Preconditions.of(ask.request).status(row.name.etag, is_read=False)
         if status is not None:
             return plain_response(status)
-        unbind = partial(core.objects.unbind, permission.account, signed, ask)
-        if (yield from core.act(ask, permission, unbind)) is None:
+        if (yield from core.act(ask, permission, partial(self._unbind, permission, binding, ask))) is None:
             raise RefusedError(ErrorCode.NOT_FOUND, "not here")
         return plain_response(204)
+
+    def _unbind(self, permission: Permission, binding: Binding, ask: Ask) -> Steps[bool | None]:
+        """None if another object has got the name meanwhile, of which nothing was looked at."""
+        return (yield from self._core.objects.unbind(permission.account, binding, ask)) or None
 
     def _find(self, permission: Permission, signed: SignedName, wall: int) -> tuple[Binding, Row]:
         """Raises RefusedError (NOT_FOUND), StoreError."""

@@ -205,12 +205,12 @@ class Objects:
     def check_binding(self, account: str, binding: Binding, wall: int) -> None:
         """Raises RefusedError (CONFLICT) if the signed name is another object's, StoreError."""
         found = self.find_bound(account, binding.signed, wall)
-        if found is not None and found[0].name != binding.name:
-            raise RefusedError(ErrorCode.CONFLICT, "another object has this signed name")
+        if found is not None:
+            check_same(found[0], binding)
 
     def bind(self, account: str, binding: Binding, clock: Clock, wall: int) -> Steps[bool]:
         """Give an object that is there a signed name: whether it is new. Raises RefusedError (CONFLICT if another
-        object has it, GONE if this one was deleted), StoreError.
+        object has it, GONE if this one was deleted, ATTRIBUTE_NOT_PERMITTED if it has too many), StoreError.
         """
         store = self._store
         before = store.find_bound(account, binding.signed)
@@ -221,13 +221,12 @@ class Objects:
         bound = yield from clock.wait(store.waits, partial(store.bind, account, binding))
         if bound is None:
             raise RefusedError(ErrorCode.GONE, "deleted or expired")
-        if bound.name != binding.name:
-            raise RefusedError(ErrorCode.CONFLICT, "another object has this signed name")
+        check_same(bound, binding)
         return before is None
 
-    def unbind(self, account: str, signed: SignedName, clock: Clock) -> Steps[Binding | None]:
-        """Take a signed name from its object, which stays: None if it is gone already. Raises StoreError."""
-        return clock.wait(self._store.waits, partial(self._store.unbind, account, signed))
+    def unbind(self, account: str, binding: Binding, clock: Clock) -> Steps[bool]:
+        """Take a signed name from this object, which stays: whether it had it still. Raises StoreError."""
+        return clock.wait(self._store.waits, partial(self._store.unbind, account, binding))
 
     def expiry(self, permission: Permission, asked: int | None, wall: int) -> int:
         """When an object is to expire. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED) for the past, and for later than
@@ -418,3 +417,9 @@ class Objects:
         self._gone[key] = None
         if len(self._gone) > MAX_GONE:
             self._gone.popitem(last=False)
+
+
+def check_same(bound: Binding, binding: Binding) -> None:
+    """Raises RefusedError (CONFLICT) if what is bound to a signed name is another object."""
+    if bound.name != binding.name:
+        raise RefusedError(ErrorCode.CONFLICT, "another object has this signed name")

@@ -316,11 +316,12 @@ class ObjectStore(Protocol[_S]):
 
     def bind(self, account: str, binding: Binding) -> Binding | None:
         """Give an object of an account a signed name, which goes with its row: what is bound to it now, which is the
-        first that was; None if the account has no such object.
+        first that was; None if the account has no such object. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED) if it has
+        MAX_NAMES already.
         """
 
-    def unbind(self, account: str, signed: SignedName) -> Binding | None:
-        """Take a signed name away, and no object: what was bound to it."""
+    def unbind(self, account: str, binding: Binding) -> bool:
+        """Take a signed name from this object, which stays: False if the name is not this one's."""
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it; nothing if there is no row. A power cut may lose some counts."""

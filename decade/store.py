@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 import attrs
 
 from decade.errors import StoreError
-from decade.named import Binding
+from decade.named import MAX_NAMES, Binding, too_many_names
 from decade.names import Name
 from decade.ports import Row
 from decade.values import SignedName
@@ -144,23 +144,29 @@ class MemoryStore:
         return self._bound.get((account, signed))
 
     def bind(self, account: str, binding: Binding) -> Binding | None:
-        """Give an object a signed name: what is bound to it now; None without the object."""
+        """Give an object a signed name: what is bound to it now; None without the object. Raises RefusedError."""
         if self.find(account, binding.name) is None:
             return None
-        bound = self._bound.setdefault((account, binding.signed), binding)
-        if bound is binding:
-            self._signed.setdefault((account, binding.name.value), set()).add(binding.signed)
+        bound = self._bound.get((account, binding.signed))
+        if bound is None:
+            names = self._signed.setdefault((account, binding.name.value), set())
+            if len(names) >= MAX_NAMES:
+                raise too_many_names()
+            names.add(binding.signed)
+            bound = self._bound[account, binding.signed] = binding
         return bound
 
-    def unbind(self, account: str, signed: SignedName) -> Binding | None:
-        """Take a signed name away: what was bound to it."""
-        binding = self._bound.pop((account, signed), None)
-        if binding is not None:
-            left = self._signed[account, binding.name.value]
-            left.discard(signed)
-            if not left:
-                del self._signed[account, binding.name.value]
-        return binding
+    def unbind(self, account: str, binding: Binding) -> bool:
+        """Take a signed name from this object: False if it is not this one's."""
+        key = (account, binding.signed)
+        if key not in self._bound or self._bound[key].name != binding.name:
+            return False
+        del self._bound[key]
+        left = self._signed[account, binding.name.value]
+        left.discard(binding.signed)
+        if not left:
+            del self._signed[account, binding.name.value]
+        return True
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it."""

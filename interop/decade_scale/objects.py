@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from decade.errors import StateError, StoreError
-from decade.named import Binding
+from decade.named import MAX_NAMES, Binding, too_many_names
 from decade.names import Name
 from decade.ports import Row
 from decade.values import SignedName
@@ -157,14 +157,19 @@ class BucketStore:
         return read_binding(signed, self._engine.ask("HGET", f"signed:{account}", field_of(signed)))
 
     def bind(self, account: str, binding: Binding) -> Binding | None:
-        """Give an object a signed name: what is bound to it now; None without the object. Raises StoreError."""
+        """Give an object a signed name: what is bound to it now; None without the object.
+
+        Raises RefusedError if it has too many, StoreError.
+        """
         signed = binding.signed
-        found = self._engine.run("bind", account, binding.name.value, field_of(signed), binding.signature)
+        found = self._engine.run("bind", account, binding.name.value, field_of(signed), binding.signature, MAX_NAMES)
+        if found == b"full":
+            raise too_many_names()
         return read_binding(signed, found)
 
-    def unbind(self, account: str, signed: SignedName) -> Binding | None:
-        """Take a signed name away: what was bound to it. Raises StoreError."""
-        return read_binding(signed, self._engine.run("unbind", account, field_of(signed)))
+    def unbind(self, account: str, binding: Binding) -> bool:
+        """Take a signed name from this object: False if it is not this one's. Raises StoreError."""
+        return bool(self._engine.run("unbind", account, field_of(binding.signed), binding.name.value))
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it; the count reaches Redis a while later."""

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from decade.memberships import read_collections, write_collections
-from decade.named import Binding
+from decade.named import MAX_NAMES, Binding, too_many_names
 from decade.names import SHA_256, Name
 from decade.policy import parents
 from decade.ports import NodePath, Row
@@ -161,25 +161,31 @@ def update(connection: sqlite3.Connection, account: str, name: Name, change: Cal
 
 
 def bind(connection: sqlite3.Connection, account: str, binding: Binding) -> Binding | None:
-    """Give an object of an account a signed name: what is bound to it now; None without the object."""
+    """Give an object of an account a signed name: what is bound to it now; None without the object.
+
+    Raises RefusedError, with nothing changed, if it has too many.
+    """
     key = (account, binding.signed.publisher.value, binding.signed.label)
     values = (*key, binding.name.value, binding.signature, account, binding.name.value)
-    connection.execute(
-        "INSERT INTO signed_name SELECT ?, ?, ?, ?, ? FROM object WHERE account = ? AND name = ?"
-        " ON CONFLICT DO NOTHING",
-        values,
-    )
     found = connection.execute(_BOUND, key).fetchone()
-    return None if found is None else Binding(binding.signed, Name(SHA_256, found[0]), found[1])
+    if found is None:
+        query = "SELECT count(*) FROM signed_name WHERE account = ? AND name = ?"
+        if connection.execute(query, (account, binding.name.value)).fetchone()[0] >= MAX_NAMES:
+            raise too_many_names()
+        made = connection.execute(
+            "INSERT INTO signed_name SELECT ?, ?, ?, ?, ? FROM object WHERE account = ? AND name = ?", values
+        )
+        return binding if made.rowcount else None
+    return Binding(binding.signed, Name(SHA_256, found[0]), found[1])
 
 
-def unbind(connection: sqlite3.Connection, account: str, signed: SignedName) -> Binding | None:
-    """Take a signed name away: what was bound to it."""
-    found = connection.execute(
-        "DELETE FROM signed_name WHERE account = ? AND publisher = ? AND label = ? RETURNING name, signature",
-        (account, signed.publisher.value, signed.label),
-    ).fetchone()
-    return None if found is None else Binding(signed, Name(SHA_256, found[0]), found[1])
+def unbind(connection: sqlite3.Connection, account: str, binding: Binding) -> bool:
+    """Take a signed name from this object: False if it is not this one's."""
+    made = connection.execute(
+        "DELETE FROM signed_name WHERE account = ? AND publisher = ? AND label = ? AND name = ?",
+        (account, binding.signed.publisher.value, binding.signed.label, binding.name.value),
+    )
+    return made.rowcount > 0
 
 
 def count_reads(connection: sqlite3.Connection, reads: Mapping[tuple[str, Name], Access]) -> None:

@@ -17,11 +17,10 @@ from typing import TypeAlias
 
 import attrs
 
-from decade.errors import StoreError
+from decade.errors import RefusedError, StoreError
 from decade.named import Binding
 from decade.names import Digest, Name
 from decade.ports import Row
-from decade.values import SignedName
 from interop.decade_store.disk import Disk
 from interop.decade_store.index import (
     Access,
@@ -76,10 +75,10 @@ class Bind:
 
 @attrs.frozen
 class Unbind:
-    """A signed name goes. Its result: what was bound to it."""
+    """A signed name is taken from an object. Its result: whether it was that one's."""
 
     account: str
-    signed: SignedName
+    binding: Binding
 
 
 @attrs.frozen
@@ -196,9 +195,12 @@ class Settler:
             case Update(account, name, change):
                 return update(connection, account, name, change)
             case Bind(account, binding):
-                return bind(connection, account, binding)
-            case Unbind(account, signed):
-                return unbind(connection, account, signed)
+                try:
+                    return bind(connection, account, binding)
+                except RefusedError as refused:
+                    return refused
+            case Unbind(account, binding):
+                return unbind(connection, account, binding)
             case Count(reads):
                 count_reads(connection, reads)
                 return True

@@ -267,16 +267,14 @@ class FileStore:
             return self.index.find_bound(account, signed)
 
     def bind(self, account: str, binding: Binding) -> Binding | None:
-        """Give an object a signed name: what is bound to it now; None without the object."""
+        """Give an object a signed name: what is bound to it now; None without the object. Raises RefusedError."""
         bound = self._committer.do(Bind(account, binding))
         assert bound is None or isinstance(bound, Binding)
         return bound
 
-    def unbind(self, account: str, signed: SignedName) -> Binding | None:
-        """Take a signed name away: what was bound to it."""
-        bound = self._committer.do(Unbind(account, signed))
-        assert bound is None or isinstance(bound, Binding)
-        return bound
+    def unbind(self, account: str, binding: Binding) -> bool:
+        """Take a signed name from this object: False if it is not this one's."""
+        return bool(self._committer.do(Unbind(account, binding)))
 
     def count_read(self, account: str, name: Name, octets: int, wall: int) -> None:
         """An object was read, or a part of it: it is written later, with others."""

@@ -4,7 +4,7 @@ import base64
 
 import attrs
 import pytest
-from decade_server import ALL, BOB, HELLO, OCTETS, Bench, code, token
+from decade_server import ALL, BOB, HELLO, OCTETS, PEER, Bench, bearer, code, token
 from decade_tokens import MAC, NOW, SERVER
 from decade_waiting import SlowStore
 
@@ -12,7 +12,7 @@ from decade.cose import Ed25519SigningKey, Es256SigningKey
 from decade.errors import ErrorCode, StoreError
 from decade.http import Request, Response, write_attrs
 from decade.messages import Access, AttrPatch, Direction, Remote, ResourcePolicy, TransferRequest
-from decade.named import SIGNATURE_FIELD, Binding, bind, named_path, read_signature, verify
+from decade.named import MAX_NAMES, SIGNATURE_FIELD, Binding, bind, named_path, read_signature, verify
 from decade.names import name_of
 from decade.pop import sign
 from decade.scope import ALL_OPERATIONS, Collection, Confirmation, Everything, Object, Operation, Publisher
@@ -102,7 +102,7 @@ def test_a_signed_name_is_one_objects_for_as_long_as_it_is_there():
     assert get(made).body == OCTETS
 
 
-def test_an_object_has_any_number_of_signed_names_and_is_charged_once():
+def test_an_object_has_many_signed_names_and_is_charged_once():
     made = Bench(**ON)
     made.put()
     for key in (KEY, STRANGER):
@@ -362,3 +362,57 @@ def test_an_object_that_is_deleted_while_it_is_bound_is_gone():
     assert code(waiting.resume(1.0)) == ErrorCode.GONE
     assert made.quotas.holding(("alice",)).used == 0
     assert made.control("PATCH", f"objects/{HELLO.path[16:]}", AttrPatch()).status == 410
+
+
+def test_names_cost_nothing_and_are_bounded_for_that():
+    made = Bench(**ON)
+    answers = [put(made, b"", bind(KEY, bytes([at]), name_of(b""))) for at in range(MAX_NAMES + 1)]
+    assert [answer.status for answer in answers] == [201] * MAX_NAMES + [403]
+    assert (code(answers[-1]), made.quotas.holding(("alice",)).objects) == (ErrorCode.ATTRIBUTE_NOT_PERMITTED, 1)
+    assert get(made, SignedName(MADE.signed.publisher, bytes([MAX_NAMES]))).status == 404
+    assert put(made, b"", bind(KEY, b"\x00", name_of(b""))).status == 204
+
+
+def test_who_deletes_a_name_takes_it_from_no_other_object_that_has_got_it_meanwhile():
+    made = Bench(store=SlowStore(), **ON)
+    put(made)
+    asked = Request("DELETE", PATH, (("If-Match", HELLO.etag), *bearer(token())))
+    waiting = made.server.handle(asked, PEER, 1.0)
+    assert get(made, method="DELETE").status == 204
+    new = bind(KEY, b"live/1", name_of(OTHER))
+    assert put(made, OTHER, new).status == 201
+    waiting.run()
+    assert waiting.resume(1.0).status == 404
+    assert get(made).body == OTHER
+
+
+def test_what_another_process_binds_meanwhile_is_not_taken_for_what_is_put():
+    """Each look at a store of several processes may see something else."""
+
+    class Shared(MemoryStore):
+        gone = False
+
+        def find_bound(self, account, signed):
+            found = super().find_bound(account, signed)
+            if found is not None and self.gone:
+                self.unbind(account, found)
+            return found
+
+    made = Bench(store=Shared(), **ON)
+    new = bind(KEY, b"live/1", name_of(OTHER))
+    put(made, OTHER, new)
+    made.store.gone = True
+    # The scope of everything is not looked at by names, so that this look is the first one.
+    assert code(put(made)) == ErrorCode.CONFLICT
+
+
+def test_what_the_provider_keeps_by_its_hash_keeps_its_names():
+    def keeps(question, token):
+        is_asked = question.operation is Operation.DELETE and HELLO in question.names
+        return ErrorCode.LEGAL_BLOCK if is_asked else None
+
+    made = Bench(local_policy=keeps, **ON)
+    put(made)
+    assert code(made.ask("DELETE", HELLO.path, token())) == ErrorCode.LEGAL_BLOCK
+    assert code(get(made, method="DELETE")) == ErrorCode.LEGAL_BLOCK
+    assert get(made).body == OCTETS

@@ -12,9 +12,9 @@ import pytest
 from decade_scale import Site, row_of, store
 
 from decade.cose import Ed25519SigningKey
-from decade.errors import StoreError
+from decade.errors import ErrorCode, RefusedError, StoreError
 from decade.ledger import MemoryQuotas
-from decade.named import bind
+from decade.named import MAX_NAMES, bind
 from decade.names import name_of
 from decade.ports import Charge, Holding, Row
 from decade.store import MemoryStore
@@ -138,8 +138,11 @@ def test_a_signed_name_is_the_first_objects_that_has_it_and_goes_with_it(place: 
     assert place.store.find_bound("b", one.signed) is None
     more = [bind(key, bytes(64), row.name), bind(stranger, b"l\x00", row.name)]
     assert [place.store.bind("a", each) for each in more] == more
-    assert place.store.unbind("a", more[0].signed) == more[0]
-    assert place.store.unbind("a", more[0].signed) is None
+    assert not place.store.unbind("a", bind(key, bytes(64), other.name))
+    assert not place.store.unbind("b", more[0])
+    assert place.store.find_bound("a", more[0].signed) == more[0]
+    taken = [place.store.unbind("a", more[0]) for _ in range(2)]
+    assert taken == [True, False]
     assert place.store.find_bound("a", more[0].signed) is None
     place.put(b"one", "b")
     assert place.remove(row) is not None
@@ -153,6 +156,30 @@ def test_a_signed_name_is_the_first_objects_that_has_it_and_goes_with_it(place: 
     assert [gone.name for gone in place.store.remove_many([expired])] == [expired.name]
     assert place.store.find_bound("a", late.signed) is None
     assert place.store.find_bound("a", new.signed) == new
+
+
+def test_an_object_has_so_many_signed_names_and_no_more(place: Place) -> None:
+    key = Ed25519SigningKey(bytes(32))
+    row, other = place.put(b"one"), place.put(b"two")
+    names = [bind(key, bytes([at]), row.name) for at in range(MAX_NAMES + 1)]
+    for one in names[:-1]:
+        assert place.store.bind("a", one) == one
+    for _ in range(2):
+        with pytest.raises(RefusedError) as refused:
+            place.store.bind("a", names[-1])
+        assert (refused.value.code, refused.value.limit) == (ErrorCode.ATTRIBUTE_NOT_PERMITTED, MAX_NAMES)
+    assert place.store.find_bound("a", names[-1].signed) is None
+    # What it has already is told, another object has names of its own, and so has that of another account.
+    assert place.store.bind("a", names[0]) == names[0]
+    for account, one in (("a", bind(key, b"other", other.name)), ("b", names[-1])):
+        place.put(b"one", "b")
+        assert place.store.bind(account, one) == one
+    assert place.store.unbind("a", names[3])
+    assert place.store.bind("a", names[-1]) == names[-1]
+    assert place.remove(row) is not None
+    place.put(b"one")
+    for one in names[:-1]:
+        assert place.store.bind("a", one) == one
 
 
 def test_what_is_dropped_is_not_there(place: Place) -> None:

@@ -47,7 +47,7 @@ _ED25519_INFO = bytes.fromhex("302a300506032b6570032100")
 _P256_INFO = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """DER has one spelling of these up to the key (RFC 8410 section 4; RFC 5480 section 2, its point not compressed)."""
 _TAGS = frozenset({SIGN1})
-_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
+_DIGEST = re.compile(r":([A-Za-z0-9+/]{43}=):")
 _TEXT = re.compile(r"[A-Za-z0-9_-]+")
 _PATH = re.compile(re.escape(DRP_PATH) + r"named/([^/?#]+)/([^/?#]+)/([^/?#]+)")
 PublisherKey: TypeAlias = Ed25519SigningKey | Es256SigningKey
@@ -114,11 +114,15 @@ def bind(key: PublisherKey, label: bytes, name: Name) -> Binding:
 
 def read_digest(field: str | None) -> Name:
     """The name of an object that is to come, by its Repr-Digest (RFC 9530 section 3). Raises DecodeError."""
+    found = None
     for member in (field or "").split(",") if len(field or "") <= MAX_FIELD else ():
-        found = _DIGEST.fullmatch(member.strip(" \t"))
-        if found is not None:
-            return Name(SHA_256, base64.b64decode(found[1]))
-    raise DecodeError("Repr-Digest: sha-256 is needed")
+        key, _, value = member.partition(";")[0].strip(" \t").partition("=")
+        if key == "sha-256":
+            # RFC 9651 section 3.2: of members with one key the last one is the value.
+            found = _DIGEST.fullmatch(value)
+    if found is None:
+        raise DecodeError("Repr-Digest: sha-256 is needed")
+    return Name(SHA_256, base64.b64decode(found[1]))
 
 
 def read_signature(field: str | None) -> bytes:

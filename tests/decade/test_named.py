@@ -162,7 +162,11 @@ def test_a_label_has_one_spelling():
 
 def test_a_digest_of_the_object_is_read_from_among_others():
     assert read_digest(HELLO.repr_digest) == HELLO
-    assert read_digest(f"sha-512=:AAAA:, {HELLO.repr_digest}") == HELLO
+    other = OTHER.repr_digest
+    for sent in ("sha-512=:AAAA:, {}", "{},sha-512=:AAAA:", other + ", {}", "sha-256=?1,\t{} ;p=1", "sha-256=:A:, {}"):
+        assert read_digest(sent.format(HELLO.repr_digest)) == HELLO
+    with pytest.raises(DecodeError):
+        read_digest(f"{HELLO.repr_digest}, sha-256=:AAAA:")
     for wrong in (None, "", "sha-256", "sha-256=:AAAA:", HELLO.repr_digest[:-1], "x" * 5000, "sha-512=:AAAA:"):
         with pytest.raises(DecodeError):
             read_digest(wrong)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Section 8.13 by its references (RFC 1918, 4193, 4291; fec0::/10 was site-local before), and the shared space behind carriers' NATs (RFC 6598).
+# Section 8.13 by its references (RFC 1918, 4193, 4291), what was site-local before (RFC 3879), and the shared space
+# behind the NATs of carriers (RFC 6598).
 _INTERNAL = tuple(
     ipaddress.ip_network(text)
     for text in (

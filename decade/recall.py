@@ -31,13 +31,17 @@ _CONDITIONS = ("If-Match", "If-None-Match", "Range")
 
 @attrs.frozen
 class _Known:
-    """What the head of a request says, and when that holds: while its token may be shown."""
+    """What the head of a request says, and when that holds: while its token may be shown.
+
+    `empty`: the answer without the octets, for who sends them itself.
+    """
 
     token: VerifiedToken
     first: RegisteredKey
     effective: Effective
     row: Row
     headers: Headers
+    empty: Response
     since: float
     until: float
 
@@ -61,7 +65,8 @@ class Recall:
         claims = [level.claims for level in token.levels]
         since = max(max(one.iat, one.nbf or 0) for one in claims) - SKEW
         first, until = token.levels[0].key, token.claims.exp + SKEW
-        self._known[request] = _Known(token, first, effective, right.row, headers, since, until)
+        empty = Response(200, headers)
+        self._known[request] = _Known(token, first, effective, right.row, headers, empty, since, until)
 
     def answer(self, request: Request, peer: str, now: float, head: Headers | None) -> Response | None:
         """The whole answer, which counts as sent; None to ask for it the long way.
@@ -98,7 +103,7 @@ class Recall:
         if octets is None or len(octets) > MAX_AT_ONCE:
             return None
         core.count_sent(row, token.path, token.claims.cti, row.size, now, wall)
-        return Response(200, known.headers, octets)
+        return Response(200, known.headers, octets) if head is None else known.empty
 
     def _is_recallable(self, request: Request, right: TokenRight) -> bool:
         core, permission = self._core, right.permission

@@ -29,7 +29,7 @@ class Asked:
         self._told: Response | None = None
         self._headers: Headers | None = None
         self._start: Message = {}
-        self._rendered: Message | None = None
+        self._rendered: Headers | None = None
         self._fields: list[tuple[bytes, bytes]] | None = None
         self._octets = b""
 
@@ -47,9 +47,9 @@ class Asked:
 
     def octets(self, answer: Response, fields: list[tuple[bytes, bytes]]) -> bytes:
         """The same by HTTP/1.1, behind `fields`, which mostly are those of before."""
-        start = self.start(answer)
-        if self._rendered is not start or self._fields is not fields:
-            self._rendered, self._fields = start, fields
+        if self._rendered is not answer.headers or self._fields is not fields:
+            start = self.start(answer)
+            self._rendered, self._fields = answer.headers, fields
             status = HTTPStatus(start["status"])
             lines = [name + b": " + value for name, value in (*fields, *start["headers"])]
             self._octets = b"\r\n".join((b"HTTP/1.1 %d %b" % (status, status.phrase.encode()), *lines, b"", b""))

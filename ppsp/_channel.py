@@ -258,7 +258,7 @@ class Channel:
         return reason
 
     def _request(self, message: Request, now: float) -> str | None:
-        if self._supported is not None and not self._supported.issuperset(self.swarm.serving):
+        if not self.takes_chunks:
             return None
         if self.choking:
             # "Discard the unwanted REQUESTs and resend the CHOKE, assuming it got lost" (section 12.6.8).
@@ -353,6 +353,11 @@ class Channel:
     def understands(self, kind: MessageType) -> bool:
         """Whether the peer takes messages of this type (section 7.10)."""
         return self._supported is None or kind in self._supported
+
+    @property
+    def takes_chunks(self) -> bool:
+        """Whether the peer takes all the types of messages that go with chunks."""
+        return self._supported is None or self._supported.issuperset(self.swarm.serving)
 
     def closing(self) -> bytes | None:
         """The datagram that tells the peer that the channel is closed; None before its channel ID is known."""

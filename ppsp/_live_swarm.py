@@ -200,7 +200,7 @@ class LiveSwarm(Swarm):
     def proof_for(self, channel: Channel) -> Sequence[Message]:
         """The rightmost signed munro, until the peer shows that it knows of it or a newer one (section 6.1.2.4)."""
         munro = self.content.newest
-        if munro is None or not all(channel.understands(kind) for kind in self.serving):
+        if munro is None or not channel.takes_chunks:
             return ()
         last = channel.peer_have.last_before(_FAR)
         return () if last is not None and last >= munro.start else munro.messages

@@ -39,9 +39,9 @@ class LiveUpload(Upload):
         self._known.keep_newest(MAX_LIVE_RANGES)
 
     def discard(self, gone: Iterable[tuple[int, int]], low: int) -> None:
-        """These chunks are not held any more, and nothing below `low` is of interest."""
+        """These chunks are not held any more, not even to be sent again; nothing below `low` is of interest."""
         for start, stop in gone:
-            self._not_wanted(start, stop)
+            self.cancel(start, stop)
         self._known.remove(0, low)
 
     def _run_datagrams(

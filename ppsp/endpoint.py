@@ -25,7 +25,7 @@ from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
 from ppsp._unit_codecs import codec_of
 from ppsp.codec import channel_of, decode_handshake
-from ppsp.constants import CHANNEL_ID_SIZE, MessageType
+from ppsp.constants import CHANNEL_ID_SIZE
 from ppsp.errors import DecodeError, StateError
 from ppsp.events import Event
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
@@ -216,7 +216,7 @@ class Endpoint:
         Raises StateError when there is no such swarm.
         """
         channel = self._swarm(swarm_id).open_to(address)
-        if channel is None or channel.state is not State.OPEN or not channel.understands(MessageType.DATA):
+        if channel is None or channel.state is not State.OPEN or not channel.takes_chunks:
             return False
         for part in channel.peer_have.missing(start, stop):
             channel.upload.request(*part)

@@ -144,3 +144,22 @@ def test_so_does_one_that_signs_every_chunk():
     for number in (-1, 2**32):
         with pytest.raises(StateError, match="no chunk"):
             ChunkSigner(swarm, KEY, first_chunk=number)
+
+
+def test_what_left_the_window_on_its_way_is_not_sent_again_and_counts_once(source):
+    """It cannot be sent again, so it is lost once, not for ever; and no octets are counted that did not leave."""
+    bench, peer = source(window=8, chunks_per_signature=4)
+    bench.live.publish(bytes(8 * 1024), bench.now)
+    bench.flush()
+    peer.send(Request(0, 5))
+    assert [message.start for message in peer.take(Data)] == [0, 1, 2, 3, 4, 5]
+    bench.live.publish(bytes(4 * 1024), bench.now)
+    bench.flush()
+    (window,) = bench.windows.made
+    bench.advance(60.0)
+    assert {message.start for message in peer.take(Data)} <= {4, 5}
+    assert sum(lost for _, lost in window.losses[:1]) == 6 * 1024
+    assert all(sent > 0 for _, sent in window.sent)
+    assert all(lost > 0 for _, lost in window.losses)
+    (channel,) = bench.endpoint._channels.values()
+    assert channel.upload.flight == sum(octets for _, octets, _ in channel.upload._in_flight.values())

@@ -55,12 +55,13 @@ def test_nobody_is_pushed_to_before_its_handshake_is_complete(lab, seven):
     assert peer.raw() == []
 
 
-def test_a_peer_that_takes_no_data_is_sent_none(lab, seven):
+@pytest.mark.parametrize("absent", [1, 4])
+def test_a_peer_that_takes_no_data_or_no_hashes_is_sent_none(lab, seven, absent):
     """Section 7.10."""
     bench = lab.Bench()
     bench.seed(seven)
     peer = lab.HandPeer(bench, seven)
-    peer.open(supported_messages=frozenset(range(14)) - {1})
+    peer.open(supported_messages=frozenset(range(14)) - {absent})
     assert not bench.endpoint.push(seven.root, peer.address, 0, 7)
 
 

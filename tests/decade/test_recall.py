@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import attrs
 import pytest
-from decade_chains import FEATURES, HOLDERS
+from decade_chains import FEATURES, GRANT, HOLDERS, chain
 from decade_server import BOB, HELLO, OCTETS, PEER, Bench, bearer, code, token, whole
 from decade_tokens import ACCOUNT, CLAIMS, MAC, NOW, SERVER
 from hypothesis import given
@@ -17,7 +17,7 @@ from decade.names import name_of
 from decade.peer_failures import MAX_FAILURES
 from decade.pop import sign
 from decade.recall import MAX_AT_ONCE, MAX_RECALLED
-from decade.scope import Confirmation
+from decade.scope import Confirmation, TokenPolicy
 from decade.settings import Extension
 from decade.store import MemoryStore
 from decade.tokens import SKEW, RegisteredKey, mint
@@ -163,6 +163,19 @@ def test_a_token_with_a_limit_is_never_recalled(members):
     asked = Request("GET", HELLO.path, bearer(token(**members)))
     for _ in range(2):
         assert recall(made, asked) is None
+
+
+def test_a_token_below_another_one_takes_the_long_way():
+    """What its parents may use, and who holds them, is looked at each time."""
+    made = Bench(extensions=FEATURES)
+    made.put()
+    key, _ = chain(1, first=attrs.evolve(GRANT, policy=TokenPolicy(levels=3)), key=MAC)
+    asked = Request("GET", HELLO.path, bearer(key))
+    proof = sign(attrs.evolve(asked, target=SERVER + HELLO.path), HOLDERS[1], created=NOW + 1, nonce="0123456789abcdef")
+    free, _ = chain(1, first=attrs.evolve(GRANT, policy=TokenPolicy(levels=3)), key=MAC, cnf=None)
+    for request in (attrs.evolve(asked, headers=(*asked.headers, *proof)), Request("GET", HELLO.path, bearer(free))):
+        assert whole(made.server.handle(request, PEER, made.now), made.now).body == OCTETS
+        assert made.server.recall(request, PEER, made.now) is None
 
 
 @pytest.mark.parametrize("members", [{"connections": 9}, {"ceiling_download": 10**9}], ids=str)

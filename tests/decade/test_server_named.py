@@ -416,3 +416,16 @@ def test_what_the_provider_keeps_by_its_hash_keeps_its_names():
     assert code(made.ask("DELETE", HELLO.path, token())) == ErrorCode.LEGAL_BLOCK
     assert code(get(made, method="DELETE")) == ErrorCode.LEGAL_BLOCK
     assert get(made).body == OCTETS
+
+
+def test_what_comes_for_a_name_that_another_object_has_got_meanwhile_is_not_kept():
+    made = Bench(**ON)
+    new = bind(KEY, b"live/1", name_of(OTHER))
+    head = (("Content-Length", str(len(OTHER))), *fields(new)["headers"])
+    upload = made.head("PUT", PATH, token(), headers=head)
+    upload.feed(OTHER, 1.0)
+    assert put(made).status == 201
+    assert code(upload.finish(1.0)) == ErrorCode.CONFLICT
+    assert made.store.find("alice", name_of(OTHER)) is None
+    assert made.quotas.holding(("alice",)).used == len(OCTETS)
+    assert get(made).body == OCTETS

@@ -10,11 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 from decade_served import Served, fields, serving, until
-from decade_server import HELLO, OCTETS, bearer, token
-from decade_tokens import ACCOUNT
+from decade_server import HELLO, OCTETS, Bench, bearer, token
+from decade_tokens import ACCOUNT, MAC
 
 import interop.decade_server._stalls
 from decade.errors import ErrorCode
+from decade.messages import Revocation
 from decade.names import name_of
 from decade.ports import Use
 from decade.problem import decode_problem
@@ -337,6 +338,16 @@ def test_a_web_server_in_front_is_told_which_file_to_send(served):
     assert bench.uses() == [Use(uses=2, amount=17)]
     # Others are sent the object.
     assert asked(app, client=("127.0.0.1", 1), headers=fields()).content == OCTETS
+    assert bench.server.requests == 0
+
+
+def test_a_web_server_in_front_is_not_told_of_an_object_whose_token_was_revoked_meanwhile():
+    bench = Bench()
+    bench.put()
+    answer = bench.head("GET", HELLO.path, token())
+    assert bench.control("POST", "revocations", Revocation(kid=MAC.kid)).status == 204
+    with pytest.raises(ConnectionError):
+        Front("/_decade/", place, bench.tree).hand_over(answer, bench.now)
     assert bench.server.requests == 0
 
 

@@ -31,7 +31,7 @@ LEAVES = 1 << LAYERS
 class Blocks:
     """The hashes of a tree of `height` layers above its leaves; `levels[i]` are the lists of level i by number."""
 
-    __slots__ = ("_layers", "_missing", "_new", "_packed", "_unpacked", "_zero", "levels")
+    __slots__ = ("_layers", "_missing", "_new", "_packed", "_size", "_unpacked", "_zero", "levels")
 
     def __init__(self, height: int, hash_size: int, new: NewHash) -> None:
         self.levels: list[dict[int, list[bytes]]] = [{} for _ in range(height // LAYERS + 1)]
@@ -42,6 +42,7 @@ class Blocks:
         self._new = new
         # How many pairs of leaves are still unknown, for the lists of level 0.
         self._missing: dict[int, int] = {}
+        self._size = hash_size
         self._zero = bytes(hash_size)
 
     def blank(self) -> list[bytes]:
@@ -52,24 +53,28 @@ class Blocks:
 
     def get(self, layer: int, index: int) -> bytes:
         """The hash of a node; b"" where it is unknown."""
+        if layer < LAYERS:
+            number = index >> LAYERS - layer
+            row = LEAVES >> layer
+            at = (index & row - 1) * self._size
+            if not layer and number in self._packed:
+                return self._packed[number][at : at + self._size]
+            slots = self.slots(number)
+            if slots is not None:
+                at += row * self._size
+                return slots[at : at + self._size]
         level, layer = divmod(layer, LAYERS)
-        number = index >> LAYERS - layer
         row = LEAVES >> layer
-        slot = row | index & row - 1
-        if not level and number in self._packed:
-            size = len(self._zero)
-            if not layer:
-                at = (slot - LEAVES) * size
-                return self._packed[number][at : at + size]
-            slots = self._unpacked.get(number) or self._unpack(number)
-            return slots[slot * size : slot * size + size]
-        block = self.levels[level].get(number)
-        return block[slot] if block else b""
+        block = self.levels[level].get(index >> LAYERS - layer)
+        return block[row | index & row - 1] if block else b""
 
-    def _unpack(self, number: int) -> bytes:
-        if len(self._unpacked) >= _UNPACKED:
-            del self._unpacked[next(iter(self._unpacked))]
-        slots = self._unpacked[number] = _slots(self._packed[number], self._layers, self._zero, self._new)[0]
+    def slots(self, number: int) -> bytes | None:
+        """All slots of a full block of level 0, joined; None for any other."""
+        slots = self._unpacked.get(number)
+        if slots is None and number in self._packed:
+            if len(self._unpacked) >= _UNPACKED:
+                del self._unpacked[next(iter(self._unpacked))]
+            slots = self._unpacked[number] = _slots(self._packed[number], self._layers, self._zero, self._new)[0]
         return slots
 
     def put_root(self, height: int, root: bytes) -> None:
@@ -108,7 +113,7 @@ class Blocks:
 
         Every run but the last has to fill whole blocks.
         """
-        size = len(self._zero)
+        size = self._size
         layers = self._layers
         tops: list[bytes] = []
         count = 0

@@ -266,6 +266,9 @@ class MerkleTree:
         if not 0 <= chunk < count:
             raise StateError(f"the tree has no chunk {chunk}")
         found: list[tuple[int, int, bytes]] = []
+        slots = self._blocks.slots(chunk >> LAYERS)
+        size = self.hash_size
+        slot = LEAVES | chunk & LEAVES - 1
         width = 1
         # The highest bit in which the number of a chunk and the number of chunks differ is the layer of its peak.
         for layer in range((count ^ chunk).bit_length() - 1 if self._has_peaks else self._height):
@@ -275,7 +278,8 @@ class MerkleTree:
             sibling = chunk >> layer ^ 1
             first = sibling * width
             if first < count:
-                uncle = self._blocks.get(layer, sibling)
+                at = (slot >> layer ^ 1) * size
+                uncle = slots[at : at + size] if slots and layer < LAYERS else self._blocks.get(layer, sibling)
                 if not uncle:
                     raise StateError(f"chunk {chunk} is not verified: its uncle from chunk {first} on is unknown")
                 found.append((first, first + width - 1, uncle))

@@ -7,8 +7,9 @@ peers do so, so that each opens its own NAT for the other. The first pair that a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -21,6 +22,11 @@ MAX_CANDIDATES = 8
 """Addresses of one peer that are tried; as many as a tracker of ours passes on."""
 MAX_BATCH = 5
 """Pairs beyond each peer's first that `due` gives at once: every 0.25 s, so one in 50 ms (RFC 8445 section 14.2)."""
+MAX_AT_HOST = 16
+"""Addresses at one host that are tried at once and have not answered: whoever names a victim again and again, each time
+at other ports, has us send it some five handshakes a second. More peers than that behind one NAT take turns."""
+ANSWER_PATIENCE = 30.0
+"""Seconds until an address counts as silent: as long as an endpoint repeats a handshake."""
 RELAY_PATIENCE = 4.0
 """Seconds until the pairs with a relay: the other side, told of us by its next FIND, opens its NAT meanwhile."""
 
@@ -71,6 +77,8 @@ class Checks:
         self._direct = direct
         self._peers: dict[str, _Peer] = {}
         self._open: set[Address] = set()
+        self._unanswered: dict[Address, float] = {}
+        """Addresses that were given out, and until when they may answer."""
         self.relay_family: str | None = None
         """`ipv4` or `ipv6`: to which addresses our relay, if we have one, sends."""
 
@@ -118,18 +126,28 @@ class Checks:
 
     def due(self, now: float) -> list[Address]:
         """The addresses to send a handshake to now."""
+        self._unanswered = {address: until for address, until in self._unanswered.items() if until > now}
+        busy = Counter(_host(address) for address in self._unanswered)
         found: list[Address] = []
         room = MAX_BATCH
         for peer in self._peers.values():
-            while peer.pending and peer.pending[0][0] <= now and (peer.is_fresh or room > 0):
+            waiting = []
+            for at, address in peer.pending:
+                if at > now or not (peer.is_fresh or room > 0) or busy[_host(address)] >= MAX_AT_HOST:
+                    waiting.append((at, address))
+                    continue
                 room -= not peer.is_fresh
                 peer.is_fresh = False
-                found.append(peer.pending.pop(0)[1])
+                busy[_host(address)] += address not in self._unanswered
+                self._unanswered[address] = now + ANSWER_PATIENCE
+                found.append(address)
+            peer.pending = waiting
         return found
 
     def connected(self, address: Address) -> list[Address]:
         """A handshake is complete. Returns the addresses whose channels, open or not yet, are not needed any more."""
         self._open.add(address)
+        self._unanswered.pop(address, None)
         peer = self._owner(address)
         if peer is None:
             return []
@@ -157,3 +175,9 @@ class Checks:
         """Whose address it is; nobody's when two peers have it, as private ones in different networks may."""
         owners = [peer for peer in self._peers.values() if address in peer.addresses]
         return owners[0] if len(owners) == 1 else None
+
+
+def _host(address: Any) -> str:
+    """The host of an address as a socket has it, or of one behind our relay."""
+    host: str = address[0]
+    return host

@@ -3,6 +3,8 @@
 import pytest
 
 from interop._nat_checks import (
+    ANSWER_PATIENCE,
+    MAX_AT_HOST,
     MAX_BATCH,
     MAX_CANDIDATES,
     MAX_PEERS,
@@ -128,11 +130,11 @@ def test_a_peer_that_needs_nothing_is_left_alone() -> None:
 
 
 def test_a_tracker_cannot_make_us_send_to_many_at_once_or_remember_without_end() -> None:
-    """A list may name victims: each gets a handshake at first, and the other addresses one in 50 ms."""
+    """Each peer gets a handshake at first, and the other addresses one in 50 ms."""
     checks = _checks()
-    many = [PeerAddr("203.0.113.1", port) for port in range(1, 100)]
     for number in range(MAX_PEERS + 10):
-        checks.learn(f"peer {number}", many, 0.0)
+        hosts = (f"10.{number // 256}.{number % 256}.{last}" for last in range(1, 100))
+        checks.learn(f"peer {number}", [PeerAddr(host, 1) for host in hosts], 0.0)
     first = checks.due(0.0)
     assert len(first) == MAX_PEERS + MAX_BATCH
     rest = 0
@@ -140,6 +142,26 @@ def test_a_tracker_cannot_make_us_send_to_many_at_once_or_remember_without_end()
         assert len(found) <= MAX_BATCH
         rest += len(found)
     assert rest + len(first) == MAX_PEERS * MAX_CANDIDATES
+
+
+def test_a_victim_that_many_peers_claim_to_be_gets_few_handshakes() -> None:
+    """RFC 8445 section 19.5.1: a list of candidates is not to be an amplifier."""
+    checks = _checks(relay_family="ipv4")
+    for number in range(100):
+        ports = range(1 + MAX_CANDIDATES * number, 1 + MAX_CANDIDATES * (number + 1))
+        checks.learn(f"peer {number}", [PeerAddr("203.0.113.1", port) for port in ports], 0.0)
+    checks.learn("another", [REFLEXIVE], 0.0)
+    first = checks.due(0.0)
+    victim = [address for address in first if address != AT_REFLEXIVE]
+    assert len(first) == len(victim) + 1
+    while found := checks.due(RELAY_PATIENCE):  # through the relay is the same for it
+        victim += [address for address in found if address[0] == "203.0.113.1"]
+    assert len(victim) == MAX_AT_HOST
+    assert checks.due(ANSWER_PATIENCE - 0.01) == []
+    # Who answers makes room, and so does who is silent for as long as a handshake is repeated.
+    checks.connected(victim[0])
+    assert len(checks.due(ANSWER_PATIENCE - 0.01)) == 1
+    assert 0 < len(checks.due(RELAY_PATIENCE + ANSWER_PATIENCE)) < MAX_AT_HOST
 
 
 # Two endpoints behind simulated NATs

@@ -70,7 +70,7 @@ class GatewayBase(Application):
         """Nothing is to be stopped: requests end with their connections."""
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(headers_of(scope))
+        headers = _combined(scope)
         is_head = scope["method"] == "HEAD"
         if not self._is_host(headers.get("host", "")):
             await send_text(send, 421, "This gateway is for this machine, and has no name of its own.", is_head=is_head)
@@ -81,6 +81,8 @@ class GatewayBase(Application):
             await self._small(scope, send, "text/html; charset=utf-8", PAGE, policy)
         elif path == "/stats":
             await self._small(scope, send, "application/json", self._statistics(), [("cache-control", "no-store")])
+        elif path == "*":  # whoever asks that wants to know whether somebody is there (RFC 9110 section 9.3.7)
+            await send_whole(send, 204, [("allow", "GET, HEAD, OPTIONS")], b"", is_head=True)
         elif path.split("/")[1].lower() == self._id:
             await self._route(scope, receive, send, headers)
         else:
@@ -142,6 +144,14 @@ _TYPES = mimetypes.MimeTypes()
 _TYPES.add_type("video/mp2t", ".ts")
 _TYPES.add_type("video/x-matroska", ".mkv")
 _TYPES.add_type("video/webm", ".webm")
+
+
+def _combined(scope: Scope) -> dict[str, str]:
+    """The header fields, each one value: several lines of one are a list (RFC 9110 section 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in headers_of(scope):
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _type_of(name: str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
-from werkzeug.http import parse_etags, parse_range_header
+from werkzeug.http import parse_etags
 
 MAX_RANGES = 16
 """Ranges of one request: section 14.2 lets a server refuse many small ones, which cost it more than they bring."""
+
+_RANGE = re.compile(r"(?:([0-9]{1,40})-([0-9]{0,40})|-([0-9]{1,40}))")
+"""The digits are limited since Python's conversion is."""
 
 Span: TypeAlias = tuple[int, int]
 """The first octet, and the one behind the last."""
@@ -43,25 +47,44 @@ def select(method: str, headers: Mapping[str, str], etag: str, size: int) -> Sel
     # Only GET has ranges (section 14.2). There is no Last-Modified, so no date in If-Range is that of the content.
     if method != "GET" or value is None or headers.get("if-range", f'"{etag}"').strip() != f'"{etag}"':
         return whole
-    parsed = parse_range_header(value)
-    if parsed is None or parsed.units != "bytes":
+    found = _ranges(value, size)
+    if found is None:
         return whole
-    if len(parsed.ranges) > MAX_RANGES:
+    if len(found) > MAX_RANGES:
         return Selection(416)
-    spans = _resolved(parsed.ranges, size)
+    spans = _merged(found)
     return Selection(206, spans) if spans else Selection(416)
 
 
-def _resolved(ranges: Sequence[tuple[int, int | None]], size: int) -> tuple[Span, ...]:
-    """The ranges that the content has, ascending, those that overlap or touch as one."""
+def _ranges(value: str, size: int) -> list[Span] | None:
+    """The ranges of the content that a Range field names, empty where it has none; None for no field of octets.
+
+    In any order (section 14.2: "SHOULD list those ranges in ascending order", and need not), the list with empty
+    elements as section 5.6.1 has it.
+    """
+    unit, _, listed = value.partition("=")
+    items = [item.strip(" \t") for item in listed.split(",") if item.strip(" \t")]
+    if unit.strip(" \t").lower() != "bytes" or not items:
+        return None
     found = []
-    for start, stop in ranges:
-        if start < 0:
-            found.append((max(0, size + start), size))
-        elif start < size:
-            found.append((start, size if stop is None else min(stop, size)))
+    for item in items:
+        match = _RANGE.fullmatch(item)
+        if match is None:
+            return None
+        first, last, suffix = match.groups()
+        if suffix is not None:
+            found.append((max(0, size - int(suffix)), size))
+        elif last and int(last) < int(first):
+            return None
+        else:
+            found.append((int(first), min(int(last) + 1, size) if last else size))
+    return found
+
+
+def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Those that are not empty, ascending, those that overlap or touch as one."""
     merged: list[Span] = []
-    for start, end in sorted(found):
+    for start, end in sorted(span for span in spans if span[0] < span[1]):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:

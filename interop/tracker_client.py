@@ -264,9 +264,12 @@ class TrackerSession:
                 logger.info("%s: %s", self._client.tracker, event)
 
     def _introduce(self, found: PeersFound) -> None:
+        # From elsewhere such an address would have us send to the services of this machine (RFC 8445 section 5.1.1.1).
+        is_here = not self._hosts or any(host.is_loopback for host in self._hosts)
         every: dict[str, list[PeerAddr]] = {}
         for peer in sorted(found.peers, key=lambda peer: -peer.peer_addr.priority):
-            every.setdefault(peer.peer_id, []).append(peer.peer_addr)
+            if is_here or not peer.peer_addr.is_loopback:
+                every.setdefault(peer.peer_id, []).append(peer.peer_addr)
         swarm_id = bytes.fromhex(found.swarm_id)
         try:
             if self._on_candidates is not None:

@@ -355,6 +355,37 @@ def test_the_best_address_of_a_family_that_we_listen_on_is_told():
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("own", "found"), [("192.0.2.9", ["192.0.2.1"]), ("127.0.0.1", ["127.0.0.1"])])
+def test_a_tracker_elsewhere_cannot_name_the_services_of_this_machine(own, found):
+    """RFC 8445 section 5.1.1.1: loopback addresses are no candidates."""
+
+    async def run() -> None:
+        server = TrackerServer()
+        transport = httpx.ASGITransport(asgi(server))
+        named: list[list[PeerAddr]] = []
+        async with await TrackerSession.open(
+            "http://tracker.example/",
+            "many",
+            listens_on=[("127.0.0.1", 1), ("192.0.2.1", 2)],
+            transport=transport,
+        ) as many:
+            many.join(SWARM, SEEDER)
+            await many.joined(SWARM)
+            async with await TrackerSession.open(
+                "http://tracker.example/",
+                "one",
+                listens_on=[(own, 9)],
+                on_candidates=lambda swarm_id, peers: named.extend(peers.values()),
+                transport=transport,
+            ) as session:
+                session.join(SWARM, LEECH)
+                await until(lambda: named)
+        assert [one.address for one in named[0]][: len(found)] == found
+        assert any(one.is_loopback for one in named[0]) == (own == "127.0.0.1")
+
+    asyncio.run(run())
+
+
 def test_an_unspecified_address_becomes_the_one_on_the_way_to_the_tracker():
     async def run() -> list[Any]:
         announced = []

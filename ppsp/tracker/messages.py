@@ -176,7 +176,10 @@ class PeerAddr:
     @property
     def is_private(self) -> bool:
         """Whether the address means nothing in the Internet, and maybe something in a network."""
-        return not ipaddress.ip_address(self.address).is_global
+        ip = ipaddress.ip_address(self.address)
+        # 6to4 and Teredo name a host in the Internet, whatever IANA's registry says of their prefixes.
+        leads_out = isinstance(ip, ipaddress.IPv6Address) and (ip.sixtofour or ip.teredo) is not None
+        return not (ip.is_global or leads_out)
 
 
 @frozen

@@ -128,6 +128,13 @@ def test_a_peer_cannot_point_a_swarm_at_a_victim():
     assert listed(server) == {MALLORY, "192.168.1.5"}
 
 
+@pytest.mark.parametrize("address", ["2002:808:808::1", "2001:0:808:808::1", "64:ff9b::808:808"])
+def test_nor_by_an_address_that_a_gateway_takes_to_one(address):
+    """6to4, Teredo and NAT64 are ways to 8.8.8.8 and to others, and no private networks"""
+    server = TrackerServer(rules=Rules(own_addresses=True))
+    assert code(server, connect("mallory", addresses=(PeerAddr(address, 53),)), MALLORY) == ErrorCode.FORBIDDEN_ACTION
+
+
 def test_by_default_a_peer_is_where_it_says():
     server = TrackerServer()
     assert code(server, connect("relayed", addresses=(PeerAddr("8.8.8.8", 53),)), MALLORY) == 0

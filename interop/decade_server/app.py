@@ -22,7 +22,7 @@ from decade.http import Headers, Request, Response, plain_response, problem_resp
 from decade.problem import Problem
 from decade.waiting import Waiting
 from interop._asgi_parts import CLOSE, Application, Receive, Scope, Send, Timer, encoded, hang_up, headers_of, target_of
-from interop.decade_server._heads import Asked, Head, Heads
+from interop.decade_server._heads import Asked, Heads
 from interop.decade_server._line import Incoming, Line, join
 from interop.decade_server._stalls import Stalls
 from interop.decade_server.front import Front, asked_about, is_question
@@ -136,20 +136,6 @@ class DecadeApp(Application):
                 if is_object and head is not None and asked is not None:
                     self._heads.add(head, asked)
                 await self._send(answer, receive, send)
-
-    def recall(self, head: Head, fields: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
-        """The answer to a GET that came before, with its head by HTTP/1.1 and these fields; it counts as sent.
-
-        None: ask for it as ASGI has it.
-        """
-        asked = self._heads.get(head)
-        if asked is None:
-            return None
-        known = self.server.recall(asked.request, asked.peer, self._now(), head=asked.head)
-        if known is None:
-            return None
-        assert isinstance(known.body, bytes)
-        return asked.octets(known, fields), known.body
 
     def _told(self, front: Front, answer: Response, scope: Scope) -> Response:
         """What a web server in front is told instead of an answer. Raises ConnectionError if it must not be sent."""

@@ -19,11 +19,10 @@ from decade.ports import NodePath
 from decade.server import Server
 from decade.settings import Extension, Settings
 from decade.tokens import RegisteredKey
-from interop._http_limits import MAX_HEAD
+from interop._http_limits import MAX_HEAD, LimitedHttpProtocol
 from interop.decade_server.app import DecadeApp
 from interop.decade_server.config import ConfigError, ServerConfig, TransferConfig
 from interop.decade_server.front import Front
-from interop.decade_server.protocol import ObjectHttpProtocol
 from interop.decade_server.threaded import App, ThreadedApp
 from interop.decade_store import open_server
 from interop.decade_store.settling import place
@@ -156,9 +155,6 @@ class LiveServer:
         return kept
 
 
-def http_protocol(config: ServerConfig, app: App) -> type[ObjectHttpProtocol]:
+def http_protocol(config: ServerConfig) -> type[LimitedHttpProtocol]:
     """Uvicorn's HTTP/1.1 with limits, for objects as large as the server takes."""
-    limits = {"max_request": config.limits.max_object + 2 * MAX_HEAD}
-    # What runs in a thread of its own is not asked by the way.
-    recall = {"recall": staticmethod(app.recall)} if isinstance(app, DecadeApp) else {}
-    return type("ConfiguredHttpProtocol", (ObjectHttpProtocol,), limits | recall)
+    return type("ObjectHttpProtocol", (LimitedHttpProtocol,), {"max_request": config.limits.max_object + 2 * MAX_HEAD})

@@ -3,7 +3,7 @@
     python tests/benchmarks/decade_server.py [--rounds 5] [--seconds 1.5] [--connections 16] [--only NAME ...] [--json]
 
 Each token was shown before. `memory` is DecadeApp with objects in memory, `files` is `ietf-p2p decade serve --root`;
-`bare` is an ASGI application that sends the same head and octets in uvicorn as it is, with uvloop and httptools. nginx
+`bare` is an ASGI application that sends the same head and octets in the same uvicorn, with uvloop and httptools. nginx
 sends files by sendfile (`tcp_nopush off`, open_file_cache); Varnish, Squid and Traffic Server answer from their caches,
 and ask nobody for a token. `nginx + ours` is the recipe with X-Accel-Redirect in front of `files`: `of which ours` is
 our process alone; `nginx + bare` is the same with a bare application in its place that says what ours does. wrk asks

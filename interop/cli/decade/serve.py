@@ -221,7 +221,7 @@ class _Serving:
             live.app,
             certificate=None if tls is None else tls.certificate,
             key=None if tls is None else tls.key,
-            protocol=http_protocol(self._config, live.app),
+            protocol=http_protocol(self._config),
             loop="asyncio" if importlib.util.find_spec("uvloop") is None else "uvloop",
         )
         if http.ssl is not None:

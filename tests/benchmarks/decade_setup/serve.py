@@ -2,9 +2,9 @@
 
     python serve.py ours|bare|naive [--answers FILE] [--max-requests N] [--root DIR]
 
-`ours` is `DecadeApp` with objects in memory, under uvicorn with uvloop and our HTTP protocol, as `ietf-p2p decade
-serve` has it. `bare` answers each path with the status, the header and the octets that the file has for it, in uvicorn
-as it is, with uvloop and httptools. `naive` stores what is put, one object after the other.
+`ours` is `DecadeApp` with objects in memory, under uvicorn with uvloop and httptools. `bare` answers each path with the
+status, the header and the octets that the file has for it, in the same uvicorn. `naive` stores what is put, one object
+after the other.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def bare(answers: Answers) -> Asgi:
     return app
 
 
-def run(app: Any, http: Any = "httptools") -> None:
-    """Uvicorn without a log; as it is, but for another HTTP protocol."""
+def run(app: Any) -> None:
+    """Uvicorn as it is, without a log."""
 
     class Announcing(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
@@ -70,7 +70,7 @@ def run(app: Any, http: Any = "httptools") -> None:
             print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
 
     config = uvicorn.Config(
-        app, port=0, loop="uvloop", http=http, ws="none", log_config=None, log_level="critical", access_log=False
+        app, port=0, loop="uvloop", http="httptools", ws="none", log_config=None, log_level="critical", access_log=False
     )
     Announcing(config).run()
 
@@ -84,10 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.kind == "ours":
         settings = {} if arguments.max_requests is None else {"max_requests": arguments.max_requests}
-        from interop.decade_server.protocol import ObjectHttpProtocol
-
-        app = ours(**settings)
-        run(app, type("RecallingHttpProtocol", (ObjectHttpProtocol,), {"recall": staticmethod(app.recall)}))
+        run(ours(**settings))
     elif arguments.kind == "naive":
         from decade_setup.naive import naive
 

@@ -22,8 +22,13 @@ def check_collections(collections: tuple[bytes, ...], *, is_on: bool) -> None:
     if not is_on:
         raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, "collections are not supported")
     if len(collections) > MAX_COLLECTIONS:
-        reason = f"an object is in up to {MAX_COLLECTIONS} collections"
-        raise RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason, limit=MAX_COLLECTIONS)
+        raise too_many_collections()
+
+
+def too_many_collections() -> RefusedError:
+    """An object would be in more than it may be in."""
+    reason = f"an object is in up to {MAX_COLLECTIONS} collections"
+    return RefusedError(ErrorCode.ATTRIBUTE_NOT_PERMITTED, reason, limit=MAX_COLLECTIONS)
 
 
 def write_collections(collections: tuple[bytes, ...]) -> str:

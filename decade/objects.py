@@ -119,7 +119,8 @@ class Incoming:
             raise RefusedError(ErrorCode.NAME_MISMATCH, "the name is not that of these octets")
 
     def keep(self, clock: Clock, wall: int) -> Steps[bool]:
-        """Store it, after `check`; whether it is new to the account. Raises StoreError; then it is dropped.
+        """Store it, after `check`; whether it is new to the account. Raises StoreError, and RefusedError
+        (ATTRIBUTE_NOT_PERMITTED) if it would be in too many collections; then it is dropped.
 
         Raises StateError when it has ended.
         """
@@ -267,7 +268,7 @@ class Objects:
         return Incoming(self, row, reservation, sink)
 
     def commit(self, sink: Sink, row: Row, reservation: Reservation, clock: Clock) -> Steps[bool]:
-        """Keep what was received, for `Incoming`: whether it is new to the account. Raises StoreError."""
+        """Keep what was received, for `Incoming`: whether it is new to the account. Raises RefusedError, StoreError."""
         yield from self._make_way(row, clock)
         key = (row.account, row.name)
         self._keeping[key] += 1

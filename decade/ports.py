@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import attrs
 
 from decade.errors import Dimension
-from decade.memberships import joined
+from decade.memberships import MAX_COLLECTIONS, joined, too_many_collections
 from decade.messages import ResourcePolicy, Revocation
 from decade.named import Binding
 from decade.names import Name
@@ -234,14 +234,15 @@ class Row:
         return attrs.evolve(self, reads=self.reads + times, octets_read=self.octets_read + octets, last_read=last)
 
     def merged(self, expires: int | None, media_type: str | None, collections: tuple[bytes, ...] = ()) -> Row:
-        """When it is stored again: the later expiry wins, a media type is added, and it is in more collections."""
+        """When it is stored again: the later expiry wins, a media type is added, and it is in more collections.
+
+        Raises RefusedError (ATTRIBUTE_NOT_PERMITTED) for more than MAX_COLLECTIONS.
+        """
         later = None if self.expires is None or expires is None else max(self.expires, expires)
-        return attrs.evolve(
-            self,
-            expires=later,
-            media_type=self.media_type or media_type,
-            collections=joined(self.collections, collections) if collections else self.collections,
-        )
+        every = joined(self.collections, collections) if collections else self.collections
+        if len(every) > max(MAX_COLLECTIONS, len(self.collections)):
+            raise too_many_collections()
+        return attrs.evolve(self, expires=later, media_type=self.media_type or media_type, collections=every)
 
     def changed_as(self, other: Row) -> Row:
         """With the expiry, the media type and the collections of another row."""
@@ -292,7 +293,7 @@ class ObjectStore(Protocol[_S]):
         """Keep what was written, and its row: both outlive a power cut when this returns True.
 
         False if the account has a row already, which gets the later expiry, the media type if it has none, and more
-        collections.
+        collections. Raises RefusedError (ATTRIBUTE_NOT_PERMITTED) if those are too many: nothing is kept.
         """
 
     def opens_at_once(self, row: Row) -> bool:

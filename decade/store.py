@@ -99,7 +99,10 @@ class MemoryStore:
         return MemorySink()
 
     def commit(self, sink: MemorySink, row: Row) -> bool:
-        """Keep what was written, and its row; False if the account has one, which gets what it lacks."""
+        """Keep what was written, and its row; False if the account has one, which gets what it lacks.
+
+        Raises RefusedError.
+        """
         octets = sink.take()
         held = self.find(row.account, row.name)
         if held is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from decade.errors import StateError, StoreError
+from decade.memberships import MAX_COLLECTIONS, too_many_collections
 from decade.named import MAX_NAMES, Binding, too_many_names
 from decade.names import Name
 from decade.ports import Row
@@ -97,11 +98,11 @@ class BucketStore:
     def commit(self, sink: BucketSink, row: Row) -> bool:
         """Keep what was written, and its row; False if the account has one, which gets what it lacks.
 
-        Raises StoreError, StateError if it is not the object of the row.
+        Raises RefusedError, StoreError, StateError if it is not the object of the row.
         """
         octets, copy = sink.take(row), new_copy()
         key = key_of(row.name, copy)
-        arguments = (row.account, row.name.value, copy, *fields_of(row))
+        arguments = (row.account, row.name.value, copy, *fields_of(row), MAX_COLLECTIONS)
         try:
             self.bucket.put(key, octets.source())
             try:
@@ -114,6 +115,10 @@ class BucketStore:
         except StoreError:
             octets.close()
             raise
+        if done == b"many":
+            octets.close()
+            self._remove([key])
+            raise too_many_collections()
         # The copy that was in use may have rotted since; this one has just been hashed.
         self._remove([key_of(row.name, before.decode())] if before else [])
         self._spool.keep(row.name, octets).close()

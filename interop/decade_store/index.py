@@ -118,7 +118,8 @@ class Index:
 def insert(connection: sqlite3.Connection, row: Row, worker: str) -> bool:
     """Store a row and turn what this worker has reserved for it into what is stored: True.
 
-    False if the account has a row already, which gets what it lacks: then what was reserved stays so.
+    False if the account has a row already, which gets what it lacks: then what was reserved stays so. Raises
+    RefusedError, with nothing changed.
     """
     made = connection.execute(
         f"INSERT INTO object ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",

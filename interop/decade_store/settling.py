@@ -189,16 +189,20 @@ class Settler:
             self._disk.rename(folder, fresh, folder, name)
 
     def _apply(self, connection: sqlite3.Connection, job: Job, rotten: set[Name]) -> Result:
+        try:
+            return self._do(connection, job, rotten)
+        except RefusedError as refused:
+            # It has changed nothing, and the others of its transaction go on.
+            return refused
+
+    def _do(self, connection: sqlite3.Connection, job: Job, rotten: set[Name]) -> Result:
         match job:
             case Put(row):
                 return insert(connection, row, self._worker)
             case Update(account, name, change):
                 return update(connection, account, name, change)
             case Bind(account, binding):
-                try:
-                    return bind(connection, account, binding)
-                except RefusedError as refused:
-                    return refused
+                return bind(connection, account, binding)
             case Unbind(account, binding):
                 return unbind(connection, account, binding)
             case Count(reads):

@@ -198,7 +198,7 @@ class FileStore:
     def commit(self, sink: FileSink, row: Row) -> bool:
         """Keep what was written, and its row; False if the account has one, which gets what it lacks.
 
-        Raises StoreError, StateError if it is not the object of the row.
+        Raises RefusedError, StoreError, StateError if it is not the object of the row.
         """
         fd = sink.finish(row)
         try:

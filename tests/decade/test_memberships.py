@@ -146,6 +146,9 @@ def test_there_are_bounds():
     assert made.put(**col(*many, *many)).status == 201
     patch = AttrPatch(collections=(*many, b"x"))
     assert code(made.control("PATCH", INFO, patch)) == ErrorCode.ATTRIBUTE_NOT_PERMITTED
+    # Nor by and by.
+    assert code(made.put(**col(b"x"))) == ErrorCode.ATTRIBUTE_NOT_PERMITTED
+    assert (collections(made), made.quotas.holding(("alice",)).used) == (many, len(OCTETS))
     for field in ("col", "col=:AA==:", "col=(:AA==: a)", "col=(::)", "col=(:AA:)", f"col=(:{'A' * 88}:)", "col=(:=:)"):
         assert code(made.put(headers=(("Decade-Attrs", field),))) == ErrorCode.MALFORMED
 

@@ -14,6 +14,7 @@ from decade_scale import Site, row_of, store
 from decade.cose import Ed25519SigningKey
 from decade.errors import ErrorCode, RefusedError, StoreError
 from decade.ledger import MemoryQuotas
+from decade.memberships import MAX_COLLECTIONS
 from decade.named import MAX_NAMES, bind
 from decade.names import name_of
 from decade.ports import Charge, Holding, Row
@@ -124,6 +125,21 @@ def test_collections_are_kept_joined_and_replaced(place: Place) -> None:
     assert {one.collections for one in place.store.page("a", b"", 9)} == {(), (b"blue",)}
     place.store.update("a", row.name, lambda held: attrs.evolve(held, collections=()))
     assert place.remove(row).collections == ()
+
+
+def test_an_object_that_is_stored_again_and_again_is_in_so_many_collections_and_no_more(place: Place) -> None:
+    row = place.put(b"in some")
+    many = tuple(bytes([one]) for one in range(MAX_COLLECTIONS))
+    for collections in (many[:9], many[7:], many):
+        place.put(b"in some", collections=collections)
+    before = place.store.find("a", row.name)
+    assert before.collections == many
+    for _ in range(2):
+        with pytest.raises(RefusedError) as refused:
+            place.put(b"in some", collections=(b"x",), expires=99)
+        assert (refused.value.code, refused.value.limit) == (ErrorCode.ATTRIBUTE_NOT_PERMITTED, MAX_COLLECTIONS)
+    assert place.store.find("a", row.name) == before
+    assert place.read(row) == b"in some"
 
 
 def test_a_signed_name_is_the_first_objects_that_has_it_and_goes_with_it(place: Place) -> None:

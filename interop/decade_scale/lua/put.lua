@@ -1,6 +1,7 @@
 -- ARGV: worker, account, name, copy, size, nodes (JSON), created, expires, media type, collections. What the worker has
 -- reserved for an object becomes what is stored, with its row; if the account has it already, what is reserved stays so,
--- the later expiry wins, a media type is added, and it is in the collections of both. Returns what was done, and the copy that this one replaces ('' for none).
+-- the later expiry wins, a media type is added, and it is in the collections of both, ARGV[11] at most. Returns what was
+-- done, and the copy that this one replaces ('' for none).
 local worker, account, name, copy, size = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local nodes, expires, media_type, collections = cjson.decode(ARGV[6]), ARGV[8], ARGV[9], ARGV[10]
 if not is_alive(worker) then
@@ -24,6 +25,9 @@ if held then
   local sorted = {}
   for one in pairs(all) do
     sorted[#sorted + 1] = one
+  end
+  if #sorted > tonumber(ARGV[11]) then
+    return {'many', ''}
   end
   table.sort(sorted)
   redis.call('HSET', key, 'expires', expires, 'media_type', media_type, 'collections', table.concat(sorted, ' '))

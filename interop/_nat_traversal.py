@@ -223,6 +223,9 @@ class _Relay(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         logger.debug("the relay: %s", exc)
+        if isinstance(exc, ConnectionError):
+            # Each address that was sent to holds one of 4096 channels: who has us try many would use them up for good.
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost.set()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aioice import stun
+from aioice import stun, turn
 
 from interop import _nat_traversal
 from interop._nat_checks import Relayed, priority
@@ -231,6 +231,32 @@ def test_a_relay_carries_what_is_for_relayed_addresses_and_its_loss_is_told() ->
         await _until(lambda: bool(changes))
         assert changes[0] == (_reflexive("198.51.100.2", 4000),)
         assert traversal.relay_family is None
+
+    _run(answer, work, turn=True)
+
+
+def test_a_relay_whose_channels_are_used_up_is_given_back_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8656 section 12: there are 4096 of them, and a tracker may name as many addresses."""
+    monkeypatch.setattr(turn, "CHANNEL_NUMBER_MAX", 0x4000)
+    given_back = []
+
+    def answer(request: stun.Message, source: tuple[str, int]) -> list[bytes]:
+        match request.message_method:
+            case stun.Method.ALLOCATE:
+                relayed = ("198.51.100.9", 50_000 + len(given_back))
+                return [_response(request, source, **{"XOR-RELAYED-ADDRESS": relayed, "LIFETIME": 600})]
+            case stun.Method.REFRESH:
+                given_back.append(request.attributes["LIFETIME"])
+        return [_response(request, ("198.51.100.2", 4000), LIFETIME=0)]
+
+    async def work(traversal, endpoint, server, changes, driver) -> None:
+        for number, port in enumerate((50_000, 50_001)):
+            await _until(lambda port=port: port in [one.port for one in traversal.candidates])
+            endpoint.say = [(b"hello", Relayed("203.0.113.5", 9)), (b"hello", Relayed("203.0.113.6", 9))]
+            driver.wake()
+            await _until(lambda number=number: len(given_back) > number)
+        assert given_back == [0, 0]
+        assert server.got == [b"\x40\x00\x00\x05hello"] * 2
 
     _run(answer, work, turn=True)
 

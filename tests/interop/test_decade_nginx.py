@@ -13,13 +13,16 @@ from decade_caches import free_port, nginx
 from decade_serve import bearer_of, make_key, processing
 
 import interop.decade_server
+from decade.cose import Ed25519SigningKey
 from decade.messages import Status, decode_message
+from decade.named import Binding, bind, named_path, read_signature, verify
 from decade.names import name_of
 from decade.problem import decode_problem
 
 RECIPE = Path(interop.decade_server.__file__).with_name("nginx.conf.example")
 OCTETS = bytes(range(256)) * 1024
 NAME = name_of(OCTETS)
+BOUND = bind(Ed25519SigningKey(bytes(32)), b"live/1", NAME)
 SERVER = "https://storage.example"
 
 
@@ -55,6 +58,7 @@ def fronted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 listen = "127.0.0.1:0"
 root = "{objects}"
 trusted-proxies = ["127.0.0.1"]
+extensions = ["signed-names"]
 [front]
 accel = "/_decade/"
 [accounts.alice]
@@ -101,8 +105,25 @@ def test_nginx_sends_the_file_with_the_header_of_the_object(fronted: Fronted) ->
         "sandbox",
     )
     assert answer.headers["decade-attrs"].startswith("exp=")
+    assert answer.headers["repr-digest"] == NAME.repr_digest
+    assert "decade-signature" not in answer.headers
     assert "x-accel-redirect" not in answer.headers
     assert fronted.sent() - before == len(OCTETS)
+
+
+def test_nginx_passes_on_the_signature_of_what_has_a_signed_name(fronted: Fronted) -> None:
+    path = named_path(BOUND.signed)
+    told = {"Repr-Digest": NAME.repr_digest, "Decade-Signature": BOUND.text}
+    put = fronted.client.put(path, headers=fronted.fields() | told, content=OCTETS)
+    assert put.status_code in (201, 204)
+    before = fronted.sent()
+    for part, expected in (({}, OCTETS), ({"Range": "bytes=1-2"}, OCTETS[1:3])):
+        answer = fronted.client.get(path, headers=fronted.fields() | part)
+        assert answer.content == expected
+        verify(Binding(BOUND.signed, NAME, read_signature(answer.headers["decade-signature"])))
+        assert answer.headers["repr-digest"] == NAME.repr_digest
+    assert fronted.sent() - before == len(OCTETS) + 2
+    assert fronted.client.get(path).status_code == 401
 
 
 def test_only_the_recipe_that_passes_the_answer_on_has_the_media_type(fronted: Fronted) -> None:

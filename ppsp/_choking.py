@@ -1,5 +1,6 @@
 """CHOKE and UNCHOKE (RFC 7574 section 3.9): when the upload policy is asked, and what its answers make us say."""
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 # Between two looks at who gives what: long enough to measure a rate, short against the minutes of a film.
 _ROUND_SECONDS = 5.0
 _MIN_RATE_SECONDS = 1.0
+# Who has a slot that others wait for answers UNCHOKE with REQUEST in this time, and hears it again meanwhile. The dead
+# and those who only block slots would have whole turns otherwise.
+_UNHEARD_SECONDS = 2.0
+_AGAIN_SECONDS = 1.0
 
 
 @attrs.define
@@ -27,6 +32,8 @@ class _Standing:
     measured_at: float
     octets_received: int
     rate: float = 0.0
+    # When it lost its turn since it said nothing.
+    slept_at: float = -math.inf
 
     def measure(self, octets_received: int, now: float) -> None:
         elapsed = now - self.measured_at
@@ -87,10 +94,7 @@ class Choking:
             elif channel.choking:
                 self._serve(channel, now)
                 told.append(channel)
-        chosen = set(range(len(candidates)))
-        if len(candidates) > policy.slots:
-            standings = [self._standing(channel) for channel in candidates]
-            chosen.intersection_update(policy.serve(standings, complete=self._is_complete, now=now))
+        chosen = self._chosen(policy, candidates, now)
         for at, channel in enumerate(candidates):
             if at not in chosen:
                 if not channel.choking:
@@ -101,7 +105,38 @@ class Choking:
                 told.append(channel)
         unheard = any(not channel.heard_unchoke for channel in candidates)
         self._due = now + _ROUND_SECONDS if unheard or count > policy.slots else None
+        if len(candidates) > policy.slots and any(self._is_unheard(channel, now) for channel in candidates):
+            self._due = now + _AGAIN_SECONDS
         return told
+
+    def _chosen(self, policy: UploadPolicy, candidates: list["Channel"], now: float) -> set[int]:
+        """Which of the candidates have a slot: of those that sleep, only where nobody else wants it."""
+        if len(candidates) <= policy.slots:
+            return set(range(len(candidates)))
+        asleep = {at for at, channel in enumerate(candidates) if self._sleeps(channel, now)}
+        awake = [at for at in range(len(candidates)) if at not in asleep]
+        if len(awake) > policy.slots:
+            standings = [self._standing(candidates[at]) for at in awake]
+            served = set(policy.serve(standings, complete=self._is_complete, now=now))
+            return {at for place, at in enumerate(awake) if place in served}
+        longest = sorted(asleep, key=lambda at: self._standings[candidates[at]].since)
+        return {*awake, *longest[: policy.slots - len(awake)]}
+
+    def _is_unheard(self, channel: "Channel", now: float) -> bool:
+        """Whether the peer's turn has just begun, and it may not know."""
+        young = now - self._standings[channel].since < _UNHEARD_SECONDS
+        return young and not channel.choking and not channel.heard_unchoke
+
+    def _sleeps(self, channel: "Channel", now: float) -> bool:
+        """Whether the peer makes nothing of its slot, or did not and is silent since."""
+        standing = self._standings[channel]
+        if channel.heard_unchoke:
+            silent = now - max(standing.since, channel.last_received) >= _ROUND_SECONDS
+        else:
+            silent = now - standing.since >= _UNHEARD_SECONDS
+        if silent and not channel.choking:
+            standing.slept_at = now
+        return channel.last_received <= standing.slept_at
 
     def _lacks_something(self, channel: "Channel") -> bool:
         have, peer_have = self._content.have, channel.peer_have

@@ -14,7 +14,7 @@ class OneAfterTheOther:
     chosen = 0
 
     def serve(self, peers, *, complete, now):
-        return (self.chosen,)
+        return [at for at, peer in enumerate(peers) if peer.address[0] == f"192.0.2.{self.chosen + 1}"]
 
 
 def standing(rate=0.0, *, served=False, since=0.0, name="peer"):
@@ -134,12 +134,34 @@ def test_an_unchoke_is_said_again_until_a_request_comes(crowd):
     bench, policy, _, second = crowd
     second.take()
     policy.chosen = 1
-    bench.advance(31.0)
-    assert 5 <= len(second.take(Unchoke)) <= 7
+    bench.advance(6.5)
+    assert len(second.take(Unchoke)) == 2
     second.send(Request(0, 0))
     second.take()
     bench.advance(30.0)
     assert second.take(Unchoke) == []
+
+
+@pytest.mark.parametrize(("speak", "share"), [(False, 0.8), (True, 0.5)])
+def test_who_makes_nothing_of_its_turn_loses_it_to_those_who_wait(lab, seven, speak, share):
+    """A dead peer, or one that only blocks a slot, has two seconds of it and not fifteen."""
+    bench = lab.Bench()
+    store, policy = lab.Store(seven.content), TitForTat(1)
+    bench.endpoint.add_swarm(seven.metadata(), store=store, tree=seven.tree(), content_size=7162, policy=policy)
+    honest, *idle = (lab.HandPeer(bench, seven, host=host, channel=host) for host in (4, 1, 2, 3))
+    for peer in (*idle, honest):
+        peer.open()
+    choked, served = True, 0
+    for _ in range(480):
+        bench.advance(0.25)
+        for message in honest.take(Choke, Unchoke):
+            choked = message == Choke()
+        if not choked:
+            served += 1
+            honest.send(Request(0, 0))
+        for peer in idle if speak else ():
+            peer.send()
+    assert served > 480 * share
 
 
 def test_a_peer_that_needs_nothing_more_gives_up_its_slot_at_once(crowd):

@@ -255,7 +255,9 @@ class Upload:
         if timeout is None or timeout > now:
             self._probes += 1
             self._touched = now
-            self._probe = next((chunk for chunk in self._in_flight if chunk not in self._cancelled), None)
+            # What was sent last (RFC 8985 section 7.3): an ACK of it, and be it of the first time it was sent by a peer
+            # that had no time, comes behind those of all the others, and does not make them look lost.
+            self._probe = next((chunk for chunk in reversed(self._in_flight) if chunk not in self._cancelled), None)
             return
         self._controller.on_timeout(now)
         self._timeouts += 1

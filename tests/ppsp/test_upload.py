@@ -505,6 +505,23 @@ def test_a_chunk_overtaken_by_much_later_ones_is_sent_again(lab):
     assert server.upload.chunks_lost == 1
 
 
+def test_a_peer_that_had_no_time_makes_nothing_look_lost(lab):
+    """The probe repeats what was sent last (RFC 8985 section 7.3); ACKs that were only late come before its own."""
+    server = Server(lab, lab.Publication(lab.pattern(64 * 1024)), cwnd=8 * 1024)
+    server.upload.request(0, 9)
+    server.chunks()
+    server.now += 0.004
+    server.ack(0, 1)  # a round trip of 4 ms
+    server.chunks()
+    server.now = server.upload.deadline()
+    server.tick()
+    assert server.chunks() == [8]
+    server.now += 0.01
+    server.ack(1, 5)
+    server.ack(5, 9)
+    assert not server.window.losses
+
+
 def test_reordering_within_a_burst_is_no_loss(lab):
     """The chunks of a burst carry one time; the last of them may come first."""
     server = Server(lab, lab.Publication(lab.pattern(64 * 1024)))

@@ -16,7 +16,8 @@ import obstore
 import pytest
 from decade_scale import RedisProcess, S3Process, Site, Worker, row_of, store
 
-from decade.errors import StateError, StoreError
+from decade.errors import RefusedError, StateError, StoreError
+from decade.memberships import MAX_COLLECTIONS
 from decade.names import SHA_256, Name
 from decade.ports import Charge, Holding, Row
 from interop.decade_scale import Shared, scrub
@@ -301,3 +302,13 @@ def test_keys_say_what_they_hold() -> None:
 def test_what_is_no_bucket_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="a bucket is s3://"):
         open_bucket(url)
+
+
+def test_what_is_refused_leaves_no_copy_in_the_bucket(site: Site, worker: Worker) -> None:
+    many = tuple(bytes([one]) for one in range(MAX_COLLECTIONS))
+    row = store(worker.store, worker.quotas, b"in many", collections=many)
+    with pytest.raises(RefusedError):
+        store(worker.store, worker.quotas, b"in many", collections=(b"x",))
+    assert keys(site, "objects") == [key_in_use(worker, row.name)]
+    worker.spool.close()
+    assert read(worker, row) == b"in many"

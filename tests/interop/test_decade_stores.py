@@ -21,6 +21,7 @@ from decade.ports import Charge, Holding, Row
 from decade.store import MemoryStore
 from interop.decade_store import FileStore, SqliteQuotas
 from interop.decade_store._opening import INDEX, LOCKS
+from interop.decade_store.settling import Bind
 
 SIZES = [0, 5, 700_000]
 
@@ -258,3 +259,17 @@ def test_a_second_release_is_a_mistake_and_a_limit_holds_at_every_node(place: Pl
     place.quotas.release([(), ("a",)], 70)
     place.quotas.release([(), ("a",), ("a", "app")], 30)
     assert place.quotas.holding(()) == Holding()
+
+
+def test_one_that_is_refused_disturbs_no_other_in_its_transaction(tmp_path: Path) -> None:
+    files, quotas = FileStore(tmp_path, lost=print), MemoryQuotas()
+    row, other = store(files, quotas, b"one"), store(files, quotas, b"two")
+    key = Ed25519SigningKey(bytes(32))
+    names = [bind(key, bytes([at]), row.name) for at in range(MAX_NAMES + 1)]
+    last = bind(key, b"last", other.name)
+    *made, refused, bound = files._settler.settle([Bind("a", one) for one in (*names, last)])
+    assert (made, bound) == (names[:-1], last)
+    assert isinstance(refused, RefusedError)
+    assert files.find_bound("a", last.signed) == last
+    assert files.find_bound("a", names[-1].signed) is None
+    files.close()

@@ -138,7 +138,7 @@ class Checks:
                     continue
                 room -= not peer.is_fresh
                 peer.is_fresh = False
-                busy[_host(address)] += address not in self._unanswered
+                busy[_host(address)] += 1
                 self._unanswered[address] = now + ANSWER_PATIENCE
                 found.append(address)
             peer.pending = waiting

@@ -250,10 +250,11 @@ def _candidate(address: tuple[str, int], kind: AddressType) -> PeerAddr | None:
 
 
 def _answer(transaction: stun.Transaction, data: bytes, address: Address) -> None:
-    """Hand over what has the right ID, if it is a response."""
+    """Hand over what has the right ID, if it is a response to such a question."""
     try:
         message = stun.parse_message(data)
     except (ValueError, struct.error):
         return
-    if message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
+    is_response = message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR)
+    if is_response and message.message_method is stun.Method.BINDING:
         transaction.response_received(message, address)

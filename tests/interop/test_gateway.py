@@ -185,7 +185,10 @@ def test_other_methods_paths_and_swarms_are_refused(swarm: Playing) -> None:
     assert curl("-X", "OPTIONS", "--request-target", "*", "-o", "/dev/null", "-w", "%{http_code}", swarm.base) == b"204"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1", "localhost.x"])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1", "localhost.x", "x.localhost", "localhost."],
+)
 def test_a_name_that_is_not_ours_is_refused(swarm: Playing, host: str) -> None:
     """DNS rebinding: a web page has its own name resolve to 127.0.0.1."""
     for path in ("/", "/stats", swarm.gateway.path):

@@ -180,6 +180,19 @@ def test_what_is_no_answer_to_our_question_is_the_endpoints() -> None:
     _run(answer, work)
 
 
+def test_what_comes_from_the_server_with_our_id_and_is_no_response_to_it_changes_nothing() -> None:
+    """RFC 8489 section 6.3: a message is looked at by its class and its method, too."""
+
+    def answer(request: stun.Message, source: tuple[str, int]) -> list[bytes]:
+        other = stun.Message(stun.Method.ALLOCATE, request.message_class, request.transaction_id)
+        return [bytes(request), _response(other, ("203.0.113.66", 6666)), _response(request, ("198.51.100.2", 5))]
+
+    async def work(traversal, endpoint, server, changes, driver) -> None:
+        assert traversal.candidates == (_reflexive("198.51.100.2", 5),)
+
+    _run(answer, work)
+
+
 def test_a_server_that_refuses_or_is_silent_holds_nobody_up_and_may_answer_later() -> None:
     answers: list[Answer] = []
 

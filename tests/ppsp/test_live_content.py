@@ -105,3 +105,14 @@ def test_another_broadcast_under_the_same_key_lifts_the_end():
     content.add_munro(PARTS[5][0])
     assert content.end is None
     assert content.edge == 24
+
+
+def test_the_end_of_an_earlier_broadcast_does_not_end_one_that_goes_on():
+    """Its munro may be replayed within the age limit, or come late from a peer that was away."""
+    former = Injector(METADATA, KEY, chunks_per_signature=4, first_chunk=64)
+    (old, tree, _) = former.end(0.0)
+    content = LiveContent(METADATA, 64, None)
+    for munro, subtree, _ in Injector(METADATA, KEY, chunks_per_signature=4, first_chunk=128).feed(CONTENT, 1.0):
+        content.add_munro(munro, subtree)
+    content.add_munro(old, tree)
+    assert content.end is None

@@ -2,11 +2,11 @@
 
 import pytest
 
-from ppsp._limits import MAX_LIVE_RANGES
+from ppsp._limits import MAX_LIVE_RANGES, MAX_LOOSE_HASHES
 from ppsp.constants import ChunkAddressing, ContentIntegrityProtection
 from ppsp.errors import StateError
 from ppsp.live import ChunkSigner, Injector, codec_of
-from ppsp.livekeys import LiveSigner
+from ppsp.livekeys import LiveKey, LiveSigner
 from ppsp.messages import Data, Have, Integrity, Request
 from ppsp.metadata import SwarmMetadata
 
@@ -35,7 +35,7 @@ def source(lab):
     def make(swarm=None, *, peer_window=2**32 - 1, **settings):
         swarm = metadata() if swarm is None else swarm
         bench = lab.Bench(epoch=EPOCH)
-        bench.live = bench.endpoint.add_live_swarm(swarm, signer=KEY, **settings)
+        bench.live = bench.endpoint.add_live_swarm(swarm, **{"signer": KEY, **settings})
         peer = lab.HandPeer.__new__(lab.HandPeer)
         peer.bench, peer.publication, peer.metadata = bench, None, swarm
         peer.address, peer.channel, peer.remote = ("192.0.2.9", 6778), 0x01020304, 0
@@ -156,10 +156,55 @@ def test_what_left_the_window_on_its_way_is_not_sent_again_and_counts_once(sourc
     bench.live.publish(bytes(4 * 1024), bench.now)
     bench.flush()
     (window,) = bench.windows.made
-    bench.advance(60.0)
+    (channel,) = bench.endpoint._channels.values()
+    for _ in range(60):
+        bench.advance(1.0)
+        assert set(channel.upload._in_flight) <= {4, 5} or not window.losses
     assert {message.start for message in peer.take(Data)} <= {4, 5}
     assert sum(lost for _, lost in window.losses[:1]) == 6 * 1024
     assert all(sent > 0 for _, sent in window.sent)
     assert all(lost > 0 for _, lost in window.losses)
-    (channel,) = bench.endpoint._channels.values()
     assert channel.upload.flight == sum(octets for _, octets, _ in channel.upload._in_flight.values())
+
+
+# Viewers
+
+
+def signed(count, width=4):
+    """Munros, their subtrees and chunks, as a source makes them."""
+    injector = Injector(metadata(), KEY, chunks_per_signature=width)
+    return injector.feed(b"".join(number.to_bytes(4, "big") * 256 for number in range(count)), EPOCH + 1000.0)
+
+
+def served(parts):
+    """A datagram's messages for each chunk, with everything that verifies it."""
+    for munro, subtree, chunks in parts:
+        for number, chunk in enumerate(chunks, munro.start):
+            uncles = [Integrity(*node) for node in subtree.uncles(number, left=-1, right=1 << 64)]
+            yield [*munro.messages, *uncles, Data(number, number, 0, chunk)]
+
+
+def test_old_munros_that_come_again_cost_no_signature(source, monkeypatch):
+    """Section 12.6.5: what the window has left behind is forgotten, but nobody makes us check it once more."""
+    bench, peer = source(signer=None, window=8)
+    parts = signed(32)
+    for messages in served(parts):
+        peer.send(*messages)
+        bench.live.read(bench.now)
+    verify, checks = LiveKey.verify, []
+    monkeypatch.setattr(LiveKey, "verify", lambda *given: checks.append(given) or verify(*given))
+    for munro, _, _ in parts * 3:
+        peer.send(*munro.messages)
+    assert checks == []
+    assert bench.channels == 1
+
+
+def test_chunks_that_wait_for_hashes_keep_no_more_of_them_than_a_chunk_can_need(source):
+    """A datagram of 64 KiB has room for two thousand hashes; 128 chunks may wait."""
+    bench, peer = source(signer=None)
+    ((munro, _, chunks),) = signed(32, width=32)
+    peer.send(Have(0, 31), *munro.messages)
+    junk = [Integrity(number, number, bytes(32)) for number in range(1000, 2000)]
+    peer.send(*junk, Data(3, 3, 0, chunks[3]))
+    ((_, _, hashes, _),) = bench.endpoint._swarms[KEY.swarm_id]._waiting.values()
+    assert len(hashes) <= MAX_LOOSE_HASHES

@@ -274,6 +274,20 @@ def test_a_redis_that_hangs_or_dies_is_error_05_and_back_it_works_at_once():
         process.close()
 
 
+def test_a_redis_that_has_dropped_a_record_for_want_of_memory_costs_that_peer_alone(engine, prefix):
+    """maxmemory-policy allkeys-lru takes any key, and leaves those that name it"""
+    server = shared(engine, prefix)
+    for name in ("a", "b", "gone"):
+        assert ask(server, connect(name, ("s", JOIN, LEECH))).error_code == 0
+    engine.client().delete(f"{{{prefix}}}:peer:gone")
+    assert listed(ask(server, FindRequest("1", "a", "s"))) == {"b"}
+    assert (server.peer_count, server.statistics()["memberships"]) == (2, 2)
+    assert ask(server, StatReportRequest("2", "gone")).error_code == ErrorCode.FORBIDDEN_ACTION
+    assert ask(server, connect("gone", ("s", JOIN, LEECH))).error_code == 0
+    assert listed(ask(server, FindRequest("3", "a", "s"))) == {"b", "gone"}
+    consistent(engine.client(), prefix)
+
+
 def test_a_place_that_has_no_redis_is_one_line(tmp_path):
     with pytest.raises(StoreError, match="scheme") as caught:
         RedisRegistry("http://127.0.0.1/")

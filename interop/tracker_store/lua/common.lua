@@ -65,14 +65,16 @@ local function is_there(peer, now)
   return false
 end
 
--- The records of so many peers of a swarm, at random.
+-- The records of so many peers of a swarm, at random. A Redis short of memory may have dropped one (maxmemory-policy).
 local function sample(swarm, number, now)
   local records = {}
   for _, peer in ipairs(redis.call('SRANDMEMBER', base .. 'swarm:' .. swarm, number)) do
-    if is_there(peer, now) then
-      records[#records + 1] = redis.call('HGET', base .. 'peer:' .. peer, 'r')
+    local record = is_there(peer, now) and redis.call('HGET', base .. 'peer:' .. peer, 'r')
+    if record then
+      records[#records + 1] = record
     else
-      redis.call('SREM', base .. 'swarm:' .. swarm, peer)
+      remove(peer)
+      leave(peer, swarm)
     end
   end
   return records

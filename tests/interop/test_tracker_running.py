@@ -57,7 +57,7 @@ def test_the_password_of_a_redis_comes_from_the_environment():
     engine = RedisProcess("redis-server", "--requirepass", "secret", password="secret")
     try:
         config = TrackerConfig(store=engine.url, prefix="mine")
-        with pytest.raises(TrackerConfigError, match="--store: Authentication required"):
+        with pytest.raises(TrackerConfigError, match="--store: redis: Authentication required"):
             Tracker(config, environment={})
         with pytest.raises(TrackerConfigError, match=r"--store: .*password"):
             Tracker(config, environment={"PPSP_REDIS_PASSWORD": "wrong"})

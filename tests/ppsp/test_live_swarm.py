@@ -107,7 +107,7 @@ def test_the_handshake_names_the_signature_algorithm_and_the_window(hand):
         {"merkle_hash_function": 0},
         {"swarm_id": OTHER.swarm_id},
     ],
-    ids=str,
+    ids=lambda changes: next(iter(changes)),
 )
 def test_a_handshake_that_contradicts_the_stream_is_not_answered(hand, changes):
     """The algorithm of option 5 and that of the swarm ID must agree."""

@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 from decade_served import Served, fields, serving, until
-from decade_server import HELLO, OCTETS, Bench, bearer, token
+from decade_server import BOB, HELLO, OCTETS, Bench, bearer, token
 from decade_tokens import ACCOUNT, MAC
 
 import interop.decade_server._stalls
 from decade.errors import ErrorCode
 from decade.messages import Revocation
 from decade.names import name_of
+from decade.peer_failures import MAX_FAILURES
 from decade.ports import Use
 from decade.problem import decode_problem
 from decade.values import BitRate
@@ -369,6 +370,17 @@ def test_a_web_server_in_front_that_asks_is_told_the_file_of_every_object(served
     assert bench.uses() == [Use(1, len(octets))]
     again = asked(app, client=("10.0.0.1", 1), headers=fields(key) | about, path=AUTHORIZE)
     assert (again.status_code, code_of(again)) == (401, ErrorCode.TOKEN_USED_UP)
+
+
+def test_a_request_that_comes_again_from_elsewhere_is_one_of_its_own(served):
+    served.bench.put()
+    guesser, other = ("127.0.0.2", 4711), ("127.0.0.1", 4711)
+    good, bad = fields(), fields(token(BOB)[:-1] + b"x")
+    assert asked(served.app, client=other, headers=good).status_code == 200
+    for _ in range(MAX_FAILURES):
+        asked(served.app, client=guesser, headers=bad)
+    assert asked(served.app, client=guesser, headers=good).status_code == 429
+    assert asked(served.app, client=other, headers=good).status_code == 200
 
 
 def test_no_token_is_in_the_access_log(served, caplog):

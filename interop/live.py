@@ -15,6 +15,7 @@ from typing import Self
 
 from interop.nat import NatSettings
 from interop.peer import SwarmPeer
+from interop.swarm_socket import ANY_ADDRESS, SwarmSocket
 from interop.tracker_login import Logins
 from ppsp.events import ChunksVerified, Event
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
@@ -32,8 +33,8 @@ _LOOK_SECONDS = 0.1
 class LivePeer(SwarmPeer):
     """The source (with its private key as `signer`) or a viewer of a live stream, while the `async with` lasts.
 
-    `stream` is the endpoint's `ppsp.LiveStream`; the arguments are those of `ppsp.Endpoint.add_live_swarm` and of
-    `SwarmPeer`.
+    `stream` is the endpoint's `ppsp.LiveStream`, once entered; the arguments are those of
+    `ppsp.Endpoint.add_live_swarm` and of `SwarmPeer`.
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class LivePeer(SwarmPeer):
         behind: int = 0,
         max_age: float | None = MAX_AGE_SECONDS,
         patience: float = PATIENCE_SECONDS,
-        local: tuple[str, int] = ("0.0.0.0", 0),
+        local: tuple[str, int] = ANY_ADDRESS,
         upload_rate: float | None = None,
         peers: Sequence[tuple[str, int]] = (),
         logins: Logins | None = None,
         nat: NatSettings | None = None,
+        socket: SwarmSocket | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         super().__init__(
@@ -62,21 +64,26 @@ class LivePeer(SwarmPeer):
             peers=peers,
             logins=logins,
             nat=nat,
+            socket=socket,
             on_event=self._heard,
         )
         self._is_source = signer is not None
         self._pass_on = on_event
         self._arrived = asyncio.Event()
-        self.stream = self._endpoint.add_live_swarm(
-            uri.metadata,
-            signer=signer,
-            chunks_per_signature=chunks_per_signature,
-            first_chunk=first_chunk,
-            window=window,
-            behind=behind,
-            max_age=max_age,
-            patience=patience,
-        )
+
+        def add_swarm() -> None:
+            self.stream = self._endpoint.add_live_swarm(
+                uri.metadata,
+                signer=signer,
+                chunks_per_signature=chunks_per_signature,
+                first_chunk=first_chunk,
+                window=window,
+                behind=behind,
+                max_age=max_age,
+                patience=patience,
+            )
+
+        self._add_swarm = add_swarm
 
     @property
     def mode(self) -> PeerMode:
@@ -119,6 +126,7 @@ class LivePeer(SwarmPeer):
                 return b""
             if self._driver.closed:
                 await self._driver.wait_closed()
+            if self._has_left:
                 return b""
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):

@@ -10,21 +10,20 @@ import asyncio
 import contextlib
 import math
 import secrets
-import socket
 import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from interop._nat_checks import Checks
 from interop._tally import Tally
 from interop.nat import NatSettings
+from interop.swarm_socket import ANY_ADDRESS, Member, PeerError, SwarmSocket
 from interop.tracker_client import TrackerError, TrackerSession
 from interop.tracker_login import Logins
-from interop.udp import Address, UdpDriver
-from ledbat import Ledbat
+from interop.udp import Address
 from ppsp import RangeSet, RarestFirst
-from ppsp.endpoint import Endpoint
 from ppsp.events import (
     ChunkRefused,
     ChunksVerified,
@@ -43,9 +42,6 @@ from ppsp.ports import ChunkPicker, ChunkStore
 from ppsp.stats import SwarmStats
 from ppsp.tracker import ClientTiming, PeerAddr, PeerMode, PeerNum
 
-if TYPE_CHECKING:
-    from interop._nat_traversal import Traversal
-
 __all__ = ["PeerError", "SwarmPeer"]
 
 # Seconds between two looks at the figures; between two tries to reach who was named and is not connected, and between
@@ -59,22 +55,21 @@ _MOST_PEERS = 29
 _SEEK_SECONDS = 15.0
 
 
-class PeerError(Exception):
-    """The peer cannot take part in the swarm; the text says why, in one line."""
-
-
 class SwarmPeer:
     """One peer of one swarm, for as long as the `async with` lasts.
 
     `store` holds the content; `tree`, `have` and `content_size` say what of it is there already, as for
     `ppsp.Endpoint.add_swarm`, and `picker` in which order to fetch it. `local` is the host and port to bind (port 0:
     any), `upload_rate` and `download_rate` are limits in octets a second, `peers` addresses to connect to besides those
-    that the trackers name, `logins` how to prove to a tracker who one is. `exchange`
-    says how peers tell each other of peers (RFC 7574 section 3.10), if at all. `on_event` is given every event of the
-    endpoint. `tally` tells what was exchanged with whom.
+    that the trackers name, `logins` how to prove to a tracker who one is. `exchange` says how
+    peers tell each other of peers (RFC 7574 section 3.10), if at all. `on_event` is given every event of the swarm,
+    and those of the socket that belong to no swarm. `tally` tells what was exchanged with whom.
 
-    Entering raises OSError when the address cannot be bound, and PeerError when no tracker can be reached and no peer
-    is named, or a named one has no address. Once entered, trackers may come and go.
+    With `socket`, which is open and stays so, the peer shares it with those of other swarms: the address, the rates and
+    `nat` are the socket's, and naming them here as well is a ValueError.
+
+    Entering raises OSError when the address cannot be bound, PeerError when no tracker can be reached and no peer is
+    named, or a named one has no address, and StateError as `add_swarm` does. Once entered, trackers may come and go.
     """
 
     def __init__(
@@ -85,7 +80,7 @@ class SwarmPeer:
         tree: MerkleTree | None = None,
         have: RangeSet | None = None,
         content_size: int | None = None,
-        local: tuple[str, int] = ("0.0.0.0", 0),
+        local: tuple[str, int] = ANY_ADDRESS,
         upload_rate: float | None = None,
         download_rate: float | None = None,
         picker: Callable[[int, int], ChunkPicker] = RarestFirst,
@@ -93,56 +88,54 @@ class SwarmPeer:
         logins: Logins | None = None,
         exchange: PeerExchange | None = None,
         nat: NatSettings | None = None,
+        socket: SwarmSocket | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
+        if socket is not None and (local, upload_rate, download_rate, nat) != (ANY_ADDRESS, None, None, None):
+            raise ValueError("the address, the rates and the NAT are those of the socket that is shared")
         self.uri = uri
         self.store = store
         self.tally = Tally()
         self._news = asyncio.Event()
         self._swarm_id = uri.metadata.swarm_id
-        self._local = local
+        self._owns_socket = socket is None
+        self._socket = socket or SwarmSocket(local=local, upload_rate=upload_rate, download_rate=download_rate, nat=nat)
+        self._endpoint = self._socket.endpoint
+        self._member = Member(self._take_events, self._moved)
         self._peers = peers
         self._logins = logins or Logins()
         self._on_event = on_event
         self._named: list[Address] = []
         self._peer_id = secrets.token_hex(16)
-        self._checks = Checks(self._peer_id, self._direct)
-        self._nat = nat
-        self._traversal: Traversal | None = None
+        self._checks = Checks(self._peer_id, self._socket.direct)
         self._trackers: list[TrackerSession] = []
-        self._endpoint = Endpoint(
-            controller=lambda chunk_size: Ledbat(mss=chunk_size),
-            epoch=time.time() - time.monotonic(),
-            upload_rate=upload_rate,
-            download_rate=download_rate,
+        self._watch: asyncio.Task[None] | None = None
+        # `interop.live` has another.
+        self._add_swarm: Callable[[], None] = partial(
+            self._endpoint.add_swarm,
+            uri.metadata,
+            store=store,
+            tree=tree,
+            have=have,
+            content_size=content_size,
+            picker=picker,
+            exchange=exchange,
         )
-        if not uri.metadata.is_live:  # `interop.live` adds the others
-            self._endpoint.add_swarm(
-                uri.metadata,
-                store=store,
-                tree=tree,
-                have=have,
-                content_size=content_size,
-                picker=picker,
-                exchange=exchange,
-            )
 
     async def __aenter__(self) -> Self:
         self._completed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        stats = self.stats
-        if stats.content_size is not None and stats.chunks_held == stats.chunk_count:
-            self._completed.set_result(stats.content_size)
-        if self._nat is not None:
-            from interop._nat_traversal import Traversal
-
-            self._traversal = Traversal(self._endpoint, self._nat, self._moved)
-        self._driver = await UdpDriver.open(self._traversal or self._endpoint, self._local, on_events=self._take_events)
-        self._watch: asyncio.Task[None] | None = None
+        if self._owns_socket:
+            await self._socket.__aenter__()
+        self._driver = self._socket.driver
+        self._traversal = self._socket.traversal
         try:
+            self._socket.join(self._swarm_id, self._member, self._add_swarm)
+            stats = self.stats
+            if stats.content_size is not None and stats.chunks_held == stats.chunk_count:
+                self._completed.set_result(stats.content_size)
             for peer in self._peers:
-                self._named.append(await self._resolve(*peer))
+                self._named.append(await self._socket.resolve(*peer))
             if self._traversal is not None:
-                await self._traversal.start(self._driver, self._resolve)
                 self._checks.relay_family = self._traversal.relay_family
             await self._join_trackers()
         except BaseException:
@@ -161,11 +154,11 @@ class SwarmPeer:
         if self._watch is not None:
             self._watch.cancel()
         self._completed.cancel()
-        self._endpoint.close(time.monotonic())
-        self._driver.close()
+        self._socket.leave(self._swarm_id, self._member)
         leaving = [tracker.close() for tracker in self._trackers]
-        if self._traversal is not None:
-            leaving.append(self._traversal.close())
+        if self._owns_socket:
+            self._socket.close()
+            leaving.append(self._socket.wait_closed())
         await asyncio.gather(*leaving, return_exceptions=True)
 
     @property
@@ -182,6 +175,10 @@ class SwarmPeer:
     def mode(self) -> PeerMode:
         """How trackers are to see this peer."""
         return PeerMode.SEEDER if self._completed.done() else PeerMode.LEECH
+
+    @property
+    def _has_left(self) -> bool:
+        return not self._socket.has(self._swarm_id, self._member)
 
     async def completed(self) -> int:
         """Wait until every chunk is verified and stored; returns the size of the content in octets.
@@ -216,17 +213,6 @@ class SwarmPeer:
         """Open a channel to a peer, unless there is one; `found_by` is the peer that named it."""
         if self._endpoint.connect(self._swarm_id, address, time.monotonic(), found_by=found_by):
             self._driver.wake()
-
-    async def _resolve(self, host: str, port: int) -> Address:
-        """The address in the form in which the socket will give it for what this peer sends."""
-        family = socket.AF_INET6 if len(self.local_address) == 4 else socket.AF_INET
-        if family is socket.AF_INET6 and self.local_address[0] == "::":
-            family = socket.AF_UNSPEC
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
-        except OSError as exc:
-            raise PeerError(f"{host}: {exc.strerror}") from exc
-        return found[0][4]
 
     # Trackers
 
@@ -276,7 +262,7 @@ class SwarmPeer:
 
     def _found(self, swarm_id: bytes, peers: dict[str, list[PeerAddr]]) -> None:
         """A tracker names peers. One that is complete waits for others to come, if they can."""
-        if swarm_id != self._swarm_id or self._driver.closed or (self._completed.done() and self._traversal is None):
+        if swarm_id != self._swarm_id or self._has_left or (self._completed.done() and self._traversal is None):
             return
         now = time.monotonic()
         for peer_id, candidates in peers.items():
@@ -285,23 +271,14 @@ class SwarmPeer:
 
     def _named_by(self, found: PeerFound) -> None:
         """A peer names another."""
-        address = self._direct(found.host, found.port)
-        if address is not None and not self._completed.done() and not self._driver.closed:
+        address = self._socket.direct(found.host, found.port)
+        if address is not None and not self._completed.done():
             self.connect(address, found_by=found.source)
 
     def _check(self) -> None:
         """Send handshakes to where peers may be."""
         for address in self._checks.due(time.monotonic()):
             self.connect(address)
-
-    def _direct(self, host: str, port: int) -> Address | None:
-        """An address as the socket has it; None for one of a family that it has not."""
-        is_ipv6 = ":" in host
-        if len(self.local_address) == 2:
-            return None if is_ipv6 else (host, port)
-        if is_ipv6:
-            return (host, port, 0, 0)
-        return (host, port) if self.local_address[0] == "::" else None
 
     def _moved(self) -> None:
         """A server sees us elsewhere than before."""
@@ -318,9 +295,9 @@ class SwarmPeer:
 
     # Events and time
 
-    def _take_events(self) -> None:
+    def _take_events(self, events: list[Event]) -> None:
         is_news = False
-        while (event := self._endpoint.next_event()) is not None:
+        for event in events:
             match event:
                 case SwarmComplete():
                     self._complete(event.content_size)
@@ -370,7 +347,7 @@ class SwarmPeer:
                     self._leave_the_complete(self.stats)
             await asyncio.sleep(_LOOK_SECONDS)
         with contextlib.suppress(asyncio.InvalidStateError):
-            self._completed.set_exception(RuntimeError("the UDP driver has failed"))
+            self._completed.set_exception(RuntimeError("the UDP socket is closed"))
         self._tell()
 
     def _seek(self) -> None:

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from interop.cli._errors import MistakeError, reason
 from interop.cli._options import text_of
 from interop.peer import PeerError, SwarmPeer
+from interop.swarm_socket import SwarmSocket
 
 
 @contextlib.asynccontextmanager
-async def entered(peer: SwarmPeer, listen: tuple[str, int]) -> AsyncIterator[SwarmPeer]:
-    """`async with peer`, where what cannot be started is a MistakeError."""
+async def entered(peer: SwarmPeer | SwarmSocket, listen: tuple[str, int]) -> AsyncIterator[None]:
+    """`async with peer`, or its socket, where what cannot be started is a MistakeError."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(peer)
@@ -20,4 +21,4 @@ async def entered(peer: SwarmPeer, listen: tuple[str, int]) -> AsyncIterator[Swa
             raise MistakeError(str(exc)) from exc
         except OSError as exc:
             raise MistakeError(f"--listen {text_of(listen)}: {reason(exc)}") from exc
-        yield peer
+        yield

@@ -1,8 +1,9 @@
-"""`ietf-p2p seed`: publish a file as a swarm, and serve it."""
+"""`ietf-p2p seed`: publish files, each as a swarm, and serve them on one socket."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -29,12 +30,13 @@ from interop.filestore import FileStore
 from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from interop.seeding import SeedError, changed, hash_file, in_thread
+from interop.swarm_socket import SwarmSocket
 from interop.tracker_login import Logins
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata, SwarmUri
 from ppsp.pex import PeerExchange
 
-# Seconds between two lines of progress, and two looks at whether the file is still what was hashed.
+# Seconds between two lines of progress, and two looks at whether the files are still what was hashed.
 _LOOK_SECONDS = 0.5
 # RFC 7574 section 8.1: smaller chunks cost more in headers than they are worth.
 _CHUNK_SIZE = click.IntRange(512, 60_000)
@@ -42,7 +44,7 @@ _CHUNK_SIZE = click.IntRange(512, 60_000)
 
 @attrs.frozen
 class _Request:
-    file: Path
+    files: tuple[Path, ...]
     trackers: tuple[str, ...]
     logins: Logins | None
     nat: NatSettings | None
@@ -55,12 +57,22 @@ class _Request:
     as_json: bool
 
 
+@attrs.frozen
+class _Source:
+    """A file as a swarm; `before` says what it was when it was hashed, and `leave` ends its peer."""
+
+    fd: int
+    before: os.stat_result
+    peer: SwarmPeer
+    leave: contextlib.AsyncExitStack = attrs.field(factory=contextlib.AsyncExitStack)
+
+
 @click.command(
     epilog="The URI is a magnet link: no RFC defines one for PPSPP, and magnet links name content by its hash, carry "
     "the addresses of trackers, and are left alone by programs that do not know urn:ppspp.\n\n"
     "Example:\n\n\b\n  ietf-p2p seed film.mp4 --tracker http://127.0.0.1:8700/ --upload-limit 4M"
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @TRACKER_LOGIN
 @nat_options
@@ -72,7 +84,7 @@ class _Request:
 @click.option("--addressing", type=click.Choice(list(ADDRESSINGS)), default="chunk32", show_default=True)
 @JSON
 def command(
-    file: Path,
+    files: tuple[Path, ...],
     trackers: tuple[str, ...],
     logins: Logins | None,
     nat: NatSettings | None,
@@ -84,56 +96,67 @@ def command(
     addressing: str,
     as_json: bool,
 ) -> int:
-    """Publish FILE as a swarm, and serve it until stopped.
+    """Publish each FILE as a swarm, and serve them all on one socket until stopped.
 
-    Prints one line on stdout, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
+    Prints one line on stdout for each, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
     """
     request = _Request(
-        file, trackers, logins, nat, exchange, listen, upload_limit, chunk_size, hash_name, addressing, as_json
+        files, trackers, logins, nat, exchange, listen, upload_limit, chunk_size, hash_name, addressing, as_json
     )
     return run(_seed(request))
 
 
 async def _seed(request: _Request) -> int:
+    shared = SwarmSocket(local=request.listen, upload_rate=request.upload_limit, nat=request.nat)
+    with contextlib.ExitStack() as files:
+        sources: dict[bytes, _Source] = {}
+        for file in request.files:
+            source = await _hashed(file, request, shared, files)
+            other = sources.setdefault(source.peer.uri.metadata.swarm_id, source)
+            if other is not source:
+                raise MistakeError(f"{file}: the same content as {other.peer.uri.name}, which is the same swarm")
+        async with entered(shared, request.listen), contextlib.AsyncExitStack() as peers:
+            for source in sources.values():
+                await peers.enter_async_context(source.leave)
+                await source.leave.enter_async_context(entered(source.peer, request.listen))
+            return await _serve(list(sources.values()), shared, as_json=request.as_json)
+
+
+async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: contextlib.ExitStack) -> _Source:
+    """The file, hashed, and its peer, which is not started; `files` closes it."""
     try:
         # Without O_NONBLOCK the name of a pipe would block for ever.
-        fd = os.open(request.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as exc:
-        raise MistakeError(f"{request.file}: {reason(exc)}") from exc
-    try:
-        before = os.fstat(fd)
-        tree = await _hash(fd, request)
-        # Peers find the size out from the peak hashes (RFC 7574 section 5.6), but content as long as two hashes could
-        # as well be those of two chunks: there the metadata must tell.
-        ambiguous = before.st_size == 2 * tree.hash_size
-        metadata = SwarmMetadata(
-            tree.root,
-            chunk_size=request.chunk_size,
-            chunk_addressing=ADDRESSINGS[request.addressing],
-            merkle_hash_function=HASHES[request.hash_name],
-            content_size=before.st_size if ambiguous else None,
-        )
-        uri = SwarmUri(metadata, request.trackers, request.file.name)
-        peer = SwarmPeer(
-            uri,
-            FileStore(fd),
-            tree=tree,
-            content_size=before.st_size,
-            local=request.listen,
-            upload_rate=request.upload_limit,
-            logins=request.logins,
-            nat=request.nat,
-            exchange=request.exchange,
-        )
-        async with entered(peer, request.listen):
-            return await _serve(peer, fd, before, as_json=request.as_json)
-    finally:
-        os.close(fd)
+        raise MistakeError(f"{file}: {reason(exc)}") from exc
+    files.callback(os.close, fd)
+    before = os.fstat(fd)
+    tree = await _hash(fd, file, request)
+    # Peers find the size out from the peak hashes (RFC 7574 section 5.6), but content as long as two hashes could as
+    # well be those of two chunks: there the metadata must tell.
+    ambiguous = before.st_size == 2 * tree.hash_size
+    metadata = SwarmMetadata(
+        tree.root,
+        chunk_size=request.chunk_size,
+        chunk_addressing=ADDRESSINGS[request.addressing],
+        merkle_hash_function=HASHES[request.hash_name],
+        content_size=before.st_size if ambiguous else None,
+    )
+    peer = SwarmPeer(
+        SwarmUri(metadata, request.trackers, file.name),
+        FileStore(fd),
+        tree=tree,
+        content_size=before.st_size,
+        logins=request.logins,
+        exchange=request.exchange,
+        socket=shared,
+    )
+    return _Source(fd, before, peer)
 
 
-async def _hash(fd: int, request: _Request) -> MerkleTree:
+async def _hash(fd: int, file: Path, request: _Request) -> MerkleTree:
     started = time.monotonic()
-    with display(f"hashing {request.file.name}", as_json=request.as_json) as shown:
+    with display(f"hashing {file.name}", as_json=request.as_json) as shown:
 
         def report(done: int, total: int) -> None:
             shown.show(Snapshot(done, total, done / max(time.monotonic() - started, 1e-3)))
@@ -143,23 +166,40 @@ async def _hash(fd: int, request: _Request) -> MerkleTree:
                 lambda progress: hash_file(fd, request.chunk_size, HASHES[request.hash_name], progress), report
             )
         except SeedError as exc:
-            raise MistakeError(f"{request.file}: {exc}") from exc
+            raise MistakeError(f"{file}: {exc}") from exc
         except OSError as exc:
-            raise MistakeError(f"{request.file}: {reason(exc)}") from exc
+            raise MistakeError(f"{file}: {reason(exc)}") from exc
 
 
-async def _serve(peer: SwarmPeer, fd: int, before: os.stat_result, *, as_json: bool) -> int:
-    uri, address = str(peer.uri), text_of(peer.local_address)
-    if as_json:
-        emit("seeding", uri=uri, listen=address, octets=before.st_size)
-    else:
-        print(uri, flush=True)
-    note(f"serving {octets(before.st_size)} on {address}, Ctrl-C stops")
-    if not peer.uri.trackers:
-        note("without a tracker: fetch it with --peer and this address")
+async def _serve(sources: list[_Source], shared: SwarmSocket, *, as_json: bool) -> int:
+    """Serve until the last of the files was changed."""
+    _announce(sources, text_of(shared.local_address), as_json=as_json)
     with display("seeding", as_json=as_json) as shown:
-        while not changed(fd, before):
-            tally = peer.tally
-            shown.show(Snapshot(tally.sent, None, tally.upload_rate, tally.connected))
+        while True:
+            for source in [source for source in sources if changed(source.fd, source.before)]:
+                trouble = f"{source.peer.uri.name} was changed: the swarm of what it was cannot be served any more"
+                if len(sources) == 1:
+                    raise FailureError(trouble)
+                note(trouble)
+                sources.remove(source)
+                await source.leave.aclose()
+            tallies = [source.peer.tally for source in sources]
+            sent = sum(tally.sent for tally in tallies)
+            rate = sum(tally.upload_rate for tally in tallies)
+            shown.show(Snapshot(sent, None, rate, sum(tally.connected for tally in tallies)))
             await asyncio.sleep(_LOOK_SECONDS)
-    raise FailureError(f"{peer.uri.name} was changed: the swarm of what it was cannot be served any more")
+
+
+def _announce(sources: list[_Source], address: str, *, as_json: bool) -> None:
+    """Say what is served, and where."""
+    for source in sources:
+        uri = str(source.peer.uri)
+        if as_json:
+            emit("seeding", uri=uri, listen=address, octets=source.before.st_size)
+        else:
+            print(uri, flush=True)
+    files = f"{len(sources)} files, " if len(sources) > 1 else ""
+    total = sum(source.before.st_size for source in sources)
+    note(f"serving {files}{octets(total)} on {address}, Ctrl-C stops")
+    if not sources[0].peer.uri.trackers:
+        note("without a tracker: fetch it with --peer and this address")

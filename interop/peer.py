@@ -61,9 +61,9 @@ class SwarmPeer:
     `store` holds the content; `tree`, `have` and `content_size` say what of it is there already, as for
     `ppsp.Endpoint.add_swarm`, and `picker` in which order to fetch it. `local` is the host and port to bind (port 0:
     any), `upload_rate` and `download_rate` are limits in octets a second, `peers` addresses to connect to besides those
-    that the trackers name, `logins` how to prove to a tracker who one is. `exchange` says how
-    peers tell each other of peers (RFC 7574 section 3.10), if at all. `on_event` is given every event of the swarm,
-    and those of the socket that belong to no swarm. `tally` tells what was exchanged with whom.
+    that the trackers name, `logins` how to prove to a tracker who one is, and whether plain HTTP will do. `exchange`
+    says how peers tell each other of peers (RFC 7574 section 3.10), if at all. `on_event` is given every event of the
+    swarm, and those of the socket that belong to no swarm. `tally` tells what was exchanged with whom.
 
     With `socket`, which is open and stays so, the peer shares it with those of other swarms: the address, the rates and
     `nat` are the socket's, and naming them here as well is a ValueError.
@@ -103,7 +103,7 @@ class SwarmPeer:
         self._endpoint = self._socket.endpoint
         self._member = Member(self._take_events, self._moved)
         self._peers = peers
-        self._logins = logins or Logins()
+        self.logins = logins or Logins()
         self._on_event = on_event
         self._named: list[Address] = []
         self._peer_id = secrets.token_hex(16)
@@ -224,7 +224,7 @@ class SwarmPeer:
         waiting: set[asyncio.Task[None]] = set()
         for url in self.uri.trackers:
             try:
-                login = self._logins.of(url)
+                login = self.logins.of(url)
                 session = await TrackerSession.open(
                     url,
                     self._peer_id,
@@ -234,6 +234,7 @@ class SwarmPeer:
                     seeks_as_seeder=traversal is not None,
                     timing=ClientTiming(find=_SEEK_SECONDS) if traversal else None,
                     on_candidates=self._found,
+                    insecure=self.logins.insecure,
                     auth=login.auth,
                     verify=login.verify,
                 )

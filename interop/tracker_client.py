@@ -97,6 +97,7 @@ class TrackerSession:
         on_peers: OnPeers | None = None,
         on_candidates: OnCandidates | None = None,
         timing: ClientTiming | None = None,
+        insecure: bool = False,
         verify: SSLContext | bool = True,
         auth: httpx.Auth | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -108,9 +109,10 @@ class TrackerSession:
         called with every list of peers: the best address of each, of a family that we listen on; `on_candidates` with
         all the addresses of each peer ID. `candidates` are addresses that servers of STUN and TURN have given us, see
         `announce`; `peer_num` and `seeks_as_seeder` are those of `ppsp.tracker.TrackerClient`. Raises TrackerError for
-        a URI that is none, or whose host is not known.
+        a URI that is none, whose host is not known, or that `parse_tracker` refuses unless `insecure`. Redirects are
+        not followed, so that https stays https.
         """
-        url = _parse(tracker)
+        url = parse_tracker(tracker, insecure=insecure)
         addresses = [await _reachable(url, address) for address in listens_on]
         hosts = [
             PeerAddr(host, port, priority(AddressType.HOST, 65_535 - order), peer_protocol="PPSP-PP")
@@ -124,6 +126,7 @@ class TrackerSession:
             # A tracker could recognize us by its cookies (RFC 7846 section 6.5); a proxy would lend us its address.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,
+            follow_redirects=False,
         )
         client = TrackerClient(
             peer_id,
@@ -310,7 +313,11 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _parse(tracker: str) -> httpx.URL:
+def parse_tracker(tracker: str, *, insecure: bool = False) -> httpx.URL:
+    """The URI of a tracker: https, and http on this machine alone (RFC 7846 section 6.1) unless `insecure`.
+
+    Raises TrackerError.
+    """
     try:
         url = httpx.URL(tracker)
         url.host.encode("idna")  # as the resolver does, whose error is no OSError
@@ -318,7 +325,20 @@ def _parse(tracker: str) -> httpx.URL:
         raise TrackerError(f"tracker {tracker!r}: {error}") from error
     if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 443) < 2**16:
         raise TrackerError(f"tracker {tracker!r}: not an http or https URI")
+    if url.scheme == "http" and not insecure and not _is_here(url.host):
+        raise TrackerError(
+            f"tracker {tracker!r}: over plain HTTP everybody on the way can read and change what is said: "
+            "take https://, or allow it with --insecure-tracker (insecure=True)"
+        )
     return url
+
+
+def _is_here(host: str) -> bool:
+    """Whether the host is this machine, by its text alone: an answer of DNS could be anybody's."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def _reachable(url: httpx.URL, address: Address) -> Address:

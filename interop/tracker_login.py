@@ -53,9 +53,10 @@ class Login:
 
 @frozen
 class Logins:
-    """The logins of trackers, by what their URIs begin with."""
+    """The logins of trackers, by what their URIs begin with, and whether plain HTTP with other machines is allowed."""
 
     by_prefix: Mapping[str, Login] = field(factory=dict, repr=False)
+    insecure: bool = False
 
     def of(self, tracker: str) -> Login:
         """The one whose prefix is the longest; nothing to prove where there is none."""

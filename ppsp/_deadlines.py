@@ -150,21 +150,21 @@ class Deadlines:
 
     def _urgent(self, picker: ChunkPicker, offered: RangeSet, chunk_count: int) -> Iterator[tuple[int, int]]:
         """Blocks, or what of them is in a window, in which something is wanted; by their distance to the reader."""
-        places: list[tuple[int, int, int, int]] = []
+        places: list[tuple[int, int, int, int, int]] = []
         for order, window in enumerate(reversed(self._windows.values())):
             stop = min(window.stop, chunk_count)
             window.at = at = _wanted_from(picker, window.at, stop)
             if offered.intersects(at, stop):
-                places.append((at - window.start, order, at, stop))
+                places.append((_distance(at, window.start), order, at, stop, window.start))
         while places:
             places.sort()
-            distance, order, at, stop = places.pop(0)
+            _, order, at, stop, start = places.pop(0)
             end = min(_block_end(at), stop)
             if offered.intersects(at, end):
                 yield at, end
             following = _wanted_from(picker, end, stop)
             if following < stop:
-                places.append((distance + following - at, order, following, stop))
+                places.append((_distance(following, start), order, following, stop, start))
 
     def _look_ahead(self, picker: ChunkPicker, chunk_count: int) -> int:
         """The first chunk behind the newest window from which on something may be wanted."""
@@ -178,6 +178,11 @@ class Deadlines:
 
 def _block_end(chunk: int) -> int:
     return (chunk // BLOCK + 1) * BLOCK
+
+
+def _distance(chunk: int, start: int) -> int:
+    """From a reader to the block of a chunk: it is taken as a whole, wherever in it something is wanted."""
+    return max(start, chunk // BLOCK * BLOCK) - start
 
 
 def _wanted_from(picker: ChunkPicker, at: int, stop: int) -> int:

@@ -7,8 +7,9 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import attrs
 import click
 
 from interop._nat_checks import Relayed
@@ -98,14 +99,33 @@ def _logins(ctx: click.Context, param: click.Parameter, value: Path | None) -> L
         raise click.BadParameter(str(exc)) from exc
 
 
-TRACKER_LOGIN = click.option(
-    "--tracker-login",
-    "logins",
-    type=click.Path(path_type=Path),
-    callback=_logins,
-    metavar="FILE",
-    help="How to prove to trackers who you are: passwords, tokens, certificates (TOML).",
-)
+def tracker_options(command: Callable[..., _Result]) -> Callable[..., _Result]:
+    """Options that say how to speak with trackers; the command is given `logins`."""
+
+    @click.option(
+        "--tracker-login",
+        "logins",
+        type=click.Path(path_type=Path),
+        callback=_logins,
+        metavar="FILE",
+        help="How to prove to trackers who you are: passwords, tokens, certificates (TOML).",
+    )
+    @click.option("--insecure-tracker", is_flag=True, help="Speak plain HTTP with trackers on other machines, too.")
+    @functools.wraps(command)
+    def with_logins(logins: Logins | None, insecure_tracker: bool, **words: Any) -> _Result:
+        from interop.tracker_client import TrackerError, parse_tracker
+
+        logins = attrs.evolve(logins or Logins(), insecure=insecure_tracker)
+        try:
+            for tracker in words.get("trackers", ()):
+                parse_tracker(tracker, insecure=insecure_tracker)
+        except TrackerError as exc:
+            raise click.UsageError(str(exc)) from exc
+        return command(logins=logins, **words)
+
+    return with_logins
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout, for programs.")
 
 

@@ -15,7 +15,7 @@ import click
 from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
 from interop.cli._errors import FailureError, reason, run
 from interop.cli._live_fetch import LiveRequest, fetch_live
-from interop.cli._options import JSON, LISTEN, PEERS, PEX, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of
+from interop.cli._options import JSON, LISTEN, PEERS, PEX, UPLOAD_LIMIT, nat_options, text_of, tracker_options
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
 from interop.filestore import FileStore, PartialFile
@@ -54,7 +54,7 @@ class _Request:
 @LISTEN
 @UPLOAD_LIMIT
 @PEERS
-@TRACKER_LOGIN
+@tracker_options
 @nat_options
 @PEX
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")

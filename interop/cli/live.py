@@ -12,7 +12,7 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, run
-from interop.cli._options import HASHES, JSON, LISTEN, TRACKER_LOGIN, UPLOAD_LIMIT, nat_options, text_of, url
+from interop.cli._options import HASHES, JSON, LISTEN, UPLOAD_LIMIT, nat_options, text_of, tracker_options, url
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
@@ -87,7 +87,7 @@ class _Request:
 )
 @click.option("--rate", callback=_bits, metavar="BITS", help="Bits a second at most: 500k, 2M. A file needs it.")
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
-@TRACKER_LOGIN
+@tracker_options
 @nat_options
 @LISTEN
 @UPLOAD_LIMIT

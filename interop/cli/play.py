@@ -20,10 +20,10 @@ from interop.cli._options import (
     JSON,
     LISTEN,
     PEERS,
-    TRACKER_LOGIN,
     UPLOAD_LIMIT,
     host_port,
     nat_options,
+    tracker_options,
     url,
 )
 from interop.cli._peers import entered
@@ -79,7 +79,7 @@ class _Request:
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name of this machine in players' URLs.")
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="One more tracker to ask.")
 @PEERS
-@TRACKER_LOGIN
+@tracker_options
 @nat_options
 @LISTEN
 @UPLOAD_LIMIT

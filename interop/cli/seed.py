@@ -18,10 +18,10 @@ from interop.cli._options import (
     JSON,
     LISTEN,
     PEX,
-    TRACKER_LOGIN,
     UPLOAD_LIMIT,
     nat_options,
     text_of,
+    tracker_options,
     url,
 )
 from interop.cli._peers import entered
@@ -74,7 +74,7 @@ class _Source:
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
-@TRACKER_LOGIN
+@tracker_options
 @nat_options
 @PEX
 @LISTEN

@@ -280,6 +280,32 @@ def test_a_tracker_out_of_reach_is_a_mistake_unless_a_peer_is_named(cli, content
         assert status == 0, err
 
 
+def test_a_tracker_elsewhere_is_asked_over_https_alone_unless_plain_http_is_allowed(
+    cli, content: Path, tmp_path: Path
+) -> None:
+    """RFC 7846 section 6.1: TLS MUST be used in the communication between peers and tracker"""
+    url = "http://192.0.2.1:9/"
+    uri = "magnet:?xt=urn:ppspp:" + "5a" * 32 + f"&tr={url}"
+    for words in (
+        ["seed", content, "--tracker", url],
+        ["live", content, "--key", "key", "--rate", "1M", "--tracker", url],
+        ["play", uri.partition("&tr=")[0], "-o", "copy", "--tracker", url],
+        ["play", uri, "-o", "copy"],
+        ["fetch", uri, "-o", "copy"],
+    ):
+        status, out, err = cli.run(*words)
+        assert (status, "--insecure-tracker" in err) == (2, True), err
+        assert _is_one_line(out + err), (out, err)
+    _, swarm = cli.seed(content)
+    words = ("--peer", swarm["listen"])
+    status, _, err = cli.finish(cli.fetch(f"{swarm['uri']}&tr={url}", "copy", *words))
+    assert status == 0, err
+    assert f"not asked: tracker '{url}'" in err
+    status, _, err = cli.finish(cli.fetch(f"{swarm['uri']}&tr={url}", "other", *words, "--insecure-tracker"))
+    assert status == 0, err
+    assert "not asked" not in err
+
+
 def test_a_peer_without_an_address_is_a_mistake(cli) -> None:
     uri = "magnet:?xt=urn:ppspp:" + "5a" * 32
     status, _, err = cli.run("fetch", uri, "-o", "copy", "--peer", "no-such-host.invalid:7000")

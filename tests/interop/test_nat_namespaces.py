@@ -15,6 +15,7 @@ from ppsp_namespaces import OUTSIDE, SERVER, NamespaceError, World
 
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 _TRACKER = f"http://{SERVER}:8700/"
+_PLAIN = "--insecure-tracker"
 _USER, _PASSWORD = "peer", "relay me"
 _SECRETS = {"PPSP_TURN_USER": _USER, "PPSP_TURN_PASSWORD": _PASSWORD}
 _STUN = ["--stun", f"{SERVER}:3478"]
@@ -46,7 +47,7 @@ class _Net:
         self._seeds += 1
         file, log = self.folder / f"content-{self._seeds}", self.folder / f"seed-{self._seeds}.log"
         file.write_bytes(os.urandom(500_000))
-        command = ["-m", "interop", "seed", file, "--tracker", _TRACKER, "--json", *words]
+        command = ["-m", "interop", "seed", file, "--tracker", _TRACKER, _PLAIN, "--json", *words]
         process = self.world.start("home-a", sys.executable, *command, log=log, environment=_SECRETS)
         assert process.stdout is not None
         for line in process.stdout:
@@ -57,7 +58,7 @@ class _Net:
 
     def fetch(self, uri: str, name: str, *words: str) -> subprocess.Popen[str]:
         """A peer in home "b" begins to fetch."""
-        command = ["-m", "interop", "fetch", uri, "-o", self.folder / name, "--json", *words]
+        command = ["-m", "interop", "fetch", uri, "-o", self.folder / name, _PLAIN, "--json", *words]
         log = self.folder / f"{name}.log"
         return self.world.start("home-b", sys.executable, *command, log=log, environment=_SECRETS)
 

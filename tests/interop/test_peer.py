@@ -248,12 +248,13 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> list[_FakeTracker]:
         seeks_as_seeder: bool,
         timing: object,
         on_candidates: Callable[[bytes, dict[str, list[PeerAddr]]], None],
+        insecure: bool,
         auth: object,
         verify: object,
     ) -> _FakeTracker:
         assert url == "http://tracker/"
         assert listens_on[0][1] > 0
-        assert (auth, verify) == (None, True)
+        assert (insecure, auth, verify) == (False, None, True)
         assert (tuple(candidates), peer_num, seeks_as_seeder, timing) == ((), None, False, None)
         opened.append(_FakeTracker([], on_candidates))
         return opened[-1]

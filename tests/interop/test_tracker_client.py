@@ -204,7 +204,7 @@ def test_closing_does_not_wait_for_a_tracker_that_never_answers(monkeypatch):
         raise AssertionError
 
     async def run() -> None:
-        session = await TrackerSession.open("http://tracker.example/", "peer", transport=through(silent))
+        session = await TrackerSession.open("https://tracker.example/", "peer", transport=through(silent))
         session.join(SWARM, LEECH)
         with pytest.raises(TrackerError, match="no answer"):
             await session.joined(SWARM, within=0.05)
@@ -221,7 +221,7 @@ def test_an_exchange_takes_no_longer_than_its_time(monkeypatch):
         raise AssertionError
 
     async def run() -> None:
-        session = await TrackerSession.open("http://tracker.example/", "peer", transport=through(silent), timing=FAST)
+        session = await TrackerSession.open("https://tracker.example/", "peer", transport=through(silent), timing=FAST)
         session.join(SWARM, LEECH)
         with pytest.raises(TrackerError, match="out of reach"):
             await session.joined(SWARM, within=5)
@@ -235,14 +235,14 @@ def test_a_refusal_is_one_line_with_the_error_of_the_rfc():
 
     async def run() -> str:
         transport = httpx.ASGITransport(asgi(TrackerServer(limits=Limits(peers=0))))
-        session = await TrackerSession.open("http://tracker.example/", "peer", transport=transport, timing=FAST)
+        session = await TrackerSession.open("https://tracker.example/", "peer", transport=transport, timing=FAST)
         session.join(SWARM, LEECH)
         with pytest.raises(TrackerError) as caught:
             await session.joined(SWARM)
         await session.close()
         return str(caught.value)
 
-    assert asyncio.run(run()) == "http://tracker.example/ refuses: Service unavailable (error 05)"
+    assert asyncio.run(run()) == "https://tracker.example/ refuses: Service unavailable (error 05)"
 
 
 def test_a_response_without_end_is_given_up():
@@ -252,7 +252,7 @@ def test_a_response_without_end_is_given_up():
 
     async def run() -> str:
         transport = through(lambda _: httpx.Response(200, content=endless()))
-        session = await TrackerSession.open("http://tracker.example/", "peer", transport=transport, timing=FAST)
+        session = await TrackerSession.open("https://tracker.example/", "peer", transport=transport, timing=FAST)
         session.join(SWARM, LEECH)
         with pytest.raises(TrackerError) as caught:
             await session.joined(SWARM)
@@ -274,7 +274,7 @@ def test_cookies_are_not_returned():
         return httpx.Response(response.status, headers={"set-cookie": "id=you; Path=/"}, content=parts(response.body))
 
     async def run() -> None:
-        session = await TrackerSession.open("http://tracker.example/", "peer", transport=through(answer), timing=FAST)
+        session = await TrackerSession.open("https://tracker.example/", "peer", transport=through(answer), timing=FAST)
         session.join(SWARM, LEECH)
         await until(lambda: len(cookies) >= 3)
         await session.close()
@@ -305,7 +305,7 @@ def test_a_challenge_to_digest_authentication_is_met():
 
     async def run() -> None:
         async with await TrackerSession.open(
-            "http://tracker.example/", "alice", auth=httpx.DigestAuth("alice", "secret"), transport=through(answer)
+            "https://tracker.example/", "alice", auth=httpx.DigestAuth("alice", "secret"), transport=through(answer)
         ) as session:
             session.join(SWARM, LEECH)
             await session.joined(SWARM)
@@ -338,7 +338,7 @@ def test_the_best_address_of_a_family_that_we_listen_on_is_told():
         transport = httpx.ASGITransport(asgi(server))
         found = Found()
         async with await TrackerSession.open(
-            "http://tracker.example/",
+            "https://tracker.example/",
             "many",
             listens_on=[("2001:db8::1", 1), ("192.0.2.1", 2), ("192.0.2.2", 3)],
             transport=transport,
@@ -346,7 +346,7 @@ def test_the_best_address_of_a_family_that_we_listen_on_is_told():
             many.join(SWARM, SEEDER)
             await many.joined(SWARM)
             async with await TrackerSession.open(
-                "http://tracker.example/", "v4", listens_on=[("192.0.2.9", 9)], on_peers=found, transport=transport
+                "https://tracker.example/", "v4", listens_on=[("192.0.2.9", 9)], on_peers=found, transport=transport
             ) as session:
                 session.join(SWARM, LEECH)
                 await until(lambda: found.calls)
@@ -364,7 +364,7 @@ def test_a_tracker_elsewhere_cannot_name_the_services_of_this_machine(own, found
         transport = httpx.ASGITransport(asgi(server))
         named: list[list[PeerAddr]] = []
         async with await TrackerSession.open(
-            "http://tracker.example/",
+            "https://tracker.example/",
             "many",
             listens_on=[("127.0.0.1", 1), ("192.0.2.1", 2)],
             transport=transport,
@@ -372,7 +372,7 @@ def test_a_tracker_elsewhere_cannot_name_the_services_of_this_machine(own, found
             many.join(SWARM, SEEDER)
             await many.joined(SWARM)
             async with await TrackerSession.open(
-                "http://tracker.example/",
+                "https://tracker.example/",
                 "one",
                 listens_on=[(own, 9)],
                 on_candidates=lambda swarm_id, peers: named.extend(peers.values()),
@@ -411,7 +411,7 @@ def test_a_link_local_address_is_announced_without_its_zone():
     async def run() -> list[Any]:
         server = TrackerServer()
         async with await TrackerSession.open(
-            "http://tracker.example/",
+            "https://tracker.example/",
             "peer",
             listens_on=[("fe80::7%lo", 7001)],
             transport=httpx.ASGITransport(asgi(server)),
@@ -430,11 +430,11 @@ def test_an_application_that_fails_at_its_peers_does_not_end_the_session(caplog)
     async def run() -> None:
         server = TrackerServer()
         transport = httpx.ASGITransport(asgi(server))
-        other = await TrackerSession.open("http://tracker.example/", "other", transport=transport)
+        other = await TrackerSession.open("https://tracker.example/", "other", transport=transport)
         other.join(SWARM, SEEDER)
         await other.joined(SWARM)
         session = await TrackerSession.open(
-            "http://tracker.example/", "peer", on_peers=broken, transport=transport, timing=FAST
+            "https://tracker.example/", "peer", on_peers=broken, transport=transport, timing=FAST
         )
         session.join(SWARM, LEECH)
         await until(lambda: caplog.text.count("no room for peers") >= 3)
@@ -469,17 +469,81 @@ def test_a_uri_that_is_none_is_one_line(url):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("url", "is_let"),
+    [
+        ("http://127.0.0.9:8700/", True),
+        ("http://[::1]:8700/", True),
+        ("http://localhost:8700/", True),
+        ("https://192.0.2.1/", True),
+        ("https://tracker.example/", True),
+        ("http://192.0.2.1/", False),
+        ("http://10.0.0.1:8700/", False),
+        ("http://[2001:db8::1]/", False),
+        ("http://0.0.0.0/", False),
+        ("http://tracker.example/", False),
+        ("HTTP://tracker.example/", False),
+        ("http://localhost.example/", False),
+        ("http://127.0.0.1.example/", False),
+        ("http://127.0.0.1@tracker.example/", False),
+    ],
+)
+def test_with_other_machines_only_tls_is_spoken_unless_plain_http_is_allowed(url, is_let):
+    """RFC 7846 section 6.1: TLS MUST be used in the communication between peers and tracker"""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.scheme)
+        return httpx.Response(503, content=parts(b""))
+
+    async def run(**arguments: bool) -> None:
+        async with await TrackerSession.open(url, "peer", transport=through(answer), **arguments) as session:
+            session.join(SWARM, LEECH)
+            await until(lambda: asked)
+
+    if is_let:
+        asyncio.run(run())
+    else:
+        with pytest.raises(TrackerError, match=r"plain HTTP .* https://") as caught:
+            asyncio.run(run())
+        assert "\n" not in str(caught.value)
+        assert asked == []
+        asyncio.run(run(insecure=True))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_from_https_to_http_is_not_followed(status):
+    """RFC 7846 section 6.1"""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(status, headers={"location": "http://tracker.example/"}, content=parts(b""))
+
+    async def run() -> None:
+        async with await TrackerSession.open(
+            "https://tracker.example/", "peer", transport=through(answer), timing=FAST
+        ) as session:
+            session.join(SWARM, LEECH)
+            with pytest.raises(TrackerError):
+                await session.joined(SWARM)
+            await until(lambda: len(asked) >= 2)
+
+    asyncio.run(run())
+    assert set(asked) == {"https://tracker.example/"}
+
+
 def test_a_tracker_whose_host_nobody_knows_is_one_line():
     async def run() -> None:
         with pytest.raises(TrackerError, match=r"no way to nobody\.invalid"):
-            await TrackerSession.open("http://nobody.invalid/", "peer", listens_on=[("0.0.0.0", 5)])
+            await TrackerSession.open("https://nobody.invalid/", "peer", listens_on=[("0.0.0.0", 5)])
 
     asyncio.run(run())
 
 
 def test_verbs_for_a_swarm_that_was_never_joined_are_state_errors():
     async def run() -> None:
-        async with await TrackerSession.open("http://tracker.example/", "peer") as session:
+        async with await TrackerSession.open("https://tracker.example/", "peer") as session:
             for verb in (
                 lambda: session.leave(SWARM),
                 lambda: session.find(SWARM),

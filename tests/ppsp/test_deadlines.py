@@ -65,6 +65,18 @@ def test_what_is_given_back_is_urgent_again():
     assert deadlines.take(picking, everything(10_000), 10, 10_000)[0] == (1100, 1110)
 
 
+def test_a_block_is_as_near_as_its_beginning_whatever_of_it_has_come():
+    deadlines, picking = Deadlines(), Sequential(1000)
+    deadlines.prioritise("old", 30, 500)
+    while deadlines.take(picking, everything(1000), 1000, 1000):
+        pass
+    picking.give_back(40, 200)
+    deadlines.freed(40, 200)
+    deadlines.prioritise("new", BLOCK - 2, 500)
+    taken = deadlines.take(picking, everything(1000), BLOCK - 40, 1000)
+    assert chunks_of(taken) == [BLOCK - 2, BLOCK - 1, *range(40, BLOCK - 2)]
+
+
 def test_a_reader_that_goes_on_does_not_jump_and_one_that_seeks_does():
     deadlines = Deadlines()
     assert deadlines.prioritise("a", 0, 100)

@@ -15,7 +15,7 @@ from interop.tracker_client import TrackerError, parse_tracker
 
 @contextlib.asynccontextmanager
 async def entered(peer: SwarmPeer | SwarmSocket, listen: tuple[str, int]) -> AsyncIterator[None]:
-    """`async with peer`, or its socket, where what cannot be started is a MistakeError, and what is left out is told."""
+    """`async with peer`, or its socket, where what cannot be started is a MistakeError and what is left out is told."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(peer)

@@ -7,16 +7,18 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
 
 from interop._nat_checks import Relayed
 from interop.nat import NatError, NatSettings, TurnServer
-from interop.tracker_login import LoginError, Logins, load_logins
 from ppsp.constants import ChunkAddressing, MerkleHashFunction
 from ppsp.pex import PeerExchange
+
+if TYPE_CHECKING:
+    from interop.tracker_login import Logins
 
 _Result = TypeVar("_Result")
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
@@ -93,8 +95,12 @@ PEERS = click.option(
 
 
 def _logins(ctx: click.Context, param: click.Parameter, value: Path | None) -> Logins | None:
+    if value is None:
+        return None
+    from interop.tracker_login import LoginError, load_logins
+
     try:
-        return None if value is None else load_logins(value)
+        return load_logins(value)
     except LoginError as exc:
         raise click.BadParameter(str(exc)) from exc
 
@@ -114,6 +120,7 @@ def tracker_options(command: Callable[..., _Result]) -> Callable[..., _Result]:
     @functools.wraps(command)
     def with_logins(logins: Logins | None, insecure_tracker: bool, **words: Any) -> _Result:
         from interop.tracker_client import TrackerError, parse_tracker
+        from interop.tracker_login import Logins
 
         logins = attrs.evolve(logins or Logins(), insecure=insecure_tracker)
         try:

@@ -29,7 +29,7 @@ class Showing:
     as_json: bool
 
     async def run(self, gateway: GatewayBase, work: Coroutine[Any, Any, None], **more: Any) -> None:
-        """Serve `gateway` until `work`, or the player, ends; `more` is for those who read JSON."""
+        """Serve `gateway` until the player ends, or `work` where there is none; `more` is for those who read JSON."""
         async with _serving(gateway, self.listener) as server:
             where = url(self.listener, "http")
             content = where.removesuffix("/") + gateway.path
@@ -47,6 +47,11 @@ class Showing:
                 done, _ = await asyncio.wait({*tasks, server}, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
+                if server not in done and tasks[-1] not in done:
+                    # What the player was given last is still on its way to it.
+                    done, _ = await asyncio.wait({tasks[-1], server}, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
             finally:
                 for task in tasks:
                     task.cancel()

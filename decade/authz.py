@@ -21,6 +21,7 @@ from decade.errors import Dimension, ErrorCode, RefusedError, StoreError
 from decade.http import Request
 from decade.memberships import joined
 from decade.messages import Revocation
+from decade.names import Name
 from decade.peer_failures import PeerFailures
 from decade.policy import Effective, PolicyTree
 from decade.pop import ProofRecord, Replays, UnrecordedError, check_object, prove
@@ -104,6 +105,19 @@ class Permission:
     def joins(self) -> tuple[bytes, ...]:
         """The collections that what is stored is in: those of the token, and those that were asked for."""
         return joined(self.question.joins, self.policy.collections or ())
+
+    def row(self, name: Name, size: int, created: int, expires: int, media_type: str | None) -> Row:
+        """What is to be stored by this right, and who pays for it. Times are seconds since 1970."""
+        return Row(
+            account=self.account,
+            name=name,
+            size=size,
+            payer=self.path,
+            created=created,
+            expires=expires,
+            media_type=media_type,
+            collections=self.joins,
+        )
 
     def check_row(self, row: Row) -> None:
         """Whether the token reaches an object by the collections that it is in by now.

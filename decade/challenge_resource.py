@@ -84,16 +84,7 @@ class ChallengeResource:
         other = next((row for row in rows if not row.is_expired(wall)), None)
         if other is None:
             raise _unproven()
-        row = Row(
-            account=permission.account,
-            name=name,
-            size=other.size,
-            payer=permission.path,
-            created=wall,
-            expires=expires,
-            media_type=media_type,
-            collections=permission.joins,
-        )
+        row = permission.row(name, other.size, wall, expires, media_type)
         try:
             reader = yield from core.objects.open(other, clock)
         except RefusedError as gone:

@@ -330,16 +330,7 @@ class ObjectResource:
             merge = partial(core.objects.merge, held, expires, put.media_type, ask)
             if (yield from core.act(ask, permission, merge)) is not None:
                 return held_response(name)
-        row = Row(
-            account=permission.account,
-            name=name,
-            size=put.size,
-            payer=permission.path,
-            created=core.wall(ask.now),
-            expires=expires,
-            media_type=put.media_type,
-            collections=permission.joins,
-        )
+        row = permission.row(name, put.size, core.wall(ask.now), expires, put.media_type)
         return (yield from self.receive(ask, permission, row))
 
     def receive(

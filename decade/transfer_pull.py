@@ -78,16 +78,8 @@ class Pull:
         core, errand = self._core, self._errand
         permission = errand.renewed(core)
         wall = core.wall(clock.now)
-        row = Row(
-            account=permission.account,
-            name=self._name,
-            size=body.size,
-            payer=permission.path,
-            created=wall,
-            expires=core.objects.expiry(permission, errand.expires, wall),
-            media_type=errand.media_type,
-            collections=permission.joins,
-        )
+        expires = core.objects.expiry(permission, errand.expires, wall)
+        row = permission.row(self._name, body.size, wall, expires, errand.media_type)
         self._row = row
         incoming = yield from core.objects.receive(row, clock)
         waits = core.ledger.waits and is_counted(permission.token)

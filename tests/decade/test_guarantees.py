@@ -215,6 +215,7 @@ def test_what_one_lets_go_another_may_have() -> None:
     made.remove(("c",))
     made.put(("b",), policy(50))
     made.put(PROVIDER, policy(ceiling_download=100))
+    assert [made.policy((account,)) for account in "ab"] == [policy(50), policy(50)]
 
 
 def test_the_provider_does_not_leave_an_account_less_than_it_has_configured_for_its_applications() -> None:

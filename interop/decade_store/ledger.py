@@ -47,11 +47,12 @@ class SqliteLedger:
 
     def used(self, token: TokenKey) -> Use:
         """What a token has used, with what is held; nothing if it is not known. Raises StoreError."""
+        # Asked first: what is written meanwhile is at worst taken off twice, and `hold` decides by what is written.
+        less = self._returning.get(token, Use())
         found = self._read(f"SELECT uses, amount, storage FROM token_use WHERE {_TOKEN}", token)
         if not found:
             return Use()
         uses, amount, storage = found[0]
-        less = self._returning.get(token, Use())
         return Use(max(0, uses - less.uses), max(0, amount - less.amount), max(0, storage - less.storage))
 
     def hold(self, account: str, token: TokenKey, allowance: Allowance, use: Use, until: int) -> Short | None:

@@ -54,9 +54,11 @@ class SqliteQuotas:
 
     def holding(self, path: NodePath) -> Holding:
         """What a node holds; nothing if it is not known. Raises StoreError."""
+        # Asked first: a release that is written meanwhile is never counted as held, at worst it is taken off twice.
+        releasing = self._releasing[path]
         with store_errors():
             stored, reserved, objects = self._reading.rows(_HOLDING, (node_of(path),))[0]
-        return Holding(stored, max(0, reserved - self._releasing[path]), objects)
+        return Holding(stored, max(0, reserved - releasing), objects)
 
     def reserve(self, charges: Sequence[Charge], octets: int) -> tuple[Charge, Holding] | None:
         """Reserve at every node or, when one has no room, at none: then the first such node, and what it holds.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from decade_same_ledger import CTIS, FEW, KIDS, TIMES, USES, SameLedger
@@ -17,6 +19,7 @@ from decade.messages import Revocation
 from decade.ports import Allowance, Use
 from interop.decade_store import SqliteLedger
 from interop.decade_store import ledger as module
+from interop.decade_store._database import Database
 
 
 class SameInSqlite(SameLedger):
@@ -78,3 +81,28 @@ def test_what_is_given_back_can_be_used_at_once_and_holds_of_many_threads_are_ex
     ledger.close()
     with pytest.raises(StoreError):
         ledger.used(token)
+
+
+def test_what_is_given_back_is_unused_even_if_it_is_written_while_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger")
+    token, other = (b"key", bytes(16)), (b"key", b"other")
+    for kept in (token, other):
+        assert ledger.hold("a", kept, Allowance(uses=9), Use(5), 100) is None
+    rows = Database.rows
+
+    def then_written(self: Database, query: str, arguments: Sequence[Any] = ()) -> list[Any]:
+        found = rows(self, query, arguments)
+        writer.execute("COMMIT")
+        ledger.hold("a", other, Allowance(uses=9), Use(1), 100)
+        return found
+
+    writer = sqlite3.connect(tmp_path / "ledger", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    ledger.give_back(token, Use(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "rows", then_written)
+        assert ledger.used(token) == Use()
+    writer.close()
+    ledger.close()

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import random
 import signal
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from decade.names import name_of
 from decade.policy import PolicyTree
 from decade.ports import Charge, Holding, Quotas, Row
 from interop.decade_store import FileStore, SqliteQuotas
+from interop.decade_store._database import Database
 from interop.decade_store._opening import INDEX, LOCKS
 
 LIMIT = 100_000
@@ -144,3 +147,29 @@ def test_a_reservation_becomes_what_is_stored_with_the_row(tmp_path: Path, caplo
     assert "does not hold" in caplog.text
     store.close()
     quotas.close()
+
+
+def test_what_is_released_is_free_at_once_even_if_it_is_written_while_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, quotas = opened(tmp_path)
+    rows = Database.rows
+
+    def then_written(self: Database, query: str, arguments: Sequence[Any] = ()) -> list[Any]:
+        found = rows(self, query, arguments)
+        writer.execute("COMMIT")
+        quotas.flush()
+        return found
+
+    for octets in (5, 7):
+        assert quotas.reserve([Charge((), None)], octets) is None
+    writer = sqlite3.connect(tmp_path / INDEX, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    quotas.release([()], 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "rows", then_written)
+        assert quotas.holding(()).reserved <= 7
+    assert quotas.holding(()) == Holding(0, 7, 0)
+    writer.close()
+    quotas.close()
+    store.close()

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from ppsp._swarm import Swarm
 
 # The largest control message, an ACK of 64-bit chunk ranges, has 25 octets.
-_MESSAGES_A_DATAGRAM = (_limits.MAX_DATAGRAM - CHANNEL_ID_SIZE) // 25
+_MESSAGES_A_DATAGRAM = (_limits.BASE_DATAGRAM - CHANNEL_ID_SIZE) // 25
 # A signed munro has at most 626 octets: SHA-512, a signature of 4096 bits, 64-bit chunk ranges.
-_MESSAGES_BESIDE_PROOF = 24
+_MESSAGES_BESIDE_PROOF = 22
 
 
 class State(Enum):

@@ -2,6 +2,9 @@
 
 # A path of 1500 octets leaves 1452 for a UDP payload over IPv6; IPv4 leaves 20 more, not worth a special case.
 MAX_DATAGRAM = 1452
+# What every path is taken to carry in one packet, while more is searched for: 1280 octets, as IPv6 promises, less room
+# for a tunnel (RFC 8899 section 5.1.2).
+BASE_DATAGRAM = 1200
 # UDP's own limit over IPv4: the most that one DATA message of a large chunk may take with its hashes.
 MAX_UDP_PAYLOAD = 65_507
 # Channels that we answered and that have not answered back. Each costs some 2 KiB; an honest one lives a round trip.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ppsp._limits import MAX_DATAGRAM, MAX_LIVE_RANGES
+from ppsp._limits import MAX_LIVE_RANGES
 from ppsp._ranges import RangeSet
 from ppsp._subtree import Subtree
 from ppsp._upload import Upload
@@ -102,7 +102,7 @@ class LiveUpload(Upload):
         """Append the chunk's datagram; before it, what does not fit beside the chunk."""
         ahead = self._codec.encode(channel, proof) if proof else b""
         beside = self._data_size + len(hashes) * self._integrity_size + len(payload)
-        if ahead and len(ahead) - CHANNEL_ID_SIZE + beside > MAX_DATAGRAM:
+        if ahead and len(ahead) - CHANNEL_ID_SIZE + beside > self.packing.limit:
             out.append(ahead)  # "MUST be sent first in a separate datagram" (section 6.1.1)
             ahead = b""
         if len(hashes) > (limit := self._integrity_limit(len(payload))):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ppsp._content import Content
-from ppsp._limits import BLOCK, BURST_CHUNKS, MAX_DATAGRAM, MAX_REQUEST_RANGES, MAX_UDP_PAYLOAD
+from ppsp._limits import BLOCK, BURST_CHUNKS, MAX_REQUEST_RANGES
+from ppsp._packing import Packing, Piece, Sent
 from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
 from ppsp.constants import CHANNEL_ID_SIZE
@@ -28,9 +29,6 @@ _MAX_TIMEOUTS = 6
 _FAR = 1 << 62
 _SIGN = 1 << 63
 _MODULUS = 1 << 64
-
-# Per chunk in flight: when it was sent, its octets, and whether it had been sent before.
-_Sent = tuple[float, int, bool]
 
 
 class Upload:
@@ -64,6 +62,7 @@ class Upload:
         "flight",
         "knows_size",
         "octets_sent",
+        "packing",
         "packs",
     )
 
@@ -79,12 +78,12 @@ class Upload:
         self._queue: deque[tuple[int, int]] = deque()
         self._wanted = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         self._lost = RangeSet()
-        self._in_flight: dict[int, _Sent] = {}
+        self._in_flight: dict[int, Sent] = {}
         # Of what is in flight, the chunks that the peer no longer wants.
         self._cancelled: set[int] = set()
         # What the datagram being read acknowledges: octets, and the record that was sent last.
         self._acked = 0
-        self._newest: _Sent | None = None
+        self._newest: Sent | None = None
         self._latest_acked = -math.inf
         self._touched = 0.0
         self._srtt: float | None = None
@@ -97,6 +96,7 @@ class Upload:
         self._integrity_size = len(codec.encode(1, [Have(0, 0)])) - CHANNEL_ID_SIZE + codec.hash_size
         # Whether several chunks may share a datagram: peers that predate the chunk size option read only the last one.
         self.packs = False
+        self.packing = Packing(self._data_size - CHANNEL_ID_SIZE + content.chunk_size)
         self.flight = 0
         # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
         # even then, since the peer may have joined by a URI without the size.
@@ -162,6 +162,7 @@ class Upload:
 
     def start_over(self, now: float) -> None:
         """The peer has forgotten everything: what was in flight, wanted and known."""
+        self.packing.forget()
         self._lose(list(self._in_flight), now)
         self.forget()
         self._probe = None
@@ -180,7 +181,9 @@ class Upload:
             return
         sent = self._sent_in(start, stop)
         self._cancelled.difference_update(sent)
-        for record in [self._in_flight.pop(chunk) for chunk in sent]:
+        records = [self._in_flight.pop(chunk) for chunk in sent]
+        self.packing.arrived(sent, records)
+        for record in records:
             self.flight -= record[1]
             self._acked += record[1]
             if self._newest is None or record[0] >= self._newest[0]:
@@ -192,6 +195,7 @@ class Upload:
         acked, self._acked = self._acked, 0
         if newest is None:
             return
+        self.packing.settle(acknowledged=bool(delays))
         if not delays:
             # A HAVE may have waited for company: it says that the chunks arrived, and nothing of the path.
             self._controller.on_ack(acked=acked, delays_us=(), rtt=None, now=now)
@@ -224,8 +228,10 @@ class Upload:
 
     def _lose(self, chunks: Sequence[int], now: float) -> None:
         octets = 0
-        for chunk in chunks:
-            octets += self._in_flight.pop(chunk)[1]
+        records = [self._in_flight.pop(chunk) for chunk in chunks]
+        was_probe = self.packing.lost(chunks, records)
+        for chunk, record in zip(chunks, records, strict=True):
+            octets += record[1]
             self._known.remove(chunk, chunk + 1)
             if chunk not in self._cancelled:
                 self._lost.add(chunk, chunk + 1)
@@ -233,8 +239,16 @@ class Upload:
             self._cancelled.difference_update(chunks)
             self.chunks_lost += len(chunks)
             self.flight -= octets
+            if was_probe:
+                # No sign of congestion (RFC 4821 section 7.2, RFC 8899 section 3): it just leaves the flight.
+                self._controller.on_ack(acked=octets, delays_us=(), rtt=None, now=now)
+                return
             # Each transmission is counted as sent, so the lost one leaves the flight whether or not another follows.
             self._controller.on_loss(lost=octets, will_retransmit=False, now=now)
+
+    def too_long(self, size: int, now: float) -> None:
+        """The kernel took no datagram of so many octets: if that was a probe, its chunks go out again."""
+        self._lose(self.packing.too_long(size), now)
 
     def deadline(self) -> float | None:
         """When `handle_timer` is due; None while nothing is in flight."""
@@ -261,6 +275,7 @@ class Upload:
             return
         self._controller.on_timeout(now)
         self._timeouts += 1
+        self.packing.timed_out(self._timeouts)
         self._touched = now
         self._lose(list(self._in_flight), now)
         self._known = self._peer_have.copy()
@@ -280,6 +295,7 @@ class Upload:
     def datagrams(self, channel: int, timestamp_us: int, most: int, now: float) -> list[Datagram]:
         """DATA datagrams for at most `most` chunks. Raises OSError when the store does."""
         out: list[Datagram] = []
+        self.packing.look(now)
         if self._probe is not None:
             self._send_probe(channel, timestamp_us, out, now)
         room = min(self._room(), most, BURST_CHUNKS)
@@ -296,6 +312,7 @@ class Upload:
     def _send_probe(self, channel: int, timestamp_us: int, out: list[Datagram], now: float) -> None:
         chunk, self._probe = self._probe, None
         if chunk is not None and chunk in self._in_flight:
+            self.packing.resent(chunk)
             self._run_datagrams(channel, timestamp_us, (chunk, chunk + 1), True, out)
             # To the end of the line, which is kept in the order of sending.
             self._in_flight[chunk] = (now, self._in_flight.pop(chunk)[1], True)
@@ -375,10 +392,9 @@ class Upload:
                 group.append((chunk, hashes))
         limit = self._integrity_limit(size)
         header = self._codec.data_header
-        # Octets left in the datagram that ends `out` while that is `begun` long. The last chunk may be short, and has
-        # one of its own (section 8.6).
-        left_over = begun = 0
-        packs = self.packs and 2 * (self._data_size + size) <= MAX_DATAGRAM
+        # Elsewhere each has a datagram of its own, and so has the last chunk, which may be short (section 8.6).
+        packs = self.packs and self.packing.shares
+        pieces: list[Piece] = []
         last = (content.chunk_count or 0) - 1
         for count in sorted(groups, reverse=True):
             for chunk, hashes in groups[count]:
@@ -387,17 +403,12 @@ class Upload:
                 at = (chunk - start) * size
                 payload = view[at : at + size]
                 head = header(channel, chunk, chunk, timestamp_us, hashes, len(payload))
-                if not packs:
-                    out.append((head, payload))
-                    continue
-                need = len(head) - CHANNEL_ID_SIZE + size
-                if need <= left_over and len(out) == begun and chunk != last:
-                    out[-1] = (*out[-1], head[CHANNEL_ID_SIZE:], payload)
-                    left_over -= need
+                if packs:
+                    pieces.append((chunk, head, payload))
                 else:
                     out.append((head, payload))
-                    left_over = MAX_DATAGRAM - CHANNEL_ID_SIZE - need if chunk != last else 0
-                    begun = len(out)
+        if packs:
+            self.packing.pack(pieces, last, out, may_probe=told and not resent)
         return len(view)
 
     def _send_ahead(
@@ -412,14 +423,12 @@ class Upload:
         if len(hashes) <= limit:
             return hashes
         ahead = hashes[: len(hashes) - limit]
-        per_datagram = (MAX_DATAGRAM - CHANNEL_ID_SIZE) // self._integrity_size
+        per_datagram = (self.packing.limit - CHANNEL_ID_SIZE) // self._integrity_size
         messages = [Integrity(*node) for node in ahead]
         encode = self._codec.encode
         out += [encode(channel, messages[at : at + per_datagram]) for at in range(0, len(ahead), per_datagram)]
         return hashes[len(hashes) - limit :]
 
     def _integrity_limit(self, chunk_size: int) -> int:
-        """INTEGRITY messages that fit beside a chunk: within one IP packet, unless the chunk alone exceeds it."""
-        alone = self._data_size + chunk_size
-        room = (MAX_DATAGRAM if alone <= MAX_DATAGRAM else MAX_UDP_PAYLOAD) - alone
-        return max(room, 0) // self._integrity_size
+        """INTEGRITY messages that fit beside a chunk."""
+        return self.packing.room_beside(chunk_size, self._data_size) // self._integrity_size

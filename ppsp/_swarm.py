@@ -103,12 +103,13 @@ class Swarm:
         return self.content.metadata.swarm_id
 
     def open_to(self, address: Address) -> Channel | None:
-        """The channel to the address: an open one, else one that is being opened."""
-        found = None
-        for channel in self.channels.values():
-            if channel.address == address and (found is None or channel.state is State.OPEN):
-                found = channel
-        return found
+        """The channel to the address: an open one, else one that we open; anybody can make a half-open one."""
+        found = [
+            channel
+            for channel in self.channels.values()
+            if channel.address == address and channel.state is not State.HALF_OPEN
+        ]
+        return max(found, key=lambda channel: channel.is_open, default=None)
 
     @property
     def window(self) -> int | None:

@@ -49,7 +49,8 @@ const show = (stats) => {
   rows("readers", stats.readers.map((one) => [octets(one.position), octets(one.buffer_ahead)]));
   rows("peers", stats.peers.map((one) => [one.address.join(" port "),
     one.offered === null ? "-" : `${(100 * one.offered).toFixed(0)} %`, octets(one.downloaded), octets(one.uploaded),
-    `${octets(one.download_rate)}/s`, one.round_trip === null ? "-" : `${(1000 * one.round_trip).toFixed(1)} ms`]));
+    `${octets(one.download_rate)}/s`, one.round_trip === null ? "-" : `${(1000 * one.round_trip).toFixed(1)} ms`,
+    one.datagram_size]));
 };
 const look = async () => {
   try {
@@ -90,7 +91,7 @@ PAGE = f"""<!doctype html>
 <table><thead><tr><th>position</th><th>verified ahead</th></tr></thead><tbody id="readers"></tbody></table>
 <h2>Peers</h2>
 <table>
-<thead><tr><th>address</th><th>has</th><th>received</th><th>sent</th><th>rate</th><th>round trip</th></tr></thead>
+<thead><tr><th>address</th><th>has</th><th>received</th><th>sent</th><th>rate</th><th>round trip</th><th>datagram</th></tr></thead>
 <tbody id="peers"></tbody></table>
 <script>{_SCRIPT}</script>
 </body>

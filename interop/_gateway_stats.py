@@ -96,6 +96,7 @@ def statistics(
                 "chunks_refused": one.chunks_refused,
                 "round_trip": None if one.srtt is None else round(one.srtt, 6),
                 "congestion_window": one.cwnd,
+                "datagram_size": one.datagram_size,
             }
             for one in stats.peers
         ],

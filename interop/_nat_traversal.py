@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from aioice import stun, turn
 
 from interop._nat_checks import Relayed, priority
+from interop._udp_machine import PathMachine
 from interop.nat import NatSettings
-from interop.udp import Address, Datagram, DatagramMachine, UdpDriver
+from interop.udp import Address, Datagram, UdpDriver
 from ppsp.tracker import AbilityNat, AddressType, PeerAddr
 
 GATHER_SECONDS = 4.0
@@ -41,7 +42,7 @@ class Traversal:
     `on_change` is called when `candidates` has changed since `start` has returned.
     """
 
-    def __init__(self, endpoint: DatagramMachine, settings: NatSettings, on_change: Callable[[], None]) -> None:
+    def __init__(self, endpoint: PathMachine, settings: NatSettings, on_change: Callable[[], None]) -> None:
         self._endpoint = endpoint
         self._settings = settings
         self._on_change = on_change
@@ -189,6 +190,19 @@ class Traversal:
                 elif self._relay is not None:
                     self._relay.send(datagram, address)
         return out
+
+    def search_path_mtu(self, limit: int, *, exempt: Callable[[Address], bool] = lambda address: False) -> None:
+        """The endpoint's, but for the way through the relay: what it wraps may leave in fragments."""
+        self._endpoint.search_path_mtu(limit, exempt=lambda address: isinstance(address, Relayed) or exempt(address))
+
+    @property
+    def fragmentable(self) -> bool:
+        """The endpoint's."""
+        return self._endpoint.fragmentable
+
+    def datagram_too_long(self, address: Address, size: int, now: float) -> None:
+        """The endpoint's; of our own questions it knows nothing."""
+        self._endpoint.datagram_too_long(address, size, now)
 
     def get_timer(self) -> float | None:
         """The endpoint's: questions have a timer of their own."""

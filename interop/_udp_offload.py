@@ -10,6 +10,11 @@ from collections.abc import Iterable
 SOL_UDP = 17
 UDP_SEGMENT = 103
 UDP_GRO = 104
+# From <linux/in.h> and <linux/in6.h>; the values are the same for both families.
+_IP_MTU_DISCOVER = 10
+_IPV6_MTU_DISCOVER = 23
+_PMTUDISC_DONT = 0
+_PMTUDISC_PROBE = 3
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SO_RXQ_OVFL = 40
@@ -79,6 +84,20 @@ def enlarge_buffers(sock: socket.socket, size: int) -> tuple[int, int]:
             _set(sock, socket.SOL_SOCKET, option, size)
         granted.append(sock.getsockopt(socket.SOL_SOCKET, option) // (2 if linux else 1))
     return granted[0], granted[1]
+
+
+def keep_whole(sock: socket.socket, whole: bool) -> bool:
+    """Have datagrams leave in one packet, whatever the kernel has heard of the path's MTU, or refused (EMSGSIZE).
+
+    Not `whole`, they leave in fragments where they have to. Returns whether the kernel can do that.
+    """
+    if sys.platform != "linux":
+        return False
+    mode = _PMTUDISC_PROBE if whole else _PMTUDISC_DONT
+    if sock.family == socket.AF_INET6 and not _set(sock, socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, mode):
+        return False
+    # On an IPv6 socket, for the IPv4 peers that it may have.
+    return _set(sock, socket.IPPROTO_IP, _IP_MTU_DISCOVER, mode)
 
 
 def segment_control(size: int) -> list[tuple[int, int, bytes]]:

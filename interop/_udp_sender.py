@@ -4,16 +4,27 @@ import enum
 import errno
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
 from interop._udp_machine import Address, Datagram
-from interop._udp_offload import MAX_BUFFERS, MAX_PAYLOAD, MAX_SEGMENTS, REFUSED, call_cost, segment_control
+from interop._udp_offload import (
+    MAX_BUFFERS,
+    MAX_PAYLOAD,
+    MAX_SEGMENTS,
+    REFUSED,
+    call_cost,
+    keep_whole,
+    segment_control,
+)
 
 MAX_UNSENT = 4096
 """Datagrams kept while the send buffer is full: no machine is asked for more meanwhile, so this only has to hold one
 burst of a machine; 4096 of 1.5 kB are 6 MB."""
+
+_USUAL_SIZE = 1452
+"""Octets that one packet holds nearly everywhere: a kernel that refuses to segment even into these cannot segment."""
 
 _REFUSALS = (OSError, OverflowError)
 """What a send raises, a port of 70000 included: addresses come from peers and trackers."""
@@ -71,18 +82,39 @@ class DatagramSender:
         self.blocked = Blocked.NO
         self.cost = 0
         """The work done so far (see `call_cost`)."""
+        self.on_too_long: Callable[[Address, int], None] | None = None
+        """Told of a datagram that no packet holds, by the address and its octets, after `keep_whole`."""
+        self._whole: bool | None = None
+        self._longest_segment = MAX_PAYLOAD
         self._sock = sock
         self._stats = stats
         self._dual_stack = dual_stack
-        self._unsent: deque[tuple[bytes, Address]] = deque()
+        self._unsent: deque[tuple[bytes, Address, bool]] = deque()
 
     @property
     def unsent(self) -> int:
         """Datagrams that wait for room in the send buffer."""
         return len(self._unsent)
 
-    def send(self, batch: Sequence[tuple[Datagram, Address]]) -> None:
-        """Send the batch in order; what finds no room is kept (see `blocked`), what is refused is counted."""
+    def keep_whole(self, on_too_long: Callable[[Address, int], None]) -> bool:
+        """Send in one packet or not at all what does not ask for less. False when the kernel cannot."""
+        if not keep_whole(self._sock, True):
+            return False
+        self._whole = True
+        self.on_too_long = on_too_long
+        return True
+
+    def _become(self, whole: bool) -> None:
+        if self._whole is not None and self._whole is not whole:
+            self._whole = whole
+            keep_whole(self._sock, whole)
+
+    def send(self, batch: Sequence[tuple[Datagram, Address]], *, whole: bool = True) -> None:
+        """Send the batch in order; what finds no room is kept (see `blocked`), what is refused is counted.
+
+        After `keep_whole`, what is not `whole` leaves in fragments where it has to.
+        """
+        self._become(whole)
         if self._dual_stack:
             batch = [(datagram, _mapped(address)) for datagram, address in batch]
         done, end = 0, len(batch)
@@ -92,25 +124,26 @@ class DatagramSender:
             else:
                 done += self._send_one(*batch[done])
         if done < end:
-            self._keep(batch[done:])
+            self._keep(batch[done:], whole)
 
     def retry(self) -> None:
         """Send what was kept, as far as there is room now."""
         kept, self._unsent = self._unsent, deque()
         self.blocked = Blocked.NO
         while kept and self.blocked is Blocked.NO:
-            datagram, address = kept[0]
+            datagram, address, whole = kept[0]
+            self._become(whole)
             if self._send_one(datagram, address):
                 kept.popleft()
         self._unsent = kept
 
-    def _keep(self, batch: Iterable[tuple[Datagram, Address]]) -> None:
+    def _keep(self, batch: Iterable[tuple[Datagram, Address]], whole: bool) -> None:
         # Copies: a machine's buffers may be views of a file that is closed before there is room.
         for datagram, address in batch:
             if len(self._unsent) >= MAX_UNSENT:
                 self._stats.unsent_dropped += 1
             else:
-                self._unsent.append((_joined(datagram), address))
+                self._unsent.append((_joined(datagram), address, whole))
 
     def _send_one(self, datagram: Datagram, address: Address) -> int:
         """Send by a plain call. Returns 1 when the datagram is done with (sent or refused), 0 when it has to wait."""
@@ -118,28 +151,31 @@ class DatagramSender:
         try:
             self._sock.sendto(octets, address)
         except _REFUSALS as error:
-            return self._failed(error)
+            done = self._failed(error)
+            if self._whole and self.on_too_long is not None and getattr(error, "errno", 0) == errno.EMSGSIZE:
+                self.on_too_long(address, len(octets))
+            return done
         self._count(1, len(octets))
         return 1
 
     def _send_run(self, batch: Sequence[tuple[Datagram, Address]], start: int) -> int:
         """Send the longest run from `start` that one call may carry; returns how many datagrams are done with."""
         buffers, count, size, total = _run(batch, start)
-        if count == 1:
+        if count == 1 or size > self._longest_segment:
             return self._send_one(*batch[start])
         try:
             self._sock.sendmsg(buffers, segment_control(size), 0, batch[start][1])
         except _REFUSALS as error:
             if isinstance(error, OSError) and error.errno in REFUSED:
-                return self._send_refused(batch[start : start + count])
+                return self._send_refused(batch[start : start + count], size)
             if self._failed(error, count):
                 return count
             return 0
         self._count(count, total)
         return count
 
-    def _send_refused(self, run: Sequence[tuple[Datagram, Address]]) -> int:
-        """Send a refused run one by one.
+    def _send_refused(self, run: Sequence[tuple[Datagram, Address]], size: int) -> int:
+        """Send a refused run of such datagrams one by one.
 
         The same errors tell of a bad address (a port of 0 gives EINVAL), and addresses come from peers: only when a
         plain call takes what the other did not is segmentation to blame.
@@ -149,7 +185,9 @@ class DatagramSender:
         while done < len(run) and self.blocked is Blocked.NO:
             done += self._send_one(*run[done])
         if self._stats.datagrams_out > before:
-            self.segmentation = False
+            # A segment has to fit a packet: what leaves in fragments is refused on every kernel.
+            self._longest_segment = size - 1
+            self.segmentation = self.segmentation and size > _USUAL_SIZE
         return done
 
     def _failed(self, error: Exception, datagrams: int = 1) -> int:

@@ -22,6 +22,7 @@ from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECO
 from ppsp.livekeys import LiveSigner
 from ppsp.metadata import SwarmUri
 from ppsp.pex import PeerExchange
+from ppsp.pmtu import LONGEST
 from ppsp.store import MemoryStore
 from ppsp.tracker import PeerMode
 
@@ -55,6 +56,7 @@ class LivePeer(SwarmPeer):
         logins: Logins | None = None,
         exchange: PeerExchange | None = None,
         nat: NatSettings | None = None,
+        max_datagram: int | None = LONGEST,
         socket: SwarmSocket | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
@@ -66,6 +68,7 @@ class LivePeer(SwarmPeer):
             peers=peers,
             logins=logins,
             nat=nat,
+            max_datagram=max_datagram,
             socket=socket,
             on_event=self._heard,
         )

@@ -38,6 +38,7 @@ from ppsp.events import (
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
 from ppsp.pex import PeerExchange
+from ppsp.pmtu import LONGEST
 from ppsp.ports import ChunkPicker, ChunkStore
 from ppsp.stats import SwarmStats
 from ppsp.tracker import ClientTiming, PeerAddr, PeerMode, PeerNum
@@ -65,8 +66,8 @@ class SwarmPeer:
     says how peers tell each other of peers (RFC 7574 section 3.10), if at all. `on_event` is given every event of the
     swarm, and those of the socket that belong to no swarm. `tally` tells what was exchanged with whom.
 
-    With `socket`, which is open and stays so, the peer shares it with those of other swarms: the address, the rates and
-    `nat` are the socket's, and naming them here as well is a ValueError.
+    With `socket`, which is open and stays so, the peer shares it with those of other swarms: the address, the rates,
+    `nat` and `max_datagram` are the socket's, and naming them here as well is a ValueError.
 
     Entering raises OSError when the address cannot be bound, PeerError when no tracker can be reached and no peer is
     named, or a named one has no address, and StateError as `add_swarm` does. Once entered, trackers may come and go.
@@ -88,18 +89,22 @@ class SwarmPeer:
         logins: Logins | None = None,
         exchange: PeerExchange | None = None,
         nat: NatSettings | None = None,
+        max_datagram: int | None = LONGEST,
         socket: SwarmSocket | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        if socket is not None and (local, upload_rate, download_rate, nat) != (ANY_ADDRESS, None, None, None):
-            raise ValueError("the address, the rates and the NAT are those of the socket that is shared")
+        own = (local, upload_rate, download_rate, nat, max_datagram)
+        if socket is not None and own != (ANY_ADDRESS, None, None, None, LONGEST):
+            raise ValueError("the address, the rates, the NAT and the datagrams are those of the socket that is shared")
         self.uri = uri
         self.store = store
         self.tally = Tally()
         self._news = asyncio.Event()
         self._swarm_id = uri.metadata.swarm_id
         self._owns_socket = socket is None
-        self._socket = socket or SwarmSocket(local=local, upload_rate=upload_rate, download_rate=download_rate, nat=nat)
+        self._socket = socket or SwarmSocket(
+            local=local, upload_rate=upload_rate, download_rate=download_rate, nat=nat, max_datagram=max_datagram
+        )
         self._endpoint = self._socket.endpoint
         self._member = Member(self._take_events, self._moved)
         self._peers = peers

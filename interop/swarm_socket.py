@@ -17,6 +17,7 @@ from interop.udp import Address, UdpDriver
 from ledbat import Ledbat
 from ppsp.endpoint import Endpoint
 from ppsp.events import DatagramDropped, Event
+from ppsp.pmtu import LONGEST
 from ppsp.ports import ControllerFactory
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class SwarmSocket:
 
     `local` is the host and port to bind (port 0: any). `upload_rate` and `download_rate` are limits for all swarms
     together, in octets a second. `controller` makes the congestion controller of each channel, by default LEDBAT.
-    `nat` says through which servers it is to be reached.
+    `nat` says through which servers it is to be reached. Each path is searched for the longest datagram that it carries
+    in one packet, up to `max_datagram` octets; None has the kernel make fragments of what is too long.
 
     Entering raises OSError when the address cannot be bound, and PeerError when a server of `nat` has no address.
     Closing it leaves every swarm.
@@ -61,6 +63,7 @@ class SwarmSocket:
         download_rate: float | None = None,
         controller: ControllerFactory = lambda chunk_size: Ledbat(mss=chunk_size),
         nat: NatSettings | None = None,
+        max_datagram: int | None = LONGEST,
     ) -> None:
         self.endpoint = Endpoint(
             controller=controller,
@@ -70,6 +73,7 @@ class SwarmSocket:
         )
         self.traversal: Traversal | None = None
         self._local = local
+        self._max_datagram = max_datagram
         self._nat = nat
         self._driver: UdpDriver | None = None
         self._members: dict[bytes, Member] = {}
@@ -80,7 +84,9 @@ class SwarmSocket:
             from interop._nat_traversal import Traversal
 
             self.traversal = Traversal(self.endpoint, self._nat, self._moved)
-        self._driver = await UdpDriver.open(self.traversal or self.endpoint, self._local, on_events=self._pass_on)
+        self._driver = await UdpDriver.open(
+            self.traversal or self.endpoint, self._local, on_events=self._pass_on, max_datagram=self._max_datagram
+        )
         try:
             if self.traversal is not None:
                 await self.traversal.start(self._driver, self.resolve)

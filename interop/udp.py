@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from interop._udp_machine import Address, Datagram, DatagramMachine
+from interop._udp_machine import Address, Datagram, DatagramMachine, PathMachine
 from interop._udp_offload import (
     ANCILLARY_SIZE,
     call_cost,
@@ -56,6 +56,7 @@ class UdpDriver:
         *,
         on_events: Callable[[], None] | None = None,
         offload: bool = True,
+        max_datagram: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Drive `machine` over `sock`, which is bound and from now on belongs to the driver. Needs a running loop."""
@@ -78,6 +79,10 @@ class UdpDriver:
         )
         self._on_events = on_events
         self._clock = clock
+        self._paths: PathMachine | None = None
+        if max_datagram is not None and isinstance(machine, PathMachine) and self._sender.keep_whole(self._too_long):
+            self._paths = machine
+            machine.search_path_mtu(max_datagram)
         self._buffer = memoryview(bytearray(_RECEIVE_SIZE))
         self._loop = asyncio.get_running_loop()
         self._closed = self._loop.create_future()
@@ -98,12 +103,16 @@ class UdpDriver:
         *,
         on_events: Callable[[], None] | None = None,
         offload: bool = True,
+        max_datagram: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> "UdpDriver":
         """Bind `local` (port 0: any) and drive `machine` until `close`.
 
         `on_events` is called after every batch: take the machine's events there, and call `wake` if you answered one
-        with a verb. `offload=False` keeps to plain datagrams, one a system call. `clock` is what the machine is given
+        with a verb. `offload=False` keeps to plain datagrams, one a system call. With
+        `max_datagram`, a machine that can (`PathMachine`) searches each path for the longest datagram that it carries,
+        up to so many octets, and nothing leaves in fragments that need not; where the kernel cannot do that, as on
+        other systems than Linux, nothing is changed. `clock` is what the machine is given
         as `now`, in seconds. The local host `::` serves IPv4 as well, whose peers keep their IPv4 addresses.
 
         Raises OSError when the address cannot be resolved or bound.
@@ -116,7 +125,7 @@ class UdpDriver:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
             sock.bind(address)
-            return cls(machine, sock, on_events=on_events, offload=offload, clock=clock)
+            return cls(machine, sock, on_events=on_events, offload=offload, max_datagram=max_datagram, clock=clock)
         except BaseException:
             sock.close()
             raise
@@ -276,10 +285,14 @@ class UdpDriver:
             batch = burst(clock())
             if not batch:
                 return True
-            sender.send(batch)
+            sender.send(batch, whole=self._paths is None or not self._paths.fragmentable)
             if sender.cost >= limit:
                 return False
         return True
+
+    def _too_long(self, address: Address, size: int) -> None:
+        if self._paths is not None:
+            self._paths.datagram_too_long(_unmapped(address) if self._dual_stack else address, size, self._clock())
 
     def _set_timer(self, at_least: float = 0.0) -> None:
         deadline = self._machine.get_timer()

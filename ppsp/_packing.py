@@ -1,12 +1,12 @@
 """How the chunks of a channel share datagrams, and what became of the long ones (RFC 7574 sections 8.1 and 8.6)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ppsp._limits import BASE_DATAGRAM, MAX_DATAGRAM, MAX_UDP_PAYLOAD
 from ppsp.constants import CHANNEL_ID_SIZE
 from ppsp.pmtu import PathMtu
-from ppsp.ports import Datagram
+from ppsp.ports import Address, Datagram
 
 #: A chunk, the octets of a datagram that come before it when it is alone, and its own.
 Piece: TypeAlias = tuple[int, bytes, bytes | memoryview]
@@ -19,6 +19,21 @@ class _Long(NamedTuple):
 
     number: int
     size: int
+
+
+class PathSearch:
+    """Has the paths to all addresses but those that are `exempt` searched, up to `limit` octets; else a ValueError."""
+
+    def __init__(self, limit: int, exempt: Callable[[Address], bool]) -> None:
+        if not 1 <= limit <= MAX_UDP_PAYLOAD:
+            raise ValueError(f"no datagram has {limit} octets")
+        self._limit = limit
+        self._exempt = exempt
+
+    def begin(self, packing: "Packing", address: Address) -> None:
+        """The channel to the address is there, and packs its chunks by `packing`."""
+        if not self._exempt(address):
+            packing.search(self._limit)
 
 
 class Packing:
@@ -153,7 +168,7 @@ class Packing:
                     self.path.arrived(long.size, record[0])
 
     def settle(self, *, acknowledged: bool) -> None:
-        """All of a datagram is read. Only an ACK says that the chunks came from us: what is in a HAVE may be others'."""
+        """All of a datagram is read. Only an ACK says that the chunks came from us: a HAVE may tell of others'."""
         if not self._heard:
             return
         heard, self._heard = self._heard, set()
@@ -166,7 +181,7 @@ class Packing:
             self.path.probe_arrived()
 
     def lost(self, chunks: Sequence[int], records: Sequence[Sent]) -> bool:
-        """These chunks were lost, of which those are the records. Returns whether it was the probe, and nothing else."""
+        """These chunks were lost, of which those are the records; returns whether it was the probe alone."""
         path = self.path
         if path is None:
             return False
@@ -189,7 +204,7 @@ class Packing:
         return alone
 
     def too_long(self, size: int) -> list[int]:
-        """The kernel took no datagram of so many octets; returns the chunks of the probe, if that is one: report them lost."""
+        """The kernel took no datagram of so many octets; returns the chunks of the probe that are lost thereby."""
         if self.path is None:
             return []
         self.path.too_long(size)

@@ -21,6 +21,7 @@ from ppsp._content import Content
 from ppsp._events import EventQueue
 from ppsp._handshake import problem_with
 from ppsp._live_stream import LiveStream, new_live_swarm
+from ppsp._packing import PathSearch
 from ppsp._ranges import RangeSet
 from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
@@ -32,7 +33,6 @@ from ppsp.events import Event
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
 from ppsp.livekeys import LiveSigner
 from ppsp.merkle import MerkleTree
-from ppsp.messages import Handshake
 from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
 from ppsp.picker import RarestFirst
@@ -77,6 +77,10 @@ class Endpoint:
         self._dirty: dict[Channel, None] = {}
         self._senders: dict[Channel, None] = {}
         self._outbox: list[tuple[Datagram, Address]] = []
+        self._oversize: list[tuple[Datagram, Address]] = []
+        self._search: PathSearch | None = None
+        self.fragmentable = False
+        """Whether what `datagrams_to_send` returned last may leave in fragments; without `search_path_mtu` all may."""
 
     # Verbs
 
@@ -237,6 +241,23 @@ class Endpoint:
         self._download_limit.set_rate(download_rate)
         self._ask_everybody()
 
+    def search_path_mtu(self, limit: int, *, exempt: Callable[[Address], bool] = lambda address: False) -> None:
+        """Look for the longest datagram of several chunks that each path carries, up to `limit` octets (section 8.1).
+
+        Only for who sends every datagram in one packet or not at all, except `fragmentable` ones and those to addresses
+        that are `exempt`, and who tells `datagram_too_long`. ValueError unless the limit is from 1 to 65507.
+        """
+        self._search = PathSearch(limit, exempt)
+        for channel in self._channels.values():
+            self._search.begin(channel.upload.packing, channel.address)
+
+    def datagram_too_long(self, address: Address, size: int, now: float) -> None:
+        """The kernel says that no packet to the address holds so many octets (EMSGSIZE)."""
+        for channel in self._channels.values():
+            if channel.address == address:
+                channel.upload.too_long(size, now)
+                self._dirty[channel] = None
+
     # What to fetch first
 
     def set_picker(self, swarm_id: bytes, picker: PickerFactory) -> None:
@@ -287,6 +308,8 @@ class Endpoint:
             channel_id = int.from_bytes(self._random_bytes(CHANNEL_ID_SIZE), "big")
         channel = Channel(swarm, address, channel_id, self._controller(swarm.content.chunk_size))
         self._channels[channel_id] = swarm.channels[channel_id] = channel
+        if self._search is not None:
+            self._search.begin(channel.upload.packing, address)
         return channel
 
     # Input
@@ -373,6 +396,13 @@ class Endpoint:
 
         Bounded: call again until the list is empty. Datagrams of one size to one address stand together.
         """
+        out = [] if self._oversize else self._gather(now)
+        self.fragmentable = not out
+        if not out:
+            out, self._oversize = self._oversize, []
+        return out
+
+    def _gather(self, now: float) -> list[tuple[Datagram, Address]]:
         out, self._outbox = self._outbox, []
         for swarm in self._swarms.values():
             self._settle(swarm, now)
@@ -382,9 +412,9 @@ class Endpoint:
         for channel in dirty:
             swarm = channel.swarm
             swarm.schedule(channel, now)
-            address = channel.address
+            address, whole = channel.address, channel.upload.packing.whole
             for datagram in channel.flush(now):
-                out.append((datagram, address))
+                (out if whole(len(datagram)) else self._oversize).append((datagram, address))
             if channel.upload.ready and channel.state is State.OPEN:
                 self._senders[channel] = None
             self._timers.arm(channel)
@@ -428,13 +458,14 @@ class Endpoint:
                 channel.swarm.read_failed(exc)
                 self._dirty[channel] = None
                 continue
-            address = channel.address
-            out += [(datagram, address) for datagram in datagrams]
+            spent, address = channel.upload.octets_sent - sent, channel.address
+            box = self._oversize if channel.upload.packing.in_fragments else out
+            box += [(datagram, address) for datagram in datagrams]
             if datagrams:
                 channel.sent(len(datagrams), now)
                 self._timers.arm(channel)
-                self._upload_limit.spend(channel.upload.octets_sent - sent)
-                room -= len(datagrams)
+                self._upload_limit.spend(spent)
+                room -= max(len(datagrams), spent // size)
             if channel.upload.ready:
                 self._senders[channel] = None
 

@@ -1,7 +1,7 @@
 """The search for the largest datagram that a path carries whole (RFC 7574 section 8.1, after RFC 4821 and RFC 8899).
 
-A probe is a datagram of several DATA messages, longer than any that is known to arrive, and their ACKs confirm it. Sizes
-are octets of UDP payload, so that nobody needs to know what goes before them; times are float seconds.
+A probe is a datagram of several DATA messages, longer than any that is known to arrive, and their ACKs confirm it.
+Sizes are octets of UDP payload, so that nobody needs to know what goes before them; times are float seconds.
 """
 
 import math
@@ -11,6 +11,8 @@ from ppsp._limits import BASE_DATAGRAM
 MAX_PROBES = 3
 """Probes of one size that are lost before the size counts as too long (RFC 8899 section 5.1.2); likewise full datagrams
 in a row before the path counts as a black hole."""
+LONGEST = 36_864
+"""Octets that are searched for, unless told otherwise: half a block of chunks of 1 KiB. Longer ones gain nothing more."""
 RAISE_SECONDS = 600.0
 """After so long the search begins anew: the path may be another (PMTU_RAISE_TIMER, RFC 8899 section 5.1.1)."""
 MAX_TIMEOUTS = 2
@@ -34,16 +36,13 @@ class PathMtu:
         "_step",
         "_suspect",
         "_too_long",
-        "_tries",
         "_tried",
+        "_tries",
         "size",
         "whole",
     )
 
     def __init__(self, limit: int, step: int) -> None:
-        """ValueError unless both are positive."""
-        if limit < 1 or step < 1:
-            raise ValueError(f"a limit of {limit} octets or a step of {step} makes no sense")
         self._base = min(BASE_DATAGRAM, limit)
         self._limit = limit
         self._step = step

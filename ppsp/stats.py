@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ppsp._limits import MAX_DATAGRAM
 from ppsp.ports import Address
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class PeerStats:
 
     `chunks_refused` failed the integrity check, `chunks_unverifiable` came without their hashes; `chunks_outstanding`
     are requested and not here yet; `cwnd` is the congestion window towards the peer, in octets.
+    `datagram_size` is what a datagram to the peer may have, in octets of UDP payload, as far as the path is known.
     `choking` says that we choke it, `choked` that it chokes us, `by_exchange` that another peer named it.
     """
 
@@ -34,6 +36,7 @@ class PeerStats:
     download_rate: float
     srtt: float | None
     cwnd: int
+    datagram_size: int = MAX_DATAGRAM
     choking: bool = False
     choked: bool = False
     by_exchange: bool = False
@@ -57,6 +60,7 @@ class PeerStats:
             download_rate=download.rate * channel.swarm.content.chunk_size,
             srtt=upload.srtt,
             cwnd=upload.cwnd,
+            datagram_size=upload.packing.limit,
             choking=channel.choking,
             choked=download.choked,
             by_exchange=channel.found_by is not None,

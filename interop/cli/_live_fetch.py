@@ -36,6 +36,7 @@ class LiveRequest:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
+    max_datagram: int | None
     timeout: float | None
     force: bool
     as_json: bool
@@ -60,6 +61,7 @@ async def fetch_live(request: LiveRequest) -> int:
         peers=request.peers,
         logins=request.logins,
         nat=request.nat,
+        max_datagram=request.max_datagram,
         on_event=heard,
     )
     async with entered(peer, request.listen), _sink(request) as write:

@@ -16,6 +16,7 @@ from interop._nat_checks import Relayed
 from interop.nat import NatError, NatSettings, TurnServer
 from ppsp.constants import ChunkAddressing, MerkleHashFunction
 from ppsp.pex import PeerExchange
+from ppsp.pmtu import LONGEST
 
 if TYPE_CHECKING:
     from interop.tracker_login import Logins
@@ -88,6 +89,15 @@ DOWNLOAD_LIMIT = click.option(
     type=rate,
     metavar="RATE",
     help="Octets a second to ask for at most: 500K, 4M, 1.5Mi. [default: no limit]",
+)
+MAX_DATAGRAM = click.option(
+    "--max-datagram",
+    type=click.IntRange(0, 65_507),
+    default=LONGEST,
+    show_default=True,
+    callback=lambda ctx, param, value: value or None,
+    metavar="OCTETS",
+    help="Look for datagrams of up to so many octets that each path carries whole; 0 leaves it all to the system.",
 )
 PEERS = click.option(
     "--peer", "peers", type=host_port, multiple=True, metavar="HOST:PORT", help="A peer to ask, besides the trackers'."

@@ -15,7 +15,17 @@ import click
 from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
 from interop.cli._errors import FailureError, reason, run
 from interop.cli._live_fetch import LiveRequest, fetch_live
-from interop.cli._options import JSON, LISTEN, PEERS, PEX, UPLOAD_LIMIT, nat_options, text_of, tracker_options
+from interop.cli._options import (
+    JSON,
+    LISTEN,
+    MAX_DATAGRAM,
+    PEERS,
+    PEX,
+    UPLOAD_LIMIT,
+    nat_options,
+    text_of,
+    tracker_options,
+)
 from interop.cli._peers import entered
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
 from interop.filestore import FileStore, PartialFile
@@ -40,6 +50,7 @@ class _Request:
     logins: Logins | None
     nat: NatSettings | None
     exchange: PeerExchange | None
+    max_datagram: int | None
     seed_after: float
     timeout: float | None
     force: bool
@@ -57,6 +68,7 @@ class _Request:
 @tracker_options
 @nat_options
 @PEX
+@MAX_DATAGRAM
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
 @click.option("--live", is_flag=True, help="The URI must be that of a live stream; FILE may be - for stdout.")
@@ -71,6 +83,7 @@ def command(
     logins: Logins | None,
     nat: NatSettings | None,
     exchange: PeerExchange | None,
+    max_datagram: int | None,
     seed_after: float,
     timeout: float | None,
     live: bool,
@@ -90,10 +103,26 @@ def command(
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
     if uri.metadata.is_live:
         return run(
-            fetch_live(LiveRequest(uri, output, listen, upload_limit, peers, logins, nat, timeout, force, as_json))
+            fetch_live(
+                LiveRequest(
+                    uri, output, listen, upload_limit, peers, logins, nat, max_datagram, timeout, force, as_json
+                )
+            )
         )
     request = _Request(
-        uri, output, listen, upload_limit, peers, logins, nat, exchange, seed_after, timeout, force, as_json
+        uri,
+        output,
+        listen,
+        upload_limit,
+        peers,
+        logins,
+        nat,
+        exchange,
+        max_datagram,
+        seed_after,
+        timeout,
+        force,
+        as_json,
     )
     return run(_fetch(request))
 
@@ -140,6 +169,7 @@ def _peer(
         logins=request.logins,
         nat=request.nat,
         exchange=request.exchange,
+        max_datagram=request.max_datagram,
         on_event=on_event,
     )
 

@@ -17,6 +17,7 @@ from interop.cli._options import (
     HASHES,
     JSON,
     LISTEN,
+    MAX_DATAGRAM,
     PEX,
     UPLOAD_LIMIT,
     nat_options,
@@ -51,6 +52,7 @@ class _Request:
     exchange: PeerExchange | None
     listen: tuple[str, int]
     upload_limit: float | None
+    max_datagram: int | None
     chunk_size: int
     hash_name: str
     addressing: str
@@ -79,6 +81,7 @@ class _Source:
 @PEX
 @LISTEN
 @UPLOAD_LIMIT
+@MAX_DATAGRAM
 @click.option("--chunk-size", type=_CHUNK_SIZE, default=1024, show_default=True, help="Octets a chunk.")
 @click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), default="sha256", show_default=True)
 @click.option("--addressing", type=click.Choice(list(ADDRESSINGS)), default="chunk32", show_default=True)
@@ -91,6 +94,7 @@ def command(
     exchange: PeerExchange | None,
     listen: tuple[str, int],
     upload_limit: float | None,
+    max_datagram: int | None,
     chunk_size: int,
     hash_name: str,
     addressing: str,
@@ -101,13 +105,29 @@ def command(
     Prints one line on stdout for each, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
     """
     request = _Request(
-        files, trackers, logins, nat, exchange, listen, upload_limit, chunk_size, hash_name, addressing, as_json
+        files,
+        trackers,
+        logins,
+        nat,
+        exchange,
+        listen,
+        upload_limit,
+        max_datagram,
+        chunk_size,
+        hash_name,
+        addressing,
+        as_json,
     )
     return run(_seed(request))
 
 
 async def _seed(request: _Request) -> int:
-    shared = SwarmSocket(local=request.listen, upload_rate=request.upload_limit, nat=request.nat)
+    shared = SwarmSocket(
+        local=request.listen,
+        upload_rate=request.upload_limit,
+        nat=request.nat,
+        max_datagram=request.max_datagram,
+    )
     with contextlib.ExitStack() as files:
         sources: dict[bytes, _Source] = {}
         for file in request.files:

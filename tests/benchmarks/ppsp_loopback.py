@@ -1,6 +1,7 @@
 """PPSPP on loopback: one source and one peer, separate processes, beside the ceiling of a bare socket loop.
 
     python tests/benchmarks/ppsp_loopback.py [--size 104857600] [--chunk-size 1024] [--rounds 3] [--plain|--offload]
+        [--max-datagram 36864]
 
 Prints, for plain sockets and for segmentation offload: MB/s (10^6 octets of content a second, median), CPU microseconds
 a chunk on either side, CPU milliseconds a MB on both together (which other processes disturb less than the clock), the
@@ -31,6 +32,7 @@ from interop.seeding import hash_file
 from interop.udp import UdpDriver
 from ledbat import Ledbat
 from ppsp import Endpoint, MerkleHashFunction, Sequential, SwarmComplete, SwarmMetadata
+from ppsp.pmtu import LONGEST
 
 MEGA = 1e6
 _STRIDE = 4 * 1024 * 1024
@@ -40,14 +42,14 @@ def _endpoint() -> Endpoint:
     return Endpoint(controller=lambda mss: Ledbat(mss=mss), epoch=time.time() - time.monotonic())
 
 
-async def _source(path: Path, chunk_size: int, offload: bool) -> None:
+async def _source(path: Path, chunk_size: int, offload: bool, longest: int) -> None:
     endpoint = _endpoint()
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         tree = hash_file(file.fileno(), chunk_size, MerkleHashFunction.SHA256, lambda done, total: None)
         metadata = SwarmMetadata(tree.root, chunk_size=chunk_size)
         endpoint.add_swarm(metadata, store=FileStore(file.fileno()), tree=tree, content_size=size)
-        driver = await UdpDriver.open(endpoint, ("127.0.0.1", 0), offload=offload)
+        driver = await UdpDriver.open(endpoint, ("127.0.0.1", 0), offload=offload, max_datagram=longest or None)
         print(json.dumps({"port": driver.local_address[1], "root": tree.root.hex()}), flush=True)
         before = time.process_time()
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -55,7 +57,7 @@ async def _source(path: Path, chunk_size: int, offload: bool) -> None:
         _report(driver, before, lost=lost)
 
 
-async def _peer(path: Path, chunk_size: int, offload: bool, port: int, root: str) -> None:
+async def _peer(path: Path, chunk_size: int, offload: bool, longest: int, port: int, root: str) -> None:
     endpoint = _endpoint()
     metadata = SwarmMetadata(bytes.fromhex(root), chunk_size=chunk_size)
     done = asyncio.Event()
@@ -67,7 +69,9 @@ async def _peer(path: Path, chunk_size: int, offload: bool, port: int, root: str
 
     with path.open("w+b") as file:
         endpoint.add_swarm(metadata, store=FileStore(file.fileno()), picker=Sequential)
-        driver = await UdpDriver.open(endpoint, ("127.0.0.1", 0), offload=offload, on_events=look)
+        driver = await UdpDriver.open(
+            endpoint, ("127.0.0.1", 0), offload=offload, max_datagram=longest or None, on_events=look
+        )
         before = time.process_time()
         start = time.perf_counter()
         endpoint.connect(metadata.swarm_id, ("127.0.0.1", port), time.monotonic())
@@ -111,15 +115,18 @@ def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
-def run_once(folder: Path, size: int, chunk_size: int, offload: bool) -> dict[str, float]:
+def run_once(folder: Path, size: int, chunk_size: int, offload: bool, longest: int) -> dict[str, float]:
     """One transfer; every copy is compared octet for octet."""
     source_path, copy_path = folder / "source", folder / "copy"
     if not source_path.exists() or source_path.stat().st_size != size:
         write_random(source_path, size)
-    source = _child("source", source_path, chunk_size, offload)
+    limit = ["--max-datagram", str(longest)]
+    source = _child("source", source_path, chunk_size, offload, *limit)
     try:
         ready = _line(source)
-        peer = _child("peer", copy_path, chunk_size, offload, "--port", str(ready["port"]), "--root", ready["root"])
+        peer = _child(
+            "peer", copy_path, chunk_size, offload, *limit, "--port", str(ready["port"]), "--root", ready["root"]
+        )
         got = _line(peer)
         peer.wait(30)
         assert source.stdin is not None
@@ -145,14 +152,14 @@ def run_once(folder: Path, size: int, chunk_size: int, offload: bool) -> dict[st
     }
 
 
-def measure(size: int, chunk_size: int, rounds: int, modes: list[bool]) -> list[dict[str, Any]]:
+def measure(size: int, chunk_size: int, rounds: int, modes: list[bool], longest: int) -> list[dict[str, Any]]:
     """Medians over the rounds, the ceiling measured in each round beside the transfer."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for offload in modes:
             runs, ceilings = [], []
             for _ in range(rounds):
-                runs.append(run_once(Path(folder), size, chunk_size, offload))
+                runs.append(run_once(Path(folder), size, chunk_size, offload, longest))
                 ceilings.append(udp_ceiling.hashed_loop(size, chunk_size, offload=offload))
             row: dict[str, Any] = {"mode": "offload" if offload else "plain"}
             row |= {key: statistics.median(run[key] for run in runs) for key in runs[0]}
@@ -169,20 +176,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--offload", action="store_true")
+    parser.add_argument("--max-datagram", type=int, default=LONGEST)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--role", choices=["source", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    common = (options.path, options.chunk_size, options.offload, options.max_datagram)
     if options.role == "source":
-        asyncio.run(_source(options.path, options.chunk_size, options.offload))
+        asyncio.run(_source(*common))
         return
     if options.role == "peer":
-        asyncio.run(_peer(options.path, options.chunk_size, options.offload, options.port, options.root))
+        asyncio.run(_peer(*common, options.port, options.root))
         return
     modes = [offload for offload, asked in ((False, options.plain), (True, options.offload)) if asked] or [False, True]
-    rows = measure(options.size, options.chunk_size, options.rounds, modes)
+    rows = measure(options.size, options.chunk_size, options.rounds, modes, options.max_datagram)
     if options.json:
         print(json.dumps(rows))
         return

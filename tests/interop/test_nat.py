@@ -69,6 +69,14 @@ class _Endpoint:
     def handle_timer(self, now: float) -> None:
         pass
 
+    fragmentable = False
+
+    def search_path_mtu(self, limit: int, *, exempt: Callable[[Any], bool] = lambda address: False) -> None:
+        self.searched = (limit, exempt)
+
+    def datagram_too_long(self, address: object, size: int, now: float) -> None:
+        pass
+
 
 def _response(request: stun.Message, mapped: tuple[str, int] | None, **others: Any) -> bytes:
     attributes = {} if mapped is None else {"XOR-MAPPED-ADDRESS": mapped}

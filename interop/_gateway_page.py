@@ -91,7 +91,8 @@ PAGE = f"""<!doctype html>
 <table><thead><tr><th>position</th><th>verified ahead</th></tr></thead><tbody id="readers"></tbody></table>
 <h2>Peers</h2>
 <table>
-<thead><tr><th>address</th><th>has</th><th>received</th><th>sent</th><th>rate</th><th>round trip</th><th>datagram</th></tr></thead>
+<thead><tr><th>address</th><th>has</th><th>received</th><th>sent</th><th>rate</th><th>round trip</th><th>datagram</th>
+</tr></thead>
 <tbody id="peers"></tbody></table>
 <script>{_SCRIPT}</script>
 </body>

@@ -12,7 +12,7 @@ MAX_PROBES = 3
 """Probes of one size that are lost before the size counts as too long (RFC 8899 section 5.1.2); likewise full datagrams
 in a row before the path counts as a black hole."""
 LONGEST = 36_864
-"""Octets that are searched for, unless told otherwise: half a block of chunks of 1 KiB. Longer ones gain nothing more."""
+"""Octets that are searched for, unless told otherwise: half a block of chunks of 1 KiB. Longer ones gain little."""
 RAISE_SECONDS = 600.0
 """After so long the search begins anew: the path may be another (PMTU_RAISE_TIMER, RFC 8899 section 5.1.1)."""
 MAX_TIMEOUTS = 2
@@ -89,8 +89,11 @@ class PathMtu:
         return max((self.size + self._too_long) // 2, self.size + self._step)
 
     def probe_sent(self, size: int) -> bool:
-        """A datagram of so many octets is about to leave; returns whether it is a probe, which is waited for."""
-        if size <= self.size or size >= self._too_long or self._probe is not None:
+        """A datagram of so many octets is about to leave; returns whether it is a probe, which is waited for.
+
+        What is hardly longer than usual is none: it would be one more datagram to lose, for a few hashes.
+        """
+        if size < self.size + self._step // 2 or size >= self._too_long or self._probe is not None:
             return False
         self._probe = size
         return True

@@ -97,13 +97,18 @@ class World:
         return done.stdout
 
     def start(
-        self, space: str, *command: str | Path, log: Path, environment: dict[str, str] | None = None
+        self,
+        space: str,
+        *command: str | Path,
+        log: Path,
+        environment: dict[str, str] | None = None,
+        stdin: bool = False,
     ) -> subprocess.Popen[str]:
-        """A process under way in a namespace; its stderr goes to `log`."""
+        """A process under way in a namespace; its stderr goes to `log`, and it reads from us with `stdin`."""
         with open(log, "w") as stderr:
             process = subprocess.Popen(
                 [_IP, "netns", "exec", self.name(space), *map(str, command)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
@@ -119,7 +124,8 @@ class World:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
         for name in self._made:
             subprocess.run([_IP, "netns", "del", self.name(name)], capture_output=True, check=False)

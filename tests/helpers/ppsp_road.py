@@ -15,11 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ppsp_namespaces import World
+
 from interop.peer import SwarmPeer
 from ppsp import MerkleHashFunction, MerkleTree, SwarmMetadata, SwarmUri, hash_chunks
 from ppsp.events import Event, PeerDisconnected
 from ppsp.store import MemoryStore
-from ppsp_namespaces import World
 
 SOURCE = {4: "10.1.0.2", 6: "fd01::2"}
 FETCHER = {4: "10.2.0.2", 6: "fd02::2"}

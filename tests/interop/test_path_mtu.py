@@ -21,7 +21,9 @@ def road(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     try:
         made = Road(tmp_path_factory.mktemp("road"))
     except NamespaceError as error:
-        pytest.skip(f"NO REAL PATH IS TESTED HERE, only simulated ones (test_packing.py): no network namespaces: {error}")
+        pytest.skip(
+            f"NO REAL PATH IS TESTED HERE, only simulated ones (test_packing.py): no network namespaces: {error}"
+        )
     try:
         yield made
     finally:

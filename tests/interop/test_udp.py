@@ -71,6 +71,23 @@ class Toy:
         self.deadline = None
 
 
+class PathToy(Toy):
+    """A machine that would look for the longest datagrams."""
+
+    limit: int | None = None
+    fragmentable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.too_long: list[tuple[Address, int]] = []
+
+    def search_path_mtu(self, limit: int, *, exempt: Callable[[Address], bool] = lambda address: False) -> None:
+        self.limit = limit
+
+    def datagram_too_long(self, address: Address, size: int, now: float) -> None:
+        self.too_long.append((address, size))
+
+
 class Scripted(socket.socket):
     """A UDP socket whose calls fail as `fail_sendto` and `fail_receive` say, one entry a call."""
 
@@ -645,5 +662,51 @@ def test_a_driver_may_be_closed_from_its_events(run: Run, plain: socket.socket) 
         plain.sendto(b"last", drivers[0].local_address)
         await drivers[0].wait_closed()
         assert await receive(plain, 1) == [b"last"]
+
+    run(main)
+
+
+# -- path MTU --------------------------------------------------------------------------------------------------------
+
+
+@linux_only
+@pytest.mark.parametrize(("host", "level", "option"), [("127.0.0.1", 0, 10), ("::1", 41, 23), ("::", 0, 10)])
+def test_a_machine_that_searches_for_long_datagrams_gets_a_socket_that_keeps_them_whole(
+    run: Run, host: str, level: int, option: int
+) -> None:
+    async def main() -> None:
+        machine = PathToy()
+        driver = await UdpDriver.open(machine, (host, 0), max_datagram=9000)
+        assert machine.limit == 9000
+        assert driver._sock.getsockopt(level, option) == 3, "IP_PMTUDISC_PROBE"
+        driver.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize(("machine", "most"), [(PathToy(), None), (Toy(), 9000)], ids=["not asked to", "cannot"])
+def test_other_machines_have_the_systems_socket(run: Run, machine: Toy, most: int | None) -> None:
+    async def main() -> None:
+        driver = await UdpDriver.open(machine, LOOPBACK, max_datagram=most)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            assert driver._sock.getsockopt(0, 10) == other.getsockopt(0, 10)
+        driver.close()
+        assert getattr(machine, "limit", None) is None
+
+    run(main)
+
+
+@linux_only
+def test_the_machine_is_told_what_is_too_long_and_for_whom(run: Run, scripted: Scripted, plain: socket.socket) -> None:
+    async def main() -> None:
+        machine = PathToy()
+        driver = UdpDriver(machine, scripted, max_datagram=9000)
+        scripted.fail_sendto = iter([errno.EMSGSIZE])
+        machine.bursts.append([(bytes(2094), plain.getsockname())])
+        machine.bursts.append([(b"x", plain.getsockname())])
+        driver.wake()
+        assert await receive(plain, 1) == [b"x"]
+        assert machine.too_long == [(plain.getsockname(), 2094)]
+        driver.close()
 
     run(main)

@@ -24,6 +24,12 @@ class FakeSocket:
         self.fail_sendmsg: Iterator[int] = iter(())
         self.fail_sendto: Iterator[int] = iter(())
         self.calls: list[str] = []
+        self.family = socket.AF_INET
+        self.modes: list[int] = []
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        assert (level, option) == (socket.IPPROTO_IP, 10), "IP_MTU_DISCOVER"
+        self.modes.append(value)
 
     def _called(self, name: str, script: Iterator[int]) -> None:
         self.calls.append(name)
@@ -209,3 +215,75 @@ def test_the_queue_before_a_full_send_buffer_is_bounded(fake: FakeSocket) -> Non
     sender = DatagramSender(cast(socket.socket, fake), stats, segmentation=False)
     sender.send([(b"x", A)] * (MAX_UNSENT + 7))
     assert (sender.unsent, stats.unsent_dropped) == (MAX_UNSENT, 7)
+
+
+# -- packets and fragments -------------------------------------------------------------------------------------------
+
+# IP_PMTUDISC_DONT and IP_PMTUDISC_PROBE of <linux/in.h>.
+FRAGMENTS, WHOLE = 0, 3
+
+
+def test_segments_that_no_packet_holds_go_one_by_one_and_others_go_together_on(
+    fake: FakeSocket, sender: DatagramSender
+) -> None:
+    fake.fail_sendmsg = iter([errno.EINVAL])
+    sender.send([(bytes(8300), A)] * 3)
+    assert fake.calls == ["sendmsg"] + ["sendto"] * 3
+    assert sender.segmentation
+    fake.calls.clear()
+    sender.send([(bytes(8300), A)] * 2 + [(bytes(1100), A)] * 5)
+    assert fake.calls == ["sendto", "sendto", "sendmsg"]
+
+
+def test_what_may_leave_in_fragments_does_and_all_else_does_not(fake: FakeSocket, sender: DatagramSender) -> None:
+    assert sender.keep_whole(lambda address, size: None)
+    sender.send([(b"x", A)])
+    sender.send([(bytes(8300), A)], whole=False)
+    sender.send([(bytes(8300), A)], whole=False)
+    sender.send([(b"y", A)])
+    assert fake.modes == [WHOLE, FRAGMENTS, WHOLE]
+
+
+def test_unless_asked_the_sender_leaves_it_to_the_system(fake: FakeSocket, sender: DatagramSender) -> None:
+    sender.send([(b"x", A)], whole=False)
+    sender.send([(b"x", A)])
+    assert fake.modes == []
+
+
+def test_what_had_to_wait_leaves_as_it_would_have_left(fake: FakeSocket, sender: DatagramSender) -> None:
+    assert sender.keep_whole(lambda address, size: None)
+    fake.fail_sendto = iter([errno.EAGAIN])
+    sender.send([(bytes(8300), A)], whole=False)
+    sender.send([(b"y", A)])
+    assert not fake.sent
+    sender.retry()
+    assert [len(octets) for octets, _ in fake.sent] == [8300, 1]
+    assert fake.modes[-2:] == [FRAGMENTS, WHOLE]
+
+
+def test_of_a_datagram_that_is_too_long_is_told_and_the_next_goes_out(fake: FakeSocket, sender: DatagramSender) -> None:
+    told: list[tuple[Address, int]] = []
+    assert sender.keep_whole(lambda address, size: told.append((address, size)))
+    fake.fail_sendto = iter([errno.EMSGSIZE])
+    sender.send([(bytes(2094), A)])
+    sender.send([(bytes(1047), A)])
+    assert told == [(A, 2094)]
+    assert [len(octets) for octets, _ in fake.sent] == [1047]
+
+
+def test_a_run_that_is_too_long_is_told_of_and_segmentation_stays(fake: FakeSocket, sender: DatagramSender) -> None:
+    told: list[tuple[Address, int]] = []
+    assert sender.keep_whole(lambda address, size: told.append((address, size)))
+    fake.fail_sendmsg = iter([errno.EMSGSIZE])
+    fake.fail_sendto = itertools.repeat(errno.EMSGSIZE)
+    sender.send([(bytes(2094), A)] * 3)
+    assert told == [(A, 2094)] * 3
+    assert sender.segmentation
+
+
+def test_a_kernel_that_cannot_keep_datagrams_whole_is_left_alone(
+    fake: FakeSocket, sender: DatagramSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interop._udp_offload.sys.platform", "darwin")
+    assert not sender.keep_whole(lambda address, size: None)
+    assert fake.modes == []

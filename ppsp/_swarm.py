@@ -69,7 +69,7 @@ class Swarm:
     ) -> None:
         self.content = content
         self.choking = Choking(policy, content)
-        self.exchange = Exchange(exchange or PeerExchange(), content.metadata.swarm_id, events, epoch)
+        self.exchange = Exchange(exchange or PeerExchange(), content.metadata, events, epoch)
         self.codec = codec
         self.strict = strict
         self.channels: dict[int, Channel] = {}

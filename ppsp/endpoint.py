@@ -240,6 +240,13 @@ class Endpoint:
         self._download_limit.set_rate(download_rate)
         self._ask_everybody()
 
+    def certify(self, swarm_id: bytes, certificate: bytes) -> None:
+        """Give peers another membership certificate as our own from now on: certificates expire.
+
+        Raises StateError when there is no such swarm, or its peers exchange no certificates.
+        """
+        self._swarm(swarm_id).exchange.certify(certificate)
+
     # What to fetch first
 
     def set_picker(self, swarm_id: bytes, picker: PickerFactory) -> None:

@@ -409,7 +409,7 @@ class Endpoint:
         out, self._outbox = self._outbox, []
         for swarm in self._swarms.values():
             self._settle(swarm, now)
-        if self._download_limit.is_due(now):
+        if self._download_limit.comes_due(now):
             self._ask_everybody()
         dirty, self._dirty = self._dirty, {}
         for channel in dirty:

@@ -615,6 +615,57 @@ def test_a_cancelled_chunk_that_is_asked_for_again_is_sent_again_when_it_is_lost
     assert sent == [0]
 
 
+def test_one_of_many_cancelled_chunks_that_is_asked_for_again_is_sent_again_when_it_is_lost(server):
+    server.upload.request(0, 7)
+    server.send()
+    server.upload.cancel(0, 7)
+    server.upload.request(3, 4)
+    while not server.window.timeouts:
+        server.tick()
+    assert server.chunks() == [3]
+
+
+def test_cancelled_chunks_that_arrive_after_all_are_not_remembered(server):
+    for start in range(0, 6, 2):
+        server.upload.request(start, start + 2)
+        server.send()
+        server.upload.cancel(start, start + 2)
+        server.ack(start, start + 2)
+    assert not server.upload._cancelled
+
+
+def test_a_peer_that_answers_now_and_then_is_not_given_up(server):
+    """Only timeouts in a row, without any acknowledgement between them, make its requests be forgotten."""
+    server.upload.request(0, 7)
+    for acked in range(5):
+        for _ in range(4):
+            server.send()
+            timeouts = len(server.window.timeouts)
+            while len(server.window.timeouts) == timeouts:
+                server.tick()
+        server.send()
+        server.ack(acked, acked + 1)
+    assert len(server.window.timeouts) == 20
+    server.tick()
+    assert 6 in server.upload._in_flight or server.upload.ready
+
+
+def test_a_repetition_acknowledged_sooner_than_can_be_does_not_make_others_look_lost(lab):
+    """RFC 8985 section 6.2: that ACK is of the first time that the chunk was sent."""
+    server = Server(lab, lab.Publication(lab.pattern(64 * 1024)))
+    server.upload.request(0, 1)
+    server.send()
+    server.now += 0.1
+    server.ack(0, 1)  # a round trip of 100 ms
+    server.upload.request(1, 9)
+    server.send()
+    server.tick()
+    assert server.chunks() == [8]  # the probe, while everything is on its way
+    server.now += 0.01
+    server.ack(8, 9)
+    assert not server.window.losses
+
+
 def test_a_chunk_asked_for_again_after_its_acknowledgement_goes_with_all_its_hashes(lab):
     """Section 5.3: what the sender believes necessary. Who asks for what it had has lost it, and its hashes with it."""
     publication = lab.Publication(lab.pattern(64 * 1024))

@@ -620,6 +620,7 @@ def test_one_of_many_cancelled_chunks_that_is_asked_for_again_is_sent_again_when
     server.send()
     server.upload.cancel(0, 7)
     server.upload.request(3, 4)
+    assert server.chunks() == []
     while not server.window.timeouts:
         server.tick()
     assert server.chunks() == [3]

@@ -330,5 +330,5 @@ def test_the_end_is_clean_and_streams_are_told(number):
             assert [*found] == [
                 (media.UPDATE_STREAM_CONTROL, {"stopped": ["map"], "description": "the server is going down"})
             ]
-        assert served.process.wait(timeout=20) == 0
+        assert served.process.wait(timeout=60) == 0
         assert served._told.empty() or not any("Traceback" in line for line in served._told.queue)

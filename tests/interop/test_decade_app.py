@@ -48,7 +48,7 @@ def connect(served: Served, receive_buffer: int | None = None) -> socket.socket:
     found = socket.socket()
     if receive_buffer is not None:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    found.settimeout(20)
+    found.settimeout(60)
     found.connect(("127.0.0.1", served.port))
     return found
 

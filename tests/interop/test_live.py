@@ -28,7 +28,7 @@ STATIC = "magnet:?xt=urn:ppspp:" + "00" * 32
 
 def run(main):
     async def bounded():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await main()
 
     return asyncio.run(bounded())
@@ -211,7 +211,7 @@ def test_a_broadcast_is_watched_into_a_file_and_into_a_pipe(cli, tmp_path):
         [sys.executable, "-m", "interop", "fetch", uri, "--peer", address, "-o", "-", "--listen", "127.0.0.1:0"],
         cwd=tmp_path,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert second.returncode == 0, second.stderr
@@ -267,7 +267,7 @@ def test_viewers_find_the_source_and_one_another_by_a_tracker_and_stdin_is_the_s
         for viewer in viewers:
             status, _, err = cli.finish(viewer)
             assert status == 0, err
-        assert source.wait(20) == 0
+        assert source.wait(60) == 0
     for copy in copies:
         assert sent.endswith(copy.read_bytes())
 

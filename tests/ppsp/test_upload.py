@@ -552,6 +552,30 @@ def test_what_was_lost_goes_with_all_the_hashes_that_the_peer_surely_lacks(lab):
     assert all(receiver.take(messages) for messages in datagrams)
 
 
+def test_hashes_that_went_with_a_lost_chunk_go_with_the_next_one_below_them(lab):
+    """Section 5.3: what was skipped because it was on its way is not skipped any more once that is lost."""
+    publication = lab.Publication(lab.pattern(64 * 1024))
+    server = Server(lab, publication)
+    receiver = Receiver(publication, knows=publication.peaks())
+    server.upload.request(63, 64)
+    assert all(receiver.take(messages) for messages in server.send())
+    server.now += 0.02
+    server.ack(63, 64)
+    server.upload.request(0, 1)
+    server.send()  # is lost, and not wanted any more
+    server.upload.cancel(0, 1)
+    server.now += 0.02
+    server.upload.request(40, 41)
+    assert all(receiver.take(messages) for messages in server.send())
+    server.now += 0.02
+    server.ack(40, 41)
+    assert server.upload.chunks_lost == 1
+    server.upload.request(1, 3)
+    datagrams = server.send()
+    assert len(datagrams) == 2
+    assert all(receiver.take(messages) for messages in datagrams)
+
+
 def test_the_tail_is_probed_before_the_congestion_timeout(server):
     """The last chunk of a burst has nothing behind it that would show its loss."""
     server.upload.request(0, 7)

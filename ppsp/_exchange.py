@@ -132,7 +132,8 @@ class Exchange:
 
     def _name_addresses(self, channel: "Channel", asker: _Ip, others: list["Channel"]) -> None:
         named = [(ip, _port_of(other.address)) for other in others if (ip := _ip_of(other.address)) is not None]
-        named = [(ip, port) for ip, port in named if port and _may_tell(asker, ip)]
+        taken = {4: channel.understands(MessageType.PEX_RESV4), 6: channel.understands(MessageType.PEX_RESV6)}
+        named = [(ip, port) for ip, port in named if port and taken[ip.version] and _may_tell(asker, ip)]
         for ip, port in named[: _limits.MAX_PEX_ANSWER]:
             kind = PexResV4 if ip.version == 4 else PexResV6
             channel.send([kind(ip.packed, port)])

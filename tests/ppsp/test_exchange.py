@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppsp import _limits
-from ppsp.constants import LiveSignatureAlgorithm
+from ppsp.constants import LiveSignatureAlgorithm, MessageType
 from ppsp.errors import MembershipError, StateError
 from ppsp.events import DatagramDropped, PeerFound
 from ppsp.livekeys import LiveSigner
@@ -95,6 +95,21 @@ def test_a_peer_names_the_others_by_both_families(lab, seven):
     at(lab, bench, seven, "::ffff:203.0.113.6", 99)
     asking.send(PexReq())
     assert named(asking) == {("203.0.113.5", 1234), ("2001:db8::7", 4321), ("203.0.113.6", 99)}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "told"), [(MessageType.PEX_RESV4, "2001:db8::7"), (MessageType.PEX_RESV6, "203.0.113.5")]
+)
+def test_nobody_is_named_in_a_message_that_the_peer_does_not_take(lab, seven, left_out, told):
+    """Section 7.10: a peer that takes certificates alone, or one family, says so in its HANDSHAKE."""
+    bench = node(lab, seven)
+    at(lab, bench, seven, "203.0.113.5", 1)
+    at(lab, bench, seven, "2001:db8::7", 1)
+    asking = lab.HandPeer(bench, seven, channel=7)
+    asking.address = ("198.51.100.1", 6778)
+    asking.open(supported_messages=frozenset(MessageType) - {left_out})
+    asking.send(PexReq())
+    assert named(asking) == {(told, 1)}
 
 
 def test_only_peers_heard_of_in_the_last_minute_are_named(lab, seven):

@@ -458,7 +458,7 @@ class Endpoint:
                 datagrams = channel.upload.datagrams(channel.remote_id, timestamp, most, now)
             except OSError as exc:
                 channel.upload.forget()
-                channel.swarm.read_failed(exc)
+                channel.swarm.store_failed(exc)
                 self._dirty[channel] = None
                 continue
             address = channel.address

@@ -96,3 +96,18 @@ def test_who_speaks_in_the_name_of_a_source_does_not_keep_us_from_calling_it(lab
     source.accept(source.have_all())
     assert len(bench.events(PeerConnected)) == 1
     assert source.take(Request)
+
+
+# Section 3.12: keep-alives
+
+
+def test_a_keep_alive_is_no_question_once_the_handshake_is_long_over(bench, peer):
+    """Soon after the handshake it asks whether its third datagram has arrived; later an answer would say nothing."""
+    peer.open()
+    peer.take()
+    peer.send()
+    assert len(peer.raw()) == 1
+    bench.advance(_limits.HALF_OPEN_SECONDS + 1.0)
+    peer.raw()
+    peer.send()
+    assert peer.raw() == []

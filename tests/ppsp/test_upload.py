@@ -592,6 +592,34 @@ def test_the_tail_is_probed_before_the_congestion_timeout(server):
     assert server.upload.deadline() is None
 
 
+def test_the_tail_is_probed_more_and_more_rarely(lab, seven):
+    server = Server(lab, seven, cto=100.0)
+    server.upload.request(0, 7)
+    server.send()
+    server.now += 0.02
+    server.ack(0, 6)
+    at = [server.now]
+    while not server.window.timeouts:
+        server.tick()
+        at.append(server.now)
+        server.chunks()
+    gaps = [after - before for before, after in pairwise(at)]
+    assert gaps[:5] == pytest.approx([0.04 * 2**n for n in range(5)])
+    assert len(gaps) == 6  # then the congestion timeout is waited for
+
+
+def test_the_tail_is_not_probed_with_what_is_not_wanted_any_more(server):
+    server.upload.request(0, 7)
+    server.send()
+    server.now += 0.02
+    server.ack(0, 5)
+    last = list(server.upload._in_flight)[-1]
+    server.upload.cancel(last, last + 1)
+    server.tick()
+    assert server.window.timeouts == []
+    assert server.chunks() == [11 - last]  # of the chunks 5 and 6 the other one
+
+
 def test_a_congestion_timeout_sends_everything_again(server):
     server.upload.request(0, 7)
     server.send()

@@ -219,6 +219,11 @@ class SwarmPeer:
         if self._endpoint.connect(self._swarm_id, address, time.monotonic(), found_by=found_by):
             self._driver.wake()
 
+    def certify(self, certificate: bytes) -> None:
+        """Give peers this membership certificate as our own from now on, as `Endpoint.certify`, while we are there."""
+        if not self._has_left:
+            self._endpoint.certify(self._swarm_id, certificate)
+
     # Trackers
 
     async def _join_trackers(self) -> None:

@@ -10,9 +10,10 @@ import attrs
 from ppsp import _limits
 from ppsp._events import EventQueue
 from ppsp.constants import MessageType
-from ppsp.errors import MembershipError
+from ppsp.errors import MembershipError, StateError
 from ppsp.events import PeerFound
 from ppsp.messages import PexReq, PexResCert, PexResV4, PexResV6
+from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
 from ppsp.ports import Address
 from ppsp.stats import ExchangeStats
@@ -54,10 +55,13 @@ class _Talk:
 class Exchange:
     """Tells and hears of peers. Times are float seconds; `epoch` is the Unix time at 0."""
 
-    def __init__(self, settings: PeerExchange, swarm_id: bytes, events: EventQueue, epoch: float) -> None:
+    def __init__(self, settings: PeerExchange, metadata: SwarmMetadata, events: EventQueue, epoch: float) -> None:
+        """Raises StateError for plain addresses in a swarm whose metadata ask for certificates."""
+        if settings.addresses and metadata.membership_key is not None:
+            raise StateError("peers of this swarm are named by membership certificates, not by plain addresses")
         self.messages = settings.messages
         self._settings = settings
-        self._swarm_id = swarm_id
+        self._swarm_id = metadata.swarm_id
         self._events = events
         self._epoch = epoch
         self._talks: dict[Channel, _Talk] = {}
@@ -68,6 +72,12 @@ class Exchange:
     def stats(self) -> ExchangeStats:
         """How much was asked, told and refused."""
         return ExchangeStats(self._asked, self._told, self._answered, self._named, self._refused)
+
+    def certify(self, certificate: bytes) -> None:
+        """Pass on this certificate as our own. Raises StateError where no certificates are exchanged."""
+        if self._settings.verifier is None:
+            raise StateError("peers of this swarm exchange no membership certificates")
+        self._settings = attrs.evolve(self._settings, certificate=certificate)
 
     def _talk(self, channel: "Channel") -> _Talk:
         return self._talks.setdefault(channel, _Talk())
@@ -122,7 +132,8 @@ class Exchange:
 
     def _name_addresses(self, channel: "Channel", asker: _Ip, others: list["Channel"]) -> None:
         named = [(ip, _port_of(other.address)) for other in others if (ip := _ip_of(other.address)) is not None]
-        named = [(ip, port) for ip, port in named if port and _may_tell(asker, ip)]
+        taken = {4: channel.understands(MessageType.PEX_RESV4), 6: channel.understands(MessageType.PEX_RESV6)}
+        named = [(ip, port) for ip, port in named if port and taken[ip.version] and _may_tell(asker, ip)]
         for ip, port in named[: _limits.MAX_PEX_ANSWER]:
             kind = PexResV4 if ip.version == 4 else PexResV6
             channel.send([kind(ip.packed, port)])

@@ -69,7 +69,7 @@ class Swarm:
     ) -> None:
         self.content = content
         self.choking = Choking(policy, content)
-        self.exchange = Exchange(exchange or PeerExchange(), content.metadata.swarm_id, events, epoch)
+        self.exchange = Exchange(exchange or PeerExchange(), content.metadata, events, epoch)
         self.codec = codec
         self.strict = strict
         self.channels: dict[int, Channel] = {}
@@ -179,7 +179,7 @@ class Swarm:
                 hashes = channel.download.with_loose(hashes)
                 reception = content.accept(chunk, message.payload, hashes)
         except OSError as exc:
-            self._fail(exc)
+            self.store_failed(exc)
             return None
         delay_us = (timestamp_us(now + self._epoch) - message.timestamp_us) & TIMESTAMP_MASK
         if reception is Reception.ACCEPTED:
@@ -253,18 +253,16 @@ class Swarm:
             for start, stop in channel.peer_have:
                 self._picker.peer_has(start, stop)
 
-    def _fail(self, error: OSError) -> None:
+    def store_failed(self, error: OSError) -> None:
+        """The store did not keep a chunk, or did not give back one that it holds."""
+        if self.failed:
+            return
         self.failed = True
         self._events.put(StoreFailed(self.swarm_id, error))
         for channel in self.channels.values():
             cancelled = channel.download.give_up()
             channel.send(Cancel(start, stop - 1) for start, stop in cancelled)
             self.touched[channel] = None
-
-    def read_failed(self, error: OSError) -> None:
-        """The store did not give back a chunk that it holds."""
-        if not self.failed:
-            self._fail(error)
 
     # Batches
 
@@ -274,7 +272,11 @@ class Swarm:
         Returns whether there were any chunks.
         """
         content = self.content
-        ranges = content.merge()
+        try:
+            ranges = content.merge()
+        except OSError as exc:
+            self.store_failed(exc)
+            return False
         for start, stop in ranges:
             if self._picker is not None:
                 self._picker.arrived(start, stop)

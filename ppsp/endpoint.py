@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Hashable
 
 from ppsp import _limits
-from ppsp._admission import crossing, refusal_of
+from ppsp._admission import displaced, known_channel
 from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
 from ppsp._choking import Choking
@@ -23,6 +23,7 @@ from ppsp._handshake import problem_with
 from ppsp._live_stream import LiveStream, new_live_swarm
 from ppsp._packing import PathSearch
 from ppsp._ranges import RangeSet
+from ppsp._senders import Senders
 from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
 from ppsp._unit_codecs import codec_of
@@ -66,7 +67,6 @@ class Endpoint:
         self._controller = controller
         self._epoch = epoch
         self._random_bytes = random_bytes
-        self._upload_limit = TokenBucket(upload_rate)
         self._download_limit = TokenBucket(download_rate)
         self._strict = strict
         self._swarms: dict[bytes, Swarm] = {}
@@ -75,7 +75,7 @@ class Endpoint:
         self._events = EventQueue()
         self._timers = TimerHeap()
         self._dirty: dict[Channel, None] = {}
-        self._senders: dict[Channel, None] = {}
+        self._senders = Senders(upload_rate)
         self._outbox: list[tuple[Datagram, Address]] = []
         self._oversize: list[tuple[Datagram, Address]] = []
         self._search: PathSearch | None = None
@@ -234,12 +234,19 @@ class Endpoint:
 
     def set_upload_rate(self, upload_rate: float | None) -> None:
         """Limit what all channels send together, in octets of chunks a second; None lifts the limit."""
-        self._upload_limit.set_rate(upload_rate)
+        self._senders.limit.set_rate(upload_rate)
 
     def set_download_rate(self, download_rate: float | None) -> None:
         """Limit what all channels ask for together, in octets of chunks a second; None lifts the limit."""
         self._download_limit.set_rate(download_rate)
         self._ask_everybody()
+
+    def certify(self, swarm_id: bytes, certificate: bytes) -> None:
+        """Give peers another membership certificate as our own from now on: certificates expire.
+
+        Raises StateError when there is no such swarm, or its peers exchange no certificates.
+        """
+        self._swarm(swarm_id).exchange.certify(certificate)
 
     def search_path_mtu(self, limit: int, *, exempt: Callable[[Address], bool] = lambda address: False) -> None:
         """Look for the longest datagram of several chunks that each path carries, up to `limit` octets (section 8.1).
@@ -359,7 +366,7 @@ class Endpoint:
             swarm.drop_own(own, own.address, now)
             self._bury(swarm)
             return "our own HANDSHAKE"
-        known = crossing(swarm, handshake, address, now)
+        known = known_channel(swarm, handshake, address, now)
         if known is not None:
             self._dirty[known] = None
             if not known.initiated:
@@ -368,9 +375,14 @@ class Endpoint:
             if known.state is State.OPEN:
                 known.confirm()  # the peer has answered ours, and waits for our third datagram
             return "HANDSHAKE crossing ours"
-        refusal = refusal_of(swarm, address, len(self._half_open))
-        if refusal is not None:
-            return refusal
+        if address in swarm.banned:
+            return "HANDSHAKE from a peer that is banned"
+        other = displaced(swarm, self._half_open)
+        if isinstance(other, str):
+            return other
+        if other is not None:
+            other.swarm.drop(other, "newer ones take its place", now, tell=False)
+            self._bury(other.swarm)
         channel = self._new_channel(swarm, address)
         channel.answer(handshake, len(data), now)
         self._half_open[channel] = None
@@ -383,7 +395,7 @@ class Endpoint:
         for channel, closing in swarm.closed:
             del self._channels[channel.channel_id]
             self._half_open.pop(channel, None)
-            self._senders.pop(channel, None)
+            self._senders.discard(channel)
             self._dirty.pop(channel, None)
             if closing is not None:
                 self._outbox.append((closing, channel.address))
@@ -406,7 +418,7 @@ class Endpoint:
         out, self._outbox = self._outbox, []
         for swarm in self._swarms.values():
             self._settle(swarm, now)
-        if self._download_limit.is_due(now):
+        if self._download_limit.comes_due(now):
             self._ask_everybody()
         dirty, self._dirty = self._dirty, {}
         for channel in dirty:
@@ -416,7 +428,7 @@ class Endpoint:
             for datagram in channel.flush(now):
                 (out if whole(len(datagram)) else self._oversize).append((datagram, address))
             if channel.upload.ready and channel.state is State.OPEN:
-                self._senders[channel] = None
+                self._senders.add(channel)
             self._timers.arm(channel)
         if self._senders:
             self._send_chunks(out, now)
@@ -441,40 +453,16 @@ class Endpoint:
         self._dirty.update(dict.fromkeys(swarm.channels.values()))
 
     def _send_chunks(self, out: list[tuple[Datagram, Address]], now: float) -> None:
-        timestamp = timestamp_us(now + self._epoch)
-        room = _limits.FLUSH_CHUNKS
-        for channel in list(self._senders):
-            size = channel.swarm.content.chunk_size
-            most = min(room, self._allowance(size, now))
-            if most <= 0:
-                break
-            # To the end of the line: the next call goes on with the others.
-            del self._senders[channel]
-            sent = channel.upload.octets_sent
-            try:
-                datagrams = channel.upload.datagrams(channel.remote_id, timestamp, most, now)
-            except OSError as exc:
-                channel.upload.forget()
-                channel.swarm.read_failed(exc)
+        for channel, datagrams in self._senders.take(timestamp_us(now + self._epoch), now):
+            if isinstance(datagrams, OSError):
+                channel.swarm.store_failed(datagrams)
                 self._dirty[channel] = None
                 continue
-            spent, address = channel.upload.octets_sent - sent, channel.address
             box = self._oversize if channel.upload.packing.in_fragments else out
-            box += [(datagram, address) for datagram in datagrams]
+            box += [(datagram, channel.address) for datagram in datagrams]
             if datagrams:
                 channel.sent(len(datagrams), now)
                 self._timers.arm(channel)
-                self._upload_limit.spend(spent)
-                room -= max(len(datagrams), spent // size)
-            if channel.upload.ready:
-                self._senders[channel] = None
-
-    def _allowance(self, chunk_size: int, now: float) -> int:
-        """Chunks that the upload rate lets one channel send now."""
-        share = self._upload_limit.chunks(chunk_size, now)
-        if share is None:
-            return _limits.BURST_CHUNKS
-        return max(1, share // len(self._senders)) if share else 0
 
     def next_event(self) -> Event | None:
         """The next thing that happened; None when there is nothing more."""
@@ -484,9 +472,7 @@ class Endpoint:
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is due; None when nothing waits."""
-        waits = [self._timers.next(), self._download_limit.due]
-        if self._senders:
-            waits.append(self._upload_limit.due)
+        waits = (self._timers.next(), self._download_limit.due, self._senders.due)
         return min((due for due in waits if due is not None), default=None)
 
     def handle_timer(self, now: float) -> None:

@@ -21,6 +21,7 @@ from interop.tracker_login import Logins
 from ppsp.events import Event, MunroRefused
 from ppsp.live import MunroVerdict
 from ppsp.metadata import SwarmUri
+from ppsp.pex import PeerExchange
 
 _SHOW_SECONDS = 0.5
 
@@ -37,6 +38,7 @@ class LiveRequest:
     logins: Logins | None
     nat: NatSettings | None
     max_datagram: int | None
+    exchange: PeerExchange | None
     timeout: float | None
     force: bool
     as_json: bool
@@ -62,6 +64,7 @@ async def fetch_live(request: LiveRequest) -> int:
         logins=request.logins,
         nat=request.nat,
         max_datagram=request.max_datagram,
+        exchange=request.exchange,
         on_event=heard,
     )
     async with entered(peer, request.listen), _sink(request) as write:

@@ -20,13 +20,13 @@ from interop.cli._options import (
     LISTEN,
     MAX_DATAGRAM,
     PEERS,
-    PEX,
     UPLOAD_LIMIT,
     nat_options,
     text_of,
     tracker_options,
 )
 from interop.cli._peers import entered
+from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
 from interop.filestore import FileStore, PartialFile
 from interop.nat import NatSettings
@@ -49,8 +49,8 @@ class _Request:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
-    exchange: PeerExchange | None
     max_datagram: int | None
+    exchange: PeerExchange | None
     seed_after: float
     timeout: float | None
     force: bool
@@ -67,8 +67,8 @@ class _Request:
 @PEERS
 @tracker_options
 @nat_options
-@PEX
 @MAX_DATAGRAM
+@pex_options(publishes=False)
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
 @click.option("--live", is_flag=True, help="The URI must be that of a live stream; FILE may be - for stdout.")
@@ -82,8 +82,8 @@ def command(
     peers: tuple[tuple[str, int], ...],
     logins: Logins | None,
     nat: NatSettings | None,
-    exchange: PeerExchange | None,
     max_datagram: int | None,
+    pex: Pex,
     seed_after: float,
     timeout: float | None,
     live: bool,
@@ -101,14 +101,12 @@ def command(
     output = output_of(uri, output)
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
+    exchange = pex.exchange(uri.metadata)
     if uri.metadata.is_live:
-        return run(
-            fetch_live(
-                LiveRequest(
-                    uri, output, listen, upload_limit, peers, logins, nat, max_datagram, timeout, force, as_json
-                )
-            )
+        live_request = LiveRequest(
+            uri, output, listen, upload_limit, peers, logins, nat, max_datagram, exchange, timeout, force, as_json
         )
+        return run(fetch_live(live_request))
     request = _Request(
         uri,
         output,
@@ -117,8 +115,8 @@ def command(
         peers,
         logins,
         nat,
-        exchange,
         max_datagram,
+        exchange,
         seed_after,
         timeout,
         force,
@@ -168,8 +166,8 @@ def _peer(
         peers=request.peers,
         logins=request.logins,
         nat=request.nat,
-        exchange=request.exchange,
         max_datagram=request.max_datagram,
+        exchange=request.exchange,
         on_event=on_event,
     )
 

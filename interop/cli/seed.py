@@ -18,7 +18,6 @@ from interop.cli._options import (
     JSON,
     LISTEN,
     MAX_DATAGRAM,
-    PEX,
     UPLOAD_LIMIT,
     nat_options,
     text_of,
@@ -26,6 +25,7 @@ from interop.cli._options import (
     url,
 )
 from interop.cli._peers import entered
+from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore
 from interop.nat import NatSettings
@@ -35,7 +35,6 @@ from interop.swarm_socket import SwarmSocket
 from interop.tracker_login import Logins
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata, SwarmUri
-from ppsp.pex import PeerExchange
 
 # Seconds between two lines of progress, and two looks at whether the files are still what was hashed.
 _LOOK_SECONDS = 0.5
@@ -49,7 +48,7 @@ class _Request:
     trackers: tuple[str, ...]
     logins: Logins | None
     nat: NatSettings | None
-    exchange: PeerExchange | None
+    pex: Pex
     listen: tuple[str, int]
     upload_limit: float | None
     max_datagram: int | None
@@ -78,7 +77,7 @@ class _Source:
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @tracker_options
 @nat_options
-@PEX
+@pex_options(publishes=True)
 @LISTEN
 @UPLOAD_LIMIT
 @MAX_DATAGRAM
@@ -91,7 +90,7 @@ def command(
     trackers: tuple[str, ...],
     logins: Logins | None,
     nat: NatSettings | None,
-    exchange: PeerExchange | None,
+    pex: Pex,
     listen: tuple[str, int],
     upload_limit: float | None,
     max_datagram: int | None,
@@ -109,7 +108,7 @@ def command(
         trackers,
         logins,
         nat,
-        exchange,
+        pex,
         listen,
         upload_limit,
         max_datagram,
@@ -139,7 +138,8 @@ async def _seed(request: _Request) -> int:
             for source in sources.values():
                 await peers.enter_async_context(source.leave)
                 await source.leave.enter_async_context(entered(source.peer, request.listen))
-            return await _serve(list(sources.values()), shared, as_json=request.as_json)
+            async with request.pex.issuing([source.peer for source in sources.values()]):
+                return await _serve(list(sources.values()), shared, as_json=request.as_json)
 
 
 async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: contextlib.ExitStack) -> _Source:
@@ -161,6 +161,7 @@ async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: con
         chunk_addressing=ADDRESSINGS[request.addressing],
         merkle_hash_function=HASHES[request.hash_name],
         content_size=before.st_size if ambiguous else None,
+        membership_key=request.pex.membership_key,
     )
     peer = SwarmPeer(
         SwarmUri(metadata, request.trackers, file.name),
@@ -168,7 +169,7 @@ async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: con
         tree=tree,
         content_size=before.st_size,
         logins=request.logins,
-        exchange=request.exchange,
+        exchange=request.pex.exchange(metadata),
         socket=shared,
     )
     return _Source(fd, before, peer)

@@ -33,7 +33,7 @@ def running(app: Any, *, closing: Any = None, **tls: Path) -> Iterator[str]:
 
 def wait_until(condition: Any) -> None:
     """Wait for what another thread or process does."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError

@@ -116,7 +116,7 @@ def test_a_changed_map_reaches_a_stream_and_whoever_asks_next():
         async def main() -> list[bool]:
             seen = []
             async with AltoClient(f"{url}/") as client:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     async for update in client.watch("map"):
                         seen.append(isinstance(update, ResourceUpdated) and "NEW" in update.tree["network-map"])
                         if len(seen) == 2:

@@ -21,7 +21,7 @@ EPOCH = 1_700_000_000.0
 NOW = EPOCH + 1000.0
 ADDRESSES = PeerExchange(addresses=True)
 ISSUER = MembershipIssuer.generate(random.Random(1).randbytes)
-VERIFIER = MembershipVerifier(ISSUER.public_pem)
+VERIFIER = MembershipVerifier(ISSUER.public_key)
 CERTIFIED = PeerExchange(verifier=VERIFIER)
 # 2 Mbit/s, in pieces of 20 ms.
 RATE, STEP = 250_000, 0.02

@@ -69,15 +69,15 @@ def test_a_have_said_again_cancels_what_was_asked_for_in_between(lab, seven, aga
 
 
 def test_chunks_asked_for_again_without_end_cost_bounded_memory(lab):
-    publication = lab.Publication(lab.pattern(30_000 * 16), chunk_size=16)
-    bench = lab.Bench(cwnd=16)
+    publication = lab.Publication(lab.pattern(10_000 * 16), chunk_size=16)
+    bench = lab.Bench()
     bench.seed(publication)
     peer = lab.HandPeer(bench, publication)
-    peer.open(Have(0, 29_999))
-    for chunk in range(0, 30_000, 2):
-        peer.send(Request(chunk, chunk), flush=False)
+    peer.open(Have(0, 9_999))
+    for chunk in range(0, 10_000, 2):
+        peer.send(Request(chunk, chunk))
     (channel,) = bench.endpoint._channels.values()
-    assert channel.upload._again.range_count <= _limits.MAX_REQUEST_RANGES
+    assert channel.upload._again.range_count == _limits.MAX_REQUEST_RANGES
 
 
 # Section 12.1.3: service to one peer is not disrupted by who speaks in its name
@@ -96,3 +96,18 @@ def test_who_speaks_in_the_name_of_a_source_does_not_keep_us_from_calling_it(lab
     source.accept(source.have_all())
     assert len(bench.events(PeerConnected)) == 1
     assert source.take(Request)
+
+
+# Section 3.12: keep-alives
+
+
+def test_a_keep_alive_is_no_question_once_the_handshake_is_long_over(bench, peer):
+    """Soon after the handshake it asks whether its third datagram has arrived; later an answer would say nothing."""
+    peer.open()
+    peer.take()
+    peer.send()
+    assert len(peer.raw()) == 1
+    bench.advance(_limits.HALF_OPEN_SECONDS + 1.0)
+    peer.raw()
+    peer.send()
+    assert peer.raw() == []

@@ -120,7 +120,13 @@ async def _seed(words: dict[str, Any], until: contextlib.AsyncExitStack) -> dict
             print(json.dumps(told), flush=True)
 
     peer = SwarmPeer(
-        uri, MemoryStore(octets), tree=tree, content_size=len(octets), local=(words["host"], 0), on_event=left
+        uri,
+        MemoryStore(octets),
+        tree=tree,
+        content_size=len(octets),
+        local=(words["host"], 0),
+        upload_rate=words["rate"],
+        on_event=left,
     )
     await until.enter_async_context(peer)
     return {"uri": str(uri), "port": peer.local_address[1]}
@@ -130,7 +136,11 @@ async def _fetch(words: dict[str, Any]) -> dict[str, Any]:
     store = MemoryStore()
     source = (words["peer"], words["port"])
     async with SwarmPeer(SwarmUri.parse(words["uri"]), store, local=(words["host"], 0), peers=[source]) as peer:
-        await asyncio.wait_for(peer.completed(), 60)
+        async with asyncio.timeout(60):
+            while 2 * len(store.content) < words["octets"]:
+                await peer.news()
+            print(json.dumps({"half": len(store.content)}), flush=True)
+            await peer.completed()
     return {"sha256": hashlib.sha256(store.content).hexdigest()}
 
 

@@ -10,6 +10,7 @@ from aioice import stun, turn
 from interop import _nat_traversal
 from interop._nat_checks import Relayed, priority
 from interop._nat_traversal import Traversal
+from interop._udp_machine import PathMachine
 from interop.nat import NatError, NatSettings, TurnServer
 from interop.peer import PeerError, SwarmPeer
 from interop.udp import UdpDriver
@@ -254,6 +255,17 @@ def test_a_relay_carries_what_is_for_relayed_addresses_and_its_loss_is_told() ->
         assert traversal.relay_family is None
 
     _run(answer, work, turn=True)
+
+
+def test_what_goes_by_the_relay_is_exempt_from_the_search_for_long_datagrams() -> None:
+    """The relay's socket does not keep whole what it wraps."""
+    endpoint = _Endpoint()
+    traversal = Traversal(endpoint, NatSettings(stun=("127.0.0.1", 9)), lambda: None)
+    assert isinstance(traversal, PathMachine)
+    traversal.search_path_mtu(9000)
+    limit, exempt = endpoint.searched
+    assert limit == 9000
+    assert [exempt(address) for address in (Relayed("203.0.113.5", 9), ("203.0.113.5", 9))] == [True, False]
 
 
 def test_a_relay_whose_channels_are_used_up_is_given_back_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,18 @@
 """Path MTU discovery on real networks: Linux network namespaces, with a router that drops and does not say so."""
 
+import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from ppsp_namespaces import NamespaceError
 from ppsp_road import FETCHER, SOURCE, Road, content
+
+from interop.peer import SwarmPeer
+from ppsp import MerkleHashFunction, MerkleTree, SwarmMetadata, SwarmUri, hash_chunks
+from ppsp.store import MemoryStore
 
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 _OCTETS = 3_000_001
@@ -30,10 +35,19 @@ def road(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         made.close()
 
 
-def _transfer(road: Road, *, version: int, chunk_size: int) -> dict[str, int]:
+def _transfer(
+    road: Road,
+    *,
+    version: int,
+    chunk_size: int,
+    rate: float | None = None,
+    at_half: Callable[[], None] = lambda: None,
+) -> dict[str, int]:
     """Move the content over the road; returns what the source says of the fetcher when that has left."""
-    seeded = road.ask("source", octets=_OCTETS, chunk_size=chunk_size, host=SOURCE[version])
-    got = road.ask("fetcher", **seeded, peer=SOURCE[version], host=FETCHER[version])
+    seeded = road.ask("source", octets=_OCTETS, chunk_size=chunk_size, host=SOURCE[version], rate=rate)
+    road.ask("fetcher", **seeded, octets=_OCTETS, peer=SOURCE[version], host=FETCHER[version])
+    at_half()
+    got = road.hear("fetcher")
     assert got["sha256"] == hashlib.sha256(content(_OCTETS)).hexdigest()
     return road.hear("source")
 
@@ -61,6 +75,15 @@ def test_the_longest_datagram_that_the_path_carries_is_found_and_no_packet_is_ev
     assert road.fragments() == before
 
 
+def test_a_path_that_becomes_narrower_in_mid_transfer_is_noticed_though_nobody_tells(road: Road) -> None:
+    road.narrow(9000, 9000)
+    before = road.fragments()
+    told = _transfer(road, version=4, chunk_size=1024, rate=4e6, at_half=lambda: road.narrow(9000, 1500))
+    assert told["datagram_size"] == 1200
+    assert told["lost"] > 8
+    assert road.fragments() == before
+
+
 @pytest.mark.parametrize("ends", [1500, 9000])
 def test_chunks_longer_than_a_packet_arrive_in_fragments(road: Road, ends: int) -> None:
     """With 9000 at the source, a datagram that must not be cut would fit its link, and never arrive."""
@@ -69,3 +92,24 @@ def test_chunks_longer_than_a_packet_arrive_in_fragments(road: Road, ends: int) 
     told = _transfer(road, version=4, chunk_size=8192)
     assert road.fragments() > before + 1000
     assert told["lost"] < 100
+
+
+@pytest.mark.parametrize(("limit", "least", "most"), [(None, 1452, 1452), (9000, 8332, 9000), (36_864, 20_000, 36_864)])
+def test_on_loopback_datagrams_become_as_long_as_they_may(limit: int | None, least: int, most: int) -> None:
+    octets = content(_OCTETS)
+    tree = MerkleTree.from_leaves(hash_chunks(octets, 1024, MerkleHashFunction.SHA256), MerkleHashFunction.SHA256)
+    uri = SwarmUri(SwarmMetadata(tree.root))
+    local = ("127.0.0.1", 0)
+
+    async def main() -> int:
+        source = SwarmPeer(
+            uri, MemoryStore(octets), tree=tree, content_size=len(octets), local=local, max_datagram=limit
+        )
+        store = MemoryStore()
+        async with source, SwarmPeer(uri, store, local=local, peers=[source.local_address]) as peer:
+            await asyncio.wait_for(peer.completed(), 60)
+            (figures,) = source.stats.peers
+        assert store.content == octets
+        return figures.datagram_size
+
+    assert least <= asyncio.run(main()) <= most

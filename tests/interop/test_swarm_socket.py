@@ -240,7 +240,14 @@ def test_a_socket_that_is_not_open_or_not_to_be_had_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "own", [{"local": _LOCAL}, {"upload_rate": 1.0}, {"download_rate": 1.0}, {"nat": NatSettings(stun=("::1", 3478))}]
+    "own",
+    [
+        {"local": _LOCAL},
+        {"upload_rate": 1.0},
+        {"download_rate": 1.0},
+        {"nat": NatSettings(stun=("::1", 3478))},
+        {"max_datagram": None},
+    ],
 )
 def test_what_belongs_to_the_shared_socket_is_not_said_twice(own: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="those of the socket"):

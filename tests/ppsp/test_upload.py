@@ -365,6 +365,14 @@ def test_a_chunk_asked_for_twice_is_sent_once(server):
     assert server.chunks() == []
 
 
+def test_of_a_range_that_is_partly_on_its_way_the_rest_is_sent(server):
+    server.upload.request(3, 4)
+    assert server.chunks() == [3]
+    server.upload.request(0, 7)
+    assert sorted(server.chunks()) == [0, 1, 2, 4, 5, 6]
+    assert server.upload.flight == 7162
+
+
 def test_a_cancelled_chunk_is_not_sent(server):
     """Section 3.8."""
     server.upload.request(0, 7)
@@ -606,6 +614,17 @@ def test_the_tail_is_probed_more_and_more_rarely(lab, seven):
     gaps = [after - before for before, after in pairwise(at)]
     assert gaps[:5] == pytest.approx([0.04 * 2**n for n in range(5)])
     assert len(gaps) == 6  # then the congestion timeout is waited for
+
+
+def test_a_probe_that_is_acknowledged_before_it_leaves_is_not_sent(server):
+    server.upload.request(0, 7)
+    server.send()
+    server.now += 0.02
+    server.ack(0, 6)
+    server.tick()
+    server.ack(6, 7)
+    assert server.chunks() == []
+    assert server.upload.flight == 0
 
 
 def test_the_tail_is_not_probed_with_what_is_not_wanted_any_more(server):

@@ -229,7 +229,7 @@ def certificate(folder: Path, name: str, *more: str) -> tuple[Path, Path]:
 
 
 def curl(url: str, *words: str, body: bytes) -> ResponseMessage:
-    head = ["-H", f"Content-Type: {MEDIA_TYPE}", "--data-binary", "@-", "--noproxy", "*", "--max-time", "20"]
+    head = ["-H", f"Content-Type: {MEDIA_TYPE}", "--data-binary", "@-", "--noproxy", "*", "--max-time", "60"]
     done = subprocess.run(["curl", "-sS", *head, *words, url], input=body, capture_output=True, check=True)
     return parse_response(done.stdout).message
 

@@ -221,6 +221,11 @@ class ConnectRequest:
     peer_num: PeerNum | None = None
     peer_addr: tuple[PeerAddr, ...] = ()
 
+    def wants_peers(self, action: SwarmAction) -> bool:
+        """Whether the answer has a list of peers for this action of it: one joined as LEECH, or with `peer_num`."""
+        is_asking = action.peer_mode is PeerMode.LEECH or self.peer_num is not None
+        return is_asking and action.action is Action.JOIN
+
 
 @frozen
 class FindRequest:

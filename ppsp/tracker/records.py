@@ -33,6 +33,8 @@ class RegisteredPeer:
     """Whether the addresses are the peer's own words."""
     holder: str | None = None
     """Who has registered it: nobody else may use the peer ID meanwhile. None: whoever comes."""
+    host: str | None = None
+    """Whose limits it counts for: where its registration came from, an IPv4 address or an IPv6 /64; None: nobody's."""
     source: str | None = None
     """The IP address that its last CONNECT came from."""
     properties: PeerNum | None = None

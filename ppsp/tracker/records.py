@@ -28,7 +28,7 @@ class RegisteredPeer:
     """Unix time in seconds (section 2.2)."""
     state: PeerState = PeerState.START
     peer_addr: tuple[PeerAddr, ...] = ()
-    """The addresses that the peer announced, best first; else the one its first CONNECT came from, as REFLEXIVE."""
+    """The addresses that the peer announced, best first; else the one its last CONNECT came from, as REFLEXIVE."""
     announced: bool = False
     """Whether the addresses are the peer's own words."""
     holder: str | None = None

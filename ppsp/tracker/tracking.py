@@ -132,7 +132,8 @@ class Tracking:
     ) -> tuple[PeerAddr, ...]:
         """The addresses to list for the peer: announced now, announced before, or the one the request comes from.
 
-        The last is what the RFC's example lists; its port is that of the HTTP connection, so a peer should announce.
+        The last is what the RFC's example lists, and moves with the peer; its port is that of the HTTP connection, so a
+        peer should announce.
         """
         if message.peer_addr:
             if not all(address.is_unicast for address in message.peer_addr):
@@ -148,7 +149,7 @@ class Tracking:
                     raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
             best_first = sorted(usable, key=lambda address: -address.priority)
             return tuple(best_first[: self._limits.addresses])
-        if peer is not None and peer.peer_addr:
+        if peer is not None and (peer.announced or sender is None):
             return peer.peer_addr
         if sender is None:
             raise RefusedError(ErrorCode.BAD_REQUEST)

@@ -8,11 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from decade_scale import RedisProcess
 
 import interop.cli.tracker
@@ -353,21 +357,43 @@ def test_what_one_host_may_fill_is_the_operators_choice(monkeypatch, words, due)
     assert configs[0].limits.memberships_per_host == due
 
 
-def test_seed_and_fetch_log_in_at_a_tracker_that_wants_it(start, cli, tmp_path):
-    """RFC 7846 section 6.1"""
+def test_seed_and_fetch_log_in_by_password_token_and_certificate_at_a_tracker_that_wants_it(start, cli, tmp_path):
+    """RFC 7846 section 6.1: Digest, certificates, and OAuth 2.0"""
     pem, key = certificate(tmp_path, "localhost")
+    ca, ca_key = certificate(tmp_path, "clients")
+    certificate(tmp_path, "anna", "-CA", str(ca), "-CAkey", str(ca_key))
     users = tmp_path / "users"
     digest = subprocess.run(["sh", "-c", "printf %s bob:ppsp:secret | sha256sum"], capture_output=True, check=True)
     users.write_bytes(b"bob:ppsp:" + digest.stdout.split()[0])
-    _, url = start("--tls-certificate", str(pem), "--tls-key", str(key), "--users", str(users))
-    login = tmp_path / "login.toml"
-    login.write_text(f'[tracker."{url}"]\nuser = "bob"\npassword = "secret"\nca = "localhost.pem"\n')
+    issuer = ed25519.Ed25519PrivateKey.generate()
+    (tmp_path / "issuer").write_bytes(issuer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    token = jwt.encode({"sub": "carol", "aud": "swarms", "exp": time.time() + 600}, issuer, algorithm="EdDSA")
+    words = ["--tls-certificate", pem, "--tls-key", key, "--users", users, "--client-ca", ca]
+    words += ["--token-keys", tmp_path / "issuer", "--token-audience", "swarms"]
+    _, url = start(*map(str, words))
+    logins = {
+        "password": 'user = "bob"\npassword = "secret"',
+        "token": f'token = "{token}"',
+        "certificate": 'certificate = "anna.pem"\nkey = "anna.key"',
+        "junk": 'token = "junk"',
+    }
+    for name, lines in logins.items():
+        (tmp_path / f"{name}.toml").write_text(f'[tracker."{url}"]\n{lines}\nca = "localhost.pem"\n')
     content = os.urandom(50_000)
     (tmp_path / "film").write_bytes(content)
-    _, event = cli.seed(tmp_path / "film", "--tracker", url, "--tracker-login", login)
-    status, _, stderr = cli.finish(cli.fetch(event["uri"], "copy", "--tracker-login", login, "--timeout", "30"))
-    assert status == 0, stderr
-    assert (tmp_path / "copy").read_bytes() == content
-    status, _, stderr = cli.finish(cli.fetch(event["uri"], "other", "--timeout", "10"))
+    _, event = cli.seed(tmp_path / "film", "--tracker", url, "--tracker-login", tmp_path / "password.toml")
+    fetches = {
+        name: cli.fetch(event["uri"], name, "--tracker-login", tmp_path / f"{name}.toml", "--timeout", "60")
+        for name in ("token", "certificate", "junk")
+    }
+    stranger = cli.fetch(event["uri"], "stranger", "--timeout", "60")
+    for name in ("token", "certificate"):
+        status, _, stderr = cli.finish(fetches[name])
+        assert status == 0, stderr
+        assert (tmp_path / name).read_bytes() == content
+    status, _, stderr = cli.finish(fetches["junk"])
+    assert status != 0
+    assert "Authentication required" in stderr
+    status, _, stderr = cli.finish(stranger)
     assert status != 0
     assert "certificate" in stderr.lower()

@@ -50,6 +50,8 @@ class _Talk:
     addresses_left: int = 0
     certificates_left: int = 0
     certificate: bytes | None = None
+    # Peers it named that did not answer, since one of them did.
+    vain: int = 0
 
 
 class Exchange:
@@ -80,11 +82,22 @@ class Exchange:
         self._settings = attrs.evolve(self._settings, certificate=certificate)
 
     def _talk(self, channel: "Channel") -> _Talk:
-        return self._talks.setdefault(channel, _Talk())
+        talk = self._talks.get(channel)
+        if talk is None:
+            talk = self._talks[channel] = _Talk()
+        return talk
 
     def forget(self, channel: "Channel") -> None:
         """The channel is closed."""
         self._talks.pop(channel, None)
+        if not channel.remote_id:
+            for namer in self._namers(channel):
+                namer.vain += 1
+
+    def _namers(self, channel: "Channel") -> list[_Talk]:
+        """What was said by who named the peer of the channel."""
+        source = channel.found_by
+        return [] if source is None else [talk for other, talk in self._talks.items() if other.address == source]
 
     def ask(self, channel: "Channel", now: float, *, complete: bool) -> None:
         """Ask the peer for others, if we take any and have not asked it just now.
@@ -96,7 +109,11 @@ class Exchange:
         if complete and self._settings.verifier is None:
             return
         talk = self._talk(channel)
-        if now >= talk.asked_at + _limits.PEX_ASK_SECONDS:
+        is_lonely = len(self._talks) < _limits.PEX_COMPANY
+        if now >= talk.asked_at + (_limits.PEX_LONELY_SECONDS if is_lonely else _limits.PEX_ASK_SECONDS):
+            if talk.asked_at == -math.inf:
+                for namer in self._namers(channel):
+                    namer.vain = 0
             talk.asked_at = now
             self._asked += 1
             talk.addresses_left = _limits.MAX_PEX_ANSWER
@@ -154,7 +171,7 @@ class Exchange:
         talk = self._talk(channel)
         if isinstance(message, PexResCert):
             self._told_member(channel, talk, message.certificate, now)
-        elif self._settings.addresses and talk.addresses_left:
+        elif self._settings.addresses and talk.addresses_left and talk.vain < _limits.MAX_PEX_VAIN:
             talk.addresses_left -= 1
             self._found(channel, _plain(ipaddress.ip_address(message.address)), message.port)
         else:

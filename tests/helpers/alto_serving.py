@@ -42,7 +42,7 @@ def wait_until(condition: Any) -> None:
 
 def curl(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
     """Run curl; what it writes is in stdout, headers included with `-i`."""
-    command = ["curl", "--silent", "--show-error", "--max-time", "20", *map(str, words)]
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", *map(str, words)]
     return subprocess.run(command, capture_output=True, check=False)
 
 

@@ -121,7 +121,7 @@ def playing(
 
 def curl(*words: str) -> bytes:
     """What curl writes."""
-    command = ["curl", "--silent", "--show-error", "--max-time", "20", *words]
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", *words]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -61,7 +61,7 @@ def url_in(line: str) -> str:
 
 def curl(url: str, *arguments: str, body: bytes = b"", media_type: str = MEDIA_TYPE) -> tuple[int, bytes]:
     """Post with curl, a foreign HTTP implementation; it has to be there. Returns the status and the body."""
-    options = ["--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "-w", "%{stderr}%{http_code}"]
+    options = ["--silent", "--show-error", "--noproxy", "*", "--max-time", "60", "-w", "%{stderr}%{http_code}"]
     done = subprocess.run(
         ["curl", *options, "-H", f"Content-Type: {media_type}", "--data-binary", "@-", *arguments, url],
         input=body,

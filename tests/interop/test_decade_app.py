@@ -108,7 +108,7 @@ def test_curl_waits_for_100_continue_and_gets_it(served, tmp_path):
 
 def curl(served: Served, *words: str | Path, path: str, key: bytes | None = None) -> subprocess.CompletedProcess[str]:
     (field,) = bearer(token() if key is None else key)
-    command = ["curl", "-s", "-S", "-m", "20", "-H", ": ".join(field), *map(str, words), served.url + path]
+    command = ["curl", "-s", "-S", "-m", "60", "-H", ": ".join(field), *map(str, words), served.url + path]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -128,7 +128,7 @@ def test_an_object_goes_from_a_server_to_another_on_the_order_of_curl(sites, cer
     body = tmp_path / "transfer"
     body.write_bytes(encode_message(message))
     field = ": ".join(bearer(token(aud=(puller.url,)))[0])
-    command = ["curl", "-sS", "--fail", "-H", f"Content-Type: {MEDIA_TYPE}", "-H", field, "--max-time", "20"]
+    command = ["curl", "-sS", "--fail", "-H", f"Content-Type: {MEDIA_TYPE}", "-H", field, "--max-time", "60"]
     ordered = subprocess.run(
         [
             *command,

@@ -237,13 +237,17 @@ def test_port_0_is_nobodys(asked):
     assert bench.events(PeerFound) == []
 
 
-def test_a_peer_is_asked_again_after_a_while_and_not_before(asked):
+@pytest.mark.parametrize(("others", "seconds"), [(0, 15), (3, 60)], ids=["alone with it", "in company"])
+def test_a_peer_is_asked_again_after_a_while_and_not_before(lab, seven, asked, others, seconds):
+    """Who has nobody else asks more often: when that peer leaves nobody is left to be asked."""
     bench, peer = asked()
-    for _ in range(5):
-        bench.advance(10.0)
+    for number in range(others):
+        at(lab, bench, seven, "203.0.113.5", 1000 + number, channel=number + 10)
+    for _ in range(seconds // 5 - 1):
+        bench.advance(5.0)
         peer.send(Have(0, 0))
     assert peer.take(PexReq) == []
-    bench.advance(15.0)
+    bench.advance(6.0)
     peer.send(Have(0, 0))
     assert peer.take(PexReq) == [PexReq()]
 
@@ -260,6 +264,40 @@ def test_one_peer_fills_only_a_part_of_the_channels(lab, seven, asked):
     more = sum(connect(number, ("198.51.100.9", number)) for number in range(50, 300))
     assert more == _limits.MAX_EXCHANGED_CHANNELS - _limits.MAX_EXCHANGED_BY_ONE
     assert bench.endpoint.connect(root, ("203.0.200.1", 1), bench.now)
+
+
+def test_who_names_peers_that_never_answer_is_not_believed_for_long_and_one_that_answers_counts(lab, seven, asked):
+    bench, peer = asked()
+
+    def name(first, count):
+        """Name so many peers, have them called, and wait until they are given up."""
+        peer.send(*[PexResV4(bytes([203, 0, 113, first + number]), 1) for number in range(count)])
+        found = bench.events(PeerFound)
+        for event in found:
+            bench.endpoint.connect(event.swarm_id, (event.host, event.port), bench.now, found_by=event.source)
+        bench.flush()
+        return len(found)
+
+    def given_up():
+        for _ in range(7):
+            bench.advance(5.0)
+            peer.send(Have(0, 0))
+
+    believed = [name(0, 16)]
+    given_up()
+    believed.append(name(16, 16))
+    answers = lab.HandPeer(bench, seven, channel=99)
+    answers.address = ("203.0.113.31", 1)
+    answers.heard()
+    answers.reply()
+    for first in (
+        32,
+        48,
+        64,
+    ):  # before the first of these 15 were in vain since the one that answered, then 31, then 47
+        given_up()
+        believed.append(name(first, 16))
+    assert believed == [16, 16, 16, 16, 0]
 
 
 # Certificates
@@ -396,7 +434,9 @@ def test_a_certificate_is_nothing_where_none_are_exchanged(lab, seven):
         node(lab, seven).endpoint.certify(seven.root, b"ours")
 
 
-@pytest.mark.parametrize(("host", "port"), [("a.name", 1), ("203.0.113.5", 0), ("203.0.113.5", 65536)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("a.name", 1), ("fe80::1%eth0", 1), ("203.0.113.5", 0), ("203.0.113.5", 65536)]
+)
 def test_no_certificate_is_issued_for_what_is_no_address(seven, host, port):
     with pytest.raises(ValueError, match=r".+"):
         ISSUER.issue(seven.root, host, port, EPOCH)

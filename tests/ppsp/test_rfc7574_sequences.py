@@ -2,9 +2,10 @@
 
 import pytest
 
-from ppsp import _limits
+from ppsp import RangeSet, _limits
+from ppsp.constants import ChunkAddressing, MerkleHashFunction
 from ppsp.events import PeerConnected
-from ppsp.messages import Ack, Data, Have, Request
+from ppsp.messages import Ack, Choke, Data, Handshake, Have, Request
 
 
 @pytest.fixture
@@ -98,6 +99,32 @@ def test_who_speaks_in_the_name_of_a_source_does_not_keep_us_from_calling_it(lab
     assert source.take(Request)
 
 
+# Section 8.2: a peer that was started anew
+
+
+def test_a_peer_that_was_started_anew_is_told_the_peaks_and_not_choked_by_what_it_was(lab, seven):
+    """What it acknowledged, choked and was sent in its former life counts no more."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    other = lab.HandPeer(bench, seven, host=1, channel=5)
+    other.open()
+    for chunk in range(3):
+        other.serve(chunk, peaks=False)
+    other.send(Handshake(0))
+    peer = lab.HandPeer(bench, seven)
+    peer.accept(peer.have_all(), Choke())
+    (channel,) = bench.endpoint._channels.values()
+    channel.upload.request(0, 1)
+    bench.endpoint.push(seven.root, peer.address, 0, 1)
+    bench.advance(39.0)
+    peer.take()
+    flights = channel.upload.flight
+    peer.channel = 0x0E0E0E0E
+    peer.reply(peer.have_all())
+    assert peer.take(Request)
+    assert channel.upload.flight == 0 <= flights
+
+
 # Section 3.12: keep-alives
 
 
@@ -111,3 +138,41 @@ def test_a_keep_alive_is_no_question_once_the_handshake_is_long_over(bench, peer
     peer.raw()
     peer.send()
     assert peer.raw() == []
+
+
+# Section 8.1: "a UDP datagram containing PPSPP messages SHOULD fit inside a single IP packet"
+
+
+def test_acknowledgements_of_many_intervals_go_in_as_many_packets_as_it_takes(lab):
+    """The largest there are, of 64-bit chunk ranges; after a batch in which every other chunk was missing."""
+    publication = lab.Publication(lab.pattern(300 * 16), chunk_size=16)
+    metadata = publication.metadata(chunk_addressing=ChunkAddressing.CHUNK64, content_size=300 * 16)
+    bench = lab.Bench()
+    bench.endpoint.add_swarm(metadata, store=lab.Store())
+    peer = lab.HandPeer(bench, publication, metadata=metadata)
+    peer.open()
+    for chunk in range(0, 300, 2):
+        peer.serve(chunk, flush=False)
+    bench.flush()
+    datagrams = peer.raw()
+    assert max(len(octets) for octets in datagrams) <= _limits.MAX_DATAGRAM
+    messages = [message for octets in datagrams for message in peer.codec.decode(octets)[0]]
+    acks = {message.start for message in messages if isinstance(message, Ack)}
+    assert acks == set(range(0, 300, 2))
+
+
+def test_an_answer_with_haves_is_shorter_than_the_shortest_handshake_it_answers(lab):
+    """Section 12.1: the address may be spoofed."""
+    publication = lab.Publication(lab.pattern(9 * 1024), hash_function=MerkleHashFunction.SHA1)
+    metadata = publication.metadata(chunk_addressing=ChunkAddressing.CHUNK64)
+    have = RangeSet([(0, 1), (2, 3), (4, 5)])
+    bench = lab.Bench()
+    store = lab.Store(publication.content)
+    bench.endpoint.add_swarm(metadata, store=store, tree=publication.tree(), have=have)
+    peer = lab.HandPeer(bench, publication, metadata=metadata)
+    hello = peer.codec.encode(0, [Handshake(peer.channel, lab.options_of(metadata))])
+    bench.receive(hello, peer.address)
+    (answer,) = peer.raw()
+    messages, _ = peer.codec.decode(answer)
+    assert Have(0, 0) in messages
+    assert len(answer) < len(hello)

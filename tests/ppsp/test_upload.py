@@ -365,6 +365,14 @@ def test_a_chunk_asked_for_twice_is_sent_once(server):
     assert server.chunks() == []
 
 
+def test_of_a_range_that_is_partly_on_its_way_the_rest_is_sent(server):
+    server.upload.request(3, 4)
+    assert server.chunks() == [3]
+    server.upload.request(0, 7)
+    assert sorted(server.chunks()) == [0, 1, 2, 4, 5, 6]
+    assert server.upload.flight == 7162
+
+
 def test_a_cancelled_chunk_is_not_sent(server):
     """Section 3.8."""
     server.upload.request(0, 7)
@@ -608,6 +616,17 @@ def test_the_tail_is_probed_more_and_more_rarely(lab, seven):
     assert len(gaps) == 6  # then the congestion timeout is waited for
 
 
+def test_a_probe_that_is_acknowledged_before_it_leaves_is_not_sent(server):
+    server.upload.request(0, 7)
+    server.send()
+    server.now += 0.02
+    server.ack(0, 6)
+    server.tick()
+    server.ack(6, 7)
+    assert server.chunks() == []
+    assert server.upload.flight == 0
+
+
 def test_the_tail_is_not_probed_with_what_is_not_wanted_any_more(server):
     server.upload.request(0, 7)
     server.send()
@@ -836,6 +855,16 @@ def test_early_late_and_repeated_timers_do_no_harm(server):
     server.upload.handle_timer(server.now)
     server.upload.handle_timer(server.now)
     assert len(server.window.timeouts) == 1
+
+
+def test_starting_over_forgets_what_was_asked_for_and_what_is_on_its_way(server):
+    """Section 8.2: the peer was started anew, and knows nothing of it."""
+    server.upload.request(0, 5)
+    server.send()
+    server.upload.request(5, 7)
+    server.upload.start_over(server.now)
+    assert server.chunks() == []
+    assert server.upload.flight == server.window.flight == 0
 
 
 def test_forgetting_drops_every_request(server):

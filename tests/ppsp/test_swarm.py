@@ -204,6 +204,22 @@ def test_an_idle_peer_takes_over_from_a_slow_one(lab, bench, large):
     assert bench.now < 1000.0 + 20.0
 
 
+def test_an_idle_peer_takes_nothing_from_one_that_is_as_good_as_done(lab):
+    publication = lab.Publication(lab.pattern(64 * 1024))
+    bench = lab.Bench()
+    bench.leech(publication, content_size=64 * 1024)
+    busy, idle = peers(lab, bench, publication, 2)
+    busy.open(busy.have_all())
+    for chunk in asked(busy)[:54]:
+        busy.serve(chunk, peaks=False)
+        bench.advance(0.01)
+    assert bench.now > 1000.5  # long enough since it was asked
+    idle.open(idle.have_all())
+    bench.advance(0.3)
+    assert asked(idle) == []
+    assert busy.take(Cancel) == []
+
+
 def test_the_cancel_of_a_takeover_leaves_with_its_request(lab, bench, large):
     """Section 3.8: the slow peer would go on sending what another is asked for."""
     slow, fast = peers(lab, bench, large, 2)
@@ -335,6 +351,18 @@ def test_chunks_offered_beyond_the_last_do_not_count_once_the_size_is_known(lab,
     peer.send(Have(0, 1 << 30))
     (stats,) = bench.endpoint.stats(seven.root).peers
     assert stats.chunks_offered == 7
+
+
+def test_a_chunk_that_does_not_exist_is_not_waited_for_once_the_size_is_known(lab, seven):
+    bench = lab.Bench()
+    bench.leech(seven)
+    liar, honest = peers(lab, bench, seven, 2)
+    liar.open(Have(1000, 1000))
+    assert asked(liar) == [1000]
+    honest.open()
+    honest.serve(6)
+    (stats,) = [one for one in bench.endpoint.stats(seven.root).peers if one.address == liar.address]
+    assert stats.chunks_outstanding == 0
 
 
 def test_only_one_chunk_is_asked_for_before_the_size_is_known(lab, large):

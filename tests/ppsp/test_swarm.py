@@ -477,6 +477,22 @@ def test_hashes_that_lie_harm_only_their_sender(lab, bench, large):
 # Events and figures
 
 
+def test_only_so_many_bad_peers_are_remembered(lab, bench, large, monkeypatch):
+    monkeypatch.setattr(_limits, "MAX_BANNED", 3)
+    for peer in peers(lab, bench, large, 5):
+        peer.open()
+        peer.serve(0, payload=bytes(1024), peaks=False)
+    assert bench.endpoint.stats(large.root).banned == 3
+
+
+def test_chunks_of_peers_that_left_are_as_rare_as_before(lab, bench, large):
+    picker = bench.endpoint._swarms[large.root]._picker
+    for peer in peers(lab, bench, large, 3):
+        peer.open(Have(0, 99), Have(50, 999))
+        peer.send(Handshake(0))
+    assert set(picker._rarity) == {0}
+
+
 def test_verified_chunks_are_reported_as_ranges_and_once(lab, bench, large):
     (peer,) = peers(lab, bench, large, 1)
     peer.open(peer.have_all())
@@ -543,6 +559,20 @@ def test_a_store_that_cannot_write_stops_the_requests_and_is_reported_once(lab, 
     assert asked(first) == []
     assert asked(second) == []
     assert bench.endpoint.stats(large.root).chunks_held == 0
+
+
+def test_nothing_is_stored_any_more_once_the_store_has_failed(lab, bench, large):
+    """What is stored from then on would be as likely to be lost; it is not acknowledged either."""
+    (peer,) = peers(lab, bench, large, 1)
+    peer.open()
+    bench.store.fail_writes = True
+    peer.serve(0, peaks=False)
+    bench.store.fail_writes = False
+    writes = bench.store.writes
+    peer.take()
+    peer.serve(1, peaks=False)
+    assert bench.store.writes == writes
+    assert peer.take(Ack, Have) == []
 
 
 def test_what_was_requested_is_cancelled_when_the_store_fails(lab, bench, large):

@@ -14,6 +14,7 @@ import attrs
 
 from interop.cli._errors import FailureError, MistakeError, reason
 from interop.cli._peers import entered
+from interop.cli._pex import Pex
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
 from interop.nat import NatSettings
@@ -21,7 +22,6 @@ from interop.tracker_login import Logins
 from ppsp.events import Event, MunroRefused
 from ppsp.live import MunroVerdict
 from ppsp.metadata import SwarmUri
-from ppsp.pex import PeerExchange
 
 _SHOW_SECONDS = 0.5
 
@@ -38,7 +38,7 @@ class LiveRequest:
     logins: Logins | None
     nat: NatSettings | None
     max_datagram: int | None
-    exchange: PeerExchange | None
+    pex: Pex
     timeout: float | None
     force: bool
     as_json: bool
@@ -64,10 +64,10 @@ async def fetch_live(request: LiveRequest) -> int:
         logins=request.logins,
         nat=request.nat,
         max_datagram=request.max_datagram,
-        exchange=request.exchange,
+        exchange=request.pex.exchange(request.uri.metadata),
         on_event=heard,
     )
-    async with entered(peer, request.listen), _sink(request) as write:
+    async with entered(peer, request.listen, request.pex), _sink(request) as write:
         total = await _copy(request, peer, write)
     skipped = peer.stream.skipped
     if request.as_json:

@@ -37,7 +37,6 @@ from ppsp import RangeSet
 from ppsp.events import ChunksVerified, Event
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
-from ppsp.pex import PeerExchange
 
 
 @attrs.frozen
@@ -50,7 +49,7 @@ class _Request:
     logins: Logins | None
     nat: NatSettings | None
     max_datagram: int | None
-    exchange: PeerExchange | None
+    pex: Pex
     seed_after: float
     timeout: float | None
     force: bool
@@ -101,26 +100,13 @@ def command(
     output = output_of(uri, output)
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
-    exchange = pex.exchange(uri.metadata)
     if uri.metadata.is_live:
-        live_request = LiveRequest(
-            uri, output, listen, upload_limit, peers, logins, nat, max_datagram, exchange, timeout, force, as_json
+        live = LiveRequest(
+            uri, output, listen, upload_limit, peers, logins, nat, max_datagram, pex, timeout, force, as_json
         )
-        return run(fetch_live(live_request))
+        return run(fetch_live(live))
     request = _Request(
-        uri,
-        output,
-        listen,
-        upload_limit,
-        peers,
-        logins,
-        nat,
-        max_datagram,
-        exchange,
-        seed_after,
-        timeout,
-        force,
-        as_json,
+        uri, output, listen, upload_limit, peers, logins, nat, max_datagram, pex, seed_after, timeout, force, as_json
     )
     return run(_fetch(request))
 
@@ -145,7 +131,7 @@ async def _already_there(tree: MerkleTree, request: _Request) -> int:
         fd = os.open(request.output, os.O_RDONLY | os.O_CLOEXEC)
         try:
             peer = _peer(request, FileStore(fd), HeldContent(tree, RangeSet([(0, tree.chunk_count or 0)]), size, 0))
-            async with entered(peer, request.listen):
+            async with entered(peer, request.listen, request.pex):
                 await _seed_on(peer, request)
         finally:
             os.close(fd)
@@ -167,7 +153,7 @@ def _peer(
         logins=request.logins,
         nat=request.nat,
         max_datagram=request.max_datagram,
-        exchange=request.exchange,
+        exchange=request.pex.exchange(request.uri.metadata),
         on_event=on_event,
     )
 
@@ -189,7 +175,7 @@ class _Fetch:
             if not request.seed_after:
                 return 0
         peer = _peer(request, partial.store, held, self._on_event)
-        async with entered(peer, request.listen):
+        async with entered(peer, request.listen, request.pex):
             if partial.unfinished:
                 started = time.monotonic()
                 size = await self._follow(peer, held)

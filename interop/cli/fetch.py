@@ -101,10 +101,10 @@ def command(
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
     if uri.metadata.is_live:
-        live = LiveRequest(
+        watched = LiveRequest(
             uri, output, listen, upload_limit, peers, logins, nat, max_datagram, pex, timeout, force, as_json
         )
-        return run(fetch_live(live))
+        return run(fetch_live(watched))
     request = _Request(
         uri, output, listen, upload_limit, peers, logins, nat, max_datagram, pex, seed_after, timeout, force, as_json
     )

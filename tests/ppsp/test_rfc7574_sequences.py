@@ -210,3 +210,14 @@ def test_a_have_of_many_chunks_does_not_wait(relay):
     assert watcher.take(Have) == []
     source.serve(_limits.HAVE_BATCH - 1, peaks=False)
     assert watcher.take(Have) == [Have(0, _limits.HAVE_BATCH - 1)]
+
+
+def test_no_more_than_some_haves_are_said_again_at_once(relay):
+    """Nothing acknowledges a HAVE; a peer that lacks two hundred islands is not told of all of them every time."""
+    bench, source, watcher = relay
+    for chunk in range(0, 200, 2):
+        source.serve(chunk, peaks=False)
+    bench.advance(0.1)
+    assert len(watcher.take(Have)) == 100
+    bench.advance(1.0)
+    assert 1 <= len(watcher.take(Have)) <= 64

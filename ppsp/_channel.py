@@ -47,6 +47,9 @@ class State(Enum):
     OPEN = "both sides know that the other really responds"
     CLOSED = "no more is sent or read"
 
+    # That of an Enum is a function in Python, and every message looks its state up.
+    __hash__ = object.__hash__
+
 
 class Channel:
     """A pure state machine; `Swarm` decides what to request and `Endpoint` when to send."""
@@ -164,11 +167,10 @@ class Channel:
         self.last_received = now
         self._unanswered = 0
         self._pieces = _limits.MAX_REQUEST_PIECES
-        self._hear(messages, now)
+        if not (self._confirmed and messages):
+            self._hear(messages, now)
         reason = self._act_on(messages, now)
-        delays = self._delays
-        if delays:
-            self._delays = []
+        delays, self._delays = self._delays, []
         self.upload.end_datagram(delays, now)
         if self._hashes:
             hashes, self._hashes = self._hashes, {}

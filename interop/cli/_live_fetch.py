@@ -69,9 +69,10 @@ async def fetch_live(request: LiveRequest) -> int:
     )
     async with entered(peer, request.listen, request.pex), _sink(request) as write:
         total = await _copy(request, peer, write)
+        exchange = peer.stats.exchange
     skipped = peer.stream.skipped
     if request.as_json:
-        emit("ended", octets=total, chunks_skipped=skipped)
+        emit("ended", octets=total, chunks_skipped=skipped, exchange=attrs.asdict(exchange))
     else:
         note(f"the broadcast has ended: {octets(total)}, {skipped} chunks were not to be had")
     return 0

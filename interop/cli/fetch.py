@@ -37,6 +37,7 @@ from ppsp import RangeSet
 from ppsp.events import ChunksVerified, Event
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
+from ppsp.stats import ExchangeStats
 
 
 @attrs.frozen
@@ -262,6 +263,7 @@ def _report(request: _Request, outcome: _Outcome, peer: SwarmPeer | None) -> Non
             share_from_peers=round(others / received, 4) if received else None,
             chunks_refused=refused,
             chunks_refused_on_disk=outcome.refused_on_disk,
+            exchange=attrs.asdict(ExchangeStats() if peer is None else peer.stats.exchange),
             peers=peers,
         )
         return

@@ -181,7 +181,7 @@ def test_a_source_may_be_a_port(kind):
     async def main():
         pieces = await live_source(f"{kind}://127.0.0.1:{port}", None)
         first = asyncio.ensure_future(anext(pieces))
-        while not first.done():  # noqa: ASYNC110 - from when on it listens nobody is told
+        while not first.done():
             with (
                 socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as sender,
                 suppress(ConnectionRefusedError),

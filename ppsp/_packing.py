@@ -146,6 +146,10 @@ class Packing:
             parts += (head[CHANNEL_ID_SIZE:], payload)
         out.append(tuple(parts))
 
+    def on_trial(self, start: int, stop: int) -> list[int]:
+        """The chunks of this range that are in the probe: whether they arrive is not for what follows to rely on."""
+        return [chunk for chunk in self._trial if start <= chunk < stop]
+
     def resent(self, chunk: int) -> None:
         """The chunk goes out once more, on its own: that it arrives will say nothing of the datagram it was in."""
         self._long.pop(chunk, None)

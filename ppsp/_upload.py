@@ -337,6 +337,8 @@ class Upload:
         self.octets_sent += octets
         self.chunks_sent += stop - start
         self._known.add(start, stop)
+        for chunk in self.packing.on_trial(start, stop):
+            self._known.remove(chunk, chunk + 1)
         self._controller.on_sent(sent=octets, now=now)
 
     def _next_run(self, most: int) -> tuple[int, int] | None:

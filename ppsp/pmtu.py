@@ -31,6 +31,7 @@ class PathMtu:
         "_base",
         "_limit",
         "_losses",
+        "_lost_at",
         "_probe",
         "_raise_at",
         "_step",
@@ -53,10 +54,11 @@ class PathMtu:
         self._probe: int | None = None
         self._tries = 0
         self._open_all()
-        # Of full datagrams lost since the last one arrived: how many, the shortest, and when that one was sent.
+        # Of long datagrams lost since the last one arrived: how many, and the shortest. When that one was sent, and the
+        # last of the lost.
         self._losses = 0
         self._suspect = 0
-        self._arrived_at = -math.inf
+        self._arrived_at = self._lost_at = -math.inf
 
     def _open_all(self) -> None:
         """Search the whole range again."""
@@ -145,17 +147,16 @@ class PathMtu:
         """A datagram longer than the base was lost, which was sent at that time.
 
         What was sent before one that arrived was lost for another reason. After MAX_PROBES others in a row the path is
-        taken for a black hole (RFC 8899 section 4.3).
+        taken for a black hole (RFC 8899 section 4.3); those of one burst count once, since a full queue drops many.
         """
         if sent_at <= self._arrived_at or size > self.size:
             return
         self._suspect = min(self._suspect or size, size)
-        self._losses += 1
+        if sent_at > self._lost_at:
+            self._lost_at = sent_at
+            self._losses += 1
         if self._losses >= MAX_PROBES:
             self._fall_back()
-            self._too_long = self._suspect
-            self._tried = self._too_long
-            self._suspect = 0
 
     def timed_out(self, in_a_row: int) -> None:
         """Nothing that was in flight arrived in time, so many times in a row (RFC 4821 section 7.7)."""
@@ -166,5 +167,5 @@ class PathMtu:
     def _fall_back(self) -> None:
         self.size = self._base
         self._probe = None
-        self._losses = 0
+        self._losses = self._suspect = 0
         self._open_all()

@@ -235,6 +235,12 @@ def test_segments_that_no_packet_holds_go_one_by_one_and_others_go_together_on(
     assert fake.calls == ["sendto", "sendto", "sendmsg"]
 
 
+def test_a_long_datagram_before_a_shorter_one_leaves_alone() -> None:
+    assert _run([(bytes(2094), A), (bytes(1047), A)], 0)[1] == 1
+    assert _run([(bytes(2094), A), (bytes(2094), A), (bytes(1047), A)], 0)[1] == 3
+    assert _run([(bytes(1100), A), (bytes(1047), A)], 0)[1] == 2
+
+
 def test_what_may_leave_in_fragments_does_and_all_else_does_not(fake: FakeSocket, sender: DatagramSender) -> None:
     assert sender.keep_whole(lambda address, size: None)
     sender.send([(b"x", A)])

@@ -199,7 +199,15 @@ def test_a_long_datagram_that_arrives_ends_the_suspicion_and_a_shorter_one_does_
     path.arrived(2094, 6.0)
     path.lost(8364, 7.0)
     assert path.size == 1200
-    assert path.wanted(8.0) < 8364
+    assert path.wanted(8.0) == 2400
+
+
+def test_what_is_lost_of_one_burst_counts_once():
+    path = found()
+    for _ in range(20):
+        path.lost(8364, 1.0)
+        path.lost(2094, 2.0)
+    assert path.size == 8364
 
 
 @pytest.mark.parametrize(("in_a_row", "whole"), [(1, True), (2, False)])

@@ -44,6 +44,7 @@ class Upload:
         "_content",
         "_controller",
         "_data_size",
+        "_halved_at",
         "_in_flight",
         "_integrity_size",
         "_known",
@@ -89,6 +90,7 @@ class Upload:
         self._acked = 0
         self._newest: _Sent | None = None
         self._latest_acked = -math.inf
+        self._halved_at = -math.inf
         self._touched = 0.0
         self._srtt: float | None = None
         self._min_rtt = 0.0
@@ -231,8 +233,11 @@ class Upload:
 
     def _lose(self, chunks: Sequence[int], now: float) -> None:
         octets = 0
+        newest = -math.inf
         for chunk in chunks:
-            octets += self._in_flight.pop(chunk)[1]
+            sent_at, size, _ = self._in_flight.pop(chunk)
+            octets += size
+            newest = max(newest, sent_at)
             self._known.remove(chunk, chunk + 1)
             if chunk not in self._cancelled:
                 self._lost.add(chunk, chunk + 1)
@@ -240,8 +245,19 @@ class Upload:
             self._cancelled.difference_update(chunks)
             self.chunks_lost += len(chunks)
             self.flight -= octets
-            # Each transmission is counted as sent, so the lost one leaves the flight whether or not another follows.
-            self._controller.on_loss(lost=octets, will_retransmit=False, now=now)
+            self._tell_of_loss(octets, newest, now)
+
+    def _tell_of_loss(self, octets: int, newest: float, now: float) -> None:
+        """Each transmission is counted as sent, so the lost one leaves the flight whether or not another follows.
+
+        What left before the window was halved is of the loss event that halved it, however late that shows: "As with
+        TCP NewReno" (RFC 6817 section 3.2.2). For want of hashes that were lost, the peer drops chunks that arrived.
+        """
+        event = now if newest >= self._halved_at else self._halved_at
+        before = self._controller.cwnd
+        self._controller.on_loss(lost=octets, will_retransmit=False, now=event)
+        if self._controller.cwnd < before:
+            self._halved_at = now
 
     def deadline(self) -> float | None:
         """When `handle_timer` is due; None while nothing is in flight."""

@@ -103,7 +103,7 @@ class _Connection:
         try:
             while not isinstance(event := await self._event(), h11.Response):
                 self._continued.set()
-        except h11.RemoteProtocolError as error:
+        except (ConnectionError, h11.RemoteProtocolError) as error:
             raise UnreachableError("the connection was closed, or was not HTTP, before an answer came") from error
         return event
 

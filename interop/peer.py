@@ -49,7 +49,7 @@ __all__ = ["PeerError", "SwarmPeer"]
 # two questions to the trackers while nobody is connected; between two updates of what the trackers are told.
 _LOOK_SECONDS = 0.25
 _RETRY_SECONDS = 3.0
-# Peers that a tracker is asked for: "less than 30" (RFC 7846 section 3.2.2). Who has more calls none that others name.
+# Peers that a tracker is asked for: "less than 30" (RFC 7846 section 3.2.2). Who has these calls none that others name.
 _MOST_PEERS = 29
 # The longest time between two such questions of a peer behind a NAT, which lets newcomers in once it knows of them:
 # half of the time for which these go on trying.
@@ -292,7 +292,7 @@ class SwarmPeer:
         "Attack E1 on PEX can be fended off by letting live injectors disable PEX" (RFC 7574 section 12.2.3).
         """
         address = self._socket.direct(found.host, found.port)
-        if address is not None and self.mode is not PeerMode.SEEDER and len(self.stats.peers) <= _MOST_PEERS:
+        if address is not None and self.mode is not PeerMode.SEEDER and len(self.stats.peers) < _MOST_PEERS:
             self.connect(address, found_by=found.source)
 
     def _check(self) -> None:

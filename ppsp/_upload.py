@@ -42,6 +42,7 @@ class Upload:
         "_content",
         "_controller",
         "_data_size",
+        "_halved_at",
         "_in_flight",
         "_integrity_size",
         "_known",
@@ -88,6 +89,7 @@ class Upload:
         self._acked = 0
         self._newest: Sent | None = None
         self._latest_acked = -math.inf
+        self._halved_at = -math.inf
         self._touched = 0.0
         self._srtt: float | None = None
         self._min_rtt = 0.0
@@ -234,24 +236,35 @@ class Upload:
         self._lose(lost, now)
 
     def _lose(self, chunks: Sequence[int], now: float) -> None:
-        octets = 0
         records = [self._in_flight.pop(chunk) for chunk in chunks]
         was_probe = self.packing.lost(chunks, records)
-        for chunk, record in zip(chunks, records, strict=True):
-            octets += record[1]
+        for chunk in chunks:
             self._known.remove(chunk, chunk + 1)
             if chunk not in self._cancelled:
                 self._lost.add(chunk, chunk + 1)
-        if octets:
-            self._cancelled.difference_update(chunks)
-            self.chunks_lost += len(chunks)
-            self.flight -= octets
-            if was_probe:
-                # No sign of congestion (RFC 4821 section 7.2, RFC 8899 section 3): it just leaves the flight.
-                self._controller.on_ack(acked=octets, delays_us=(), rtt=None, now=now)
-                return
-            # Each transmission is counted as sent, so the lost one leaves the flight whether or not another follows.
-            self._controller.on_loss(lost=octets, will_retransmit=False, now=now)
+        if not records:
+            return
+        octets = sum(record[1] for record in records)
+        self._cancelled.difference_update(chunks)
+        self.chunks_lost += len(chunks)
+        self.flight -= octets
+        if was_probe:
+            # No sign of congestion (RFC 4821 section 7.2, RFC 8899 section 3): it just leaves the flight.
+            self._controller.on_ack(acked=octets, delays_us=(), rtt=None, now=now)
+        else:
+            self._tell_of_loss(octets, max(record[0] for record in records), now)
+
+    def _tell_of_loss(self, octets: int, newest: float, now: float) -> None:
+        """Each transmission is counted as sent, so the lost one leaves the flight whether or not another follows.
+
+        What left before the window was halved is of the loss event that halved it, however late that shows: "As with
+        TCP NewReno" (RFC 6817 section 3.2.2). For want of hashes that were lost, the peer drops chunks that arrived.
+        """
+        event = now if newest >= self._halved_at else self._halved_at
+        before = self._controller.cwnd
+        self._controller.on_loss(lost=octets, will_retransmit=False, now=event)
+        if self._controller.cwnd < before:
+            self._halved_at = now
 
     def too_long(self, size: int, now: float) -> None:
         """The kernel took no datagram of so many octets: if that was a probe, its chunks go out again."""

@@ -131,11 +131,13 @@ class SwarmUri:
             parts = urlsplit(text.strip())
             if parts.scheme != "magnet":
                 raise MetadataError(f"a swarm URI starts with magnet:?xt={_URN}…, this starts with {text[:20]!r}")
-            pairs = parse_qsl(parts.query, strict_parsing=True, max_num_fields=64)
+            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
         except ValueError as exc:
             if isinstance(exc, MetadataError):
                 raise
             raise MetadataError(f"this is not a swarm URI: {exc}") from exc
+        # An issuer that is left out by mistake must not make peers believe anybody.
+        pairs = [(key, value) for key, value in pairs if value or key == "x.ca"]
         topics = [value for key, value in pairs if key == "xt" and value.startswith(_URN)]
         if len(topics) != 1:
             raise MetadataError(f"a swarm URI has one xt={_URN}…, this has {len(topics)}")

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
-# Seconds between two looks at the files of our certificates.
+# Seconds between two looks at whether the files of our certificates are others, and at whether these still hold.
 _LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 60.0
 
 
 @attrs.frozen
@@ -103,19 +104,23 @@ class Pex:
             task.cancel()
 
     async def _follow(self, peer: SwarmPeer) -> None:
-        """Take the certificate as it comes, and each that replaces it."""
+        """Take the certificate as it comes, and each that replaces it; say so when it is over."""
         known: list[int | None] = []
+        told, checked = "", 0.0
         while True:
-            if (versions := [_version(path) for path in self.files]) != known:
-                known = versions
+            versions, now = [_version(path) for path in self.files], time.time()
+            if versions != known or not checked <= now < checked + _CHECK_SECONDS:
                 try:
                     own = self._own(peer.uri.metadata)
                 except MistakeError as exc:
-                    note(exc.message)
+                    text = exc.message
                 else:
                     if own is not None:
                         peer.certify(own[0])
-                    note(_none_yet(peer) if own is None else f"certified to others: we are at {own[1]}")
+                    text = _none_yet(peer) if own is None else f"certified to others: we are at {own[1]}"
+                if versions != known or text != told:
+                    note(text)
+                known, told, checked = versions, text, now
             await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import os
+import socket
 import ssl
+import struct
 import time
 from unittest.mock import AsyncMock
 
@@ -31,6 +33,8 @@ LIE = said(b"Hello world!")
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
     monkeypatch.setattr("decade.client_exchange.FIRST_WAIT", 0.01)
+    # The servers here answer at once, if they do: on whatever machine nothing is sent unasked meanwhile.
+    monkeypatch.setattr("interop._decade_upload.EXPECT_WAIT", 20.0)
 
 
 def failed(awaited):
@@ -117,9 +121,16 @@ def test_a_server_that_knows_no_expectations_gets_the_body_after_a_while(monkeyp
     asyncio.run(work())
 
 
+async def reset(reader, writer):
+    """The end of the connection without the end of its octets."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
+        (reset, "before an answer"),
         (said(b"", "507 Full"), "507"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + said(b"", "422 Not That"), "422"),
         (b"", "before an answer"),
@@ -232,7 +243,9 @@ def test_what_comes_drop_by_drop_ends(monkeypatch, head):
     asyncio.run(work())
 
 
-def test_who_does_not_answer_at_all_is_left_after_the_timeout():
+def test_who_does_not_answer_at_all_is_left_after_the_timeout(monkeypatch):
+    monkeypatch.setattr("interop._decade_upload.EXPECT_WAIT", 0.05)
+
     async def silent(reader, writer):
         await reader.read()
 

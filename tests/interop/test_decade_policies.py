@@ -289,7 +289,7 @@ def test_while_objects_come_at_two_processes_no_limit_is_passed_that_a_third_has
     ]
     for each in processes:
         each.start()
-    found = [said.get(timeout=100) for _ in processes]
+    found = [said.get(timeout=200) for _ in processes]
     for each in processes:
         each.join()
         assert each.exitcode == 0

@@ -243,7 +243,7 @@ def test_long_objects_are_not_in_memory(site: Site) -> None:
     found = spawn.Queue()
     process = spawn.Process(target=put_long, args=(site.shared, found))
     process.start()
-    is_same, mebibytes = found.get(timeout=60)
+    is_same, mebibytes = found.get(timeout=200)
     process.join()
     assert is_same
     assert mebibytes < 48

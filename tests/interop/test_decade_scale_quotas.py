@@ -77,7 +77,7 @@ def test_four_processes_never_hold_more_than_the_limit_and_at_the_end_what_their
     processes = [_SPAWN.Process(target=race, args=(site.shared, seed, 40, samples)) for seed in range(4)]
     for process in processes:
         process.start()
-    found = [samples.get(timeout=100) for _ in processes]
+    found = [samples.get(timeout=200) for _ in processes]
     for process in processes:
         process.join()
         assert process.exitcode == 0
@@ -120,7 +120,7 @@ def test_what_a_process_has_reserved_that_is_killed_in_an_upload_becomes_free(
         ready = _SPAWN.Queue()
         process = _SPAWN.Process(target=upload_by_halves, args=(site.shared, ready))
         process.start()
-        ready.get(timeout=60)
+        ready.get(timeout=200)
         assert worker.quotas.reserve(CHARGES, 50_000) == (CHARGES[0], Holding(0, 60_000, 0))
         time.sleep(1.2 * LEASE)
         assert worker.quotas.holding(("a",)) == Holding(0, 60_000, 0)  # it lives

@@ -95,7 +95,7 @@ def test_what_expires_goes_with_its_octets_at_whichever_server(servers: Callable
 
 def present(shared: Shared, key: bytes, times: int, start: Any, found: Any) -> None:
     scaled = opened(shared)
-    start.wait(60)
+    start.wait(200)
     found.put([ask(scaled, "GET", HELLO.path, key).status for _ in range(times)])
     scaled.close()
 
@@ -109,7 +109,7 @@ def test_a_token_for_one_use_that_four_processes_get_200_times_at_once_is_served
     processes = [_SPAWN.Process(target=present, args=(site.shared, once, 50, start, found)) for _ in range(4)]
     for process in processes:
         process.start()
-    statuses = [status for _ in processes for status in found.get(timeout=100)]
+    statuses = [status for _ in processes for status in found.get(timeout=200)]
     for process in processes:
         process.join()
         assert process.exitcode == 0

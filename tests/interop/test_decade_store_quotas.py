@@ -78,7 +78,7 @@ def test_four_processes_never_hold_more_than_the_limit_and_at_the_end_what_their
     processes = [_SPAWN.Process(target=race, args=(tmp_path, seed, 40, samples)) for seed in range(4)]
     for process in processes:
         process.start()
-    found = [samples.get(timeout=100) for _ in processes]
+    found = [samples.get(timeout=200) for _ in processes]
     for process in processes:
         process.join()
         assert process.exitcode == 0
@@ -105,7 +105,7 @@ def test_what_a_killed_process_has_reserved_is_free_when_another_one_starts(tmp_
     ready = _SPAWN.Queue()
     process = _SPAWN.Process(target=reserve_and_wait, args=(tmp_path, ready))
     process.start()
-    ready.get(timeout=60)
+    ready.get(timeout=200)
     charges = [Charge(path, LIMIT) for path in PATHS]
     assert quotas.reserve(charges, 50_000) == (charges[0], Holding(0, 60_000, 0))
     living = SqliteQuotas(tmp_path / INDEX, tmp_path / LOCKS)

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -458,6 +459,36 @@ def test_a_peer_behind_a_nat_says_for_which_address_it_wants_a_certificate(capsy
     run(main)
     told = "no certificate of our own yet: `ietf-p2p pex issue` makes one for 203.0.113.7:4000\n"
     assert told in capsys.readouterr().err
+
+
+def test_who_has_a_certificate_that_ends_is_told(monkeypatch, capsys, tmp_path):
+    issuer = make_issuer(tmp_path / "ca.pem")
+    uri = SwarmUri(SwarmMetadata(bytes(32), membership_key=issuer.public_key))
+    _whole_files.replace(
+        tmp_path / "own.pem",
+        ssl.DER_cert_to_PEM_cert(issuer.issue(bytes(32), "203.0.113.5", 6778, time.time(), lifetime=600)).encode(),
+    )
+    later = [0.0]
+    monkeypatch.setattr(_pex, "time", SimpleNamespace(time=lambda: time.time() + later[0]))
+    monkeypatch.setattr(_pex, "_LOOK_SECONDS", 0.02)
+    told = []
+    monkeypatch.setattr(_pex, "note", told.append)
+
+    async def main():
+        exchange = PeerExchange.of(uri.metadata)
+        words = {"local": LOCAL, "peers": [("127.0.0.1", 9)], "exchange": exchange}
+        async with (
+            SwarmPeer(uri, MemoryStore(), **words) as peer,
+            Pex(True, (tmp_path / "own.pem",), None).certified(peer),
+        ):
+            await until(lambda: told)
+            for later[0] in (120.0, 240.0, 2000.0, 3000.0):
+                await asyncio.sleep(0.2)
+            await until(lambda: len(told) == 2)
+
+    run(main)
+    assert told[0] == "certified to others: we are at 203.0.113.5:6778"
+    assert told[1].endswith("own.pem: the membership is over, or has not begun")
 
 
 # Files, and mistakes

@@ -150,6 +150,7 @@ def test_the_parts_of_a_uri_may_stand_in_any_order_among_others():
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cipm=2",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&xl=0",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.ca=A",
+        f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.ca=",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.ca=AA*A",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.ca={'A' * 400}",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&tr",

@@ -513,6 +513,31 @@ def test_a_chunk_overtaken_by_much_later_ones_is_sent_again(lab):
     assert server.upload.chunks_lost == 1
 
 
+def test_what_left_before_the_window_was_halved_is_of_the_same_loss_event(lab):
+    """As in NewReno (RFC 6582), which RFC 6817 section 3.2.2 follows: it shows late, and halves nothing more."""
+    server = Server(lab, lab.Publication(lab.pattern(64 * 1024)))
+    events = []
+
+    def on_loss(*, lost, will_retransmit, now):
+        if now not in events:
+            server.window.cwnd //= 2
+        events.append(now)
+
+    server.window.on_loss = on_loss
+    server.upload.request(0, 64)
+    for server.now in (10.0, 10.01, 10.02):
+        server.upload.datagrams(CHANNEL, 0, 10, server.now)
+    server.now = 10.04
+    server.ack(10, 11)  # the first ten were overtaken
+    server.now = 10.08
+    server.ack(29, 30)  # and those behind chunk 10, a round trip later
+    assert events == [10.04, 10.04]
+    server.send()
+    while not server.window.timeouts:
+        server.tick()
+    assert events == [10.04, 10.04, server.now]  # what was sent after that is of another event
+
+
 def test_a_peer_that_had_no_time_makes_nothing_look_lost(lab):
     """The probe repeats what was sent last (RFC 8985 section 7.3); ACKs that were only late come before its own."""
     server = Server(lab, lab.Publication(lab.pattern(64 * 1024)), cwnd=8 * 1024)

@@ -10,7 +10,7 @@ from ppsp._announcing import Announcing
 from ppsp._download import Download
 from ppsp._handshake import initiating_options, problem_with, replying_options
 from ppsp._ranges import RangeSet
-from ppsp.constants import CHANNEL_ID_SIZE, MessageType
+from ppsp.constants import CHANNEL_ID_SIZE, VARIABLE_CHUNK_SIZE, MessageType
 from ppsp.messages import (
     Ack,
     Cancel,
@@ -106,7 +106,7 @@ class Channel:
         self.remote_id = handshake.source_channel
         self._peer_options = handshake.options
         self._supported = handshake.options.supported_messages
-        self.upload.packs = handshake.options.chunk_size is not None
+        self.upload.packs = handshake.options.chunk_size not in (None, VARIABLE_CHUNK_SIZE)
         self.peer_window = handshake.options.live_discard_window
         self._created_at = self.last_received = self.last_sent = now
         self.answer_again(length, now)
@@ -215,7 +215,7 @@ class Channel:
         problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
         if problem is None:
             self._supported = message.options.supported_messages
-            self.upload.packs = message.options.chunk_size is not None
+            self.upload.packs = message.options.chunk_size not in (None, VARIABLE_CHUNK_SIZE)
             self.peer_window = message.options.live_discard_window
         else:
             swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)

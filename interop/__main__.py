@@ -23,6 +23,7 @@ _COMMANDS = {
     "fetch": "Fetch a swarm into a file, verifying every chunk.",
     "play": "Watch a swarm while it is being fetched, in any player.",
     "live": "Broadcast a stream as a live swarm.",
+    "pex": "Issue certificates by which peers of a swarm tell each other of peers.",
     "alto": "Tell applications which peers and servers are near (RFC 7285).",
     "decade": "Store and fetch objects by their hash, within hard limits (DECADE, RFC 7069).",
     "reload": "Read messages of an overlay (RELOAD, RFC 6940).",

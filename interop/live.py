@@ -21,6 +21,7 @@ from ppsp.events import ChunksVerified, Event
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
 from ppsp.livekeys import LiveSigner
 from ppsp.metadata import SwarmUri
+from ppsp.pex import PeerExchange
 from ppsp.store import MemoryStore
 from ppsp.tracker import PeerMode
 
@@ -52,6 +53,7 @@ class LivePeer(SwarmPeer):
         upload_rate: float | None = None,
         peers: Sequence[tuple[str, int]] = (),
         logins: Logins | None = None,
+        exchange: PeerExchange | None = None,
         nat: NatSettings | None = None,
         socket: SwarmSocket | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
@@ -81,6 +83,7 @@ class LivePeer(SwarmPeer):
                 behind=behind,
                 max_age=max_age,
                 patience=patience,
+                exchange=exchange,
             )
 
         self._add_swarm = add_swarm

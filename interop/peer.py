@@ -48,7 +48,7 @@ __all__ = ["PeerError", "SwarmPeer"]
 # two questions to the trackers while nobody is connected; between two updates of what the trackers are told.
 _LOOK_SECONDS = 0.25
 _RETRY_SECONDS = 3.0
-# Peers that a tracker is asked for: "less than 30" (RFC 7846 section 3.2.2).
+# Peers that a tracker is asked for: "less than 30" (RFC 7846 section 3.2.2). Who has more calls none that others name.
 _MOST_PEERS = 29
 # The longest time between two such questions of a peer behind a NAT, which lets newcomers in once it knows of them:
 # half of the time for which these go on trying.
@@ -214,6 +214,11 @@ class SwarmPeer:
         if self._endpoint.connect(self._swarm_id, address, time.monotonic(), found_by=found_by):
             self._driver.wake()
 
+    def certify(self, certificate: bytes) -> None:
+        """Give peers this membership certificate as our own from now on, as `Endpoint.certify`, while we are there."""
+        if not self._has_left:
+            self._endpoint.certify(self._swarm_id, certificate)
+
     # Trackers
 
     async def _join_trackers(self) -> None:
@@ -271,9 +276,12 @@ class SwarmPeer:
         self._check()
 
     def _named_by(self, found: PeerFound) -> None:
-        """A peer names another."""
+        """A peer names another. Who seeks nothing is found by others; a source least of all needs friends of strangers.
+
+        "Attack E1 on PEX can be fended off by letting live injectors disable PEX" (RFC 7574 section 12.2.3).
+        """
         address = self._socket.direct(found.host, found.port)
-        if address is not None and not self._completed.done():
+        if address is not None and self.mode is not PeerMode.SEEDER and len(self.stats.peers) <= _MOST_PEERS:
             self.connect(address, found_by=found.source)
 
     def _check(self) -> None:

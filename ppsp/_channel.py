@@ -236,8 +236,9 @@ class Channel:
         return None
 
     def _have(self, message: Have | Ack, now: float) -> str | None:
-        for start, stop in self.swarm.peer_has(self, message.start, message.end + 1):
-            self.upload.peer_has(start, stop)
+        start, stop = message.start, message.end + 1
+        for part in self.swarm.peer_has(self, start, stop) + self.upload.asked_again(start, stop):
+            self.upload.peer_has(*part)
         return None
 
     def _ack(self, message: Ack, now: float) -> str | None:

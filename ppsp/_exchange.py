@@ -10,11 +10,13 @@ import attrs
 from ppsp import _limits
 from ppsp._events import EventQueue
 from ppsp.constants import MessageType
-from ppsp.errors import MembershipError
+from ppsp.errors import MembershipError, StateError
 from ppsp.events import PeerFound
 from ppsp.messages import PexReq, PexResCert, PexResV4, PexResV6
+from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
 from ppsp.ports import Address
+from ppsp.stats import ExchangeStats
 
 if TYPE_CHECKING:
     from ppsp._channel import Channel
@@ -53,14 +55,29 @@ class _Talk:
 class Exchange:
     """Tells and hears of peers. Times are float seconds; `epoch` is the Unix time at 0."""
 
-    def __init__(self, settings: PeerExchange, swarm_id: bytes, events: EventQueue, epoch: float) -> None:
+    def __init__(self, settings: PeerExchange, metadata: SwarmMetadata, events: EventQueue, epoch: float) -> None:
+        """Raises StateError for plain addresses in a swarm whose metadata ask for certificates."""
+        if settings.addresses and metadata.membership_key is not None:
+            raise StateError("peers of this swarm are named by membership certificates, not by plain addresses")
         self.messages = settings.messages
         self._settings = settings
-        self._swarm_id = swarm_id
+        self._swarm_id = metadata.swarm_id
         self._events = events
         self._epoch = epoch
         self._talks: dict[Channel, _Talk] = {}
         self._turn = 0
+        self._asked = self._told = self._answered = self._named = self._refused = 0
+
+    @property
+    def stats(self) -> ExchangeStats:
+        """How much was asked, told and refused."""
+        return ExchangeStats(self._asked, self._told, self._answered, self._named, self._refused)
+
+    def certify(self, certificate: bytes) -> None:
+        """Pass on this certificate as our own. Raises StateError where no certificates are exchanged."""
+        if self._settings.verifier is None:
+            raise StateError("peers of this swarm exchange no membership certificates")
+        self._settings = attrs.evolve(self._settings, certificate=certificate)
 
     def _talk(self, channel: "Channel") -> _Talk:
         return self._talks.setdefault(channel, _Talk())
@@ -81,6 +98,7 @@ class Exchange:
         talk = self._talk(channel)
         if now >= talk.asked_at + _limits.PEX_ASK_SECONDS:
             talk.asked_at = now
+            self._asked += 1
             talk.addresses_left = _limits.MAX_PEX_ANSWER
             talk.certificates_left = _limits.MAX_PEX_CERTIFICATES + 1
             channel.send([PexReq()])
@@ -89,8 +107,10 @@ class Exchange:
         """The peer asks for others: name those of the channels `others` that are open and were heard of lately."""
         talk = self._talk(channel)
         if not self.messages or now < talk.answered_at + _limits.PEX_ANSWER_SECONDS:
+            self._refused += 1
             return
         talk.answered_at = now
+        self._answered += 1
         fresh = [
             other
             for other in others
@@ -116,6 +136,7 @@ class Exchange:
         for ip, port in named[: _limits.MAX_PEX_ANSWER]:
             kind = PexResV4 if ip.version == 4 else PexResV6
             channel.send([kind(ip.packed, port)])
+            self._named += 1
 
     def _name_members(self, channel: "Channel", asker: _Ip, others: list["Channel"], now: float) -> None:
         talks = [self._talks[other] for other in others if other in self._talks]
@@ -125,6 +146,7 @@ class Exchange:
             member = self._member(certificate, now)
             if member is not None and _may_tell(asker, member[0]):
                 channel.send_apart(PexResCert(certificate))
+                self._named += 1
 
     def told(self, channel: "Channel", message: PexResV4 | PexResV6 | PexResCert, now: float) -> None:
         """The peer names another one. What was not asked for, or is too much, is passed over."""
@@ -134,13 +156,17 @@ class Exchange:
         elif self._settings.addresses and talk.addresses_left:
             talk.addresses_left -= 1
             self._found(channel, _plain(ipaddress.ip_address(message.address)), message.port)
+        else:
+            self._refused += 1
 
     def _told_member(self, channel: "Channel", talk: _Talk, certificate: bytes, now: float) -> None:
         if self._settings.verifier is None or not talk.certificates_left:
+            self._refused += 1
             return
         talk.certificates_left -= 1
         member = self._member(certificate, now)
         if member is None:
+            self._refused += 1
             talk.certificates_left = 0  # "discard the rest if they are defective" (section 12.2.2)
             return
         ip, port = member
@@ -162,7 +188,10 @@ class Exchange:
     def _found(self, channel: "Channel", ip: _Ip, port: int) -> None:
         source = _ip_of(channel.address)
         if port and source is not None and _may_tell(source, ip):
+            self._told += 1
             self._events.put_peer(PeerFound(self._swarm_id, str(ip), port, channel.address))
+        else:
+            self._refused += 1
 
 
 def _ip_of(address: Address) -> _Ip | None:

@@ -9,6 +9,7 @@ from ppsp.errors import StateError
 from ppsp.live import ChunkSigner, Injector, Munro
 from ppsp.livekeys import LiveSigner
 from ppsp.metadata import SwarmMetadata
+from ppsp.pex import PeerExchange
 from ppsp.ports import UploadPolicy
 
 
@@ -153,6 +154,7 @@ def new_live_swarm(
     max_age: float | None,
     patience: float,
     policy: UploadPolicy | None,
+    exchange: PeerExchange | None,
     epoch: float,
     seed: int,
     strict: bool,
@@ -170,7 +172,15 @@ def new_live_swarm(
         source = ChunkSigner(metadata, signer, first_chunk=first_chunk)
     content = LiveContent(metadata, window, max_age)
     swarm = LiveSwarm(
-        content, events, behind=behind, max_age=max_age, policy=policy, epoch=epoch, seed=seed, strict=strict
+        content,
+        events,
+        behind=behind,
+        max_age=max_age,
+        policy=policy,
+        exchange=exchange,
+        epoch=epoch,
+        seed=seed,
+        strict=strict,
     )
     swarm.watching = source is None
     return swarm, LiveStream(swarm, source, epoch=epoch, patience=patience)

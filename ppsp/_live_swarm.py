@@ -19,6 +19,7 @@ from ppsp.constants import MessageType
 from ppsp.events import ChunksVerified, MunroRefused
 from ppsp.live import Munro, MunroVerdict, MunroVerifier
 from ppsp.messages import Cancel, Data, Message, SignedIntegrity
+from ppsp.pex import PeerExchange
 from ppsp.ports import UploadPolicy
 
 _FAR = 1 << 64
@@ -48,12 +49,21 @@ class LiveSwarm(Swarm):
         behind: int,
         max_age: float | None,
         policy: UploadPolicy | None,
+        exchange: PeerExchange | None,
         epoch: float,
         seed: int,
         strict: bool,
     ) -> None:
         super().__init__(
-            content, codec_of(content.metadata), None, events, policy=policy, epoch=epoch, seed=seed, strict=strict
+            content,
+            codec_of(content.metadata),
+            None,
+            events,
+            policy=policy,
+            exchange=exchange,
+            epoch=epoch,
+            seed=seed,
+            strict=strict,
         )
         self.picker = LivePicker(seed)
         self.verifier = MunroVerifier(content.metadata, max_age=max_age)
@@ -239,6 +249,7 @@ class LiveSwarm(Swarm):
         channel.last_looked = now
         if channel.state is not State.OPEN:
             return
+        self.exchange.ask(channel, now, complete=not self.watching or self.content.end is not None)
         self._say_farewell(channel, now)
         due = self._silence_ends(channel)
         if due is not None and now >= due:

@@ -70,7 +70,7 @@ class Swarm:
     ) -> None:
         self.content = content
         self.choking = Choking(policy, content)
-        self.exchange = Exchange(exchange or PeerExchange(), content.metadata.swarm_id, events, epoch)
+        self.exchange = Exchange(exchange or PeerExchange(), content.metadata, events, epoch)
         self.codec = codec
         self.strict = strict
         self.channels: dict[int, Channel] = {}
@@ -104,12 +104,13 @@ class Swarm:
         return self.content.metadata.swarm_id
 
     def open_to(self, address: Address) -> Channel | None:
-        """The channel to the address: an open one, else one that is being opened."""
-        found = None
-        for channel in self.channels.values():
-            if channel.address == address and (found is None or channel.state is State.OPEN):
-                found = channel
-        return found
+        """The channel to the address: an open one, else one that we open; anybody can make a half-open one."""
+        found = [
+            channel
+            for channel in self.channels.values()
+            if channel.address == address and channel.state is not State.HALF_OPEN
+        ]
+        return max(found, key=lambda channel: channel.is_open, default=None)
 
     @property
     def window(self) -> int | None:
@@ -188,8 +189,7 @@ class Swarm:
 
     def _accepted(self, channel: Channel, chunk: int, octets: int, delay_us: int, now: float) -> None:
         download = channel.download
-        unasked = chunk not in download.outstanding
-        if unasked:
+        if unasked := chunk not in download.outstanding:
             self.limit.spend(octets)
         elif self.content.metadata.is_variable:
             self.limit.spend(octets - self.content.chunk_size)  # it was asked for as one of the usual size

@@ -38,6 +38,7 @@ class Upload:
 
     __slots__ = (
         "_acked",
+        "_again",
         "_cancelled",
         "_codec",
         "_content",
@@ -79,6 +80,8 @@ class Upload:
         self._queue: deque[tuple[int, int]] = deque()
         self._wanted = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         self._lost = RangeSet()
+        # Chunks that the peer asked for although it has said that it has them, and that it has not named since.
+        self._again = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         self._in_flight: dict[int, _Sent] = {}
         # Of what is in flight, the chunks that the peer no longer wants.
         self._cancelled: set[int] = set()
@@ -127,6 +130,8 @@ class Upload:
             covering = have.covering(at)
             assert covering is not None
             end = min(stop, covering[1])
+            if self._peer_have.intersects(at, end):
+                self._again.add(at, end)
             if self._wanted.add(at, end):
                 self._queue.append((at, end))  # one entry, in however many pieces: `_wanted` knows which count
             if end - at < len(self._cancelled):
@@ -139,8 +144,6 @@ class Upload:
     def cancel(self, start: int, stop: int) -> None:
         """The peer no longer wants these chunks (section 3.8). What is on its way is not sent again when it is lost."""
         self._not_wanted(start, stop)
-        if self._wanted.range_count > MAX_REQUEST_RANGES:
-            self.forget()  # nobody who wants the content tears its requests up like that
         self._cancelled.update(self._sent_in(start, stop))
 
     def _not_wanted(self, start: int, stop: int) -> None:
@@ -165,8 +168,13 @@ class Upload:
         self._lose(list(self._in_flight), now)
         self.forget()
         self._probe = None
+        self._again.clear()
         self._known.clear()
         self.knows_size = self._size_is_told
+
+    def asked_again(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """The peer said that it has these chunks: those of them, as ranges, that it asked for after it had said so."""
+        return self._again.remove(start, stop)
 
     def peer_has(self, start: int, stop: int) -> None:
         """The peer said, in a HAVE or an ACK, that it has chunks it was not known to have: it no longer wants them.

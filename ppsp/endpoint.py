@@ -35,7 +35,7 @@ from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
 from ppsp.picker import RarestFirst
 from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram, UploadPolicy, VariableStore
-from ppsp.stats import PeerStats, SwarmStats
+from ppsp.stats import SwarmStats
 
 # When both peers open a channel at once, the one with the lower ID is kept; the other is answered after all when ours
 # was sent more often than this in vain, since a NAT may stop one direction.
@@ -131,12 +131,14 @@ class Endpoint:
         max_age: float | None = MAX_AGE_SECONDS,
         patience: float = PATIENCE_SECONDS,
         policy: UploadPolicy | None = None,
+        exchange: PeerExchange | None = None,
     ) -> LiveStream:
         """Join a live swarm (section 6), as its source with its private key as `signer`, else as a viewer.
 
         In memory are the `window` chunks before the newest (KEEP_EVERYTHING: all). A source signs once for so many, and
         counts from `first_chunk`, above all it has used with the key before. A viewer tunes in `behind` chunks before
-        the newest munro; `max_age` and `patience` are seconds, see `ppsp.live`. `policy` None serves everybody.
+        the newest munro; `max_age` and `patience` are seconds, see `ppsp.live`. `policy` None serves everybody;
+        `exchange` is as in `add_swarm`.
 
         Raises StateError when the swarm is there already or is not live, and for numbers that cannot be.
         """
@@ -153,6 +155,7 @@ class Endpoint:
             max_age=max_age,
             patience=patience,
             policy=policy,
+            exchange=exchange,
             epoch=self._epoch,
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
@@ -226,17 +229,7 @@ class Endpoint:
     def stats(self, swarm_id: bytes) -> SwarmStats:
         """Figures of a swarm and its peers, as they are now. Raises StateError when there is no such swarm."""
         swarm = self._swarm(swarm_id)
-        content = swarm.content
-        peers = [PeerStats.of(channel) for channel in swarm.channels.values() if channel.state is State.OPEN]
-        return SwarmStats(
-            swarm_id=swarm_id,
-            chunk_count=content.chunk_count,
-            chunks_held=content.have.total,
-            content_size=content.content_size,
-            peers=tuple(peers),
-            half_open=sum(1 for channel in swarm.channels.values() if channel.state is State.HALF_OPEN),
-            banned=len(swarm.banned),
-        )
+        return SwarmStats.of(swarm, half_open=sum(1 for channel in self._half_open if channel.swarm is swarm))
 
     def set_upload_rate(self, upload_rate: float | None) -> None:
         """Limit what all channels send together, in octets of chunks a second; None lifts the limit."""
@@ -246,6 +239,13 @@ class Endpoint:
         """Limit what all channels ask for together, in octets of chunks a second; None lifts the limit."""
         self._download_limit.set_rate(download_rate)
         self._ask_everybody()
+
+    def certify(self, swarm_id: bytes, certificate: bytes) -> None:
+        """Give peers another membership certificate as our own from now on: certificates expire.
+
+        Raises StateError when there is no such swarm, or its peers exchange no certificates.
+        """
+        self._swarm(swarm_id).exchange.certify(certificate)
 
     # What to fetch first
 

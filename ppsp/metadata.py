@@ -3,10 +3,12 @@
 No RFC defines a URI for a PPSPP swarm. This one is a magnet link, since it names content by hash, lists trackers and is
 ignored without harm by tools that do not know the name space: `magnet:?xt=urn:ppspp:<swarm ID in hex>&dn=…&tr=…`, with
 the metadata that differ from the RFC's defaults as `x.cs` (chunk size), `x.mhf` (Merkle hash function), `x.cam` (chunk
-addressing method) and `x.cipm` (content integrity protection method), numbers as in section 7, and `xl` (content size).
-Chunks of variable size are `x.cs=4294967295` (section 7.11); `x.cc` then is the number of chunks.
+addressing method) and `x.cipm` (content integrity protection method), numbers as in section 7, `xl` (content size), and
+`x.ca` (who issues membership certificates, section 12.2.2: a SubjectPublicKeyInfo in base64url). Chunks of variable
+size are `x.cs=4294967295` (section 7.11); `x.cc` then is the number of chunks.
 """
 
+import base64
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import attrs
@@ -27,6 +29,8 @@ from ppsp.merkle import MAX_CHUNKS
 
 _URN = "urn:ppspp:"
 _MAX_TRACKERS = 32
+# A public key for ECDSA on P-521 has 158 octets.
+_MAX_MEMBERSHIP_KEY = 256
 _MAX_URI = 8_192
 _STATIC = ContentIntegrityProtection.MERKLE_HASH_TREE
 _LIVE = (ContentIntegrityProtection.SIGN_ALL, ContentIntegrityProtection.UNIFIED_MERKLE_TREE)
@@ -38,7 +42,10 @@ class SwarmMetadata:
 
     `swarm_id` is the root hash of the content's Merkle tree, or the public key of a live stream's source (`livekeys`);
     sizes are octets. `content_size` is None where the size is found from the peak hashes (section 5.6), and of a live
-    stream. `chunk_size` is VARIABLE_CHUNK_SIZE where chunks differ in size (section 7.11); then a number of octets says
+    stream. `membership_key` is the key of who issues membership certificates (`ppsp.membership`): peers of a swarm that
+    has one tell each other of members alone.
+
+    `chunk_size` is VARIABLE_CHUNK_SIZE where chunks differ in size (section 7.11); then a number of octets says
     nothing, and `chunk_count` may be given instead. It must be where a chunk is as long as two hashes, which could as
     well be those of two chunks; `ppsp.publish_chunks` always gives it.
 
@@ -51,6 +58,7 @@ class SwarmMetadata:
     content_integrity: ContentIntegrityProtection = ContentIntegrityProtection.MERKLE_HASH_TREE
     merkle_hash_function: MerkleHashFunction = MerkleHashFunction.SHA256
     content_size: int | None = None
+    membership_key: bytes | None = None
     chunk_count: int | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -68,6 +76,8 @@ class SwarmMetadata:
             raise MetadataError(f"chunk size {self.chunk_size} is not between 1 and {MAX_CHUNK_SIZE} octets")
         if self.content_size is not None and self.content_size < 1:
             raise MetadataError("content of no octets has no Merkle tree, so no swarm")
+        if self.membership_key is not None and not 1 <= len(self.membership_key) <= _MAX_MEMBERSHIP_KEY:
+            raise MetadataError(f"a membership key has at most {_MAX_MEMBERSHIP_KEY} octets, and some")
         self._check_variable()
 
     def _check_variable(self) -> None:
@@ -149,6 +159,8 @@ class SwarmUri:
             ("x.cipm", metadata.content_integrity, _STATIC),
         )
         parts += [f"{key}={int(value)}" for key, value, usual in numbers if value != usual]
+        if metadata.membership_key is not None:
+            parts.append(f"x.ca={base64.urlsafe_b64encode(metadata.membership_key).rstrip(b'=').decode()}")
         parts += [f"tr={quote(tracker, safe='')}" for tracker in self.trackers]
         return "magnet:?" + "&".join(parts)
 
@@ -189,6 +201,7 @@ def _metadata(topic: str, fields: dict[str, str]) -> SwarmMetadata:
             content_integrity=ContentIntegrityProtection(_number(fields, "x.cipm", _STATIC)),
             merkle_hash_function=MerkleHashFunction(_number(fields, "x.mhf", MerkleHashFunction.SHA256)),
             content_size=_number(fields, "xl", 0) if "xl" in fields else None,
+            membership_key=_base64(fields["x.ca"]) if "x.ca" in fields else None,
             chunk_count=_number(fields, "x.cc", 0) if "x.cc" in fields else None,
         )
     except MetadataError:
@@ -204,6 +217,14 @@ def _number(fields: dict[str, str], key: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 19):
         raise MetadataError(f"{key}={text[:20]} in the swarm URI is not a number")
     return int(text)
+
+
+def _base64(text: str) -> bytes:
+    """Octets in base64url. Raises MetadataError: what is skipped would be part of another key."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError as exc:
+        raise MetadataError("x.ca in the swarm URI is not base64url") from exc
 
 
 def _file_name(text: str | None) -> str | None:

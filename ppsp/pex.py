@@ -4,6 +4,7 @@ import attrs
 
 from ppsp.constants import MessageType
 from ppsp.membership import MembershipVerifier
+from ppsp.metadata import SwarmMetadata
 
 
 @attrs.frozen
@@ -17,6 +18,16 @@ class PeerExchange:
     addresses: bool = False
     verifier: MembershipVerifier | None = None
     certificate: bytes | None = None
+
+    @classmethod
+    def of(cls, metadata: SwarmMetadata, certificate: bytes | None = None) -> "PeerExchange":
+        """As the swarm's metadata have it: by certificates where they name an issuer, else by plain addresses.
+
+        Raises MembershipError when the issuer's key is none.
+        """
+        if metadata.membership_key is None:
+            return cls(addresses=True)
+        return cls(verifier=MembershipVerifier(metadata.membership_key), certificate=certificate)
 
     @property
     def messages(self) -> frozenset[MessageType]:

@@ -8,6 +8,7 @@ from ppsp.ports import Address
 
 if TYPE_CHECKING:
     from ppsp._channel import Channel
+    from ppsp._swarm import Swarm
 
 
 @attrs.frozen
@@ -63,6 +64,22 @@ class PeerStats:
 
 
 @attrs.frozen
+class ExchangeStats:
+    """Peer exchange in a swarm (RFC 7574 section 3.10), in messages, of all channels that there have been.
+
+    `asked` are our questions, `told` the peers that were named to us and reported as `PeerFound`; `answered` are the
+    questions of others, `named` the peers that we named to them. `refused` had no effect: questions that came too soon,
+    answers that nobody asked for, were too many or name nobody, certificates that prove nothing.
+    """
+
+    asked: int = 0
+    told: int = 0
+    answered: int = 0
+    named: int = 0
+    refused: int = 0
+
+
+@attrs.frozen
 class SwarmStats:
     """A swarm. `chunk_count` is None until it is known, `content_size` (octets) until the last chunk is verified.
 
@@ -76,3 +93,19 @@ class SwarmStats:
     peers: tuple[PeerStats, ...]
     half_open: int = 0
     banned: int = 0
+    exchange: ExchangeStats = ExchangeStats()
+
+    @classmethod
+    def of(cls, swarm: "Swarm", *, half_open: int) -> "SwarmStats":
+        """The figures of a swarm."""
+        content = swarm.content
+        return cls(
+            swarm_id=swarm.swarm_id,
+            chunk_count=content.chunk_count,
+            chunks_held=content.have.total,
+            content_size=content.content_size,
+            peers=tuple(PeerStats.of(channel) for channel in swarm.channels.values() if channel.is_open),
+            half_open=half_open,
+            banned=len(swarm.banned),
+            exchange=swarm.exchange.stats,
+        )

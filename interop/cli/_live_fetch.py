@@ -21,6 +21,7 @@ from interop.tracker_login import Logins
 from ppsp.events import Event, MunroRefused
 from ppsp.live import MunroVerdict
 from ppsp.metadata import SwarmUri
+from ppsp.pex import PeerExchange
 
 _SHOW_SECONDS = 0.5
 
@@ -36,6 +37,7 @@ class LiveRequest:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
+    exchange: PeerExchange | None
     timeout: float | None
     force: bool
     as_json: bool
@@ -60,6 +62,7 @@ async def fetch_live(request: LiveRequest) -> int:
         peers=request.peers,
         logins=request.logins,
         nat=request.nat,
+        exchange=request.exchange,
         on_event=heard,
     )
     async with entered(peer, request.listen), _sink(request) as write:

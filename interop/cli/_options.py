@@ -15,7 +15,6 @@ import click
 from interop._nat_checks import Relayed
 from interop.nat import NatError, NatSettings, TurnServer
 from ppsp.constants import ChunkAddressing, MerkleHashFunction
-from ppsp.pex import PeerExchange
 
 if TYPE_CHECKING:
     from interop.tracker_login import Logins
@@ -146,18 +145,7 @@ def _turn(ctx: click.Context, param: click.Parameter, value: str | None) -> Turn
         raise click.BadParameter(str(exc)) from exc
 
 
-def _exchange(ctx: click.Context, param: click.Parameter, value: bool) -> PeerExchange | None:
-    return PeerExchange(addresses=True) if value else None
-
-
 ADDRESSINGS = {method.name.lower(): method for method in ChunkAddressing}
-PEX = click.option(
-    "--pex",
-    "exchange",
-    is_flag=True,
-    callback=_exchange,
-    help="Tell peers of other peers, and believe them: in networks where everybody is trusted.",
-)
 
 
 def nat_options(command: Callable[..., _Result]) -> Callable[..., _Result]:

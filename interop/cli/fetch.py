@@ -15,8 +15,9 @@ import click
 from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
 from interop.cli._errors import FailureError, reason, run
 from interop.cli._live_fetch import LiveRequest, fetch_live
-from interop.cli._options import JSON, LISTEN, PEERS, PEX, UPLOAD_LIMIT, nat_options, text_of, tracker_options
+from interop.cli._options import JSON, LISTEN, PEERS, UPLOAD_LIMIT, nat_options, text_of, tracker_options
 from interop.cli._peers import entered
+from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
 from interop.filestore import FileStore, PartialFile
 from interop.nat import NatSettings
@@ -56,7 +57,7 @@ class _Request:
 @PEERS
 @tracker_options
 @nat_options
-@PEX
+@pex_options(publishes=False)
 @click.option("--seed-after", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Serve on when complete.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this long.")
 @click.option("--live", is_flag=True, help="The URI must be that of a live stream; FILE may be - for stdout.")
@@ -70,7 +71,7 @@ def command(
     peers: tuple[tuple[str, int], ...],
     logins: Logins | None,
     nat: NatSettings | None,
-    exchange: PeerExchange | None,
+    pex: Pex,
     seed_after: float,
     timeout: float | None,
     live: bool,
@@ -88,14 +89,17 @@ def command(
     output = output_of(uri, output)
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
+    exchange = pex.exchange(uri.metadata)
     if uri.metadata.is_live:
-        return run(
-            fetch_live(LiveRequest(uri, output, listen, upload_limit, peers, logins, nat, timeout, force, as_json))
+        request = LiveRequest(uri, output, listen, upload_limit, peers, logins, nat, exchange, timeout, force, as_json)
+        return run(fetch_live(request))
+    return run(
+        _fetch(
+            _Request(
+                uri, output, listen, upload_limit, peers, logins, nat, exchange, seed_after, timeout, force, as_json
+            )
         )
-    request = _Request(
-        uri, output, listen, upload_limit, peers, logins, nat, exchange, seed_after, timeout, force, as_json
     )
-    return run(_fetch(request))
 
 
 async def _fetch(request: _Request) -> int:

@@ -14,6 +14,7 @@ import click
 from interop.cli._errors import FailureError, MistakeError, run
 from interop.cli._options import HASHES, JSON, LISTEN, UPLOAD_LIMIT, nat_options, text_of, tracker_options, url
 from interop.cli._peers import entered
+from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
 from interop.live_key import LiveKeyError, LiveKeyFile
@@ -60,6 +61,7 @@ class _Request:
     trackers: tuple[str, ...]
     logins: Logins | None
     nat: NatSettings | None
+    pex: Pex
     listen: tuple[str, int]
     upload_limit: float | None
     chunk_size: int
@@ -89,6 +91,7 @@ class _Request:
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @tracker_options
 @nat_options
+@pex_options(publishes=True)
 @LISTEN
 @UPLOAD_LIMIT
 @click.option("--chunk-size", type=click.IntRange(512, 60_000), default=1024, show_default=True, help="Octets a chunk.")
@@ -134,6 +137,7 @@ async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
         chunk_size=request.chunk_size,
         content_integrity=request.method,
         merkle_hash_function=HASHES[request.hash_name],
+        membership_key=request.pex.membership_key,
     )
     uri = SwarmUri(metadata, request.trackers, request.name)
     peer = LivePeer(
@@ -146,9 +150,10 @@ async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
         upload_rate=request.upload_limit,
         logins=request.logins,
         nat=request.nat,
+        exchange=request.pex.exchange(metadata),
     )
     pieces = await live_source(request.source, request.rate)
-    async with entered(peer, request.listen):
+    async with entered(peer, request.listen), request.pex.issuing([peer]):
         _announce(request, peer)
         sent = _Sent()
         show = asyncio.create_task(_show(request, peer, sent))

@@ -27,6 +27,7 @@ from interop.cli._options import (
     url,
 )
 from interop.cli._peers import entered
+from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore, PartialFile
 from interop.gateway import Gateway
@@ -40,6 +41,7 @@ from ppsp import RangeSet, Sequential
 from ppsp.events import ChunksVerified, Event, SizeKnown
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
+from ppsp.pex import PeerExchange
 
 
 @attrs.frozen
@@ -56,6 +58,7 @@ class _Request:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
+    exchange: PeerExchange | None
     force: bool
     as_json: bool
 
@@ -81,12 +84,13 @@ class _Request:
 @PEERS
 @tracker_options
 @nat_options
+@pex_options(publishes=False)
 @LISTEN
 @UPLOAD_LIMIT
 @DOWNLOAD_LIMIT
 @click.option("--force", is_flag=True, help="Replace a file that is there and has other content.")
 @JSON
-def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], **rest: object) -> int:
+def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], pex: Pex, **rest: object) -> int:
     """Watch the swarm that URI names while it is being fetched: give the URL that is printed to a player or a browser.
 
     A player may seek: what it needs next is fetched first. What arrives is kept in FILE, as `fetch` keeps it, and the
@@ -95,7 +99,7 @@ def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], **res
     """
     uri = attrs.evolve(uri, trackers=tuple(dict.fromkeys((*uri.trackers, *trackers))))
     kept = Path() if uri.metadata.is_live else output_of(uri, output)
-    request = _Request(uri=uri, output=kept, **rest)  # type: ignore[arg-type] # as the options have it
+    request = _Request(uri=uri, output=kept, exchange=pex.exchange(uri.metadata), **rest)  # type: ignore[arg-type] # as the options have it
     if not request.peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --tracker URL or --peer HOST:PORT")
     return run(_play_live(request) if uri.metadata.is_live else _play(request))
@@ -149,6 +153,7 @@ class _Play:
             peers=request.peers,
             logins=request.logins,
             nat=request.nat,
+            exchange=request.exchange,
             on_event=self._on_event,
         )
         self._gateway = Gateway(self._peer, hosts=request.hosts)
@@ -212,6 +217,7 @@ async def _play_live(request: _Request) -> int:
             peers=request.peers,
             logins=request.logins,
             nat=request.nat,
+            exchange=request.exchange,
         )
         async with entered(peer, request.listen):
             gateway = LiveGateway(peer, hosts=request.hosts)

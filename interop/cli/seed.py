@@ -17,7 +17,6 @@ from interop.cli._options import (
     HASHES,
     JSON,
     LISTEN,
-    PEX,
     UPLOAD_LIMIT,
     nat_options,
     text_of,
@@ -25,6 +24,7 @@ from interop.cli._options import (
     url,
 )
 from interop.cli._peers import entered
+from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore
 from interop.nat import NatSettings
@@ -34,7 +34,6 @@ from interop.swarm_socket import SwarmSocket
 from interop.tracker_login import Logins
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata, SwarmUri
-from ppsp.pex import PeerExchange
 
 # Seconds between two lines of progress, and two looks at whether the files are still what was hashed.
 _LOOK_SECONDS = 0.5
@@ -48,7 +47,7 @@ class _Request:
     trackers: tuple[str, ...]
     logins: Logins | None
     nat: NatSettings | None
-    exchange: PeerExchange | None
+    pex: Pex
     listen: tuple[str, int]
     upload_limit: float | None
     chunk_size: int
@@ -76,7 +75,7 @@ class _Source:
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @tracker_options
 @nat_options
-@PEX
+@pex_options(publishes=True)
 @LISTEN
 @UPLOAD_LIMIT
 @click.option("--chunk-size", type=_CHUNK_SIZE, default=1024, show_default=True, help="Octets a chunk.")
@@ -88,7 +87,7 @@ def command(
     trackers: tuple[str, ...],
     logins: Logins | None,
     nat: NatSettings | None,
-    exchange: PeerExchange | None,
+    pex: Pex,
     listen: tuple[str, int],
     upload_limit: float | None,
     chunk_size: int,
@@ -101,7 +100,7 @@ def command(
     Prints one line on stdout for each, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
     """
     request = _Request(
-        files, trackers, logins, nat, exchange, listen, upload_limit, chunk_size, hash_name, addressing, as_json
+        files, trackers, logins, nat, pex, listen, upload_limit, chunk_size, hash_name, addressing, as_json
     )
     return run(_seed(request))
 
@@ -119,7 +118,8 @@ async def _seed(request: _Request) -> int:
             for source in sources.values():
                 await peers.enter_async_context(source.leave)
                 await source.leave.enter_async_context(entered(source.peer, request.listen))
-            return await _serve(list(sources.values()), shared, as_json=request.as_json)
+            async with request.pex.issuing([source.peer for source in sources.values()]):
+                return await _serve(list(sources.values()), shared, as_json=request.as_json)
 
 
 async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: contextlib.ExitStack) -> _Source:
@@ -141,6 +141,7 @@ async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: con
         chunk_addressing=ADDRESSINGS[request.addressing],
         merkle_hash_function=HASHES[request.hash_name],
         content_size=before.st_size if ambiguous else None,
+        membership_key=request.pex.membership_key,
     )
     peer = SwarmPeer(
         SwarmUri(metadata, request.trackers, file.name),
@@ -148,7 +149,7 @@ async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: con
         tree=tree,
         content_size=before.st_size,
         logins=request.logins,
-        exchange=request.exchange,
+        exchange=request.pex.exchange(metadata),
         socket=shared,
     )
     return _Source(fd, before, peer)

@@ -138,6 +138,8 @@ class Line:
                     return
                 # It returns when the HTTP server would take more.
                 await send(_NOTHING)
+                # A connection that is broken takes everything at once: only the loop notices that it is.
+                await asyncio.sleep(0)
                 if flow.is_over:
                     return
                 now = self._clock()

@@ -4,19 +4,22 @@ import ipaddress
 import random
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppsp import _limits
-from ppsp.errors import MembershipError
+from ppsp.constants import LiveSignatureAlgorithm
+from ppsp.errors import MembershipError, StateError
 from ppsp.events import DatagramDropped, PeerFound
+from ppsp.livekeys import LiveSigner
 from ppsp.membership import MembershipIssuer, MembershipVerifier
 from ppsp.messages import Have, PexReq, PexResCert, PexResV4, PexResV6
 from ppsp.pex import PeerExchange
 
 ADDRESSES = PeerExchange(addresses=True)
 ISSUER = MembershipIssuer.generate(random.Random(1).randbytes)
-VERIFIER = MembershipVerifier(ISSUER.public_pem)
+VERIFIER = MembershipVerifier(ISSUER.public_key)
 EPOCH = 1_700_000_000.0
 PEX = (PexReq, PexResV4, PexResV6, PexResCert)
 
@@ -328,6 +331,56 @@ def test_what_is_no_key_is_refused(pem):
         MembershipVerifier(pem)
 
 
+def test_keys_are_read_as_they_are_kept(seven):
+    """The private one in PEM, the public one in DER as metadata carry it, or in PEM as people have it."""
+    again = MembershipIssuer.from_pem(ISSUER.pem, random.Random(3).randbytes)
+    assert again.public_key == ISSUER.public_key
+    pem = load_der_public_key(ISSUER.public_key).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    octets = certificate("203.0.113.5", root=seven.root, issuer=again)
+    assert MembershipVerifier(pem).check(octets, seven.root, EPOCH + 2000.0) == ("203.0.113.5", 6778)
+
+
+@pytest.mark.parametrize(
+    "pem", [b"", b"no key", ISSUER.pem[:-80], LiveSigner.generate(LiveSignatureAlgorithm.ED25519).pem]
+)
+def test_what_cannot_issue_certificates_is_refused(pem):
+    with pytest.raises(MembershipError):
+        MembershipIssuer.from_pem(pem, random.randbytes)
+
+
+def test_metadata_say_how_peers_tell_of_each_other(lab, seven):
+    """Section 12.2.2: the issuer's key "should be part of the swarm's metadata"."""
+    assert PeerExchange.of(seven.metadata()) == ADDRESSES
+    metadata = seven.metadata(membership_key=ISSUER.public_key)
+    exchange = PeerExchange.of(metadata, b"ours")
+    assert (exchange.addresses, exchange.certificate) == (False, b"ours")
+    with pytest.raises(MembershipError):
+        PeerExchange.of(seven.metadata(membership_key=b"no key"))
+    bench = lab.Bench(epoch=EPOCH)
+    with pytest.raises(StateError, match="certificates"):
+        bench.endpoint.add_swarm(metadata, store=lab.Store(), exchange=ADDRESSES)
+    bench.endpoint.add_swarm(metadata, store=lab.Store(), exchange=exchange)
+
+
+def test_another_certificate_replaces_one_that_expires(lab, seven):
+    own = certificate("203.0.113.1", root=seven.root, lifetime=60)
+    bench = node(lab, seven, PeerExchange(verifier=VERIFIER, certificate=own))
+    asking = at(lab, bench, seven, "198.51.100.1")
+    asking.send(PexReq())
+    assert asking.take(PexResCert) == [PexResCert(own)]
+    bench.advance(500.0)
+    fresh = certificate("203.0.113.1", root=seven.root, start=EPOCH + bench.now)
+    bench.endpoint.certify(seven.root, fresh)
+    asking = at(lab, bench, seven, "198.51.100.2", channel=2)
+    asking.send(PexReq())
+    assert asking.take(PexResCert) == [PexResCert(fresh)]
+
+
+def test_a_certificate_is_nothing_where_none_are_exchanged(lab, seven):
+    with pytest.raises(StateError):
+        node(lab, seven).endpoint.certify(seven.root, b"ours")
+
+
 @pytest.mark.parametrize(("host", "port"), [("a.name", 1), ("203.0.113.5", 0), ("203.0.113.5", 65536)])
 def test_no_certificate_is_issued_for_what_is_no_address(seven, host, port):
     with pytest.raises(ValueError, match=r".+"):
@@ -370,7 +423,7 @@ def test_one_defective_certificate_discards_the_rest(asked, seven):
             checks.append(octets)
             return super().check(octets, swarm_id, unix_time)
 
-    bench, peer = asked(exchange=PeerExchange(verifier=Counting(ISSUER.public_pem)))
+    bench, peer = asked(exchange=PeerExchange(verifier=Counting(ISSUER.public_key)))
     good = certificate("203.0.113.5", root=seven.root)
     peer.send(PexResCert(good))
     peer.send(PexResCert(good[:-1]))

@@ -54,6 +54,8 @@ def test_a_swarm_may_use_both_mandatory_addressing_methods(addressing):
         {"chunk_size": 0xFFFFFFFF, "chunk_addressing": ChunkAddressing.BYTE64},
         {"content_size": 0},
         {"content_size": -5},
+        {"membership_key": b""},
+        {"membership_key": bytes(257)},
         {"content_integrity": ContentIntegrityProtection.NONE},
         {"content_integrity": ContentIntegrityProtection.SIGN_ALL},
     ],
@@ -117,10 +119,13 @@ def test_byte_ranges_of_chunks_that_vary_are_refused_in_one_sentence():
     addressing=st.sampled_from([ChunkAddressing.CHUNK32, ChunkAddressing.CHUNK64]),
     chunk_size=st.integers(1, 60_000),
     content_size=st.none() | st.integers(1, 2**60),
+    membership_key=st.none() | st.binary(min_size=1, max_size=256),
     trackers=st.lists(st.text(min_size=1, max_size=40).filter(str.isprintable), max_size=4),
     data=st.data(),
 )
-def test_every_uri_reads_back_as_what_it_was_made_from(function, addressing, chunk_size, content_size, trackers, data):
+def test_every_uri_reads_back_as_what_it_was_made_from(
+    function, addressing, chunk_size, content_size, membership_key, trackers, data
+):
     """Whatever the metadata and however odd the tracker's address."""
     size = {0: 20, 1: 28, 2: 32, 3: 48, 4: 64}[function]
     metadata = SwarmMetadata(
@@ -129,6 +134,7 @@ def test_every_uri_reads_back_as_what_it_was_made_from(function, addressing, chu
         chunk_addressing=addressing,
         merkle_hash_function=function,
         content_size=content_size,
+        membership_key=membership_key,
     )
     uri = SwarmUri(metadata, tuple(trackers))
     assert SwarmUri.parse(str(uri)) == uri
@@ -167,6 +173,9 @@ def test_the_parts_of_a_uri_may_stand_in_any_order_among_others():
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.mhf=9",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cipm=2",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&xl=0",
+        f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.ca=A",
+        f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.ca=AA*A",
+        f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.ca={'A' * 400}",
         f"magnet:?xt=urn:ppspp:{ROOT.hex()}&tr",
         "magnet:?xt=urn:ppspp:" + "00" * 5000,
         "magnet:?" + "&".join(["tr=a"] * 100),

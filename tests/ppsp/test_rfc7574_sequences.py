@@ -1,0 +1,98 @@
+"""What datagrams that come twice, late or from somebody else must not do (RFC 7574 sections 3.8, 8.2 and 12.1.3)."""
+
+import pytest
+
+from ppsp import _limits
+from ppsp.events import PeerConnected
+from ppsp.messages import Ack, Data, Have, Request
+
+
+@pytest.fixture
+def bench(lab, seven):
+    """A seeder of the RFC's seven chunks."""
+    bench = lab.Bench()
+    bench.seed(seven)
+    return bench
+
+
+@pytest.fixture
+def peer(lab, bench, seven):
+    """A peer that has not said anything yet."""
+    return lab.HandPeer(bench, seven)
+
+
+def sent(peer):
+    return sorted(data.start for data in peer.take(Data))
+
+
+# Section 8.2: a REQUEST that comes again
+
+
+@pytest.mark.parametrize("again", [Ack(0, 3, 1000), Ack(2, 2, 1000), Have(0, 3)], ids=repr)
+def test_a_request_that_comes_again_behind_its_acknowledgement_is_answered_once(bench, peer, again):
+    """What was sent once more is acknowledged by an ACK, or a HAVE, that says nothing new: it is not lost."""
+    peer.open(Request(0, 3))
+    assert sent(peer) == [0, 1, 2, 3]
+    peer.send(Ack(0, 3, 1000))
+    peer.send(Request(2, 2))
+    assert sent(peer) == [2]
+    peer.send(again)
+    bench.advance(30.0)
+    assert sent(peer) == []
+    (stats,) = bench.endpoint.stats(peer.metadata.swarm_id).peers
+    assert stats.chunks_lost == 0
+    assert bench.windows.made[0].flight == 0
+
+
+def test_what_was_sent_once_more_does_not_go_round_while_other_chunks_do(bench, peer):
+    peer.open(Request(0, 1))
+    peer.send(Ack(0, 1, 1000))
+    peer.send(Request(0, 1))
+    peer.take()
+    for chunk in range(2, 7):
+        peer.send(Ack(0, chunk - 1, 1000), Request(chunk, chunk))
+        bench.advance(0.01)
+    assert sent(peer) == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("again", [Have(0, 6), Have(1, 2)], ids=repr)
+def test_a_have_said_again_cancels_what_was_asked_for_in_between(lab, seven, again):
+    """Section 3.8: "when Peer Q receives a HAVE message … Peer Q MUST also cancel the previous REQUEST(s)"."""
+    bench = lab.Bench(cwnd=1024)
+    bench.seed(seven)
+    peer = lab.HandPeer(bench, seven)
+    peer.open(Have(0, 6), Request(0, 2))
+    assert sent(peer) == [0]
+    peer.send(again, Ack(0, 0, 1000))
+    bench.advance(30.0)
+    assert sent(peer) == []
+
+
+def test_chunks_asked_for_again_without_end_cost_bounded_memory(lab):
+    publication = lab.Publication(lab.pattern(30_000 * 16), chunk_size=16)
+    bench = lab.Bench(cwnd=16)
+    bench.seed(publication)
+    peer = lab.HandPeer(bench, publication)
+    peer.open(Have(0, 29_999))
+    for chunk in range(0, 30_000, 2):
+        peer.send(Request(chunk, chunk), flush=False)
+    (channel,) = bench.endpoint._channels.values()
+    assert channel.upload._again.range_count <= _limits.MAX_REQUEST_RANGES
+
+
+# Section 12.1.3: service to one peer is not disrupted by who speaks in its name
+
+
+def test_who_speaks_in_the_name_of_a_source_does_not_keep_us_from_calling_it(lab, seven):
+    """A spoofed first HANDSHAKE now and then must not do: what it opens by half leads nowhere."""
+    bench = lab.Bench()
+    bench.leech(seven)
+    source = lab.HandPeer(bench, seven, host=1, channel=1)
+    for number in range(20):
+        spoofed = lab.HandPeer(bench, seven, host=1, channel=100 + number)
+        spoofed.hello()
+        bench.advance(_limits.HALF_OPEN_SECONDS / 4)
+    bench.mail.clear()
+    source.accept(source.have_all())
+    assert len(bench.events(PeerConnected)) == 1
+    assert source.take(Request)

@@ -87,6 +87,13 @@ class Content:
             raise StateError("the last chunk is held, so the content size must be given")
 
     @property
+    def octets_held(self) -> int:
+        """The octets of the chunks that are held."""
+        count, size = self.chunk_count, self.content_size
+        missing = 0 if count is None or size is None or count - 1 not in self.have else count * self.chunk_size - size
+        return self.have.total * self.chunk_size - missing
+
+    @property
     def segment_size(self) -> int:
         """The size of a full segment, in octets, for congestion control."""
         return self.chunk_size

@@ -101,6 +101,11 @@ class LiveContent:
     # Chunks
 
     @property
+    def octets_held(self) -> int:
+        """The octets of the chunks that are held, about."""
+        return self.have.total * self.chunk_size
+
+    @property
     def segment_size(self) -> int:
         """The size of a full segment, in octets, for congestion control."""
         return max(self.chunk_size, DEFAULT_CHUNK_SIZE) if self.metadata.is_variable else self.chunk_size

@@ -55,6 +55,11 @@ class VariableContent(Content):
             self.content_size = self._octets
 
     @property
+    def octets_held(self) -> int:
+        """The octets of the chunks that are held."""
+        return self._octets
+
+    @property
     def segment_size(self) -> int:
         """The size of a full segment, in octets: a window counted in smaller ones would grow too slowly."""
         return max(self.chunk_size, DEFAULT_CHUNK_SIZE)

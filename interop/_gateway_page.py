@@ -46,10 +46,13 @@ const show = (stats) => {
     (stats.size === null ? "" : ` of ${octets(stats.size)}`) +
     `, ${octets(stats.download_rate)}/s in, ${octets(stats.upload_rate)}/s out, ${stats.peers.length} peers` +
     `, ${stats.chunks_refused} chunks refused, ${stats.waits} waits (${stats.waited_seconds.toFixed(1)} s)`;
+  of("exchange").textContent = `asked ${stats.exchange.asked} times for peers and told of ${stats.exchange.told}, ` +
+    `answered ${stats.exchange.answered} times and named ${stats.exchange.named}, refused ${stats.exchange.refused}`;
   rows("readers", stats.readers.map((one) => [octets(one.position), octets(one.buffer_ahead)]));
   rows("peers", stats.peers.map((one) => [one.address.join(" port "),
     one.offered === null ? "-" : `${(100 * one.offered).toFixed(0)} %`, octets(one.downloaded), octets(one.uploaded),
-    `${octets(one.download_rate)}/s`, one.round_trip === null ? "-" : `${(1000 * one.round_trip).toFixed(1)} ms`]));
+    `${octets(one.download_rate)}/s`, one.by_exchange ? "another peer" : "-",
+    one.round_trip === null ? "-" : `${(1000 * one.round_trip).toFixed(1)} ms`]));
 };
 const look = async () => {
   try {
@@ -90,8 +93,10 @@ PAGE = f"""<!doctype html>
 <table><thead><tr><th>position</th><th>verified ahead</th></tr></thead><tbody id="readers"></tbody></table>
 <h2>Peers</h2>
 <table>
-<thead><tr><th>address</th><th>has</th><th>received</th><th>sent</th><th>rate</th><th>round trip</th></tr></thead>
+<thead><tr><th>address</th><th>has</th><th>received</th><th>sent</th><th>rate</th><th>named by</th>
+<th>round trip</th></tr></thead>
 <tbody id="peers"></tbody></table>
+<p>Peer exchange: <span id="exchange">…</span></p>
 <script>{_SCRIPT}</script>
 </body>
 </html>

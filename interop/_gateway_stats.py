@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import attrs
+
 from interop.peer import SwarmPeer
 from interop.reading import Reading
 
@@ -89,6 +91,7 @@ def statistics(
         "waits": readers.waits,
         "waited_seconds": round(readers.waited_seconds, 3),
         "chunks_refused": tally.refused,
+        "exchange": attrs.asdict(stats.exchange),
         "live": live,
         "trackers": list(peer.uri.trackers),
         "peers": [
@@ -103,6 +106,7 @@ def statistics(
                 "chunks_refused": one.chunks_refused,
                 "round_trip": None if one.srtt is None else round(one.srtt, 6),
                 "congestion_window": one.cwnd,
+                "by_exchange": one.by_exchange,
             }
             for one in stats.peers
         ],

@@ -59,9 +59,8 @@ class PartialFile:
         self.target = target
         self.part = target.with_name(target.name + ".part")
         journal = target.with_name(target.name + ".part.hashes")
-        self._fd = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._fd = _locked(self.part)
         try:
-            self._lock()
             if os.fstat(self._fd).st_size == 0:  # nothing to resume, and nothing to lose
                 overwrite = True
             self._journal = self._open_journal(journal, uri, overwrite)
@@ -70,12 +69,6 @@ class PartialFile:
             raise
         self.store = FileStore(self._fd)
         self.unfinished = True
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise PartialFileError(f"{self.part} is being written by another process") from exc
 
     def _open_journal(self, path: Path, uri: SwarmUri, overwrite: bool) -> Journal:
         try:
@@ -129,3 +122,22 @@ class PartialFile:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.part)
             self._journal.remove()
+
+
+def _locked(part: Path) -> int:
+    """The descriptor of the file of that name, made if need be, which nobody else may write to meanwhile."""
+    while True:
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it until now may have given it its final name, or removed it, since we opened it.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(part)):
+                    return fd
+        except BlockingIOError as exc:
+            os.close(fd)
+            raise PartialFileError(f"{part} is being written by another process") from exc
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)

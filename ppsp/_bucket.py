@@ -50,9 +50,12 @@ class TokenBucket:
             return 0
         return share
 
-    def is_due(self, now: float) -> bool:
-        """Whether somebody was refused, and may try again."""
-        return self.due is not None and self.due <= now
+    def comes_due(self, now: float) -> bool:
+        """Whether somebody was refused, and may try again; said once, as perhaps nobody wants anything any more."""
+        if self.due is None or now < self.due:
+            return False
+        self.due = None
+        return True
 
     def spend(self, octets: int) -> None:
         """So many octets go through; a negative number comes back, since it did not after all."""

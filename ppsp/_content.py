@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from ppsp._ranges import RangeSet
+from ppsp._writing import Writing
 from ppsp.errors import StateError
 from ppsp.merkle import MerkleTree, Verdict
 from ppsp.metadata import SwarmMetadata
@@ -27,7 +28,18 @@ _MISSING_OR_WRONG = {Verdict.WRONG: Reception.WRONG, Verdict.MISSING_HASHES: Rec
 class Content:
     """The chunks of one swarm. Chunks count from 0; ranges are half-open; sizes are octets."""
 
-    __slots__ = ("_fresh", "_held", "chunk_count", "chunk_size", "content_size", "have", "metadata", "store", "tree")
+    __slots__ = (
+        "_fresh",
+        "_held",
+        "_writing",
+        "chunk_count",
+        "chunk_size",
+        "content_size",
+        "have",
+        "metadata",
+        "store",
+        "tree",
+    )
 
     def __init__(
         self,
@@ -40,6 +52,7 @@ class Content:
         """Without a `tree` nothing is held. With one, `have` is what the store holds of it (None: everything)."""
         self.metadata = metadata
         self.store = store
+        self._writing = Writing(store)
         self.chunk_size = metadata.usual_chunk_size
         self.tree = tree if tree is not None else MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
         if self.tree.root != metadata.swarm_id:
@@ -51,7 +64,7 @@ class Content:
         self.chunk_count: int | None = None
         self.have = RangeSet()
         self._held = bytearray()
-        # Chunks accepted since the last merge: ranges are kept per batch, not per chunk.
+        # Chunks accepted since the last merge, which may not be written yet: ranges are kept per batch, not per chunk.
         self._fresh: list[int] = []
         if self.tree.chunk_count is not None and self.tree.is_size_certain:
             self._set_count(self.tree.chunk_count)
@@ -113,7 +126,10 @@ class Content:
         return chunk < len(self._held) and self._held[chunk] == 1
 
     def accept(self, chunk: int, payload: bytes | memoryview, hashes: Mapping[tuple[int, int], bytes]) -> Reception:
-        """Verify a chunk and store it. Raises OSError when the store does; the chunk then is not held."""
+        """Verify a chunk and store it, at the latest by `merge`.
+
+        Raises OSError when the store does; the chunk then is not held, nor are the others since the last merge.
+        """
         count = self.chunk_count
         if count is not None:
             if chunk >= count:
@@ -139,7 +155,11 @@ class Content:
         return Reception.ACCEPTED
 
     def _keep(self, chunk: int, payload: bytes | memoryview, count: int) -> None:
-        self.store.write(chunk * self.chunk_size, payload)
+        try:
+            self._writing.write(chunk * self.chunk_size, payload)
+        except OSError:
+            self._lose_fresh()
+            raise
         if chunk == count - 1:
             self.content_size = chunk * self.chunk_size + len(payload)
 
@@ -152,10 +172,18 @@ class Content:
         return 1 <= length <= self.chunk_size
 
     def merge(self) -> list[tuple[int, int]]:
-        """Take the chunks accepted since the last call into `have`; returns them as ascending ranges."""
+        """Take the chunks accepted since the last call into `have`; returns them as ascending ranges.
+
+        Raises OSError when the store does; none of them is held then.
+        """
         fresh = self._fresh
         if not fresh:
             return []
+        try:
+            self._writing.flush()
+        except OSError:
+            self._lose_fresh()
+            raise
         self._fresh = []
         fresh.sort()
         ranges = []
@@ -169,6 +197,11 @@ class Content:
         for first, stop in ranges:
             self.have.add(first, stop)
         return ranges
+
+    def _lose_fresh(self) -> None:
+        for chunk in self._fresh:
+            self._held[chunk] = 0
+        self._fresh = []
 
     def read(self, start: int, stop: int) -> memoryview:
         """The octets of held chunks. Raises OSError when the store does, or has less than it was given."""

@@ -50,6 +50,8 @@ class _Talk:
     addresses_left: int = 0
     certificates_left: int = 0
     certificate: bytes | None = None
+    # Peers it named that did not answer, since one of them did.
+    vain: int = 0
 
 
 class Exchange:
@@ -85,6 +87,14 @@ class Exchange:
     def forget(self, channel: "Channel") -> None:
         """The channel is closed."""
         self._talks.pop(channel, None)
+        if not channel.remote_id:
+            for namer in self._namers(channel):
+                namer.vain += 1
+
+    def _namers(self, channel: "Channel") -> list[_Talk]:
+        """What was said by who named the peer of the channel."""
+        source = channel.found_by
+        return [] if source is None else [talk for other, talk in self._talks.items() if other.address == source]
 
     def ask(self, channel: "Channel", now: float, *, complete: bool) -> None:
         """Ask the peer for others, if we take any and have not asked it just now.
@@ -96,7 +106,11 @@ class Exchange:
         if complete and self._settings.verifier is None:
             return
         talk = self._talk(channel)
-        if now >= talk.asked_at + _limits.PEX_ASK_SECONDS:
+        is_lonely = len(self._talks) < _limits.PEX_COMPANY
+        if now >= talk.asked_at + (_limits.PEX_LONELY_SECONDS if is_lonely else _limits.PEX_ASK_SECONDS):
+            if talk.asked_at == -math.inf:
+                for namer in self._namers(channel):
+                    namer.vain = 0
             talk.asked_at = now
             self._asked += 1
             talk.addresses_left = _limits.MAX_PEX_ANSWER
@@ -132,7 +146,8 @@ class Exchange:
 
     def _name_addresses(self, channel: "Channel", asker: _Ip, others: list["Channel"]) -> None:
         named = [(ip, _port_of(other.address)) for other in others if (ip := _ip_of(other.address)) is not None]
-        named = [(ip, port) for ip, port in named if port and _may_tell(asker, ip)]
+        taken = {4: channel.understands(MessageType.PEX_RESV4), 6: channel.understands(MessageType.PEX_RESV6)}
+        named = [(ip, port) for ip, port in named if port and taken[ip.version] and _may_tell(asker, ip)]
         for ip, port in named[: _limits.MAX_PEX_ANSWER]:
             kind = PexResV4 if ip.version == 4 else PexResV6
             channel.send([kind(ip.packed, port)])
@@ -153,7 +168,7 @@ class Exchange:
         talk = self._talk(channel)
         if isinstance(message, PexResCert):
             self._told_member(channel, talk, message.certificate, now)
-        elif self._settings.addresses and talk.addresses_left:
+        elif self._settings.addresses and talk.addresses_left and talk.vain < _limits.MAX_PEX_VAIN:
             talk.addresses_left -= 1
             self._found(channel, _plain(ipaddress.ip_address(message.address)), message.port)
         else:

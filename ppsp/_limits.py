@@ -46,14 +46,20 @@ MAX_EXCHANGED_CHANNELS = 96
 MAX_EXCHANGED_BY_ONE = 16
 # Addresses in one answer to PEX_REQ, sent or taken: 16 of IPv6 fit beside other messages of a datagram.
 MAX_PEX_ANSWER = 16
+# Peers that one peer has named and that did not answer, one after the other: then it is not believed any more. Some are
+# behind NATs.
+MAX_PEX_VAIN = 32
 # Membership certificates in one answer; each fills a datagram, and costs who checks it a tenth of a millisecond.
 MAX_PEX_CERTIFICATES = 4
 # A certificate and its message type, size and channel ID fit one datagram. Ours have some 350 octets.
 MAX_CERTIFICATE = MAX_DATAGRAM - 7
 # "In the last 60 seconds" (section 3.10.1): peers heard of since are named to others.
 PEX_FRESH_SECONDS = 60.0
-# How often a peer is asked for others, and how often it is answered, at the most.
+# How often a peer is asked for others, and how often it is answered, at the most. Who has fewer peers than these asks
+# more often: when they leave it has nobody.
 PEX_ASK_SECONDS = 60.0
+PEX_LONELY_SECONDS = 15.0
+PEX_COMPANY = 4
 PEX_ANSWER_SECONDS = 10.0
 
 # Section 3.12: three minutes of silence and three datagrams sent.

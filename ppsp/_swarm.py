@@ -179,7 +179,7 @@ class Swarm:
                 hashes = channel.download.with_loose(hashes)
                 reception = content.accept(chunk, message.payload, hashes)
         except OSError as exc:
-            self._fail(exc)
+            self.store_failed(exc)
             return None
         delay_us = (timestamp_us(now + self._epoch) - message.timestamp_us) & TIMESTAMP_MASK
         if reception is Reception.ACCEPTED:
@@ -254,7 +254,10 @@ class Swarm:
             for start, stop in channel.peer_have:
                 self._picker.peer_has(start, stop)
 
-    def _fail(self, error: OSError) -> None:
+    def store_failed(self, error: OSError) -> None:
+        """The store did not keep a chunk, or did not give back one that it holds."""
+        if self.failed:
+            return
         self.failed = True
         self._events.put(StoreFailed(self.swarm_id, error))
         for channel in self.channels.values():
@@ -262,20 +265,16 @@ class Swarm:
             channel.send(Cancel(start, stop - 1) for start, stop in cancelled)
             self.touched[channel] = None
 
-    def read_failed(self, error: OSError) -> None:
-        """The store did not give back a chunk that it holds."""
-        if not self.failed:
-            self._fail(error)
-
     # Batches
 
     def settle(self, now: float) -> bool:
-        """Take in what the batch of datagrams brought: availability, news for the peers, events.
-
-        Returns whether there were any chunks.
-        """
+        """Take in what the batch of datagrams brought, for peers and user; returns whether there were any chunks."""
         content = self.content
-        ranges = content.merge()
+        try:
+            ranges = content.merge()
+        except OSError as exc:
+            self.store_failed(exc)
+            return False
         for start, stop in ranges:
             if self._picker is not None:
                 self._picker.arrived(start, stop)

@@ -168,7 +168,6 @@ class Upload:
         self._lose(list(self._in_flight), now)
         self.forget()
         self._probe = None
-        self._again.clear()
         self._known.clear()
         self.knows_size = self._size_is_told
 

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Hashable
 
 from ppsp import _limits
+from ppsp._admission import displaced, known_channel
 from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
 from ppsp._choking import Choking
@@ -30,16 +31,11 @@ from ppsp.events import Event
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, DEFAULT_WINDOW, MAX_AGE_SECONDS, PATIENCE_SECONDS
 from ppsp.livekeys import LiveSigner
 from ppsp.merkle import MerkleTree
-from ppsp.messages import Handshake
 from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
 from ppsp.picker import RarestFirst
 from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram, UploadPolicy, VariableStore
 from ppsp.stats import SwarmStats
-
-# When both peers open a channel at once, the one with the lower ID is kept; the other is answered after all when ours
-# was sent more often than this in vain, since a NAT may stop one direction.
-_CROSSING_TRIES = 2
 
 
 class Endpoint:
@@ -346,7 +342,7 @@ class Endpoint:
             swarm.drop_own(own, own.address, now)
             self._bury(swarm)
             return "our own HANDSHAKE"
-        known = self._crossing(swarm, handshake, address, now)
+        known = known_channel(swarm, handshake, address, now)
         if known is not None:
             self._dirty[known] = None
             if not known.initiated:
@@ -355,38 +351,20 @@ class Endpoint:
             if known.state is State.OPEN:
                 known.confirm()  # the peer has answered ours, and waits for our third datagram
             return "HANDSHAKE crossing ours"
-        refusal = self._refusal(swarm, address)
-        if refusal is not None:
-            return refusal
+        if address in swarm.banned:
+            return "HANDSHAKE from a peer that is banned"
+        other = displaced(swarm, self._half_open)
+        if isinstance(other, str):
+            return other
+        if other is not None:
+            other.swarm.drop(other, "newer ones take its place", now, tell=False)
+            self._bury(other.swarm)
         channel = self._new_channel(swarm, address)
         channel.answer(handshake, len(data), now)
         self._half_open[channel] = None
         reason = channel.receive(data, offset, now) if len(data) > offset else None
         self._after(channel)
         return reason
-
-    def _crossing(self, swarm: Swarm, handshake: Handshake, address: Address, now: float) -> Channel | None:
-        """The channel that this first HANDSHAKE repeats, or one of ours that crossed it and is to be kept."""
-        for channel in swarm.channels.values():
-            if channel.address != address:
-                continue
-            if not channel.initiated and channel.remote_id == handshake.source_channel:
-                return channel
-            if channel.initiated and channel.channel_id < handshake.source_channel:
-                young = channel.state is State.OPEN and now - channel.opened_at < _limits.HALF_OPEN_SECONDS
-                if young or (channel.state is State.OPENING and channel.tries <= _CROSSING_TRIES):
-                    return channel
-        return None
-
-    def _refusal(self, swarm: Swarm, address: Address) -> str | None:
-        if address in swarm.banned:
-            return "HANDSHAKE from a peer that is banned"
-        incoming = sum(1 for channel in swarm.channels.values() if not channel.initiated)
-        if incoming >= _limits.MAX_INCOMING_CHANNELS or len(swarm.channels) >= _limits.MAX_CHANNELS:
-            return "HANDSHAKE while every channel is taken"
-        if len(self._half_open) >= _limits.MAX_HALF_OPEN:
-            return "HANDSHAKE while too many are half open"
-        return None
 
     def _bury(self, swarm: Swarm) -> None:
         """Forget the channels that were closed, and tell their peers where that is due."""
@@ -409,7 +387,7 @@ class Endpoint:
         out, self._outbox = self._outbox, []
         for swarm in self._swarms.values():
             self._settle(swarm, now)
-        if self._download_limit.is_due(now):
+        if self._download_limit.comes_due(now):
             self._ask_everybody()
         dirty, self._dirty = self._dirty, {}
         for channel in dirty:
@@ -458,7 +436,7 @@ class Endpoint:
                 datagrams = channel.upload.datagrams(channel.remote_id, timestamp, most, now)
             except OSError as exc:
                 channel.upload.forget()
-                channel.swarm.read_failed(exc)
+                channel.swarm.store_failed(exc)
                 self._dirty[channel] = None
                 continue
             address = channel.address

@@ -82,7 +82,7 @@ class MembershipIssuer:
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.x509.oid import NameOID
 
-        ip = ipaddress.ip_address(host)
+        ip = _ip(host)
         if not 0 < port <= 0xFFFF:
             raise ValueError(f"no peer has the port {port}")
         authority = f"[{ip}]" if ip.version == 6 else str(ip)
@@ -180,6 +180,14 @@ def _unreadable() -> tuple[type[Exception], ...]:
     )
 
 
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Raises ValueError for what is no address, or one with a zone, which means something on one machine alone."""
+    ip = ipaddress.ip_address(host)
+    if ip.version == 6 and ip.scope_id is not None:
+        raise ValueError(f"{host} is an address of one machine's interface")
+    return ip
+
+
 def _member(url: str, swarm_id: bytes) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
@@ -189,6 +197,6 @@ def _member(url: str, swarm_id: bytes) -> tuple[str, int]:
         if parts.path[1:].lower() != swarm_id.hex():
             raise MembershipError("the membership is of another swarm")
         # A name would have to be looked up at the wish of a stranger.
-        return str(ipaddress.ip_address(host)), port
+        return str(_ip(host)), port
     except ValueError as exc:
         raise MembershipError(f"{url[:80]!r} does not tell where a peer is: {exc}") from exc

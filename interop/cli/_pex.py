@@ -74,7 +74,8 @@ class Pex:
             yield
             return
         host, port = peers[0].local_address[:2]
-        if ipaddress.ip_address(host).is_unspecified:
+        ip = ipaddress.ip_address(host)
+        if ip.is_unspecified or ip.is_link_local:
             note(f"no certificate of our own: --listen {text_of((host, port))} does not tell where others find us")
             yield
             return

@@ -120,7 +120,7 @@ def _running(command: list[str], log: Path, port: int, name: str, kind: str) -> 
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path, port: int, name: str, kind: str) -> None:

@@ -40,7 +40,7 @@ class Served:
     def said(self, beginning: str) -> str:
         """The next line that begins like this, of what it says while it runs."""
         while True:
-            line = self._told.get(timeout=30)
+            line = self._told.get(timeout=60)
             if line.startswith(beginning):
                 return line
 
@@ -51,7 +51,7 @@ class Served:
         """End it; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(timeout=30)
+        status = self.process.wait(timeout=60)
         for thread in self._threads:
             thread.join()
         self.process.stdout.close()

@@ -33,7 +33,7 @@ def running(app: Any, *, closing: Any = None, **tls: Path) -> Iterator[str]:
 
 def wait_until(condition: Any) -> None:
     """Wait for what another thread or process does."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError
@@ -42,7 +42,7 @@ def wait_until(condition: Any) -> None:
 
 def curl(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
     """Run curl; what it writes is in stdout, headers included with `-i`."""
-    command = ["curl", "--silent", "--show-error", "--max-time", "20", *map(str, words)]
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", *map(str, words)]
     return subprocess.run(command, capture_output=True, check=False)
 
 

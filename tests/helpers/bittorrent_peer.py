@@ -92,7 +92,7 @@ class LibtorrentPeer:
 
     async def written(self, content: bytes) -> bool:
         """Whether the file comes to hold this; pieces are verified before they are on the disk."""
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 60
         while self.path.read_bytes() != content and time.monotonic() < limit:  # noqa: ASYNC110 - as below
             await asyncio.sleep(0.05)
         return self.path.read_bytes() == content
@@ -223,7 +223,7 @@ def measure(folder: Path, content: bytes, buffers: int) -> float:
         time.sleep(0.005)
     seconds = time.perf_counter() - start
     # Every piece is verified by now, and may still be on its way to the disk.
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while leech.path.read_bytes() != content:
         assert time.monotonic() < limit, "the file has other content"
         time.sleep(0.2)

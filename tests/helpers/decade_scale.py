@@ -73,7 +73,7 @@ class RedisProcess:
         where = ["--port", "0", "--unixsocket", f"{self._folder}/socket", "--dir", str(self._folder)]
         process = subprocess.Popen([self._program, *where, *durable, *self._settings], stdout=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url, password=self._password, retry=None)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 client.ping()

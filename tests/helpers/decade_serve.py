@@ -47,7 +47,7 @@ class Process:
         """End it; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(timeout=30)
+        status = self.process.wait(timeout=60)
         self.process.stdout.close()
         self.process.stderr.close()
         return status

@@ -20,7 +20,7 @@ def fields(key: bytes | None = None) -> dict[str, str]:
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what happens in the server's thread."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -119,8 +119,11 @@ class Liar:
         server = await asyncio.start_server(self._serve, sock=self.listener, ssl=self.context)
         await self.ended.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        # Connections end in the turns of the loop that follow.
         await asyncio.sleep(0.05)
 
     async def _serve(self, reader, writer):
@@ -152,7 +155,7 @@ def says(head, body=b"", *, then=None):
     return script
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     """Wait for what happens in other threads."""
     end = time.monotonic() + seconds
     while not condition():

@@ -68,7 +68,7 @@ class Playing:
         """For as long as the block lasts."""
         self._thread.start()
         try:
-            assert self._ready.wait(20), "the gateway did not start"
+            assert self._ready.wait(60), "the gateway did not start"
             yield self
         finally:
             self._server.should_exit = True
@@ -80,7 +80,7 @@ class Playing:
         async def run() -> Any:
             return function()
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(60)
 
     def set_rate(self, rate: float | None) -> None:
         """Let the source send faster or slower."""
@@ -98,7 +98,7 @@ class Playing:
 
     def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the statistics are so."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition(stats := self.stats()):
             if time.monotonic() > deadline:
                 raise TimeoutError(json.dumps(stats))
@@ -121,7 +121,7 @@ def playing(
 
 def curl(*words: str) -> bytes:
     """What curl writes."""
-    command = ["curl", "--silent", "--show-error", "--max-time", "20", *words]
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", *words]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

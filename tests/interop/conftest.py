@@ -1,5 +1,6 @@
 """Real processes of the command line, which do not outlive the test."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -7,7 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+
+# The 5 seconds that httpx waits by default are few for a machine that does much else. All its clients share this.
+_patience = inspect.signature(httpx.Client).parameters["timeout"].default
+_patience.connect = _patience.read = _patience.write = _patience.pool = 60.0
 
 LOCAL = "127.0.0.1:0"
 
@@ -80,7 +86,7 @@ class CommandLine:
 
     def stop(self, process: subprocess.Popen[str], number: int) -> int:
         process.send_signal(number)
-        return process.wait(30)
+        return process.wait(60)
 
     def end(self) -> None:
         for process in self._processes:

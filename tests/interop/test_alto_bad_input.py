@@ -92,7 +92,7 @@ def app_of(network_map: NetworkMap | None = None) -> AltoApp:
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[AltoApp, httpx.Client]]:
     app = app_of()
-    with running(app) as url, httpx.Client(base_url=url, timeout=20) as client:
+    with running(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield app, client
 
 
@@ -357,7 +357,7 @@ def test_a_map_that_a_server_sends_wrong_is_refused_or_leniently_read_with_a_fin
 
 
 def connect(client: httpx.Client) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=20)
+    return socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=60)
 
 
 def is_hung_up(sock: socket.socket) -> bool:

@@ -82,7 +82,7 @@ def in_colour(*words: str) -> str:
             break
         data += piece
     os.close(ours)
-    assert process.wait(30) == 0, data
+    assert process.wait(60) == 0, data
     return data.decode()
 
 

@@ -162,7 +162,7 @@ def test_curl_waits_for_the_next_version_of_a_map() -> None:
         headers = {"Content-Type": media.TIPS_PARAMS}
         view = client.post("/tips", json={"resource-id": "costs"}, headers=headers).json()["tips-view-uri"]
         assert curl(f"{view}/ug/0/1").stdout == client.get("/costs").content
-        command = ["curl", "--silent", "--include", "--max-time", "20", f"{view}/ug/1/2"]
+        command = ["curl", "--silent", "--include", "--max-time", "60", f"{view}/ug/1/2"]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as poll:
             wait_until(lambda: app.open_count == 1)
             app.submit(cost_map(3.0)).result(20)

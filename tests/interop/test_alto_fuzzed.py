@@ -54,7 +54,7 @@ class Live:
 @pytest.fixture(scope="module")
 def live() -> Iterator[Live]:
     app = AltoApp(whole_server(""))
-    with running(app) as url, httpx.Client(base_url=url, timeout=20) as client:
+    with running(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield Live(url, app, client)
 
 
@@ -97,7 +97,7 @@ def test_what_is_asked_rightly_is_answered_over_http(live: Live) -> None:
 def raw(url: str, octets: bytes) -> bytes:
     """What comes back for octets that no HTTP library sends."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(octets)
         connection.shutdown(socket.SHUT_WR)
         found = b""

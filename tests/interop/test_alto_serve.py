@@ -289,6 +289,8 @@ def test_what_else_an_operator_sets(tmp_path):
     for name in ("base-uri", "max-age", "client-header", "posts-per-second", "updates", "tips"):
         assert f"\n# {name} = " in text
         text = text.replace(f"\n# {name} = ", f"\n{name} = ")
+    # At another rate, which does not give back what is used while a slow machine asks.
+    text = text.replace("\nposts-per-second = 20 ", "\nposts-per-second = 0.01 ")
     for line in ("[redirects]", "old-costs = ", "[delegated]", "branch = "):
         assert f"\n# {line}" in text
         text = text.replace(f"\n# {line}", f"\n{line}")
@@ -330,5 +332,5 @@ def test_the_end_is_clean_and_streams_are_told(number):
             assert [*found] == [
                 (media.UPDATE_STREAM_CONTROL, {"stopped": ["map"], "description": "the server is going down"})
             ]
-        assert served.process.wait(timeout=20) == 0
+        assert served.process.wait(timeout=60) == 0
         assert served._told.empty() or not any("Traceback" in line for line in served._told.queue)

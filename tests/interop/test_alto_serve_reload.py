@@ -42,7 +42,7 @@ def streaming(url: str, *resource_ids: str) -> Iterator[Iterator[tuple[str, Any]
     """The events of an update stream with a substream for each resource."""
     add = {name: {"resource-id": name} for name in resource_ids}
     with (
-        httpx.Client(timeout=30) as client,
+        httpx.Client(timeout=60) as client,
         client.stream("POST", f"{url}updates", content=json.dumps({"add": add}), headers=STREAM) as response,
     ):
         assert response.status_code == 200
@@ -123,7 +123,7 @@ def test_a_broken_file_changes_nothing_and_is_named_and_what_is_mended_is_read(f
 
 def test_other_resources_take_over_without_a_gap(folder):
     config = folder / "alto.toml"
-    with serving("--config", config, "--json") as served, httpx.Client(base_url=served.url, timeout=30) as client:
+    with serving("--config", config, "--json") as served, httpx.Client(base_url=served.url, timeout=60) as client:
         with streaming(served.url, "network") as found:
             for _ in range(2):
                 next(found)

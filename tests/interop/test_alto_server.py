@@ -217,7 +217,7 @@ def test_an_update_reaches_the_streams(served):
         assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
         lines = response.iter_lines()
         assert next(lines) == "hello"
-        app.submit(Data("map", "from a thread")).result(20)
+        app.submit(Data("map", "from a thread")).result(60)
         assert next(lines) == "from a thread"
         asyncio.run(app.update(Data("map", "from another loop")))
         assert next(lines) == "from another loop"
@@ -226,14 +226,14 @@ def test_an_update_reaches_the_streams(served):
         assert client.get("/map").json()["data"] == "from another loop"
         client.request("DELETE", "/updates/all")
         assert list(lines) == ["bye"]
-    app.submit(Data("map", {"text": "x" * 5000})).result(20)
+    app.submit(Data("map", {"text": "x" * 5000})).result(60)
 
 
 def test_curl_reads_a_stream_as_it_comes(served):
     app, url = served
     process = subprocess.Popen(["curl", "-sN", "-X", "POST", f"{url}/updates"], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"hello\n"
-    app.submit(Data("map", "new")).result(20)
+    app.submit(Data("map", "new")).result(60)
     assert process.stdout.readline() == b"new\n"
     assert app.open_count == 1
     process.kill()
@@ -245,13 +245,13 @@ def test_curl_reads_a_stream_as_it_comes(served):
 def test_a_long_poll_is_answered_by_an_update_and_forgotten_with_its_client(served):
     app, url = served
     answers: list[httpx.Response] = []
-    thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{url}/updates/poll", timeout=20)))
+    thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{url}/updates/poll", timeout=60)))
     thread.start()
     wait_until(lambda: app.open_count == 1)
     with pytest.raises(httpx.ReadTimeout):
         httpx.get(f"{url}/updates/poll", timeout=0.2)
     wait_until(lambda: app.open_count == 1)
-    app.submit(Data("map", "polled")).result(20)
+    app.submit(Data("map", "polled")).result(60)
     thread.join()
     assert [(answer.status_code, answer.text) for answer in answers] == [(200, "polled")]
     wait_until(lambda: app.open_count == 0 and not service_of(app).polls)
@@ -265,7 +265,7 @@ def test_the_end_of_the_server_ends_streams_and_long_polls():
         lines = stream.__enter__().iter_lines()
         assert next(lines) == "hello"
         answers: list[httpx.Response] = []
-        thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{url}/updates/poll", timeout=20)))
+        thread = threading.Thread(target=lambda: answers.append(httpx.get(f"{url}/updates/poll", timeout=60)))
         thread.start()
         wait_until(lambda: app.open_count == 2)
     assert list(lines) == ["the server is going down"]
@@ -286,11 +286,11 @@ def test_a_client_that_does_not_read_its_stream_is_cut_off_and_holds_up_nobody(m
         wait_until(lambda: app.open_count == 2)
         # More than all buffers between the two hold.
         large = "x" * 2**25
-        app.submit(Data("map", large)).result(20)
+        app.submit(Data("map", large)).result(60)
         assert next(lines) == large
         wait_until(lambda: app.open_count == 1 and len(service_of(app).feeds) == 1)
         deaf.close()
-        app.submit(Data("map", "more")).result(20)
+        app.submit(Data("map", "more")).result(60)
         assert next(lines) == "more"
 
 
@@ -434,7 +434,7 @@ def test_another_server_takes_over_and_what_went_on_ends():
         lines = stream.__enter__().iter_lines()
         assert next(lines) == "hello"
         wait_until(lambda: app.open_count == 1)
-        app.replace(other).result(20)
+        app.replace(other).result(60)
         assert app.server is other
         # As a lost connection: without a word, so that its client opens another.
         assert list(lines) == []
@@ -478,5 +478,5 @@ def test_a_served_application_ends_at_the_first_signal_and_its_streams_with_it(n
         assert next(lines) == "hello"
         process.send_signal(number)
         assert list(lines) == ["the server is going down"]
-    assert process.communicate(timeout=20)[0] == "ended\n"
+    assert process.communicate(timeout=60)[0] == "ended\n"
     assert process.returncode == 0

@@ -46,7 +46,7 @@ def connect(url: str, request: bytes) -> socket.socket:
     """A connection that takes little from the network by itself."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.settimeout(20)
+    made.settimeout(60)
     made.connect((urlsplit(url).hostname, urlsplit(url).port))
     made.sendall(request)
     return made
@@ -109,7 +109,7 @@ def test_clients_that_never_read_are_hung_up_on_and_hold_no_large_buffers(
         stalled = [connect(url, post("/updates", media.UPDATE_STREAM_PARAMS, OPENING)) for _ in range(8)]
         wait_until(lambda: len(buffers) >= 8)
         # Meanwhile the map changes, and others are served.
-        app.submit(Map("map", [*LARGE, "y"])).result(20)
+        app.submit(Map("map", [*LARGE, "y"])).result(60)
         assert client.get(f"{url}/").status_code == 200
         wait_until(lambda: is_empty(app))
         assert max(buffers) < 8 * _asgi_streams.PIECE
@@ -168,10 +168,10 @@ def test_clients_that_vanish_free_what_they_held() -> None:
                     connection.recv(10)
                 vanish(connection)
             wait_until(lambda: is_empty(app))
-            app.submit(Map("map", turn)).result(20)
+            app.submit(Map("map", turn)).result(60)
         # A place that was not freed would be missing now.
         with (
-            httpx.Client(timeout=20) as client,
+            httpx.Client(timeout=60) as client,
             client.stream("POST", f"{url}/updates", content=OPENING, headers=KIND) as answer,
         ):
             assert answer.status_code == 200
@@ -190,7 +190,7 @@ def test_polls_of_clients_that_vanish_make_room_for_others() -> None:
     app = application(polls=20)
     tips = app.server.directory.services["tips"]
     assert isinstance(tips, TipsService)
-    with running(app) as url, httpx.Client(timeout=20) as client:
+    with running(app) as url, httpx.Client(timeout=60) as client:
         view = view_of(client, url)
         request = f"GET {view}/ug/1/2 HTTP/1.1\r\nHost: a\r\n\r\n".encode()
         for _ in range(3):
@@ -205,7 +205,7 @@ def test_polls_of_clients_that_vanish_make_room_for_others() -> None:
             assert not tips._polls._by_client
         waiting = connect(url, request)
         wait_until(lambda: app.open_count == 1)
-        app.submit(Map("map", "other")).result(20)
+        app.submit(Map("map", "other")).result(60)
         assert waiting.recv(12) == b"HTTP/1.1 200"
         vanish(waiting)
 
@@ -214,7 +214,7 @@ def test_the_end_of_the_server_stops_every_substream_and_answers_every_poll() ->
     """RFC 8895 sections 4.1 and 7.6: who is cut off is told which updates end, and why."""
     app = application()
     answers: list[httpx.Response] = []
-    with httpx.Client(timeout=20) as client:
+    with httpx.Client(timeout=60) as client:
         with running(app) as url:
             lines = stream_lines(client, url)
             read = [next(lines) for _ in range(6)]
@@ -236,7 +236,7 @@ def test_the_end_of_the_server_stops_every_substream_and_answers_every_poll() ->
 
 def test_streams_are_ended_from_another_thread_while_the_server_goes_on() -> None:
     app = application()
-    with running(app, closing=Quiet()) as url, httpx.Client(timeout=20) as client:
+    with running(app, closing=Quiet()) as url, httpx.Client(timeout=60) as client:
         lines = stream_lines(client, url)
         for _ in range(6):
             next(lines)
@@ -267,8 +267,8 @@ def test_what_takes_long_in_an_update_is_done_in_another_thread() -> None:
     with running(app):
         loop = app._serving_loop()
         assert loop is not None
-        serving = asyncio.run_coroutine_threadsafe(identity(), loop).result(20)
-        asyncio.run_coroutine_threadsafe(main(), loop).result(20)
+        serving = asyncio.run_coroutine_threadsafe(identity(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(main(), loop).result(60)
     assert Noting.threads
     assert serving not in Noting.threads
 

@@ -133,12 +133,12 @@ async def test_trap_28_a_client_that_hangs_up_frees_its_place() -> None:
         )
         view = opened.json()["tips-view-uri"]
         assert view.startswith(where)
-        poll = asyncio.create_task(http.get(f"{view}/ug/1/2", timeout=30))
+        poll = asyncio.create_task(http.get(f"{view}/ug/1/2", timeout=60))
         await until(lambda: app.open_count == 1)
         assert (await http.get(f"{view}/ug/1/2")).status_code == 429
         poll.cancel()
         await until(lambda: app.open_count == 0)
-        other = asyncio.create_task(http.get(f"{view}/ug/1/2", timeout=30))
+        other = asyncio.create_task(http.get(f"{view}/ug/1/2", timeout=60))
         await until(lambda: app.open_count == 1)
         await app.update(network_map(PID1={"ipv4": ["192.0.2.0/24"]}))
         answer = await other
@@ -153,7 +153,7 @@ async def test_a_poll_that_waits_long_enough_is_answered() -> None:
         opened = await http.post(
             "/tips", content=b'{"resource-id": "map"}', headers={"Content-Type": media.TIPS_PARAMS}
         )
-        answer = await http.get(f"{opened.json()['tips-view-uri']}/ug/1/2", timeout=30)
+        answer = await http.get(f"{opened.json()['tips-view-uri']}/ug/1/2", timeout=60)
         assert answer.status_code == 425
         assert answer.headers["content-type"] == media.ERROR
 

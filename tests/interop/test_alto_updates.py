@@ -92,7 +92,7 @@ class Reader:
 def test_foreign_libraries_follow_the_maps_and_control_the_stream(served: tuple[AltoApp, str]) -> None:
     app, url = served
     with (
-        httpx.Client(timeout=20) as client,
+        httpx.Client(timeout=60) as client,
         connect_sse(client, "POST", f"{url}/updates", json=OPENING, headers=HEADERS) as source,
     ):
         reader = Reader(source, f"{url}/updates")
@@ -101,9 +101,9 @@ def test_foreign_libraries_follow_the_maps_and_control_the_stream(served: tuple[
             "application/alto-networkmap+json,n",
             "application/alto-costmap+json,c",
         ]
-        app.submit(network(PID3={"ipv4": [*PREFIXES["PID3"]["ipv4"], "10.3.100.0/24"]})).result(10)
+        app.submit(network(PID3={"ipv4": [*PREFIXES["PID3"]["ipv4"], "10.3.100.0/24"]})).result(60)
         assert reader.take(2) == ["application/json-patch+json,n", "application/merge-patch+json,c"]
-        app.submit(costs(77.0)).result(10)
+        app.submit(costs(77.0)).result(60)
         assert reader.take(1) == ["application/merge-patch+json,c"]
         for name, resource_id in (("n", "map"), ("c", "costs")):
             assert reader.trees[name] == client.get(f"{url}/{resource_id}").json()
@@ -137,7 +137,7 @@ def test_curl_reads_events_as_they_come_and_its_end_frees_the_stream(served: tup
         thread = threading.Thread(target=drain)
         thread.start()
         wait_until(lambda: b"costmap+json,c" in read and read.endswith(b"\n\n"))
-        app.submit(costs(77.0)).result(10)
+        app.submit(costs(77.0)).result(60)
         wait_until(lambda: b"merge-patch+json,c" in read and read.endswith(b"\n\n"))
         process.terminate()
         thread.join()
@@ -168,7 +168,7 @@ def test_a_connection_ends_with_the_refusal_of_a_stream_and_not_with_that_of_a_c
 ) -> None:
     """Section 6.6: "close the stream (i.e., TCP connection) without sending any events"."""
     url = served[1]
-    with httpx.Client(timeout=20) as client:
+    with httpx.Client(timeout=60) as client:
         for body in (b"{", b"{}", b'{"add": {"n": {"resource-id": "nope"}}}'):
             refused = client.post(f"{url}/updates", content=body, headers=HEADERS)
             assert (refused.status_code, refused.headers["connection"]) == (400, "close")
@@ -186,7 +186,7 @@ def test_more_streams_than_there_may_be_are_asked_to_come_back() -> None:
     app = application(limits=UpdateLimits(streams=1))
     with (
         running(app) as url,
-        httpx.Client(timeout=20) as client,
+        httpx.Client(timeout=60) as client,
         connect_sse(client, "POST", f"{url}/updates", json=OPENING, headers=HEADERS) as source,
     ):
         reader = Reader(source, url)  # as long as it is there, the stream is
@@ -240,4 +240,4 @@ def cut(app: AltoApp, service: UpdateStreamService) -> None:
         service.handle_timer(1e18)
         app._adapter.wake()
 
-    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(end(), loop).result(60)

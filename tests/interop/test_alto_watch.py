@@ -80,7 +80,7 @@ def in_loop(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     @wraps(work)
     def run(*args: Any, **kwargs: Any) -> None:
         async def limited() -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await work(*args, **kwargs)
 
         asyncio.run(limited())

@@ -112,13 +112,13 @@ class Client:
         return b"".join(message.get("body", b"") for message in self.sent)
 
     async def until(self, condition: Callable[["Client"], Any]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition(self):
                 self.more.clear()
                 await self.more.wait()
 
     async def end(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.task
 
 
@@ -187,7 +187,7 @@ def test_a_timer_that_a_stream_sets_when_it_is_asked_for_what_it_has_is_looked_a
 
         stream.data_to_send = put_off  # type: ignore[method-assign]
         await ask(app, "/write")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not server.timers:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0.001)
         client.hang_up()
@@ -273,7 +273,7 @@ def test_what_changes_when_a_client_leaves_may_set_a_timer():
         await client.until(lambda client: client.body)
         client.hang_up()
         await client.end()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not server.timers:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0.005)
 

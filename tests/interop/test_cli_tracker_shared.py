@@ -109,7 +109,7 @@ def test_while_redis_hangs_the_tracker_answers_what_needs_none_and_afterwards_ev
 
         async def both() -> tuple[httpx.Response, httpx.Response]:
             headers = {"Content-Type": MEDIA_TYPE}
-            async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
                 waiting = asyncio.create_task(
                     http.post(url, content=encode(FindRequest("1", "viewer", "s")), headers=headers)
                 )
@@ -135,7 +135,7 @@ def test_while_redis_hangs_the_tracker_answers_what_needs_none_and_afterwards_ev
             status, answer = ask(url, FindRequest("2", "viewer", "s"))
         assert answer.error_code == 0
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
     finally:
         redis.close()
 
@@ -151,7 +151,7 @@ class Peer:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.02)
 
@@ -229,7 +229,7 @@ def certificate(folder: Path, name: str, *more: str) -> tuple[Path, Path]:
 
 
 def curl(url: str, *words: str, body: bytes) -> ResponseMessage:
-    head = ["-H", f"Content-Type: {MEDIA_TYPE}", "--data-binary", "@-", "--noproxy", "*", "--max-time", "20"]
+    head = ["-H", f"Content-Type: {MEDIA_TYPE}", "--data-binary", "@-", "--noproxy", "*", "--max-time", "60"]
     done = subprocess.run(["curl", "-sS", *head, *words, url], input=body, capture_output=True, check=True)
     return parse_response(done.stdout).message
 
@@ -266,11 +266,11 @@ def test_curl_with_a_password_or_a_certificate_and_openssl_with_a_certificate_ov
         input=head.encode() + b"Connection: close\r\n\r\n" + find,
         capture_output=True,
         check=False,
-        timeout=20,
+        timeout=60,
     )
     assert listed(parse_response(done.stdout.partition(b"\r\n\r\n")[2]).message) == {"bob's"}
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=20) == ("", "")
+    assert process.communicate(timeout=60) == ("", "")
 
 
 def test_seed_and_fetch_log_in_at_a_tracker_that_wants_it(start, cli, tmp_path):

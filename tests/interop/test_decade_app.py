@@ -48,7 +48,7 @@ def connect(served: Served, receive_buffer: int | None = None) -> socket.socket:
     found = socket.socket()
     if receive_buffer is not None:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    found.settimeout(20)
+    found.settimeout(60)
     found.connect(("127.0.0.1", served.port))
     return found
 
@@ -108,7 +108,7 @@ def test_curl_waits_for_100_continue_and_gets_it(served, tmp_path):
 
 def curl(served: Served, *words: str | Path, path: str, key: bytes | None = None) -> subprocess.CompletedProcess[str]:
     (field,) = bearer(token() if key is None else key)
-    command = ["curl", "-s", "-S", "-m", "20", "-H", ": ".join(field), *map(str, words), served.url + path]
+    command = ["curl", "-s", "-S", "-m", "60", "-H", ": ".join(field), *map(str, words), served.url + path]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

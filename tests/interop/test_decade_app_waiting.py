@@ -38,7 +38,7 @@ class SlowStore(MemoryStore):
 
     def _pass(self):
         self.entered.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
 
 
 class Client:
@@ -107,7 +107,7 @@ async def stop(app):
 
 
 async def entered(bench):
-    await asyncio.to_thread(bench.store.entered.wait, 20)
+    await asyncio.to_thread(bench.store.entered.wait, 60)
     bench.store.entered.clear()
 
 
@@ -168,7 +168,7 @@ def test_an_application_in_a_thread_of_its_own_answers_and_its_http_server_goes_
     def blocking(*arguments):
         threads.add(threading.current_thread())
         is_in.set()
-        assert gate.wait(20)
+        assert gate.wait(60)
         return handle(*arguments)
 
     bench.server.handle = blocking
@@ -177,7 +177,7 @@ def test_an_application_in_a_thread_of_its_own_answers_and_its_http_server_goes_
         putting = Client("PUT", HELLO, OCTETS[:5], OCTETS[5:])
         task = putting.start(app)
         # The loop goes on while the server waits.
-        await asyncio.to_thread(is_in.wait, 20)
+        await asyncio.to_thread(is_in.wait, 60)
         gate.set()
         await task
         getting = Client("GET", HELLO)

@@ -161,7 +161,7 @@ def test_workers_of_decade_serve_have_no_more_requests_at_a_time_than_the_accoun
     with processing(config) as served:
         for count in (8, 6):
             uploads = [begin(served, key, bytes((number,)) * 100) for number in range(count)]
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while (found := refused(uploads)) < count - 2 and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert found == count - 2

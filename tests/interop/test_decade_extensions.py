@@ -20,7 +20,7 @@ FAR = (ipaddress.ip_network("192.0.2.0/24"),)
 
 def curl(*words: str) -> str:
     """What curl writes, the header included; problems are CBOR."""
-    command = ["curl", "--silent", "--show-error", "--max-time", "20", "--include", *words]
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", "--include", *words]
     return subprocess.run(command, capture_output=True, check=True, text=True, errors="replace").stdout
 
 

@@ -44,7 +44,7 @@ def _alive(pids: list[int]) -> list[int]:
 
 
 def _gone(pids: list[int]) -> bool:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while _alive(pids) and time.monotonic() < end:
         time.sleep(0.05)
     return not _alive(pids)
@@ -52,7 +52,7 @@ def _gone(pids: list[int]) -> bool:
 
 def _party_of(process: subprocess.Popen[str], size: int) -> list[int]:
     """The processes of a running demo, once all of them are there."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while len(party := _children(process.pid)) < size and time.monotonic() < end:
         time.sleep(0.05)
     assert len(party) == size

@@ -1,6 +1,7 @@
 """interop.filestore: files as chunk stores, and the part file of a fetch."""
 
 import errno
+import fcntl
 import os
 import resource
 from collections.abc import Iterator
@@ -95,6 +96,34 @@ def test_two_processes_do_not_fetch_into_one_file(target: Path) -> None:
     with pytest.raises(PartialFileError, match="written by another process"):
         PartialFile(target, _URI)
     partial.close()
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "given up"])
+def test_a_part_file_that_ends_while_another_run_opens_it_is_not_touched_by_it(
+    target: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """Between opening and locking: what was opened may be the complete file by then, or have no name any more."""
+    first = PartialFile(target, _URI)
+    if finished:
+        first.store.write(0, _CONTENT)
+    lock = fcntl.flock
+
+    def lock_late(fd: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        if finished:
+            first.finish(len(_CONTENT))
+        first.discard_if_empty()
+        first.close()
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    second = PartialFile(target, _URI, overwrite=True)
+    second.store.write(0, b"new")
+    assert second.part.read_bytes() == b"new"
+    assert target.exists() == finished
+    if finished:
+        assert target.read_bytes() == _CONTENT
+    second.close()
 
 
 def test_the_part_file_of_another_swarm_is_left_alone(target: Path) -> None:

@@ -260,7 +260,7 @@ def test_a_peer_that_sends_nothing_is_504_in_one_sentence() -> None:
 
 def test_a_seek_is_served_before_what_lies_between() -> None:
     content = os.urandom(4000 * CHUNK)
-    with playing(content, rate=400_000.0) as swarm, httpx.Client() as client:
+    with playing(content, rate=200_000.0) as swarm, httpx.Client() as client:
         swarm.until(lambda stats: stats["chunks_held"] > 50)
         with client.stream("GET", swarm.url) as playing_from_the_start:
             next(playing_from_the_start.iter_raw())
@@ -276,7 +276,7 @@ def test_a_seek_is_served_before_what_lies_between() -> None:
 
 def test_readers_at_several_places_all_get_on_and_are_forgotten_when_they_leave() -> None:
     content = os.urandom(4000 * CHUNK)
-    with playing(content, rate=1_000_000.0) as swarm, httpx.Client() as client:
+    with playing(content, rate=300_000.0) as swarm, httpx.Client() as client:
         streams, kept = [], []
         for place in (0, 1500, 3000):
             request = client.build_request("GET", swarm.url, headers={"range": f"bytes={place * CHUNK}-"})
@@ -326,17 +326,17 @@ def test_a_source_that_falls_silent_only_makes_the_reader_wait() -> None:
         result: list[bytes] = []
         thread = threading.Thread(target=lambda: result.append(curl(swarm.url)))
         thread.start()
-        swarm.until(lambda stats: stats["chunks_held"] > 200)
+        swarm.until(lambda stats: stats["chunks_held"] > 200 and stats["readers"])
         swarm.set_rate(1.0)
         time.sleep(0.3)
         swarm.set_rate(None)
-        thread.join(20)
+        thread.join(60)
         assert result == [content]
         assert swarm.stats()["waits"] > 0
 
 
 def test_a_store_that_fails_is_503_for_who_comes_and_the_end_for_who_reads() -> None:
-    content = os.urandom(2000 * CHUNK)
+    content = os.urandom(20_000 * CHUNK)
     with playing(content, rate=400_000.0, patience=5.0) as swarm, httpx.Client() as client:
         swarm.until(lambda stats: stats["chunks_held"] > 50)
         store = swarm.peer.store
@@ -349,7 +349,7 @@ def test_a_store_that_fails_is_503_for_who_comes_and_the_end_for_who_reads() -> 
             with pytest.raises(httpx.RemoteProtocolError):
                 stream.read()
         # What is held already is still sent: a chunk that is not, wherever the picker began.
-        missing = swarm.call(lambda: swarm.peer.held_until(1900))
+        missing = swarm.call(lambda: swarm.peer.held_until(19_000))
         answer = client.get(swarm.url, headers={"range": f"bytes={missing * CHUNK}-"})
         assert answer.status_code == 503
         assert answer.text.startswith("The content cannot be stored: ")

@@ -78,6 +78,7 @@ def test_chromium_plays_seeks_to_the_middle_and_plays_on_while_the_film_is_fetch
         assert swarm.held(0, middle - 1) < middle
         assert any(reader["position"] > len(content) // 2 for reader in swarm.stats()["readers"])
         assert "verified" in tab.text("#state")
+        assert "asked 0 times for peers" in tab.text("#exchange")
         assert tab.troubles == []
         tab.call("Page.navigate", url="about:blank")
         swarm.until(lambda stats: not stats["readers"])

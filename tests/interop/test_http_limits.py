@@ -42,7 +42,7 @@ class Serving:
 
     async def hung_up(self) -> None:
         """Wait until no connection is open."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.state.connections:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.005)
 

@@ -28,7 +28,7 @@ STATIC = "magnet:?xt=urn:ppspp:" + "00" * 32
 
 def run(main):
     async def bounded():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await main()
 
     return asyncio.run(bounded())
@@ -205,13 +205,13 @@ def start_live(cli, source, *words):
 def test_a_broadcast_is_watched_into_a_file_and_into_a_pipe(cli, tmp_path):
     content = os.urandom(1_500_000)
     (tmp_path / "film").write_bytes(content)
-    source, uri, address = start_live(cli, "film", "--rate", "4M", "--serve-after", "2")
+    source, uri, address = start_live(cli, "film", "--rate", "4M", "--serve-after", "60")
     first = cli.start("fetch", "--live", uri, "--peer", address, "-o", "copy", "--listen", "127.0.0.1:0")
     second = subprocess.run(
         [sys.executable, "-m", "interop", "fetch", uri, "--peer", address, "-o", "-", "--listen", "127.0.0.1:0"],
         cwd=tmp_path,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert second.returncode == 0, second.stderr
@@ -223,8 +223,15 @@ def test_a_broadcast_is_watched_into_a_file_and_into_a_pipe(cli, tmp_path):
     assert len(second.stdout) > 100_000
     assert content.endswith(second.stdout)
     assert "0 chunks were not to be had" in err
-    status, out, _ = cli.finish(source)
+    assert cli.stop(source, signal.SIGINT) == 130
+
+
+def test_a_broadcast_ends_by_itself_when_it_was_served_for_a_while(cli, tmp_path):
+    (tmp_path / "film").write_bytes(os.urandom(100_000))
+    source, _, _ = start_live(cli, "film", "--rate", "100M", "--serve-after", "0.1")
+    status, out, err = cli.finish(source)
     assert (status, out) == (0, "")
+    assert "serving for 0.1 s more" in err
 
 
 def test_a_source_that_is_killed_goes_on_and_its_viewers_with_it(cli, tmp_path):
@@ -238,7 +245,7 @@ def test_a_source_that_is_killed_goes_on_and_its_viewers_with_it(cli, tmp_path):
     source.send_signal(signal.SIGKILL)
     source.wait()
     (tmp_path / "film").write_bytes(b"again" * 100_000)
-    again = cli.start("live", "film", "--key", "key", "--listen", address, "--rate", "4M", "--serve-after", "8")
+    again = cli.start("live", "film", "--key", "key", "--listen", address, "--rate", "4M", "--serve-after", "60")
     assert cli.line(again).strip() == uri
     status, _, err = cli.finish(viewer)
     assert status == 0, err
@@ -252,7 +259,7 @@ def test_viewers_find_the_source_and_one_another_by_a_tracker_and_stdin_is_the_s
     _, url = cli.tracker()
     words = [sys.executable, "-m", "interop", "live", "-", "--key", "key", "--tracker", url, "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
-        [*words, "--serve-after", "2"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
+        [*words, "--serve-after", "60"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
     ) as source:
         uri = source.stdout.readline().decode().strip()
         viewers = [cli.start("fetch", "--live", uri, "-o", name, "--listen", "127.0.0.1:0") for name in ("a", "b")]
@@ -267,7 +274,8 @@ def test_viewers_find_the_source_and_one_another_by_a_tracker_and_stdin_is_the_s
         for viewer in viewers:
             status, _, err = cli.finish(viewer)
             assert status == 0, err
-        assert source.wait(20) == 0
+        source.send_signal(signal.SIGINT)
+        assert source.wait(60) == 130
     for copy in copies:
         assert sent.endswith(copy.read_bytes())
 
@@ -319,7 +327,7 @@ def test_a_viewer_is_told_that_the_stream_is_old(cli):
         async with LivePeer(URI, signer=KEY, local=LOCAL) as source:
             source.stream.publish(bytes(32 * 1024), time.monotonic() - 60)
             host, port = source.local_address
-            words = ["fetch", str(URI), "--peer", f"{host}:{port}", "-o", "copy", "--timeout", "2"]
+            words = ["fetch", str(URI), "--peer", f"{host}:{port}", "-o", "copy", "--timeout", "4"]
             return await asyncio.to_thread(cli.run, *words)
 
     status, _, err = run(main)

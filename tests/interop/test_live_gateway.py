@@ -26,7 +26,7 @@ _URI = SwarmUri(
 
 def _run(main: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await main()
 
     asyncio.run(bounded())
@@ -46,7 +46,7 @@ async def _broadcast(**words: Any) -> AsyncIterator[tuple[LivePeer, LiveGateway,
                 asyncio.create_task(server.serve(sockets=[listener])),
             ]
             base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with httpx.AsyncClient(base_url=base, timeout=20) as client:
+            async with httpx.AsyncClient(base_url=base, timeout=60) as client:
                 yield source, gateway, client
             server.should_exit = True
             await tasks[1]

@@ -85,7 +85,7 @@ async def _numeric(host: str, port: int) -> tuple[str, int]:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what it waits for sets no event
             await asyncio.sleep(0.01)
 

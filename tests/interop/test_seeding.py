@@ -108,7 +108,7 @@ def test_cancelled_work_in_a_thread_ends_at_its_next_report() -> None:
             await task
 
     asyncio.run(main())
-    assert ended.wait(10)
+    assert ended.wait(60)
 
 
 def test_work_in_a_thread_gives_its_result_and_its_progress() -> None:

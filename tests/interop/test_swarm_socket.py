@@ -60,7 +60,7 @@ class _Swarm:
 
 def _run(main: Callable[[], Awaitable[_Result]]) -> _Result:
     async def bounded() -> _Result:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await main()
 
     return asyncio.run(bounded())
@@ -288,7 +288,7 @@ def test_a_file_that_is_changed_is_served_no_more_and_the_other_is(cli: Any, tmp
     assert status == 0, err
     assert (tmp_path / "copy").read_bytes() == files[1].read_bytes()
     files[1].write_bytes(b"")
-    status = source.wait(30)
+    status = source.wait(60)
     assert status == 1
     assert cli.stderr_of(source).splitlines()[-1].startswith("ietf-p2p: 1.bin was changed: ")
 

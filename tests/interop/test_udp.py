@@ -30,7 +30,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     def runner(main: Callable[[], Awaitable[None]]) -> None:
         async def limited() -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await main()
 
         with asyncio.Runner(loop_factory=factory) as loop:
@@ -110,7 +110,7 @@ def plain() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         sock.bind(LOOPBACK)
-        sock.settimeout(5)
+        sock.settimeout(60)
         yield sock
 
 
@@ -163,7 +163,7 @@ def test_a_dual_stack_driver_speaks_ipv4_under_ipv4_addresses(run: Run, plain: s
         assert machine.sources == [plain.getsockname()]
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six:
             six.bind(("::1", 0))
-            six.settimeout(5)
+            six.settimeout(60)
             six.sendto(b"six", ("::1", driver.local_address[1]))
             assert await receive(six, 1) == [b"six"]
             assert machine.sources[1] == six.getsockname()
@@ -187,7 +187,7 @@ def test_one_socket_serves_a_thousand_peers(run: Run) -> None:
         driver = await UdpDriver.open(machine, LOOPBACK)
         peers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(1000)]
         for number, peer in enumerate(peers):
-            peer.settimeout(5)
+            peer.settimeout(60)
             peer.sendto(b"%d" % number, driver.local_address)
         answers = await asyncio.to_thread(lambda: [peer.recv(100) for peer in peers])
         assert answers == [b"%d" % number for number in range(1000)]
@@ -231,10 +231,9 @@ def test_a_machine_that_always_sends_does_not_keep_its_driver_from_reading(run: 
     async def main() -> None:
         machine = Greedy()
         driver = await UdpDriver.open(machine, LOOPBACK)
-        await asyncio.sleep(0.01)
+        await until(lambda: driver.stats.datagrams_out > 256)
         plain.sendto(b"stop", driver.local_address)
         await until(lambda: machine.received == [b"stop"])
-        assert driver.stats.datagrams_out > 256
         driver.close()
 
     run(main)

@@ -18,7 +18,7 @@ FAULTS = {"clean": Faults(), "faulty": WEATHER}
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await main()
 
     asyncio.run(limited())

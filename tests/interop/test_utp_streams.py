@@ -30,7 +30,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     def runner(main: Callable[[], Awaitable[None]]) -> None:
         async def limited() -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await main()
 
         with asyncio.Runner(loop_factory=factory) as loop:

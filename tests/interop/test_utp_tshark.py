@@ -94,7 +94,7 @@ def test_our_packets_read_as_tshark_reads_them(tmp_path: Path) -> None:
 
         faults = Faults(loss=0.03, duplication=0.02, reordering=0.05, seed=3)
         server = await start_server(serve, "127.0.0.1", 0, options=UtpOptions(receive_buffer=100_000))
-        async with asyncio.timeout(40), server, Relay(server.local_address, faults) as relay:
+        async with asyncio.timeout(60), server, Relay(server.local_address, faults) as relay:
             reader, writer = await open_connection(*relay.address)
             content = os.urandom(400_000)
             writer.write(content)

@@ -55,6 +55,7 @@ def test_both_mandatory_hash_functions_verify(lab, function):
     content, store = empty(lab, publication, content_size=5000)
     for chunk in range(5):
         assert content.accept(chunk, publication.chunks[chunk], hashes_for(publication, chunk)) is Reception.ACCEPTED
+    content.merge()
     assert bytes(store.octets) == publication.content
 
 
@@ -138,8 +139,8 @@ def test_a_chunk_that_is_held_is_a_duplicate(lab, seven):
     content.accept(0, seven.chunks[0], hashes_for(seven, 0))
     assert content.accept(0, seven.chunks[0], {}) is Reception.DUPLICATE
     assert content.accept(0, b"anything", {}) is Reception.DUPLICATE
-    assert store.writes == 1
     assert content.merge() == [(0, 1)]
+    assert store.writes == 1
 
 
 @pytest.mark.parametrize("chunk", [7, 8, 2**31, 2**32 - 1, 2**64 - 1])
@@ -170,15 +171,33 @@ def test_peaks_that_do_not_fold_to_the_root_are_worth_nothing(lab, seven):
     assert content.chunk_count is None
 
 
-def test_a_store_that_fails_leaves_the_chunk_missing(lab, seven):
+def test_a_store_that_fails_leaves_the_chunks_of_the_batch_missing(lab, seven):
     content, store = empty(lab, seven, content_size=7162)
     store.fail_writes = True
+    for chunk in (0, 1):
+        content.accept(chunk, seven.chunks[chunk], hashes_for(seven, chunk))
     with pytest.raises(OSError, match="full"):
-        content.accept(0, seven.chunks[0], hashes_for(seven, 0))
-    assert not content.holds(0)
+        content.merge()
+    content.accept(3, seven.chunks[3], hashes_for(seven, 3))
+    with pytest.raises(OSError, match="full"):
+        content.merge()
+    assert not any(content.holds(chunk) for chunk in range(7))
     assert content.merge() == []
     store.fail_writes = False
-    assert content.accept(0, seven.chunks[0], hashes_for(seven, 0)) is Reception.ACCEPTED
+    for chunk in range(7):
+        assert content.accept(chunk, seven.chunks[chunk], hashes_for(seven, chunk)) is Reception.ACCEPTED
+    assert content.merge() == [(0, 7)]
+    assert bytes(store.octets) == seven.content
+
+
+def test_chunks_side_by_side_are_written_together(lab, seven):
+    content, store = empty(lab, seven, content_size=7162)
+    for chunk in (4, 5, 6, 0, 1):
+        content.accept(chunk, seven.chunks[chunk], hashes_for(seven, chunk))
+    content.merge()
+    assert store.writes == 2
+    assert store.octets[4096:] == seven.content[4096:]
+    assert store.octets[:2048] == seven.content[:2048]
 
 
 def test_the_payload_is_copied_by_the_store(lab, seven):
@@ -187,6 +206,7 @@ def test_the_payload_is_copied_by_the_store(lab, seven):
     buffer = bytearray(seven.chunks[0])
     content.accept(0, memoryview(buffer), hashes_for(seven, 0))
     buffer[:] = bytes(len(buffer))
+    content.merge()
     assert store.octets[:1024] == seven.chunks[0]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ppsp import ChunksVerified, Endpoint, RarestFirst, Sequential, StateError
-from ppsp.messages import Cancel, Request
+from ppsp.messages import Cancel, Choke, Request, Unchoke
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +181,22 @@ def test_a_seek_under_a_limit_does_not_pay_for_what_was_cancelled(lab, film):
         viewer.endpoint.prioritise(film.root, "reader", place, place + 64)
     network.run(lambda: viewer.endpoint.held_until(film.root, 2500) > 2500)
     assert network.now - start < 1.0
+
+
+def test_who_waits_for_the_download_rate_and_wants_nothing_any_more_does_not_spin(lab, film):
+    bench = lab.Bench(download_rate=100_000)
+    bench.leech(film, content_size=len(film.content))
+    peer = lab.HandPeer(bench, film)
+    peer.open(peer.have_all())
+    while bench.endpoint._download_limit.due is None:
+        peer.serve_requests()
+    peer.send(Choke())
+    before = bench.timer_calls
+    bench.advance(30.0)
+    assert bench.timer_calls - before < 200
+    peer.take()
+    peer.send(Unchoke())
+    assert peer.take(Request)
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, float("nan")])

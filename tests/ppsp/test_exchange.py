@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppsp import _limits
-from ppsp.constants import LiveSignatureAlgorithm
+from ppsp.constants import LiveSignatureAlgorithm, MessageType
 from ppsp.errors import MembershipError, StateError
 from ppsp.events import DatagramDropped, PeerFound
 from ppsp.livekeys import LiveSigner
@@ -95,6 +95,21 @@ def test_a_peer_names_the_others_by_both_families(lab, seven):
     at(lab, bench, seven, "::ffff:203.0.113.6", 99)
     asking.send(PexReq())
     assert named(asking) == {("203.0.113.5", 1234), ("2001:db8::7", 4321), ("203.0.113.6", 99)}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "told"), [(MessageType.PEX_RESV4, "2001:db8::7"), (MessageType.PEX_RESV6, "203.0.113.5")]
+)
+def test_nobody_is_named_in_a_message_that_the_peer_does_not_take(lab, seven, left_out, told):
+    """Section 7.10: a peer that takes certificates alone, or one family, says so in its HANDSHAKE."""
+    bench = node(lab, seven)
+    at(lab, bench, seven, "203.0.113.5", 1)
+    at(lab, bench, seven, "2001:db8::7", 1)
+    asking = lab.HandPeer(bench, seven, channel=7)
+    asking.address = ("198.51.100.1", 6778)
+    asking.open(supported_messages=frozenset(MessageType) - {left_out})
+    asking.send(PexReq())
+    assert named(asking) == {(told, 1)}
 
 
 def test_only_peers_heard_of_in_the_last_minute_are_named(lab, seven):
@@ -222,13 +237,17 @@ def test_port_0_is_nobodys(asked):
     assert bench.events(PeerFound) == []
 
 
-def test_a_peer_is_asked_again_after_a_while_and_not_before(asked):
+@pytest.mark.parametrize(("others", "seconds"), [(0, 15), (3, 60)], ids=["alone with it", "in company"])
+def test_a_peer_is_asked_again_after_a_while_and_not_before(lab, seven, asked, others, seconds):
+    """Who has nobody else asks more often: when that peer leaves nobody is left to be asked."""
     bench, peer = asked()
-    for _ in range(5):
-        bench.advance(10.0)
+    for number in range(others):
+        at(lab, bench, seven, "203.0.113.5", 1000 + number, channel=number + 10)
+    for _ in range(seconds // 5 - 1):
+        bench.advance(5.0)
         peer.send(Have(0, 0))
     assert peer.take(PexReq) == []
-    bench.advance(15.0)
+    bench.advance(6.0)
     peer.send(Have(0, 0))
     assert peer.take(PexReq) == [PexReq()]
 
@@ -245,6 +264,38 @@ def test_one_peer_fills_only_a_part_of_the_channels(lab, seven, asked):
     more = sum(connect(number, ("198.51.100.9", number)) for number in range(50, 300))
     assert more == _limits.MAX_EXCHANGED_CHANNELS - _limits.MAX_EXCHANGED_BY_ONE
     assert bench.endpoint.connect(root, ("203.0.200.1", 1), bench.now)
+
+
+def test_who_names_peers_that_never_answer_is_not_believed_for_long_and_one_that_answers_counts(lab, seven, asked):
+    bench, peer = asked()
+
+    def name(first, count):
+        """Name so many peers, have them called, and wait until they are given up."""
+        peer.send(*[PexResV4(bytes([203, 0, 113, first + number]), 1) for number in range(count)])
+        found = bench.events(PeerFound)
+        for event in found:
+            bench.endpoint.connect(event.swarm_id, (event.host, event.port), bench.now, found_by=event.source)
+        bench.flush()
+        return len(found)
+
+    def given_up():
+        for _ in range(7):
+            bench.advance(5.0)
+            peer.send(Have(0, 0))
+
+    assert name(0, 16) == 16
+    given_up()
+    assert name(16, 16) == 16
+    answers = lab.HandPeer(bench, seven, channel=99)
+    answers.address = ("203.0.113.31", 1)
+    answers.heard()
+    answers.reply()
+    given_up()
+    assert name(32, 16) == 16  # 15 in vain since the one that answered
+    given_up()
+    assert name(48, 16) == 16
+    given_up()
+    assert name(64, 16) == 0
 
 
 # Certificates
@@ -381,7 +432,9 @@ def test_a_certificate_is_nothing_where_none_are_exchanged(lab, seven):
         node(lab, seven).endpoint.certify(seven.root, b"ours")
 
 
-@pytest.mark.parametrize(("host", "port"), [("a.name", 1), ("203.0.113.5", 0), ("203.0.113.5", 65536)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("a.name", 1), ("fe80::1%eth0", 1), ("203.0.113.5", 0), ("203.0.113.5", 65536)]
+)
 def test_no_certificate_is_issued_for_what_is_no_address(seven, host, port):
     with pytest.raises(ValueError, match=r".+"):
         ISSUER.issue(seven.root, host, port, EPOCH)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from ppsp import _limits
+from ppsp import RangeSet, _limits
+from ppsp.constants import ChunkAddressing, MerkleHashFunction
 from ppsp.events import PeerConnected
-from ppsp.messages import Ack, Data, Have, Request
+from ppsp.messages import Ack, Data, Handshake, Have, Request
 
 
 @pytest.fixture
@@ -69,15 +70,15 @@ def test_a_have_said_again_cancels_what_was_asked_for_in_between(lab, seven, aga
 
 
 def test_chunks_asked_for_again_without_end_cost_bounded_memory(lab):
-    publication = lab.Publication(lab.pattern(30_000 * 16), chunk_size=16)
-    bench = lab.Bench(cwnd=16)
+    publication = lab.Publication(lab.pattern(10_000 * 16), chunk_size=16)
+    bench = lab.Bench()
     bench.seed(publication)
     peer = lab.HandPeer(bench, publication)
-    peer.open(Have(0, 29_999))
-    for chunk in range(0, 30_000, 2):
-        peer.send(Request(chunk, chunk), flush=False)
+    peer.open(Have(0, 9_999))
+    for chunk in range(0, 10_000, 2):
+        peer.send(Request(chunk, chunk))
     (channel,) = bench.endpoint._channels.values()
-    assert channel.upload._again.range_count <= _limits.MAX_REQUEST_RANGES
+    assert channel.upload._again.range_count == _limits.MAX_REQUEST_RANGES
 
 
 # Section 12.1.3: service to one peer is not disrupted by who speaks in its name
@@ -96,3 +97,56 @@ def test_who_speaks_in_the_name_of_a_source_does_not_keep_us_from_calling_it(lab
     source.accept(source.have_all())
     assert len(bench.events(PeerConnected)) == 1
     assert source.take(Request)
+
+
+# Section 3.12: keep-alives
+
+
+def test_a_keep_alive_is_no_question_once_the_handshake_is_long_over(bench, peer):
+    """Soon after the handshake it asks whether its third datagram has arrived; later an answer would say nothing."""
+    peer.open()
+    peer.take()
+    peer.send()
+    assert len(peer.raw()) == 1
+    bench.advance(_limits.HALF_OPEN_SECONDS + 1.0)
+    peer.raw()
+    peer.send()
+    assert peer.raw() == []
+
+
+# Section 8.1: "a UDP datagram containing PPSPP messages SHOULD fit inside a single IP packet"
+
+
+def test_acknowledgements_of_many_intervals_go_in_as_many_packets_as_it_takes(lab):
+    """The largest there are, of 64-bit chunk ranges; after a batch in which every other chunk was missing."""
+    publication = lab.Publication(lab.pattern(300 * 16), chunk_size=16)
+    metadata = publication.metadata(chunk_addressing=ChunkAddressing.CHUNK64, content_size=300 * 16)
+    bench = lab.Bench()
+    bench.endpoint.add_swarm(metadata, store=lab.Store())
+    peer = lab.HandPeer(bench, publication, metadata=metadata)
+    peer.open()
+    for chunk in range(0, 300, 2):
+        peer.serve(chunk, flush=False)
+    bench.flush()
+    datagrams = peer.raw()
+    assert max(len(octets) for octets in datagrams) <= _limits.MAX_DATAGRAM
+    messages = [message for octets in datagrams for message in peer.codec.decode(octets)[0]]
+    acks = {message.start for message in messages if isinstance(message, Ack)}
+    assert acks == set(range(0, 300, 2))
+
+
+def test_an_answer_with_haves_is_shorter_than_the_shortest_handshake_it_answers(lab):
+    """Section 12.1: the address may be spoofed."""
+    publication = lab.Publication(lab.pattern(9 * 1024), hash_function=MerkleHashFunction.SHA1)
+    metadata = publication.metadata(chunk_addressing=ChunkAddressing.CHUNK64)
+    have = RangeSet([(0, 1), (2, 3), (4, 5)])
+    bench = lab.Bench()
+    store = lab.Store(publication.content)
+    bench.endpoint.add_swarm(metadata, store=store, tree=publication.tree(), have=have)
+    peer = lab.HandPeer(bench, publication, metadata=metadata)
+    hello = peer.codec.encode(0, [Handshake(peer.channel, lab.options_of(metadata))])
+    bench.receive(hello, peer.address)
+    (answer,) = peer.raw()
+    messages, _ = peer.codec.decode(answer)
+    assert Have(0, 0) in messages
+    assert len(answer) < len(hello)

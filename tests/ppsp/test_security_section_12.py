@@ -81,6 +81,38 @@ def test_12_1_2_a_flood_of_half_open_channels_is_bounded_and_passes(lab, seven):
     assert lab.HandPeer(bench, seven, host=4, channel=4).open()
 
 
+def test_12_1_2_newcomers_get_in_while_the_flood_goes_on(lab, seven):
+    """A hundred spoofed HANDSHAKEs a round trip; who was here before them stays, and what is half open is bounded."""
+    bench = source(lab, seven)
+    friend = lab.HandPeer(bench, seven, host=1, channel=1)
+    friend.open()
+    for turn in range(30):
+        newcomer = lab.HandPeer(bench, seven, host=100 + turn, channel=9)
+        newcomer.hello()
+        for number in range(100):
+            spoofed = lab.HandPeer(bench, seven, channel=number + 1)
+            spoofed.address = (f"203.0.{turn}.{number}", 53)
+            spoofed.hello()
+        bench.advance(0.1)
+        newcomer.remote = newcomer.take()[0].source_channel
+        newcomer.send()
+    assert len(bench.endpoint.stats(seven.root).peers) == 31
+    assert bench.channels <= _limits.MAX_INCOMING_CHANNELS
+
+
+def test_12_1_2_a_flood_at_many_swarms_leaves_a_newcomer_to_any_of_them_a_place(lab, seven):
+    publications = [lab.Publication(lab.pattern(1000 + n)) for n in range(6)]
+    bench = source(lab, seven)
+    for publication in publications:
+        bench.seed(publication)
+    for number in range(600):
+        spoofed = lab.HandPeer(bench, publications[number % 6], channel=number + 1)
+        spoofed.address = (f"203.0.{number // 250}.{number % 250}", 53)
+        spoofed.hello()
+    assert bench.channels == _limits.MAX_HALF_OPEN
+    assert lab.HandPeer(bench, seven, host=4, channel=4).open()
+
+
 def test_12_1_3_a_datagram_from_another_address_takes_over_no_channel(lab, seven):
     """Attack 3: who guesses the channel ID still has to receive at the address."""
     bench = source(lab, seven)

@@ -498,8 +498,9 @@ def test_what_was_requested_is_cancelled_when_the_store_fails(lab, bench, large)
     second.open(second.have_all())
     waiting = [wanted(first, {}), wanted(second, {})]
     bench.store.fail_writes = True
-    first.serve(next(iter(waiting[0])), peaks=False)
-    assert wanted(first, waiting[0]) == {}
+    sent = next(iter(waiting[0]))
+    first.serve(sent, peaks=False)
+    assert wanted(first, waiting[0]) == {sent: None}
     assert wanted(second, waiting[1]) == {}
 
 

@@ -365,6 +365,14 @@ def test_a_chunk_asked_for_twice_is_sent_once(server):
     assert server.chunks() == []
 
 
+def test_of_a_range_that_is_partly_on_its_way_the_rest_is_sent(server):
+    server.upload.request(3, 4)
+    assert server.chunks() == [3]
+    server.upload.request(0, 7)
+    assert sorted(server.chunks()) == [0, 1, 2, 4, 5, 6]
+    assert server.upload.flight == 7162
+
+
 def test_a_cancelled_chunk_is_not_sent(server):
     """Section 3.8."""
     server.upload.request(0, 7)
@@ -552,6 +560,30 @@ def test_what_was_lost_goes_with_all_the_hashes_that_the_peer_surely_lacks(lab):
     assert all(receiver.take(messages) for messages in datagrams)
 
 
+def test_hashes_that_went_with_a_lost_chunk_go_with_the_next_one_below_them(lab):
+    """Section 5.3: what was skipped because it was on its way is not skipped any more once that is lost."""
+    publication = lab.Publication(lab.pattern(64 * 1024))
+    server = Server(lab, publication)
+    receiver = Receiver(publication, knows=publication.peaks())
+    server.upload.request(63, 64)
+    assert all(receiver.take(messages) for messages in server.send())
+    server.now += 0.02
+    server.ack(63, 64)
+    server.upload.request(0, 1)
+    server.send()  # is lost, and not wanted any more
+    server.upload.cancel(0, 1)
+    server.now += 0.02
+    server.upload.request(40, 41)
+    assert all(receiver.take(messages) for messages in server.send())
+    server.now += 0.02
+    server.ack(40, 41)
+    assert server.upload.chunks_lost == 1
+    server.upload.request(1, 3)
+    datagrams = server.send()
+    assert len(datagrams) == 2
+    assert all(receiver.take(messages) for messages in datagrams)
+
+
 def test_the_tail_is_probed_before_the_congestion_timeout(server):
     """The last chunk of a burst has nothing behind it that would show its loss."""
     server.upload.request(0, 7)
@@ -566,6 +598,45 @@ def test_the_tail_is_probed_before_the_congestion_timeout(server):
     server.ack(6, 7)
     assert server.upload.flight == 0
     assert server.upload.deadline() is None
+
+
+def test_the_tail_is_probed_more_and_more_rarely(lab, seven):
+    server = Server(lab, seven, cto=100.0)
+    server.upload.request(0, 7)
+    server.send()
+    server.now += 0.02
+    server.ack(0, 6)
+    at = [server.now]
+    while not server.window.timeouts:
+        server.tick()
+        at.append(server.now)
+        server.chunks()
+    gaps = [after - before for before, after in pairwise(at)]
+    assert gaps[:5] == pytest.approx([0.04 * 2**n for n in range(5)])
+    assert len(gaps) == 6  # then the congestion timeout is waited for
+
+
+def test_a_probe_that_is_acknowledged_before_it_leaves_is_not_sent(server):
+    server.upload.request(0, 7)
+    server.send()
+    server.now += 0.02
+    server.ack(0, 6)
+    server.tick()
+    server.ack(6, 7)
+    assert server.chunks() == []
+    assert server.upload.flight == 0
+
+
+def test_the_tail_is_not_probed_with_what_is_not_wanted_any_more(server):
+    server.upload.request(0, 7)
+    server.send()
+    server.now += 0.02
+    server.ack(0, 5)
+    last = list(server.upload._in_flight)[-1]
+    server.upload.cancel(last, last + 1)
+    server.tick()
+    assert server.window.timeouts == []
+    assert server.chunks() == [11 - last]  # of the chunks 5 and 6 the other one
 
 
 def test_a_congestion_timeout_sends_everything_again(server):
@@ -613,6 +684,58 @@ def test_a_cancelled_chunk_that_is_asked_for_again_is_sent_again_when_it_is_lost
         server.tick()
         sent = server.chunks()
     assert sent == [0]
+
+
+def test_one_of_many_cancelled_chunks_that_is_asked_for_again_is_sent_again_when_it_is_lost(server):
+    server.upload.request(0, 7)
+    server.send()
+    server.upload.cancel(0, 7)
+    server.upload.request(3, 4)
+    assert server.chunks() == []
+    while not server.window.timeouts:
+        server.tick()
+    assert server.chunks() == [3]
+
+
+def test_cancelled_chunks_that_arrive_after_all_are_not_remembered(server):
+    for start in range(0, 6, 2):
+        server.upload.request(start, start + 2)
+        server.send()
+        server.upload.cancel(start, start + 2)
+        server.ack(start, start + 2)
+    assert not server.upload._cancelled
+
+
+def test_a_peer_that_answers_now_and_then_is_not_given_up(server):
+    """Only timeouts in a row, without any acknowledgement between them, make its requests be forgotten."""
+    server.upload.request(0, 7)
+    for acked in range(5):
+        for _ in range(4):
+            server.send()
+            timeouts = len(server.window.timeouts)
+            while len(server.window.timeouts) == timeouts:
+                server.tick()
+        server.send()
+        server.ack(acked, acked + 1)
+    assert len(server.window.timeouts) == 20
+    server.tick()
+    assert 6 in server.upload._in_flight or server.upload.ready
+
+
+def test_a_repetition_acknowledged_sooner_than_can_be_does_not_make_others_look_lost(lab):
+    """RFC 8985 section 6.2: that ACK is of the first time that the chunk was sent."""
+    server = Server(lab, lab.Publication(lab.pattern(64 * 1024)))
+    server.upload.request(0, 1)
+    server.send()
+    server.now += 0.1
+    server.ack(0, 1)  # a round trip of 100 ms
+    server.upload.request(1, 9)
+    server.send()
+    server.tick()
+    assert server.chunks() == [8]  # the probe, while everything is on its way
+    server.now += 0.01
+    server.ack(8, 9)
+    assert not server.window.losses
 
 
 def test_a_chunk_asked_for_again_after_its_acknowledgement_goes_with_all_its_hashes(lab):

@@ -15,6 +15,11 @@ class Pids {
   }
 
   load(map) {
+    if (this.map?.id === map.id && map.vtag !== null && this.map.vtag?.tag === map.vtag.tag) {
+      // Only other resources have changed: what was marked last stays so.
+      this.map = map;
+      return;
+    }
     const changed = this.map?.id === map.id ? this.differences(this.map, map) : new Set();
     if (this.map?.id !== map.id) this.opened.clear();
     this.map = map;

@@ -41,6 +41,9 @@ class Content:
         "tree",
     )
 
+    # Whether chunks differ in size, and `chunk_size` is a mean.
+    is_variable = False
+
     def __init__(
         self,
         metadata: SwarmMetadata,

@@ -36,6 +36,7 @@ class LiveContent:
         "edge",
         "end",
         "have",
+        "is_variable",
         "metadata",
         "newest",
         "position",
@@ -48,7 +49,8 @@ class LiveContent:
 
     def __init__(self, metadata: SwarmMetadata, window: int, max_age: float | None) -> None:
         self.metadata = metadata
-        # Where sizes vary, a mean.
+        # Where sizes vary, it is a mean.
+        self.is_variable = metadata.is_variable
         self.chunk_size = metadata.usual_chunk_size
         self.window = window
         self.have = RangeSet()
@@ -108,13 +110,13 @@ class LiveContent:
     @property
     def segment_size(self) -> int:
         """The size of a full segment, in octets, for congestion control."""
-        return max(self.chunk_size, DEFAULT_CHUNK_SIZE) if self.metadata.is_variable else self.chunk_size
+        return max(self.chunk_size, DEFAULT_CHUNK_SIZE) if self.is_variable else self.chunk_size
 
     def inject(self, chunk: int, payload: bytes, proof: bytes = b"") -> None:
         """Hold a chunk of our own; `proof` is its timestamp and signature under Sign All."""
         self._chunks[chunk] = payload, proof
         self._fresh.append(chunk)
-        if self.metadata.is_variable:
+        if self.is_variable:
             # A mean over what came last: what is asked for next will hardly be of another kind.
             self.chunk_size = max(self.chunk_size + (len(payload) - self.chunk_size) // _MEAN_CHUNKS, 1)
         if self._key is not None:

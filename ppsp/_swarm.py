@@ -191,7 +191,7 @@ class Swarm:
         download = channel.download
         if unasked := chunk not in download.outstanding:
             self.limit.spend(octets)
-        elif self.content.metadata.is_variable:
+        elif self.content.is_variable:
             self.limit.spend(octets - self.content.chunk_size)  # it was asked for as one of the usual size
         if unasked or self.deadlines.was_doubled(chunk):
             # Asked of another peer, or of two, or of none: whoever else was asked need not send it.

@@ -17,6 +17,7 @@ class VariableContent(Content):
 
     __slots__ = ("_kept", "_octets")
 
+    is_variable = True
     store: VariableStore  # type: ignore[assignment] # by number, where the other is by octet
 
     def __init__(

@@ -6,17 +6,23 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from ppsp_gateway import curl
 
+from interop.__main__ import main
 from interop.chunk_reading import ChunkReader
 from interop.chunk_sizes import read_sizes
+from interop.live import LivePeer
 from interop.peer import SwarmPeer
-from ppsp import LiveSigner, SwarmUri, publish_chunks
+from interop.sequential_gateway import SequentialGateway
+from ppsp import LiveSigner, Sequential, SwarmUri, publish_chunks
 from ppsp.constants import VARIABLE_CHUNK_SIZE, ContentIntegrityProtection
 from ppsp.metadata import SwarmMetadata
 from ppsp.store import MemoryChunks
@@ -39,36 +45,44 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_lines_are_fetched_by_several_and_the_copy_can_be_served_on(cli, log: Path, tmp_path: Path) -> None:
-    _, url = cli.tracker()
-    source, swarm = cli.seed(log, "--boundaries", "lines", "--tracker", url)
+def test_lines_are_fetched_and_the_copy_can_be_served_on(cli, log: Path, tmp_path: Path) -> None:
+    source, swarm = cli.seed(log, "--boundaries", "lines")
     metadata = SwarmUri.parse(swarm["uri"]).metadata
     assert metadata.chunk_size == VARIABLE_CHUNK_SIZE
-    fetches = [cli.fetch(swarm["uri"], name) for name in ("a", "b")]
-    for name, process in zip(("a", "b"), fetches, strict=True):
-        status, out, err = cli.finish(process)
-        assert status == 0, err
-        assert json.loads(out.splitlines()[-1])["octets"] == log.stat().st_size
-        assert (tmp_path / name).read_bytes() == log.read_bytes()
-        sizes = read_sizes(tmp_path / f"{name}.chunks")
-        assert len(sizes) == metadata.chunk_count
-        assert max(sizes) <= 1024
+    status, out, err = cli.finish(cli.fetch(swarm["uri"], "a", "--peer", swarm["listen"]))
+    assert status == 0, err
+    assert json.loads(out.splitlines()[-1])["octets"] == log.stat().st_size
+    assert (tmp_path / "a").read_bytes() == log.read_bytes()
+    sizes = read_sizes(tmp_path / "a.chunks")
+    assert len(sizes) == metadata.chunk_count
+    assert max(sizes) <= 1024
     assert not [path for path in tmp_path.iterdir() if ".part" in path.name]
     cli.stop(source, signal.SIGKILL)
-    # The copy is verified by its list, and serves another.
-    again = cli.fetch(swarm["uri"], "a", "--seed-after", "50")
+    # The copy is verified by its list, and serves another at the place of the source.
+    again = cli.start(
+        "fetch",
+        swarm["uri"],
+        "-o",
+        "a",
+        "--seed-after",
+        "50",
+        "--json",
+        "--listen",
+        swarm["listen"],
+        "--peer",
+        "127.0.0.1:9",
+    )
     assert cli.completed(again)["resumed"] == log.stat().st_size
-    status, _, err = cli.finish(cli.fetch(swarm["uri"], "c", "--timeout", "50"))
+    status, _, err = cli.finish(cli.fetch(swarm["uri"], "c", "--peer", swarm["listen"], "--timeout", "50"))
     assert status == 0, err
     assert (tmp_path / "c").read_bytes() == log.read_bytes()
 
 
-@pytest.mark.parametrize("addressing", ["bin32", "chunk64"])
-def test_a_list_of_sizes_says_where_the_chunks_end(cli, tmp_path: Path, addressing: str) -> None:
+def test_a_list_of_sizes_says_where_the_chunks_end(cli, tmp_path: Path) -> None:
     frames = [os.urandom(size) for size in (1, 60_000, 900, 1400, 3, 7000) * 5]
     (tmp_path / "film").write_bytes(b"".join(frames))
     (tmp_path / "frames").write_text("".join(f"{len(frame)}\n" for frame in frames))
-    _, swarm = cli.seed(tmp_path / "film", "--boundaries", "frames", "--addressing", addressing, "--hash", "sha1")
+    _, swarm = cli.seed(tmp_path / "film", "--boundaries", "frames", "--addressing", "bin32", "--hash", "sha1")
     status, _, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"]))
     assert status == 0, err
     assert (tmp_path / "copy").read_bytes() == b"".join(frames)
@@ -115,10 +129,12 @@ def test_a_file_whose_chunks_nobody_can_tell_is_left_alone(cli, log: Path, tmp_p
     ],
     ids=["byte ranges", "no list", "another file", "wrong sizes", "several files"],
 )
-def test_a_mistake_is_one_line(cli, log: Path, tmp_path: Path, words: list[str], reason: str) -> None:
+def test_a_mistake_is_one_line(log: Path, tmp_path: Path, monkeypatch, capsys, words: list[str], reason: str) -> None:
     (tmp_path / "short").write_text("5\n")
-    status, out, err = cli.run("seed", log.name, *words)
-    assert (status, out) == (2, "")
+    monkeypatch.chdir(tmp_path)
+    assert main(["seed", log.name, *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
     assert reason in err
     assert "Traceback" not in err
 
@@ -127,13 +143,12 @@ def test_a_mistake_is_one_line(cli, log: Path, tmp_path: Path, words: list[str],
 
 
 def test_a_player_reads_it_from_the_first_octet_on_without_ranges(cli, log: Path, tmp_path: Path) -> None:
-    _, swarm = cli.seed(log, "--boundaries", "lines", "--upload-limit", "400K")
+    _, swarm = cli.seed(log, "--boundaries", "lines", "--upload-limit", "1M")
     process = cli.start("play", swarm["uri"], "-o", "copy", "--listen", "127.0.0.1:0", "--peer", swarm["listen"])
     url = cli.line(process).strip()
     with httpx.stream("GET", url, headers={"range": "bytes=5-9"}, timeout=60) as answer:
         assert answer.status_code == 200
         assert answer.headers["accept-ranges"] == "none"
-        assert "content-length" not in answer.headers
         assert b"".join(answer.iter_bytes()) == log.read_bytes()
     assert curl(url) == log.read_bytes()
     base = url.rsplit("/", 2)[0]
@@ -152,10 +167,8 @@ def test_a_player_reads_it_from_the_first_octet_on_without_ranges(cli, log: Path
     assert curl(cli.line(process).strip()) == log.read_bytes()
 
 
-def test_a_gateway_without_a_peer_says_so(cli, tmp_path: Path) -> None:
+def test_a_gateway_without_a_peer_says_so() -> None:
     """The first octet is waited for only so long, as with chunks of one size."""
-    from interop.sequential_gateway import SequentialGateway
-
     published = publish_chunks([b"a", b"b"])
 
     async def main() -> tuple[int, bytes]:
@@ -170,7 +183,38 @@ def test_a_gateway_without_a_peer_says_so(cli, tmp_path: Path) -> None:
     assert asyncio.run(main()) == (503, b"No peer of the swarm can be reached.\n")
 
 
-def test_a_reader_reads_chunk_by_chunk_in_order(tmp_path: Path) -> None:
+def test_no_length_is_told_before_everything_is_there() -> None:
+    published = publish_chunks([bytes([at % 251]) * 1000 for at in range(100)])
+    uri = SwarmUri(published.metadata)
+
+    async def main() -> tuple[list[tuple[bytes, bytes]], bytes]:
+        async with (
+            SwarmPeer(uri, published.store, tree=published.tree, local=LOCAL, upload_rate=10_000) as source,
+            SwarmPeer(uri, MemoryChunks(), local=LOCAL, picker=Sequential, peers=[source.local_address[:2]]) as peer,
+        ):
+            sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+            headers = [(b"host", b"127.0.0.1")]
+            path = "/" + published.metadata.swarm_id.hex()
+            scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+
+            async def receive() -> dict[str, Any]:
+                await asyncio.Event().wait()
+                raise AssertionError("nothing is received")
+
+            serving = asyncio.ensure_future(SequentialGateway(peer, patience=50)(scope, receive, sent.put))
+            start, body = await sent.get(), await sent.get()
+            serving.cancel()
+            await asyncio.wait({serving})
+            return start["headers"], body["body"]
+
+    headers, body = asyncio.run(asyncio.wait_for(main(), 60))
+    assert dict(headers)[b"accept-ranges"] == b"none"
+    assert b"content-length" not in dict(headers)
+    assert published.store.content.startswith(body)
+    assert body
+
+
+def test_a_reader_reads_chunk_by_chunk_in_order() -> None:
     published = publish_chunks([bytes([at % 251]) * (at % 900 + 1) for at in range(400)])
     uri = SwarmUri(published.metadata)
 
@@ -231,24 +275,34 @@ def test_a_datagram_is_a_chunk_of_a_live_stream(cli, tmp_path: Path) -> None:
     assert seen in sent
 
 
-def test_lines_are_broadcast_up_to_the_proven_end(cli, tmp_path: Path) -> None:
-    content = lines(4000)
-    (tmp_path / "log").write_bytes(content)
-    _, uri, address = start_live(cli, "log", "--chunks", "lines", "--rate", "4M", "--serve-after", "5")
-    viewer = cli.start("fetch", "--live", uri, "--peer", address, "-o", "copy", "--listen", "127.0.0.1:0")
-    status, _, err = cli.finish(viewer)
-    assert status == 0, err
-    copy = (tmp_path / "copy").read_bytes()
-    assert len(copy) > 100_000
-    assert content.endswith(copy)
-    assert content[-len(copy) - 1 : -len(copy)] in (b"\n", b"")  # it tuned in where a line begins
+def test_lines_are_broadcast_up_to_the_proven_end_and_the_recording_can_be_seeded(cli, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "interop", "live", "-", "--key", "key", "--listen", "127.0.0.1:0", "--json"]
+    content = lines(20_000)
+    sent, copy = 0, tmp_path / "copy"
+    with subprocess.Popen(
+        [*words, "--chunks", "lines", "--serve-after", "5"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as source:
+        event = json.loads(source.stdout.readline())
+        viewer = cli.start("fetch", event["uri"], "--peer", event["listen"], "-o", "copy", "--listen", "127.0.0.1:0")
+        while not copy.exists() or copy.stat().st_size < 30_000:
+            sent += source.stdin.write(content[sent : sent + 1000])
+            source.stdin.flush()
+            time.sleep(0.01)
+        source.stdin.close()
+        status, _, err = cli.finish(viewer)
+        assert status == 0, err
+        source.terminate()
+    seen = copy.read_bytes()
+    at = sent - len(seen)
+    assert content[at:sent] == seen
+    assert content[at - 1 : at] in (b"\n", b"")  # it tuned in where a line begins
     assert "0 chunks were not to be had" in err
+    _, swarm = cli.seed(copy, "--boundaries", "copy.chunks")
+    assert SwarmUri.parse(swarm["uri"]).metadata.chunk_count == len(read_sizes(tmp_path / "copy.chunks"))
 
 
-def test_a_source_publishes_frames_by_the_api(tmp_path: Path) -> None:
+def test_a_source_publishes_frames_by_the_api() -> None:
     """Each `publish` is a chunk, whatever its size."""
-    from interop.live import LivePeer
-
     key = LiveSigner.generate()
     uri = SwarmUri(
         SwarmMetadata(

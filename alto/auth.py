@@ -33,11 +33,14 @@ NONCE_LIFETIME = 300.0
 """Seconds that a nonce may be used for: as long as nobody who reads one can make use of it for long."""
 MAX_NONCES = 10_000
 """Nonces whose use is remembered. Only who has authenticated fills this; beyond it the oldest nonces end early."""
+CLOCK_SKEW = 30.0
+"""Seconds by which the clocks of servers with one key may differ."""
 _WINDOW = 64
 """How far behind the highest count of a nonce a request may come: connections in parallel overtake one another."""
 _MAC = 16
 
 _COUNT = re.compile(r"[0-9a-f]{8}")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*(.*)")
 
 
 @frozen
@@ -96,18 +99,27 @@ class DigestAuthenticator:
         realm: str,
         digests: Mapping[tuple[str, str], str],
         *,
+        key: bytes | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> "DigestAuthenticator":
         """Without the passwords: `digests` are those of `USER:REALM:PASSWORD`, by algorithm and user name.
 
-        A client may choose the algorithm, so those are offered that every user has a digest for. Raises
-        ConfigurationError where there is none, too.
+        A client may choose the algorithm, so those are offered that every user has a digest for. Servers with one `key`
+        take one another's nonces (section 3.3): `now` has to be the same for all then, such as Unix time. Each counts
+        for itself how a nonce is used, so that a request may be sent once to every one of them. Raises
+        ConfigurationError where no algorithm is left, too.
         """
         made = cls.__new__(cls)
-        made._adopt(realm, digests, random_bytes)
+        made._adopt(realm, digests, random_bytes, key)
         return made
 
-    def _adopt(self, realm: str, digests: Mapping[tuple[str, str], str], random_bytes: Callable[[int], bytes]) -> None:
+    def _adopt(
+        self,
+        realm: str,
+        digests: Mapping[tuple[str, str], str],
+        random_bytes: Callable[[int], bytes],
+        key: bytes | None = None,
+    ) -> None:
         if not realm.isascii() or not realm.isprintable():
             raise ConfigurationError(f"a realm is of printable ASCII characters: {realm!r}")
         users = {user for _, user in digests}
@@ -116,7 +128,8 @@ class DigestAuthenticator:
             raise ConfigurationError(f"every user needs a digest by the same algorithm, {' or '.join(ALGORITHMS)}")
         self.realm = realm
         self._random_bytes = random_bytes
-        self._key = random_bytes(32)
+        self._key = random_bytes(32) if key is None else key
+        self._skew = 0.0 if key is None else CLOCK_SKEW
         self._secrets = {key: digest for key, digest in digests.items() if key[0] in self._algorithms}
         # Nobody knows this password: a user that is not there takes as long as one that is.
         self._nobody = secret_digest("SHA-256", "", realm, random_bytes(32).hex())
@@ -165,7 +178,7 @@ class DigestAuthenticator:
         """Whether the nonce is one of ours, still good, and used with this count for the first time."""
         nonce = parameters["nonce"]
         made = self._made(nonce)
-        if made is None or not now - NONCE_LIFETIME <= made <= now:
+        if made is None or not now - NONCE_LIFETIME <= made <= now + self._skew:
             return False
         uses = self._used.get(nonce)
         if uses is None:
@@ -244,8 +257,8 @@ def _same_resource(uri: str, target: str) -> bool:
     """Whether the digest's URI names what is asked for (section 3.4.6): the same text, or its absolute form."""
     if uri == target:
         return True
-    parts = uri.split("://", 1)
-    return len(parts) == 2 and "/" + parts[1].partition("/")[2] == target
+    found = _ABSOLUTE.fullmatch(uri)
+    return found is not None and target == (found[1] if found[1].startswith("/") else "/" + found[1])
 
 
 class DigestClient:

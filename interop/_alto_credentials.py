@@ -27,9 +27,9 @@ class Credentials:
         """Their names."""
         return sorted({user for _, user in self.digests})
 
-    def authenticator(self) -> DigestAuthenticator:
-        """What asks clients who they are. Raises ConfigurationError."""
-        return DigestAuthenticator.from_digests(self.realm, self.digests)
+    def authenticator(self, *, key: bytes | None = None) -> DigestAuthenticator:
+        """What asks clients who they are; with the same `key`, as other servers do. Raises ConfigurationError."""
+        return DigestAuthenticator.from_digests(self.realm, self.digests, key=key)
 
 
 def load_credentials(path: Path, *, realm: str | None = None) -> Credentials:

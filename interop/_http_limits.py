@@ -1,6 +1,6 @@
 """What uvicorn leaves without limit: the wait for a request and for its answer to be read, and header fields.
 
-It leaves the Host field to others, too.
+It leaves the Host field to others, too, and what a target in absolute form says of the host.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ MAX_HEAD = 16 * 2**10
 """Octets of the head of a request, or of its header fields and trailers: a long bearer token has 4 KiB."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-fv:.]+\])(?::[0-9]*)?")
+
+_ABSOLUTE = re.compile(rb"https?://(?P<authority>[^/?#]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -79,6 +81,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_by = None
         self._is_in_body = True
         self._check_host()
+        self._take_authority()
         super().on_headers_complete()
 
     def _check_host(self) -> None:
@@ -87,6 +90,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         is_needed = self.parser.get_http_version() == "1.1"
         if len(hosts) > 1 or (is_needed and not hosts) or (hosts and _HOST.fullmatch(hosts[0]) is None):
             raise ValueError("not one Host field")  # to the parser, which takes it for a malformed request
+
+    def _take_authority(self) -> None:
+        """RFC 9112 section 3.2.2: of a target in absolute form the host counts, and "MUST ignore the received Host"."""
+        found = _ABSOLUTE.fullmatch(self.url)
+        if found is None:
+            return
+        authority = found["authority"]
+        if not authority or _HOST.fullmatch(authority) is None:
+            raise ValueError("no host in the target")
+        self.headers[:] = [(b"host", authority), *(pair for pair in self.headers if pair[0] != b"host")]
+        # The parser of URLs has no path where there is none, and "/" is meant.
+        self.url = found["path"] if found["path"].startswith(b"/") else b"/" + found["path"]
 
     def on_message_complete(self) -> None:
         self._octets = 0

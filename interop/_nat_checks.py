@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from ppsp.ports import Address
-from ppsp.tracker import AddressType, PeerAddr
+from ppsp.tracker import AddressType, PeerAddr, host_of
 
 MAX_PEERS = 512
 """Peers whose addresses are remembered: several lists of a tracker's 29."""
@@ -23,8 +23,9 @@ MAX_CANDIDATES = 8
 MAX_BATCH = 5
 """Pairs beyond each peer's first that `due` gives at once: every 0.25 s, so one in 50 ms (RFC 8445 section 14.2)."""
 MAX_AT_HOST = 16
-"""Addresses at one host that are tried at once and have not answered: whoever names a victim again and again, each time
-at other ports, has us send it some five handshakes a second. More peers than that behind one NAT take turns."""
+"""Addresses at one host, or in one IPv6 /64, that are tried at once and have not answered: whoever names a victim again
+and again, each time at other ports, has us send it some five handshakes a second. More peers than that behind one NAT
+take turns."""
 ANSWER_PATIENCE = 30.0
 """Seconds until an address counts as silent: as long as an endpoint repeats a handshake."""
 RELAY_PATIENCE = 4.0
@@ -178,6 +179,5 @@ class Checks:
 
 
 def _host(address: Any) -> str:
-    """The host of an address as a socket has it, or of one behind our relay."""
-    host: str = address[0]
-    return host
+    """Whose an address is, as a socket has it or behind our relay: an IPv4 address, or all of an IPv6 /64."""
+    return host_of(address[0])

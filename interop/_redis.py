@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources.abc import Traversable
 from typing import Any, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
@@ -26,6 +28,8 @@ PAUSE = 0.5
 """Seconds for which nothing is asked of a server that did not answer: requests fail at once meanwhile."""
 
 Argument: TypeAlias = str | bytes | int
+Call: TypeAlias = tuple[str, Sequence[Argument]]
+"""The name of a script, and its arguments."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +77,37 @@ class SharedRedis:
 
     def run(self, name: str, *arguments: Argument) -> Any:
         """What a script answers. Raises FailedError."""
+        script = self._script(name)
+        return self.call(lambda: script(keys=[self.base], args=arguments))
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """What scripts answer that are sent at once, and done one after the other; what one fails with, in its place.
+
+        Raises FailedError where the server did not answer to all of them.
+        """
+        answers = self._send(calls)
+        unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            # A server that has lost its scripts has not done them.
+            for name in {calls[at][0] for at in unknown}:
+                self.call(partial(self.client.script_load, self._script(name).script))
+            for at, answer in zip(unknown, self._send([calls[at] for at in unknown]), strict=True):
+                answers[at] = answer
+        return [FailedError(f"redis: {one}") if isinstance(one, redis.RedisError) else one for one in answers]
+
+    def _send(self, calls: Sequence[Call]) -> list[Any]:
+        pipeline = self.client.pipeline(transaction=False)
+        for name, arguments in calls:
+            pipeline.evalsha(self._script(name).sha, 1, self.base, *arguments)
+        found: list[Any] = self.call(lambda: pipeline.execute(raise_on_error=False))
+        return found
+
+    def _script(self, name: str) -> Script:
         script = self._scripts.get(name)
         if script is None:
             text = (self._folder / "common.lua").read_text() + (self._folder / f"{name}.lua").read_text()
             script = self._scripts[name] = self.client.register_script(text)
-        return self.call(lambda: script(keys=[self.base], args=arguments))
+        return script
 
     def call(self, call: Callable[[], Any]) -> Any:
         """What a method of the client returns. Raises FailedError."""

@@ -117,11 +117,11 @@ class Adapter(Application):
             await _send(send, 408, hang_up(scope), b"", is_head=False)
             return
         except _FullError:
-            await _send(send, 503, [*hang_up(scope), (b"retry-after", b"30")], b"", is_head=False)
+            answer = self._own("unavailable", self._request(scope, b""), 503)
+            later = () if _has_retry_after(answer) else ((b"retry-after", b"30"),)
+            await _send(send, 503, [*encoded(answer.headers), *later, *hang_up(scope)], answer.body, is_head=False)
             return
-        request = self._server.Request(
-            method=scope["method"], target=target_of(scope), headers=headers_of(scope), body=body
-        )
+        request = self._request(scope, body)
         answer = self._handle(request, scope)
         self.wake()
         if hasattr(answer, "data_to_send"):
@@ -138,6 +138,11 @@ class Adapter(Application):
         if not is_whole or CLOSE in headers:
             headers = [pair for pair in headers if pair != CLOSE] + hang_up(scope)
         await _send(send, answer.status, headers, answer.body, is_head=scope["method"] == "HEAD")
+
+    def _request(self, scope: Scope, body: bytes) -> Any:
+        return self._server.Request(
+            method=scope["method"], target=target_of(scope), headers=headers_of(scope), body=body
+        )
 
     async def _body(self, receive: Receive) -> tuple[bytes, bool]:
         """The body, at most one octet longer than the server takes (it refuses that), and whether it was all."""
@@ -185,6 +190,10 @@ class Adapter(Application):
     def _handle_timer(self) -> None:
         self._server.handle_timer(self._clock())  # type: ignore[attr-defined] # goes with get_timer
         self.wake()
+
+
+def _has_retry_after(answer: HttpResponse) -> bool:
+    return any(name.lower() == "retry-after" for name, _ in answer.headers)
 
 
 class _PlainError:

@@ -109,8 +109,8 @@ class BearerTokens:
 class Gate:
     """A `ppsp.tracker.Authenticator`: lets in whoever proves a name by one of the ways that are given.
 
-    `has_certificates`: those that the TLS library has verified are a way. Each way has names of its own. `epoch` is of
-    no matter: tokens go by the system's clock, nonces by `now`.
+    `has_certificates`: those that the TLS library has verified are a way. Each way has names of its own. Tokens go by
+    the system's clock; nonces by Unix time, `epoch` at `now == 0`, so that trackers may share them.
     """
 
     def __init__(
@@ -119,8 +119,10 @@ class Gate:
         digest: DigestAuthenticator | None = None,
         bearer: BearerTokens | None = None,
         has_certificates: bool = False,
+        epoch: float = 0.0,
     ) -> None:
         self._digest = digest
+        self._epoch = epoch
         self._bearer = bearer
         self._has_certificates = has_certificates
 
@@ -138,7 +140,7 @@ class Gate:
             challenges.append('Bearer realm="ppsp", error="invalid_token"' if is_bearer else 'Bearer realm="ppsp"')
         if self._digest is not None:
             given = DigestRequest(request.method, request.target, request.headers, request.body)
-            verdict = self._digest.authenticate(given, now)
+            verdict = self._digest.authenticate(given, self._epoch + now)
             if isinstance(verdict, Authenticated):
                 return Allowed(f"digest {verdict.user}")
             challenges += (value for _, value in verdict.headers)

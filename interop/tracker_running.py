@@ -16,11 +16,13 @@ import attrs
 from interop._asgi_parts import Application, Scope
 from interop._tracker_thread import ThreadedTracker
 from interop.asgi import asgi
-from ppsp.tracker import ByProperties, PeerSelector, RandomSample, Ranked, Registry, Rules, TrackerServer
+from ppsp.tracker import ByProperties, Limits, PeerSelector, RandomSample, Ranked, Rules, TrackerServer
 
 if TYPE_CHECKING:
+    from alto.auth import DigestAuthenticator
     from interop.tracker_auth import BearerTokens, Gate
     from interop.tracker_ranking import AltoCosts
+    from interop.tracker_store import RedisRegistry
 
 MAX_TIMER = 86400.0
 """Seconds: a peer that is silent for a day is gone."""
@@ -35,6 +37,7 @@ class TrackerConfig:
     """What an operator decides. `store`, of `prefix`, is a Redis; its secrets are in the environment alone."""
 
     rules: Rules = attrs.field(factory=Rules)
+    limits: Limits = attrs.field(factory=Limits)
     track_timer: float = 180.0
     store: str | None = None
     prefix: str = "ppsp"
@@ -59,11 +62,13 @@ class Tracker:
         self._config = config
         self._costs: AltoCosts | None = None
         epoch = time.time() - time.monotonic()
+        registry = _registry(config, epoch, environment)
         self.server = TrackerServer(
-            registry=_registry(config, epoch, environment),
+            registry=registry,
             select=self._selector(),
-            authenticate=_gate(config),
+            authenticate=_gate(config, registry, epoch),
             rules=config.rules,
+            limits=config.limits,
             has_statistics=config.has_statistics,
             track_timer=config.track_timer,
             epoch=epoch,
@@ -101,7 +106,7 @@ def _origin(scope: Scope) -> dict[str, str]:
     return {"certificate": name} if name else {}
 
 
-def _registry(config: TrackerConfig, epoch: float, environment: Mapping[str, str]) -> Registry | None:
+def _registry(config: TrackerConfig, epoch: float, environment: Mapping[str, str]) -> RedisRegistry | None:
     if config.store is None:
         return None
     if importlib.util.find_spec("redis") is None:
@@ -123,18 +128,35 @@ def _registry(config: TrackerConfig, epoch: float, environment: Mapping[str, str
     return registry
 
 
-def _gate(config: TrackerConfig) -> Gate | None:
+def _gate(config: TrackerConfig, registry: RedisRegistry | None, epoch: float) -> Gate | None:
     if config.users is None and config.token_keys is None and not config.has_certificates:
         return None
-    from alto.errors import ConfigurationError
-    from interop._alto_credentials import load_credentials
     from interop.tracker_auth import Gate
 
+    digest = None
+    if config.users is not None:
+        digest = _digest(config.users, _nonce_key(registry) if registry is not None else None)
+    return Gate(digest=digest, bearer=_bearer(config), has_certificates=config.has_certificates, epoch=epoch)
+
+
+def _digest(users: Path, key: bytes | None) -> DigestAuthenticator:
+    from alto.errors import ConfigurationError
+    from interop._alto_credentials import load_credentials
+
     try:
-        digest = load_credentials(config.users).authenticator() if config.users is not None else None
+        return load_credentials(users).authenticator(key=key)
     except ConfigurationError as error:
         raise TrackerConfigError(f"--users {error}") from error
-    return Gate(digest=digest, bearer=_bearer(config), has_certificates=config.has_certificates)
+
+
+def _nonce_key(registry: RedisRegistry) -> bytes:
+    """Trackers that share a store take one another's nonces: a client does not notice which of them answers."""
+    from interop.tracker_store import StoreError
+
+    try:
+        return registry.nonce_key()
+    except StoreError as error:
+        raise TrackerConfigError(f"--store: {error}") from error
 
 
 def _bearer(config: TrackerConfig) -> BearerTokens | None:

@@ -82,7 +82,10 @@ class Exchange:
         self._settings = attrs.evolve(self._settings, certificate=certificate)
 
     def _talk(self, channel: "Channel") -> _Talk:
-        return self._talks.setdefault(channel, _Talk())
+        talk = self._talks.get(channel)
+        if talk is None:
+            talk = self._talks[channel] = _Talk()
+        return talk
 
     def forget(self, channel: "Channel") -> None:
         """The channel is closed."""

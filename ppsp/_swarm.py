@@ -105,12 +105,8 @@ class Swarm:
 
     def open_to(self, address: Address) -> Channel | None:
         """The channel to the address: an open one, else one that we open; anybody can make a half-open one."""
-        found = [
-            channel
-            for channel in self.channels.values()
-            if channel.address == address and channel.state is not State.HALF_OPEN
-        ]
-        return max(found, key=lambda channel: channel.is_open, default=None)
+        ours = [one for one in self.channels.values() if one.address == address and one.state is not State.HALF_OPEN]
+        return max(ours, key=lambda channel: channel.is_open, default=None)
 
     @property
     def window(self) -> int | None:
@@ -471,10 +467,10 @@ class Swarm:
         if report and channel.state is not State.HALF_OPEN:  # of a half-open one the user has not heard
             stats = PeerStats.of(channel)
             self._events.put_peer(PeerDisconnected(self.swarm_id, channel.address, reason, stats))
+        self.forget(channel)
         channel.state = State.CLOSED
         del self.channels[channel.channel_id]
         self.closed.append((channel, channel.closing() if tell else None))
-        self.forget(channel)
         self.choking.forget(channel)
         self.exchange.forget(channel)
         channel.upload.forget()
@@ -485,7 +481,8 @@ class Swarm:
             for start, stop in channel.peer_have:
                 self._picker.peer_lost(start, stop)
         channel.peer_have.clear()
-        self.give_back(channel.download.give_up())
+        if channel.state is State.OPEN:  # no other was asked for anything, and nobody looks for work in its stead
+            self.give_back(channel.download.give_up())
 
     def exclude(self, address: Address, reason: str, now: float) -> None:
         """Stop further communication with a bad peer (sections 3 and 12.7)."""

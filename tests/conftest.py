@@ -1,6 +1,7 @@
 """Hypothesis profiles: `dev` by default, `ci` derandomized, `soak` for `make fuzz`."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -10,3 +11,6 @@ settings.register_profile(
     "soak", max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+# Whatever started the tests in the background may have set it to be ignored, which programs that they start inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,7 +16,7 @@ from interop._http_tls import CertificateHttpProtocol
 from interop.cli._errors import MistakeError
 from interop.cli._listening import http_config, listen_at, parse_listen_option
 from interop.tracker_running import MAX_TIMER, Tracker, TrackerConfig, TrackerConfigError
-from ppsp.tracker import Rules
+from ppsp.tracker import Limits, Rules
 
 _FILE = click.Path(path_type=Path)
 
@@ -75,6 +75,14 @@ class _Place:
 @click.option("--hold-ids", is_flag=True, help="A peer ID belongs to the IP address that registered it.")
 @click.option("--own-addresses", is_flag=True, help="List peers only where their requests come from, or privately.")
 @click.option(
+    "--host-limit",
+    type=click.IntRange(0),
+    default=Limits().memberships_per_host,
+    show_default=True,
+    metavar="NUMBER",
+    help="How many swarms the peers of one IPv4 address, or IPv6 /64, may be in, all told; 0 for any number.",
+)
+@click.option(
     "--track-timer",
     type=click.FloatRange(1.0, MAX_TIMER),
     default=180.0,
@@ -84,15 +92,20 @@ class _Place:
 )
 @click.option("--stats", is_flag=True, help="Answer GET /stats with counts of peers, swarms and requests, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON object.")
-def command(strict: bool, hold_ids: bool, own_addresses: bool, stats: bool, store_prefix: str, **rest: Any) -> None:
+def command(
+    strict: bool, hold_ids: bool, own_addresses: bool, host_limit: int, stats: bool, store_prefix: str, **rest: Any
+) -> None:
     """Run a tracker: it introduces the peers of any number of swarms to one another (PPSTP, RFC 7846).
 
     RFC 7846 asks for HTTPS; plain HTTP is for one machine, or behind a server that speaks TLS. The user and password of
-    a Redis are in the environment: PPSP_REDIS_USER, PPSP_REDIS_PASSWORD.
+    a Redis are in the environment: PPSP_REDIS_USER, PPSP_REDIS_PASSWORD. Behind a server on another machine all peers
+    seem to come from there: --host-limit 0.
     """
+    limits = Limits()
     place = _Place(**{field.name: rest.pop(field.name) for field in attrs.fields(_Place)})
     config = TrackerConfig(
         rules=Rules(strict=strict, hold_ids=hold_ids, own_addresses=own_addresses),
+        limits=attrs.evolve(limits, memberships_per_host=host_limit or limits.memberships),
         has_certificates=place.client_ca is not None,
         has_statistics=stats,
         prefix=store_prefix,

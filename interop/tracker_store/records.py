@@ -31,6 +31,7 @@ def write(peer: RegisteredPeer) -> str:
             "peer_addr": [astuple(address) for address in peer.peer_addr],
             "announced": peer.announced,
             "holder": peer.holder,
+            "host": peer.host,
             "source": peer.source,
             "properties": peer.properties and astuple(peer.properties),
             "swarms": {
@@ -55,6 +56,7 @@ def read(record: bytes) -> RegisteredPeer:
         tuple(map(_address, found["peer_addr"])),
         found["announced"],
         found["holder"],
+        found["host"],
         found["source"],
         _properties(found["properties"]),
         {

@@ -16,41 +16,21 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from attrs import define, evolve
-
-from interop._redis import Argument, FailedError, SharedRedis
-from interop.tracker_store.records import read, write
-from ppsp.tracker import (
-    PEER_TABLE,
-    ConnectRequest,
-    FindRequest,
-    Membership,
-    PeerInput,
-    PeerMode,
-    PeerState,
-    RegisteredPeer,
-    RequestMessage,
-    StatReportRequest,
-    StoreUnavailableError,
-    StreamStats,
-    SwarmCount,
-    Timer,
-    TrackerState,
-)
+from interop._redis import Argument, Call, FailedError, SharedRedis
+from interop.tracker_store.records import read
+from interop.tracker_store.transaction import RedisTransaction, named
+from ppsp.tracker import Asked, Limits, RegisteredPeer, StoreUnavailableError, SwarmCount, TrackerState
 
 CANDIDATES = 100
 """Peers of a swarm that a list is chosen from: more than three times the longest list."""
+MAX_CANDIDATES = 500
+"""Peers that all lists of one answer are chosen from; it has at most 290, of the swarms that are named first."""
 MAX_READ = 20_000
 """Peers of whom the record that was read last is kept as it was understood, of some 2 KiB each."""
 REAP_INTERVAL = 2.0
 """Seconds between two looks for peers whose time is up; who asks about one never sees it, however long it takes."""
 REAP_COUNT = 200
 """Peers removed by one script, which others wait for: some milliseconds."""
-ANSWER_LIFETIME_MS = 60_000
-"""For which an answer is remembered: longer than our client waits before a repetition (30 s)."""
-MAX_ANSWER = 16 * 2**10
-"""Octets of an answer that is remembered: one for each peer. What makes a longer one is carried out again."""
-
 _SCRIPTS = files("interop.tracker_store") / "lua"
 
 logger = logging.getLogger(__name__)
@@ -58,24 +38,6 @@ logger = logging.getLogger(__name__)
 
 class StoreError(Exception):
     """The store cannot be used; the text says why, in one line."""
-
-
-@define
-class _Unit:
-    """The request under way."""
-
-    message: RequestMessage
-    key: bytes
-    version: bytes
-    record: bytes
-    """As it was read; empty where there was none, like the version."""
-    before: dict[str, PeerMode]
-    peer: RegisteredPeer | None
-    remembered: bytes
-    new_swarms: set[str]
-    sample: dict[str, list[bytes]]
-    """Records of peers in the one swarm that a request is about, read with the rest: one wait fewer."""
-    touched: bool = False
 
 
 class RedisRegistry:
@@ -103,8 +65,6 @@ class RedisRegistry:
         self._timer_ms = round(track_timer * 1000)
         self._epoch = epoch
         self._reap_at = float("-inf")
-        self._unit: _Unit | None = None
-        self._counts = (0, 0, 0)
         # Records change less often than they are listed; nobody changes what `members` returns.
         self._read_member = lru_cache(MAX_READ)(read)
 
@@ -114,6 +74,21 @@ class RedisRegistry:
             self._redis.call(self._redis.client.ping)
         except FailedError as error:
             raise StoreError(str(error)) from error
+
+    def nonce_key(self) -> bytes:
+        """A secret of all trackers that share this store, under which their Digest nonces are good at each of them.
+
+        Raises StoreError.
+        """
+        client, name = self._redis.client, self._redis.base + b"nonce-key"
+        try:
+            self._redis.call(lambda: client.set(name, secrets.token_bytes(32), nx=True))
+            found: bytes | None = self._redis.call(lambda: client.get(name))
+        except FailedError as error:
+            raise StoreError(str(error)) from error
+        if found is None:
+            raise StoreError("redis does not keep what it is given")
+        return found
 
     @property
     def peer_count(self) -> int:
@@ -135,115 +110,47 @@ class RedisRegistry:
         """STARTED while a peer is registered."""
         return TrackerState.STARTED if self.peer_count else TrackerState.INIT
 
-    def _current(self) -> tuple[int, int, int]:
-        """Peers, swarms, memberships: as they were at `begin`, and else as they are."""
-        if self._unit is None:
-            self._counts = tuple(self._run("begin", "", 0)[3:6])
-        return self._counts
+    def _current(self) -> list[int]:
+        """Peers, swarms, memberships."""
+        counts: list[int] = self._run("begin", "", "", 0, 0, 0)[3:6]
+        return counts
 
-    def begin(self, message: RequestMessage, key: bytes, now: float) -> bytes | None:
-        """A request comes; what answered it before, if that still counts."""
-        swarms = _swarms(message)
-        number = CANDIDATES if len(swarms) == 1 else 0
-        version, record, remembered, *counts, exist, sample = self._run("begin", message.peer_id, number, *swarms)
-        self._counts = tuple(counts)
-        peer = read(record) if record else None
-        self._unit = _Unit(
-            message,
-            key,
-            version or b"",
-            record or b"",
-            {swarm_id: one.peer_mode for swarm_id, one in peer.swarms.items()} if peer else {},
-            peer,
-            remembered or b"",
-            {swarm_id for swarm_id, there in zip(swarms, exist, strict=True) if not there},
-            {swarms[0]: sample} if number else {},
-        )
-        stands_for = key + _basis(peer)
-        return remembered[len(stands_for) :] if remembered and remembered.startswith(stands_for) else None
-
-    def commit(self, body: bytes | None, now: float) -> bool:
-        """Write what was done since `begin`, in one script; False where another tracker has changed the peer."""
-        unit, self._unit = self._unit, None
-        if unit is None:
-            return True
-        peer = None if unit.peer is None or unit.peer.state is PeerState.TERMINATE else unit.peer
-        record = b"" if peer is None else write(peer).encode()
-        answer = b""
-        if body is not None and len(body) <= MAX_ANSWER and not isinstance(unit.message, FindRequest):
-            answer = unit.key + _basis(peer) + body
-        if record == unit.record and not answer:
-            if not record or not unit.touched:
-                return True
-            return bool(self._run("touch", unit.message.peer_id, unit.version, self._timer_ms))
-        now_in = {swarm_id: one.peer_mode for swarm_id, one in peer.swarms.items()} if peer else {}
-        joins = [
-            item
-            for swarm_id, mode in now_in.items()
-            if unit.before.get(swarm_id) is not mode
-            for item in (swarm_id, mode[0])
+    def begin(self, asked: Sequence[Asked], now: float) -> list[RedisTransaction | StoreUnavailableError]:
+        """Requests come, each of another peer: one wait for all of them."""
+        swarms: list[list[str]] = []
+        calls: list[Call] = []
+        for one in asked:
+            listed, others = named(one.message)
+            swarms.append(listed + others)
+            numbers = CANDIDATES, MAX_CANDIDATES, len(listed)
+            calls.append(("begin", [one.message.peer_id, one.host or "", *numbers, *listed, *others]))
+        return [
+            StoreUnavailableError(str(answer))
+            if isinstance(answer, FailedError)
+            else RedisTransaction(one, names, answer, self._read_member, self._epoch)
+            for one, names, answer in zip(asked, swarms, self._run_all(calls), strict=True)
         ]
-        return bool(
-            self._run(
-                "commit",
-                unit.message.peer_id,
-                unit.version,
-                self._timer_ms,
-                secrets.token_bytes(8),
-                record,
-                answer,
-                ANSWER_LIFETIME_MS,
-                len(joins) // 2,
-                *joins,
-                *(unit.before.keys() - now_in.keys()),
-            )
-        )
+
+    def commit(
+        self, done: Sequence[tuple[RedisTransaction, bytes | None]], most: Limits, now: float
+    ) -> list[bool | StoreUnavailableError]:
+        """Write what was done, one script for each; False where another tracker has changed the peer."""
+        calls = [transaction.write(body, most, self._timer_ms) for transaction, body in done]
+        answers = iter(self._run_all([call for call in calls if call is not None]))
+        found: list[bool | StoreUnavailableError] = []
+        for call in calls:
+            answer = 1 if call is None else next(answers)
+            found.append(StoreUnavailableError(str(answer)) if isinstance(answer, FailedError) else bool(answer))
+        return found
 
     def peer(self, peer_id: str) -> RegisteredPeer | None:
-        """The registration of a peer: that of the request under way, or as it is."""
-        unit = self._unit
-        if unit is not None and unit.message.peer_id == peer_id:
-            return None if unit.peer is None or unit.peer.state is PeerState.TERMINATE else unit.peer
-        record = self._run("begin", peer_id, 0)[1]
+        """The registration of a peer."""
+        record = self._run("begin", peer_id, "", 0, 0, 0)[1]
         return read(record) if record else None
-
-    def has_swarm(self, swarm_id: str) -> bool:
-        """Whether a swarm of the request under way has a peer."""
-        return self._unit is not None and swarm_id not in self._unit.new_swarms
 
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
         """Peers of a swarm: all, or a random sample of so many."""
-        found = self._unit.sample.get(swarm_id) if self._unit is not None else None
-        records = self._run("sample", swarm_id, CANDIDATES) if found is None else found
-        return [self._read_member(record) for record in records]
-
-    def connect(self, peer_id: str, now: float) -> RegisteredPeer:
-        """The registration of the peer whose CONNECT is under way."""
-        unit = self._opened()
-        if unit.peer is None:
-            unit.peer = RegisteredPeer(peer_id, secrets.randbits(48) + 1, self._epoch + now)
-        self.step(unit.peer, PeerInput.CONNECT, now)
-        return unit.peer
-
-    def step(self, peer: RegisteredPeer, what: PeerInput, now: float) -> None:
-        """Follow the arrow of figure 5 that `what` stands for."""
-        transition = PEER_TABLE[peer.state][what]
-        peer.state = transition.state
-        self._opened().touched |= transition.timer is Timer.TRACK
-
-    def join(self, peer: RegisteredPeer, swarm_id: str, peer_mode: PeerMode) -> None:
-        """Enter the peer into the swarm, or change its mode."""
-        peer.changes += 1
-        peer.swarms.setdefault(swarm_id, Membership(peer_mode)).peer_mode = peer_mode
-
-    def record(self, peer: RegisteredPeer, stat: StreamStats) -> None:
-        """Keep what the peer reports of a swarm it is in."""
-        peer.swarms[stat.swarm_id].stat = evolve(stat)
-
-    def leave(self, peer: RegisteredPeer, swarm_id: str) -> None:
-        """Take the peer out of a swarm it is in."""
-        peer.changes += 1
-        del peer.swarms[swarm_id]
+        return [self._read_member(record) for record in self._run("sample", swarm_id, CANDIDATES)]
 
     def largest(self, count: int) -> list[SwarmCount]:
         """At most `count` swarms with the most peers, the largest first."""
@@ -257,7 +164,6 @@ class RedisRegistry:
 
     def handle_timer(self, now: float) -> None:
         """Remove peers whose time is up. Where the store cannot be reached, later."""
-        self._unit = None  # of a request that ended in an error
         if now < self._reap_at:
             return
         self._reap_at = now + REAP_INTERVAL
@@ -271,10 +177,6 @@ class RedisRegistry:
         """Close the connections."""
         self._redis.close()
 
-    def _opened(self) -> _Unit:
-        assert self._unit is not None, "between begin and commit"
-        return self._unit
-
     def _run(self, name: str, *arguments: Argument) -> Any:
         """What a script answers. Raises StoreUnavailableError; the script may have been done even so."""
         try:
@@ -282,17 +184,11 @@ class RedisRegistry:
         except FailedError as error:
             raise StoreUnavailableError(str(error)) from error
 
-
-def _basis(peer: RegisteredPeer | None) -> bytes:
-    """What an answer rests on: the registration, and how often its swarms have changed."""
-    return b"%d.%d:" % (peer.number, peer.changes) if peer else b"0.0:"
-
-
-def _swarms(message: RequestMessage) -> list[str]:
-    match message:
-        case ConnectRequest():
-            return [action.swarm_id for action in message.swarm_action]
-        case FindRequest():
-            return [message.swarm_id]
-        case StatReportRequest():
+    def _run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """What scripts answer, or a FailedError for one of them. Raises StoreUnavailableError for all."""
+        if not calls:
             return []
+        try:
+            return self._redis.run_all(calls)
+        except FailedError as error:
+            raise StoreUnavailableError(str(error)) from error

@@ -28,12 +28,22 @@ from ppsp.tracker.messages import (
     to_json,
 )
 from ppsp.tracker.parse import MessageError, Parsed, parse_request, parse_response
-from ppsp.tracker.ports import Allowed, Authenticator, Denied, Registry, StoreUnavailableError, SwarmCount, Verdict
+from ppsp.tracker.ports import (
+    Allowed,
+    Asked,
+    Authenticator,
+    Denied,
+    Registry,
+    StoreUnavailableError,
+    SwarmCount,
+    Transaction,
+    Verdict,
+)
 from ppsp.tracker.records import Membership, RegisteredPeer
+from ppsp.tracker.rules import Limits, Rules, host_of
 from ppsp.tracker.selection import ByProperties, Costs, PeerSelector, RandomSample, Ranked
-from ppsp.tracker.server import TrackerServer
+from ppsp.tracker.server import Incoming, TrackerServer
 from ppsp.tracker.states import PEER_TABLE, PeerInput, PeerState, Timer, TrackerState
-from ppsp.tracker.tracking import Limits, Rules
 
 __all__ = [
     "MAX_RESPONSE",
@@ -44,6 +54,7 @@ __all__ = [
     "AddressSeen",
     "AddressType",
     "Allowed",
+    "Asked",
     "Authenticator",
     "ByProperties",
     "ClientTiming",
@@ -54,6 +65,7 @@ __all__ = [
     "ErrorCode",
     "Event",
     "FindRequest",
+    "Incoming",
     "Joined",
     "Left",
     "Limits",
@@ -91,8 +103,10 @@ __all__ = [
     "TrackerClient",
     "TrackerServer",
     "TrackerState",
+    "Transaction",
     "Verdict",
     "encode",
+    "host_of",
     "parse_request",
     "parse_response",
     "to_json",

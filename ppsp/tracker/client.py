@@ -229,7 +229,8 @@ class TrackerClient:
         try:
             answer = parse_response(response.body).message
         except DecodeError as error:
-            self._repeat(f"HTTP status {response.status}: {error}", now)
+            # A proxy that knows no PPSTP may say how long the tracker is away (RFC 9110 section 10.2.3).
+            self._repeat(f"HTTP status {response.status}: {error}", now, _retry_after(response))
             return
         failed = answer.response_type is ResponseType.FAILED
         # A tracker that could not read the transaction ID sends none back, and means the one request under way.
@@ -376,10 +377,10 @@ class TrackerClient:
         for swarm_id in swarm_ids & self._swarms.keys():
             self._gone(swarm_id)
 
-    def _repeat(self, reason: str, now: float) -> None:
-        """The same transaction again, later (section 4.3)."""
+    def _repeat(self, reason: str, now: float, least: float = 0.0) -> None:
+        """The same transaction again, in `least` seconds or later (section 4.3)."""
         self._events.append(RequestLost(reason))
-        self._back_off(now, 0.0)
+        self._back_off(now, least)
 
     def _back_off(self, now: float, least: float) -> None:
         gap = min(self._timing.first_retry * 2.0 ** min(self._failures, 30), self._timing.retry)

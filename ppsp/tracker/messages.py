@@ -164,9 +164,10 @@ class PeerAddr:
 
     @property
     def is_unicast(self) -> bool:
-        """Whether a peer can be there: nobody is at 0.0.0.0, and a multicast address would flood a network."""
+        """Whether a peer can be there: nobody is in 0.0.0.0/8, and a multicast address would flood a network."""
         ip = ipaddress.ip_address(self.address)
-        return not (ip.is_multicast or ip.is_unspecified or self.address == "255.255.255.255")
+        is_nowhere = ip.is_unspecified or (ip.version == 4 and ip.packed[0] == 0)
+        return not (ip.is_multicast or is_nowhere or self.address == "255.255.255.255")
 
     @property
     def is_loopback(self) -> bool:
@@ -220,6 +221,11 @@ class ConnectRequest:
     swarm_action: tuple[SwarmAction, ...] = field(validator=min_len(1))
     peer_num: PeerNum | None = None
     peer_addr: tuple[PeerAddr, ...] = ()
+
+    def wants_peers(self, action: SwarmAction) -> bool:
+        """Whether the answer has a list of peers for this action of it: one joined as LEECH, or with `peer_num`."""
+        is_asking = action.peer_mode is PeerMode.LEECH or self.peer_num is not None
+        return is_asking and action.action is Action.JOIN
 
 
 @frozen

@@ -28,11 +28,13 @@ class RegisteredPeer:
     """Unix time in seconds (section 2.2)."""
     state: PeerState = PeerState.START
     peer_addr: tuple[PeerAddr, ...] = ()
-    """The addresses that the peer announced, best first; else the one its first CONNECT came from, as REFLEXIVE."""
+    """The addresses that the peer announced, best first; else the one its last CONNECT came from, as REFLEXIVE."""
     announced: bool = False
     """Whether the addresses are the peer's own words."""
     holder: str | None = None
     """Who has registered it: nobody else may use the peer ID meanwhile. None: whoever comes."""
+    host: str | None = None
+    """Whose limits it counts for: where its registration came from, an IPv4 address or an IPv6 /64; None: nobody's."""
     source: str | None = None
     """The IP address that its last CONNECT came from."""
     properties: PeerNum | None = None

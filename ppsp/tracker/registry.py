@@ -8,8 +8,9 @@ from attrs import define, evolve, field
 
 from ppsp.tracker.answers import Answers, Basis
 from ppsp.tracker.messages import FindRequest, PeerMode, RequestMessage, StreamStats
-from ppsp.tracker.ports import SwarmCount
+from ppsp.tracker.ports import Asked, SwarmCount
 from ppsp.tracker.records import Membership, RegisteredPeer
+from ppsp.tracker.rules import Limits
 from ppsp.tracker.states import (
     PEER_TABLE,
     TRACKER_TABLE,
@@ -41,10 +42,11 @@ class MemoryRegistry:
         """Counts what may change a list of peers: the changes of all of them."""
         self.peers: dict[str, RegisteredPeer] = {}
         self.swarms: dict[str, Swarm] = {}
+        self.hosts: dict[str, int] = {}
+        """How many memberships the peers of each host have."""
         self._epoch = epoch
         self._registrations = 0
         self._answers = Answers()
-        self._request: tuple[RequestMessage, bytes] | None = None
         # Each timer always runs equally long, so the order in which they were started is the order in which they end.
         self._lengths = {Timer.INIT: init_timer, Timer.TRACK: track_timer}
         self._deadlines: dict[Timer, OrderedDict[str, float]] = {timer: OrderedDict() for timer in self._lengths}
@@ -59,17 +61,21 @@ class MemoryRegistry:
         """How many swarms have a peer."""
         return len(self.swarms)
 
-    def begin(self, message: RequestMessage, key: bytes, now: float) -> bytes | None:
-        """The body that answered this request before, if it still counts."""
-        self._request = message, key
-        return self._answers.find(key, self._basis(message), now)
+    def begin(self, asked: Sequence[Asked], now: float) -> list["MemoryTransaction"]:
+        """What is done in them counts at once, so they see one another's."""
+        return [MemoryTransaction(self, one, now) for one in asked]
 
-    def commit(self, body: bytes | None, now: float) -> bool:
-        """Remember `body` for repetitions of the request that is under way."""
-        if body is not None and self._request is not None:
-            message, key = self._request
-            self._answers.store(key, self._basis(message), body, now)
-        return True
+    def commit(self, done: Sequence[tuple["MemoryTransaction", bytes | None]], most: Limits, now: float) -> list[bool]:
+        """Remember the bodies for repetitions of the requests."""
+        for transaction, body in done:
+            if body is not None:
+                asked = transaction.asked
+                self._answers.store(asked.key, self._basis(asked.message), body, now)
+        return [True] * len(done)
+
+    def find_answer(self, asked: Asked, now: float) -> bytes | None:
+        """The body that answered this request before, if it still counts."""
+        return self._answers.find(asked.key, self._basis(asked.message), now)
 
     def _basis(self, message: RequestMessage) -> Basis:
         peer = self.peers.get(message.peer_id)
@@ -81,16 +87,12 @@ class MemoryRegistry:
         """The registration of a peer."""
         return self.peers.get(peer_id)
 
-    def has_swarm(self, swarm_id: str) -> bool:
-        """Whether the swarm has a peer."""
-        return swarm_id in self.swarms
-
-    def connect(self, peer_id: str, now: float) -> RegisteredPeer:
+    def connect(self, peer_id: str, host: str | None, now: float) -> RegisteredPeer:
         """The registration of a peer that sent a CONNECT, made on the spot for a new one (START)."""
         peer = self.peers.get(peer_id)
         if peer is None:
             self._registrations += 1
-            peer = RegisteredPeer(peer_id, self._registrations, self._epoch + now)
+            peer = RegisteredPeer(peer_id, self._registrations, self._epoch + now, host=host)
             self.peers[peer_id] = peer
             self.state = TRACKER_TABLE[self.state][TrackerInput.PEER_REGISTERED]
         self.step(peer, PeerInput.CONNECT, now)
@@ -131,7 +133,7 @@ class MemoryRegistry:
         swarm.seeders += peer_mode is PeerMode.SEEDER
         peer.swarms[swarm.swarm_id] = Membership(peer_mode, position=len(swarm.members))
         swarm.members.append(peer)
-        self.memberships += 1
+        self._count(peer, 1)
 
     def record(self, peer: RegisteredPeer, stat: StreamStats) -> None:
         """Keep what the peer reports of a swarm it is in."""
@@ -150,7 +152,16 @@ class MemoryRegistry:
             last.swarms[swarm_id].position = membership.position
         if not members:
             del self.swarms[swarm_id]
-        self.memberships -= 1
+        self._count(peer, -1)
+
+    def _count(self, peer: RegisteredPeer, memberships: int) -> None:
+        self.memberships += memberships
+        if peer.host is not None:
+            of_host = self.hosts.get(peer.host, 0) + memberships
+            if of_host:
+                self.hosts[peer.host] = of_host
+            else:
+                del self.hosts[peer.host]
 
     def _has_changed(self, peer: RegisteredPeer) -> None:
         self.changes += 1
@@ -178,3 +189,77 @@ class MemoryRegistry:
                 if deadline > now:
                     break
                 self.step(self.peers[peer_id], PeerInput.TIMEOUT, now)
+
+
+class MemoryTransaction:
+    """One request at a MemoryRegistry."""
+
+    __slots__ = ("_now", "_registry", "asked")
+
+    def __init__(self, registry: MemoryRegistry, asked: Asked, now: float) -> None:
+        self._registry = registry
+        self._now = now
+        self.asked = asked
+
+    @property
+    def remembered(self) -> bytes | None:
+        """The body that answered this request before, if it still counts."""
+        return self._registry.find_answer(self.asked, self._now)
+
+    @property
+    def peer(self) -> RegisteredPeer | None:
+        """The registration of the sender."""
+        return self._registry.peers.get(self.asked.message.peer_id)
+
+    @property
+    def peer_count(self) -> int:
+        """How many peers are registered."""
+        return self._registry.peer_count
+
+    @property
+    def swarm_count(self) -> int:
+        """How many swarms have a peer."""
+        return self._registry.swarm_count
+
+    @property
+    def memberships(self) -> int:
+        """How many, over all peers."""
+        return self._registry.memberships
+
+    @property
+    def memberships_of_host(self) -> int:
+        """Over all peers of the host that the sender's registration counts for."""
+        peer = self.peer
+        host = self.asked.host if peer is None else peer.host
+        return 0 if host is None else self._registry.hosts.get(host, 0)
+
+    def has_swarm(self, swarm_id: str) -> bool:
+        """Whether the swarm has a peer."""
+        return swarm_id in self._registry.swarms
+
+    def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
+        """The peers in a swarm, in no particular order."""
+        return self._registry.members(swarm_id)
+
+    def connect(self, now: float) -> RegisteredPeer:
+        """The registration of the sender of a CONNECT, made on the spot for a new one (START)."""
+        return self._registry.connect(self.asked.message.peer_id, self.asked.host, now)
+
+    def step(self, what: PeerInput, now: float) -> None:
+        """Follow the arrow of figure 5 that `what` stands for; TERMINATE removes the peer from everything."""
+        self._registry.step(self._sender(), what, now)
+
+    def join(self, swarm_id: str, peer_mode: PeerMode) -> None:
+        """Enter the peer into the swarm; one that is in it already changes its mode."""
+        self._registry.join(self._sender(), swarm_id, peer_mode)
+
+    def record(self, stat: StreamStats) -> None:
+        """Keep what the peer reports of a swarm it is in."""
+        self._registry.record(self._sender(), stat)
+
+    def leave(self, swarm_id: str) -> None:
+        """Take the peer out of a swarm it is in; the last one takes the swarm with it."""
+        self._registry.leave(self._sender(), swarm_id)
+
+    def _sender(self) -> RegisteredPeer:
+        return self._registry.peers[self.asked.message.peer_id]

@@ -6,8 +6,10 @@ Whatever comes in is answered with a PPSTP message. The RFC leaves the HTTP stat
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
+
+from attrs import define, frozen
 
 from ppsp.tracker.answers import Answers
 from ppsp.tracker.http import Request as HttpRequest
@@ -15,6 +17,7 @@ from ppsp.tracker.http import Response
 from ppsp.tracker.messages import (
     MEDIA_TYPE,
     AddressType,
+    ConnectRequest,
     ErrorCode,
     PeerAddr,
     RequestMessage,
@@ -23,12 +26,13 @@ from ppsp.tracker.messages import (
     encode,
 )
 from ppsp.tracker.parse import MessageError, parse_request
-from ppsp.tracker.ports import Allowed, Authenticator, Denied, Registry, StoreUnavailableError
+from ppsp.tracker.ports import Allowed, Asked, Authenticator, Denied, Registry, StoreUnavailableError, Transaction
 from ppsp.tracker.records import RegisteredPeer
 from ppsp.tracker.registry import MemoryRegistry
+from ppsp.tracker.rules import Limits, Rules, host_of
 from ppsp.tracker.selection import PeerSelector, RandomSample
 from ppsp.tracker.states import PeerInput, TrackerState
-from ppsp.tracker.tracking import Caller, Limits, RefusedError, Rules, Tracking
+from ppsp.tracker.tracking import Caller, RefusedError, Tracking
 
 INIT_TIMER = 30.0
 """Seconds. The RFC names no value. A registration outlives its CONNECT only where the tracker itself failed."""
@@ -40,6 +44,9 @@ RETRY_STORE_AFTER = 5
 """Seconds to wait where the registrations are out of reach: a store that others share is back soon."""
 MAX_ATTEMPTS = 8
 """How often a request is carried out anew because another tracker was faster with one of the same peer."""
+TOO_MANY_REQUESTS = 429
+"""The HTTP status (RFC 6585) for a host that has too many registrations: of a 503 a load balancer concludes that the
+tracker is down, and whoever likes could have it say so."""
 STATISTICS = "/stats"
 """Where an operator finds the statistics."""
 MAX_SWARMS_TOLD = 100
@@ -55,8 +62,45 @@ _STATUS = {
     ErrorCode.SERVICE_UNAVAILABLE: 503,
     ErrorCode.AUTHENTICATION_REQUIRED: 401,
 }
+_HEADERS = (("Content-Type", MEDIA_TYPE),)
 # application/json too, since peers are seen to send it; nothing that a web page could make a browser post unasked.
 _MEDIA_TYPES = (MEDIA_TYPE, "application/json")
+
+
+@frozen
+class Incoming:
+    """A request, and where it comes from: what `TrackerServer.handle` is given."""
+
+    request: HttpRequest
+    peer: tuple[str, int] | None
+    certificate: str | None = None
+
+
+@define
+class _Waiting:
+    """A request that is to be carried out."""
+
+    at: int
+    """Its place among those that came with it."""
+    asked: Asked
+    caller: Caller
+    attempts: int = 0
+
+    def has_lost(self) -> bool:
+        """Another tracker was faster. Whether that was once too often."""
+        self.attempts += 1
+        return self.attempts >= MAX_ATTEMPTS
+
+
+@frozen
+class _Decision:
+    """What a request has done, if it is committed, and its answer then."""
+
+    transaction: Transaction
+    body: bytes | None
+    """What is to be the answer to repetitions."""
+    response: Response
+    error_code: ErrorCode | None = None
 
 
 class TrackerServer:
@@ -73,7 +117,7 @@ class TrackerServer:
     def __init__(
         self,
         *,
-        registry: Registry | None = None,
+        registry: Registry[Any] | None = None,
         select: PeerSelector | None = None,
         authenticate: Authenticator | None = None,
         rules: Rules | None = None,
@@ -88,10 +132,11 @@ class TrackerServer:
         self.max_body = limits.body
         """Octets of the longest body that `handle` reads; it refuses a longer one, so one octet more is enough."""
         self._authenticate = authenticate
-        self._registry: Registry = registry or MemoryRegistry(
+        self._registry: Registry[Any] = registry or MemoryRegistry(
             init_timer=init_timer, track_timer=track_timer, epoch=epoch
         )
-        self._tracking = Tracking(self._registry, select or RandomSample(random_bytes), limits, rules or Rules())
+        self._limits = limits
+        self._tracking = Tracking(select or RandomSample(random_bytes), limits, rules or Rules())
         self._has_statistics = has_statistics
         self._counts: Counter[str] = Counter()
 
@@ -135,14 +180,46 @@ class TrackerServer:
         itself. What `select` or `authenticate` raises goes through, with nothing done but a registration that the init
         timer removes: `internal_error` is the answer then.
         """
-        response = self._handle(request, peer, now, certificate)
-        if response.status != 200:
-            self._counts[f"status_{response.status}"] += 1
-        return response
+        answer = self.handle_all((Incoming(request, peer, certificate),), now)[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    def _handle(
-        self, request: HttpRequest, peer: tuple[str, int] | None, now: float, certificate: str | None
-    ) -> Response:
+    def handle_all(self, incoming: Sequence[Incoming], now: float) -> list[Response | Exception]:
+        """Answer requests as `handle` does, and give back what it would raise.
+
+        Those of different peers are carried out at once, as far as the registry can: it is waited for some few times
+        for all of them. Those of one peer take effect in their order.
+        """
+        answers: list[Response | Exception | None] = [None] * len(incoming)
+        waiting: list[_Waiting] = []
+        for at, given in enumerate(incoming):
+            try:
+                opened = self._open(at, given, now)
+            except Exception as error:  # noqa: BLE001 - given back
+                answers[at] = error
+                continue
+            if isinstance(opened, _Waiting):
+                waiting.append(opened)
+            else:
+                answers[at] = opened
+        while waiting:
+            first: dict[str, _Waiting] = {}
+            for one in waiting:
+                first.setdefault(one.asked.message.peer_id, one)
+            for one, answer in self._carry_out(list(first.values()), now):
+                answers[one.at] = answer
+            waiting = [one for one in waiting if answers[one.at] is None]
+        return [self._counted(answer) for answer in answers if answer is not None]
+
+    def _counted(self, answer: Response | Exception) -> Response | Exception:
+        if isinstance(answer, Response) and answer.status != 200:
+            self._counts[f"status_{answer.status}"] += 1
+        return answer
+
+    def _open(self, at: int, incoming: Incoming, now: float) -> "Response | _Waiting":
+        """What is to be carried out, or the answer to what is not."""
+        request, certificate = incoming.request, incoming.certificate
         if self._has_statistics and request.method in ("GET", "HEAD") and request.target == STATISTICS:
             return self._statistics(request, now, certificate)
         refused = self._refuse_http(request)
@@ -158,14 +235,10 @@ class TrackerServer:
             message = parse_request(request.body).message
         except MessageError as error:
             return _error(error.error_code, error.transaction_id)
-        try:
-            self.handle_timer(now)
-            answer = self._answer(message, request.body, Caller(_sender(peer), verdict.holder), now)
-        except RefusedError as error:
-            return _error(error.error_code, message.transaction_id)
-        except StoreUnavailableError:
-            return _error(ErrorCode.SERVICE_UNAVAILABLE, message.transaction_id, retry_after=RETRY_STORE_AFTER)
-        return Response(200, (("Content-Type", MEDIA_TYPE),), answer)
+        self._counts[type(message).__name__] += 1
+        sender = _sender(incoming.peer)
+        asked = Asked(message, Answers.key(request.body), _host(message, sender))
+        return _Waiting(at, asked, Caller(sender, verdict.holder))
 
     def _judge(self, request: HttpRequest, now: float, certificate: str | None) -> Allowed | Denied:
         return self._authenticate(request, certificate, now) if self._authenticate else Allowed(certificate)
@@ -190,32 +263,56 @@ class TrackerServer:
             return _error(ErrorCode.BAD_REQUEST, status=415, headers=(("Accept", MEDIA_TYPE),))
         return None
 
-    def _answer(self, message: RequestMessage, body: bytes, caller: Caller, now: float) -> bytes:
-        """Carry the request out, or repeat the answer to one that was carried out already. Raises RefusedError."""
-        self._counts[type(message).__name__] += 1
-        key = Answers.key(body)
-        for _ in range(MAX_ATTEMPTS):
-            remembered = self._registry.begin(message, key, now)
-            try:
-                self._tracking.check_holder(message, caller)
-                answer = self._repeat(message, remembered, now) or encode(
-                    self._tracking.carry_out(message, caller, now)
-                )
-            except RefusedError as refused:
-                # What was refused may have ended the registration (section 2.3.2).
-                if self._registry.commit(None, now):
-                    self._counts[f"error_{refused.error_code:02d}"] += 1
-                    raise
-            else:
-                if self._registry.commit(None if remembered else answer, now):
-                    return answer
-        raise RefusedError(ErrorCode.SERVICE_UNAVAILABLE)
+    def _carry_out(
+        self, waiting: Sequence["_Waiting"], now: float
+    ) -> Iterator[tuple["_Waiting", Response | Exception]]:
+        """Carry requests out, each of another peer. Those without an answer are to be carried out anew."""
+        try:
+            self.handle_timer(now)
+            begun = self._registry.begin([one.asked for one in waiting], now)
+            decided = [self._decide(one, transaction, now) for one, transaction in zip(waiting, begun, strict=True)]
+            done = [(one.transaction, one.body) for one in decided if isinstance(one, _Decision)]
+            committed = iter(self._registry.commit(done, self._limits, now) if done else ())
+        except StoreUnavailableError:
+            yield from ((one, _store_is_away(one.asked.message)) for one in waiting)
+            return
+        for one, decision in zip(waiting, decided, strict=True):
+            outcome: Exception | bool = next(committed) if isinstance(decision, _Decision) else decision
+            if isinstance(outcome, StoreUnavailableError):
+                yield one, _store_is_away(one.asked.message)
+            elif isinstance(outcome, Exception):
+                yield one, outcome
+            elif outcome and isinstance(decision, _Decision):
+                if decision.error_code is not None:
+                    self._counts[f"error_{decision.error_code:02d}"] += 1
+                yield one, decision.response
+            elif one.has_lost():
+                yield one, _error(ErrorCode.SERVICE_UNAVAILABLE, one.asked.message.transaction_id)
 
-    def _repeat(self, message: RequestMessage, answer: bytes | None, now: float) -> bytes | None:
-        """The answer to a repeated request, which is a sign of life."""
-        if answer is not None and (peer := self._registry.peer(message.peer_id)) is not None:
-            self._registry.step(peer, PeerInput.STAT_REPORT, now)
-        return answer
+    def _decide(
+        self, one: "_Waiting", transaction: Transaction | StoreUnavailableError, now: float
+    ) -> "_Decision | Exception":
+        """Carry a request out, or repeat the answer to one that was carried out already."""
+        if isinstance(transaction, StoreUnavailableError):
+            return transaction
+        message = one.asked.message
+        try:
+            self._tracking.check_holder(transaction, one.caller)
+            remembered = transaction.remembered
+            if remembered is not None:
+                if transaction.peer is not None:
+                    # A repeated request is a sign of life.
+                    transaction.step(PeerInput.STAT_REPORT, now)
+                return _Decision(transaction, None, Response(200, _HEADERS, remembered))
+            body = encode(self._tracking.carry_out(transaction, message, one.caller, now))
+            return _Decision(transaction, body, Response(200, _HEADERS, body))
+        except RefusedError as error:
+            # What was refused may have ended the registration (section 2.3.2), so this is committed too.
+            status = TOO_MANY_REQUESTS if error.is_hosts_own else None
+            response = _error(error.error_code, message.transaction_id, status=status)
+            return _Decision(transaction, None, response, error.error_code)
+        except Exception as error:  # noqa: BLE001 - given back
+            return error
 
     def _statistics(self, request: HttpRequest, now: float, certificate: str | None) -> Response:
         verdict = self._judge(request, now, certificate)
@@ -248,6 +345,17 @@ class TrackerServer:
                 for one in largest
             ],
         }
+
+
+def _store_is_away(message: RequestMessage) -> Response:
+    return _error(ErrorCode.SERVICE_UNAVAILABLE, message.transaction_id, retry_after=RETRY_STORE_AFTER)
+
+
+def _host(message: RequestMessage, sender: PeerAddr | None) -> str | None:
+    """Whom a registration that this message makes counts for. Who is on this machine may be a proxy for all others."""
+    if not isinstance(message, ConnectRequest) or sender is None or sender.is_loopback:
+        return None
+    return host_of(sender.address)
 
 
 def _transaction_id(request: HttpRequest) -> str:

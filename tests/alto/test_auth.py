@@ -212,6 +212,71 @@ def test_whatever_is_changed_on_the_way_is_refused(pattern, text):
     assert not is_stale(server.authenticate(request, 1.0))
 
 
+@pytest.mark.parametrize(
+    ("uri", "target", "is_same"),
+    [
+        ("/tips?x=1", "/tips?x=1", True),
+        ("https://alto.example.com/tips?x=1", "/tips?x=1", True),
+        ("https://alto.example.com:8443", "/", True),
+        ("https://alto.example.com?x=1", "/?x=1", True),
+        ("https://alto.example.com/other", "/tips", False),
+        ("/tips?u=https://alto.example.com/", "/", False),
+        ("tips", "/tips", False),
+        ("://alto.example.com/tips", "/tips", False),
+    ],
+)
+def test_the_target_may_be_proven_in_its_absolute_form(uri, target, is_same):
+    """RFC 7616 section 3.4: uri is the effective request URI; section 3.4.6: proxies may change its form"""
+    server = server_of()
+    request = replaced(proven(server, client_of(), 1.0), 'uri="[^"]*"', f'uri="{uri}"')
+    nonce, nc, cnonce = re.findall(r'(?:nonce|nc|cnonce)="?([^",]+)', request.header("Authorization"))
+    proof = response_digest(
+        "SHA-256",
+        secret_digest("SHA-256", "ann", "alto.example.com", "secret"),
+        method="GET",
+        uri=uri,
+        nonce=nonce,
+        nc=nc,
+        cnonce=cnonce,
+    )
+    request = replaced(request, 'response="[0-9a-f]+"', f'response="{proof}"')
+    verdict = server.authenticate(attrs.evolve(request, target=target), 1.0)
+    assert verdict == Authenticated("ann") if is_same else isinstance(verdict, Challenge)
+
+
+def sharing(key: bytes | None) -> DigestAuthenticator:
+    digests = {("SHA-256", "ann"): secret_digest("SHA-256", "ann", "alto.example.com", "secret")}
+    return DigestAuthenticator.from_digests("alto.example.com", digests, key=key, random_bytes=counting())
+
+
+def test_servers_with_one_key_take_one_anothers_nonces():
+    """RFC 7616 section 3.3"""
+    one, other, stranger = sharing(b"k" * 32), sharing(b"k" * 32), sharing(b"x" * 32)
+    client = client_of()
+    first = as_sent(proven(one, client, 100.0))
+    for server in (other, one):
+        # Each counts for itself: what one has seen, another has not.
+        assert server.authenticate(first, 101.0) == Authenticated("ann")
+        assert is_stale(server.authenticate(first, 102.0))
+    for number in range(10):
+        again = as_sent(client.authorize(Request("GET", URL)))
+        assert (one, other)[number % 2].authenticate(again, 103.0) == Authenticated("ann")
+    assert is_stale(stranger.authenticate(as_sent(client.authorize(Request("GET", URL))), 103.0))
+    assert is_stale(other.authenticate(as_sent(client.authorize(Request("GET", URL))), 400.1))
+
+
+def test_their_clocks_may_differ_by_some_seconds():
+    fast, slow = sharing(b"k" * 32), sharing(b"k" * 32)
+    client = client_of()
+    proven(fast, client, 129.0)
+    assert slow.authenticate(as_sent(client.authorize(Request("GET", URL))), 100.0) == Authenticated("ann")
+    proven(fast, client, 131.0)
+    assert is_stale(slow.authenticate(as_sent(client.authorize(Request("GET", URL))), 100.0))
+    alone = sharing(None)
+    proven(alone, client, 129.0)
+    assert is_stale(alone.authenticate(as_sent(client.authorize(Request("GET", URL))), 128.0))
+
+
 def test_the_method_and_the_target_are_those_that_were_proven():
     """RFC 7616 section 3.4.6"""
     server = server_of()

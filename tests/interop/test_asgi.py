@@ -9,6 +9,7 @@ import httpx
 import pytest
 import uvloop
 from attrs import frozen
+from loop_clock import LoopClock
 
 import interop.asgi
 from interop.asgi import asgi
@@ -268,21 +269,22 @@ class Alarm(Echo):
 
     def handle_timer(self, now: float) -> None:
         self.calls += 1
-        assert 0 <= self.clock() - now < 1
+        assert 0 <= self.clock() - now < 60
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
 
 
 def test_the_server_s_timer_is_handled_without_a_request():
     async def run() -> tuple[int, float | None]:
-        loop = asyncio.get_running_loop()
-        server = Alarm(loop.time)
-        app = asgi(server, clock=loop.time)
-        server.deadline = loop.time() + 0.02
+        clock = LoopClock()
+        server = Alarm(clock)
+        app = asgi(server, clock=clock)
+        server.deadline = clock() + 20
         await call(app, part(b""))
         # The deadline moves on: the first wake-up is early, and arms the next.
-        server.deadline += 0.02
-        await asyncio.sleep(0.1)
+        server.deadline += 20
+        await clock.forward(20)
+        await clock.forward(20)
         return server.calls, server.deadline
 
     calls, deadline = asyncio.run(run())
@@ -291,14 +293,14 @@ def test_the_server_s_timer_is_handled_without_a_request():
 
 def test_a_deadline_that_comes_nearer_is_met():
     async def run() -> float | None:
-        loop = asyncio.get_running_loop()
-        server = Alarm(loop.time)
-        app = asgi(server, clock=loop.time)
-        server.deadline = loop.time() + 60
+        clock = LoopClock()
+        server = Alarm(clock)
+        app = asgi(server, clock=clock)
+        server.deadline = clock() + 60
         await call(app, part(b""))
-        server.deadline = loop.time() + 0.01
+        server.deadline = clock() + 10
         await call(app, part(b""))
-        await asyncio.sleep(0.05)
+        await clock.forward(10)
         return server.deadline
 
     assert asyncio.run(run()) is None
@@ -323,13 +325,14 @@ def test_a_deadline_that_is_past_is_met_on_any_loop(factory):
 
 def test_a_silent_peer_is_removed_while_nobody_asks_anything():
     """RFC 7846 section 2.3.2 D"""
-    server = TrackerServer(track_timer=0.03)
+    server = TrackerServer(track_timer=30)
 
     async def run() -> int:
-        async with client_of(server) as client:
+        clock = LoopClock()
+        async with client_of(server, clock=clock) as client:
             await client.post("/", content=encode(JOIN), headers={"Content-Type": MEDIA_TYPE})
         before = server.peer_count
-        await asyncio.sleep(0.1)
+        await clock.forward(31)
         return before
 
     assert asyncio.run(run()) == 1
@@ -338,26 +341,28 @@ def test_a_silent_peer_is_removed_while_nobody_asks_anything():
 
 def test_shutdown_cancels_the_timer():
     async def run() -> int:
-        loop = asyncio.get_running_loop()
-        server = Alarm(loop.time)
-        app = asgi(server, clock=loop.time)
-        server.deadline = loop.time() + 0.01
+        clock = LoopClock()
+        server = Alarm(clock)
+        app = asgi(server, clock=clock)
+        server.deadline = clock() + 10
         await call(app, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}, type="lifespan")
-        await asyncio.sleep(0.05)
+        await clock.forward(50)
         return server.calls
 
     assert asyncio.run(run()) == 0
 
 
 def test_one_adapter_serves_one_event_loop_after_another():
-    server = TrackerServer(track_timer=0.02)
-    app = asgi(server)
+    clocks: list[LoopClock] = []
+    server = TrackerServer(track_timer=20)
+    app = asgi(server, clock=lambda: clocks[-1]())
 
     async def run() -> int:
+        clocks.append(LoopClock())
         headers = [(b"content-type", MEDIA_TYPE.encode())]
         await call(app, part(encode(JOIN)), headers=headers)
         before = server.peer_count
-        await asyncio.sleep(0.06)
+        await clocks[-1].forward(21)
         return before - server.peer_count
 
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 import interop._asgi_streams
 import interop.asgi
 from interop.asgi import Adapter, asgi
-from ppsp.tracker import Request, Response
+from ppsp.tracker import ErrorCode, Request, Response, TrackerServer, parse_response
 
 
 class Stream:
@@ -395,6 +395,25 @@ def test_bodies_under_way_are_bounded_together(monkeypatch):
         assert (await post((b"x" * 50, True), (b"x" * 50, False)))[0]["status"] == 204
 
     asyncio.run(main())
+
+
+def test_who_is_sent_away_is_told_so_in_the_server_s_own_words(monkeypatch):
+    """RFC 7846 section 4.3: in an overloaded state a tracker SHOULD respond with error 05"""
+    monkeypatch.setattr(interop.asgi, "MAX_BUFFERED", 10)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"x" * 20, "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [], "client": None}
+    asyncio.run(asgi(TrackerServer())(scope, receive, send))
+    assert sent[0]["status"] == 503
+    headers = dict(sent[0]["headers"])
+    assert (headers[b"retry-after"], headers[b"connection"]) == (b"5", b"close")
+    assert parse_response(sent[1]["body"]).message.error_code == ErrorCode.SERVICE_UNAVAILABLE
 
 
 def test_a_large_answer_is_written_in_pieces():

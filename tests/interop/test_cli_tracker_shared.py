@@ -2,18 +2,25 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from decade_scale import RedisProcess
 
+import interop.cli.tracker
+from interop.cli.tracker import command
 from interop.tracker_client import TrackerSession
 from interop.tracker_running import Tracker, TrackerConfig, TrackerConfigError
 from ppsp.tracker import (
@@ -23,6 +30,7 @@ from ppsp.tracker import (
     ConnectRequest,
     ErrorCode,
     FindRequest,
+    Limits,
     PeerAddr,
     PeerMode,
     ResponseMessage,
@@ -273,21 +281,119 @@ def test_curl_with_a_password_or_a_certificate_and_openssl_with_a_certificate_ov
     assert process.communicate(timeout=60) == ("", "")
 
 
-def test_seed_and_fetch_log_in_at_a_tracker_that_wants_it(start, cli, tmp_path):
-    """RFC 7846 section 6.1"""
-    pem, key = certificate(tmp_path, "localhost")
+class Turns:
+    """A load balancer: each connection goes to the next of the servers behind it."""
+
+    def __init__(self, *ports: int) -> None:
+        self._ports = itertools.cycle(ports)
+        self.taken: list[int] = []
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = next(self._ports)
+        self.taken.append(port)
+        behind, to_behind = await asyncio.open_connection("127.0.0.1", port)
+
+        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(copy(reader, to_behind), copy(behind, writer))
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+def test_curl_with_a_password_does_not_notice_which_of_two_trackers_answers(start, tmp_path):
+    """RFC 7616 section 3.3: each takes the nonces of the other, as each has the peers of the other"""
     users = tmp_path / "users"
     digest = subprocess.run(["sh", "-c", "printf %s bob:ppsp:secret | sha256sum"], capture_output=True, check=True)
     users.write_bytes(b"bob:ppsp:" + digest.stdout.split()[0])
-    _, url = start("--tls-certificate", str(pem), "--tls-key", str(key), "--users", str(users))
-    login = tmp_path / "login.toml"
-    login.write_text(f'[tracker."{url}"]\nuser = "bob"\npassword = "secret"\nca = "localhost.pem"\n')
+    redis = RedisProcess()
+    try:
+        ports = [httpx.URL(start("--store", redis.url, "--users", str(users))[1]).port for _ in range(2)]
+
+        async def run() -> None:
+            turns = Turns(*ports)
+            async with turns.serving() as url:
+                # curl asks for a nonce first; the connection is closed, so that it proves its password to the other.
+                words = ["-H", "Connection: close", "--digest", "-u", "bob:secret"]
+                for number, name in enumerate(("one", "two", "three"), 1):
+                    body = encode(joining(name, SEEDER))
+                    assert (await asyncio.to_thread(curl, url, *words, body=body)).error_code == 0
+                    assert len(turns.taken) == 2 * number
+                words[-1] = "bob:wrong"
+                body = encode(joining("four", SEEDER))
+                assert (await asyncio.to_thread(curl, url, *words, body=body)).error_code == 6
+
+        asyncio.run(run())
+        assert redis.client().ttl("{ppsp}:nonce-key") == -1
+    finally:
+        redis.close()
+
+
+def test_through_a_proxy_curl_says_where_it_wants_to_go_and_proves_who_it_is(start, tmp_path):
+    """RFC 9112 section 3.2.2: the target is in absolute form then"""
+    users = tmp_path / "users"
+    digest = subprocess.run(["sh", "-c", "printf %s bob:ppsp:secret | sha256sum"], capture_output=True, check=True)
+    users.write_bytes(b"bob:ppsp:" + digest.stdout.split()[0])
+    _, url = start("--users", str(users))
+    words = ["--digest", "-u", "bob:secret", "--noproxy", "", "--proxy", url]
+    assert curl("http://tracker.example/swarms", *words, body=encode(joining("a", SEEDER))).error_code == 0
+    assert curl("http://tracker.example", *words, body=encode(joining("b", SEEDER))).error_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "due"),
+    [((), Limits().memberships_per_host), (("--host-limit", "7"), 7), (("--host-limit", "0"), Limits().memberships)],
+)
+def test_what_one_host_may_fill_is_the_operators_choice(monkeypatch, words, due):
+    configs: list[TrackerConfig] = []
+    monkeypatch.setattr(interop.cli.tracker, "_serve", lambda config, place: configs.append(config))
+    command.main([*words], standalone_mode=False)
+    assert configs[0].limits.memberships_per_host == due
+
+
+def test_seed_and_fetch_log_in_by_password_token_and_certificate_at_a_tracker_that_wants_it(start, cli, tmp_path):
+    """RFC 7846 section 6.1: Digest, certificates, and OAuth 2.0"""
+    pem, key = certificate(tmp_path, "localhost")
+    ca, ca_key = certificate(tmp_path, "clients")
+    certificate(tmp_path, "anna", "-CA", str(ca), "-CAkey", str(ca_key))
+    users = tmp_path / "users"
+    digest = subprocess.run(["sh", "-c", "printf %s bob:ppsp:secret | sha256sum"], capture_output=True, check=True)
+    users.write_bytes(b"bob:ppsp:" + digest.stdout.split()[0])
+    issuer = ed25519.Ed25519PrivateKey.generate()
+    (tmp_path / "issuer").write_bytes(issuer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    token = jwt.encode({"sub": "carol", "aud": "swarms", "exp": time.time() + 600}, issuer, algorithm="EdDSA")
+    words = ["--tls-certificate", pem, "--tls-key", key, "--users", users, "--client-ca", ca]
+    words += ["--token-keys", tmp_path / "issuer", "--token-audience", "swarms"]
+    _, url = start(*map(str, words))
+    logins = {
+        "password": 'user = "bob"\npassword = "secret"',
+        "token": f'token = "{token}"',
+        "certificate": 'certificate = "anna.pem"\nkey = "anna.key"',
+        "junk": 'token = "junk"',
+    }
+    for name, lines in logins.items():
+        (tmp_path / f"{name}.toml").write_text(f'[tracker."{url}"]\n{lines}\nca = "localhost.pem"\n')
     content = os.urandom(50_000)
     (tmp_path / "film").write_bytes(content)
-    _, event = cli.seed(tmp_path / "film", "--tracker", url, "--tracker-login", login)
-    status, _, stderr = cli.finish(cli.fetch(event["uri"], "copy", "--tracker-login", login, "--timeout", "30"))
-    assert status == 0, stderr
-    assert (tmp_path / "copy").read_bytes() == content
-    status, _, stderr = cli.finish(cli.fetch(event["uri"], "other", "--timeout", "10"))
+    _, event = cli.seed(tmp_path / "film", "--tracker", url, "--tracker-login", tmp_path / "password.toml")
+    fetches = {
+        name: cli.fetch(event["uri"], name, "--tracker-login", tmp_path / f"{name}.toml", "--timeout", "60")
+        for name in ("token", "certificate", "junk")
+    }
+    stranger = cli.fetch(event["uri"], "stranger", "--timeout", "60")
+    for name in ("token", "certificate"):
+        status, _, stderr = cli.finish(fetches[name])
+        assert status == 0, stderr
+        assert (tmp_path / name).read_bytes() == content
+    status, _, stderr = cli.finish(fetches["junk"])
+    assert status != 0
+    assert "Authentication required" in stderr
+    status, _, stderr = cli.finish(stranger)
     assert status != 0
     assert "certificate" in stderr.lower()

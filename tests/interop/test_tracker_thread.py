@@ -77,6 +77,52 @@ def test_the_event_loop_goes_on_while_a_request_waits_and_the_others_wait_their_
     asyncio.run(work())
 
 
+def test_what_comes_while_the_thread_waits_is_carried_out_together(monkeypatch):
+    monkeypatch.setattr(interop._tracker_thread, "MAX_BATCH", 3)
+    gate, server = Gate(), TrackerServer()
+    batches: list[int] = []
+    handle_all = server.handle_all
+
+    def noted(incoming: Any, now: float) -> Any:
+        batches.append(len(incoming))
+        gate.entered.set()
+        assert gate.opened.wait(60)
+        return handle_all(incoming, now)
+
+    server.handle_all = noted
+
+    async def work() -> None:
+        async with client(threaded(server)) as http:
+            first = asyncio.create_task(http.post("/", content=joining("a")))
+            await asyncio.to_thread(gate.entered.wait, 60)
+            others = [asyncio.create_task(http.post("/", content=joining(name))) for name in "bcdefgh"]
+            tracker = http._transport.app._server
+            while tracker._waiting < 8:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0)
+            gate.opened.set()
+            assert [code(response) for response in await asyncio.gather(first, *others)] == [0] * 8
+
+    asyncio.run(work())
+    assert batches == [1, 3, 3, 1]
+
+
+def test_a_failure_of_all_is_error_04_for_each(caplog):
+    server = TrackerServer()
+
+    def broken(incoming: Any, now: float) -> Any:
+        raise LookupError("a bug")
+
+    server.handle_all = broken
+
+    async def work() -> None:
+        async with client(threaded(server)) as http:
+            answers = await asyncio.gather(*(http.post("/", content=joining(name)) for name in "ab"))
+            assert [code(one) for one in answers] == [ErrorCode.INTERNAL_SERVER_ERROR] * 2
+
+    asyncio.run(work())
+    assert "a bug" in caplog.text
+
+
 def test_who_comes_when_too_many_wait_is_told_so_at_once(monkeypatch):
     """RFC 7846 section 4.3: 05 (Service Unavailable)"""
     monkeypatch.setattr(interop._tracker_thread, "MAX_WAITING", 2)

@@ -56,6 +56,14 @@ def test_a_chunk_that_came_twice_is_acknowledged_again():
     assert as_tuples(download.acks(RangeSet([(5, 6)]))) == [(5, 5, 50)]
 
 
+def test_what_is_not_held_after_all_is_not_acknowledged():
+    """Section 3.4: the store could not keep it."""
+    download = Download(1024)
+    download.received(5, 1024, 100, 1.0)
+    download.received(7, 1024, 100, 1.0)
+    assert [(ack.start, ack.end) for ack in download.acks(RangeSet([(7, 8)]))] == [(7, 7)]
+
+
 def test_a_batch_gives_several_samples():
     """RFC 6817 section 2.3 by way of 8.7: one sample an ACK, and LEDBAT wants four a round trip."""
     download = Download(1024)

@@ -199,6 +199,20 @@ def test_who_waits_for_the_download_rate_and_wants_nothing_any_more_does_not_spi
     assert peer.take(Request)
 
 
+def test_chunks_that_were_not_asked_for_count_under_the_download_rate(lab, film):
+    bench = lab.Bench(download_rate=100_000)
+    bench.leech(film, content_size=len(film.content))
+    pusher = lab.HandPeer(bench, film, host=1, channel=1)
+    pusher.open()
+    for chunk in range(200):
+        pusher.serve(chunk, peaks=False)
+    peer = lab.HandPeer(bench, film)
+    peer.open(peer.have_all())
+    assert not peer.take(Request)
+    bench.advance(2.2)
+    assert peer.take(Request)
+
+
 @pytest.mark.parametrize("rate", [0, -1.0, float("nan")])
 def test_a_download_rate_that_would_fetch_nothing_is_refused(lab, rate):
     with pytest.raises(ValueError, match="let nothing through"):

@@ -5,7 +5,7 @@ import pytest
 from ppsp import RangeSet, _limits
 from ppsp.constants import ChunkAddressing, MerkleHashFunction
 from ppsp.events import PeerConnected
-from ppsp.messages import Ack, Data, Handshake, Have, Request
+from ppsp.messages import Ack, Choke, Data, Handshake, Have, Request
 
 
 @pytest.fixture
@@ -97,6 +97,32 @@ def test_who_speaks_in_the_name_of_a_source_does_not_keep_us_from_calling_it(lab
     source.accept(source.have_all())
     assert len(bench.events(PeerConnected)) == 1
     assert source.take(Request)
+
+
+# Section 8.2: a peer that was started anew
+
+
+def test_a_peer_that_was_started_anew_is_told_the_peaks_and_not_choked_by_what_it_was(lab, seven):
+    """What it acknowledged, choked and was sent in its former life counts no more."""
+    bench = lab.Bench()
+    bench.leech(seven, content_size=7162)
+    other = lab.HandPeer(bench, seven, host=1, channel=5)
+    other.open()
+    for chunk in range(3):
+        other.serve(chunk, peaks=False)
+    other.send(Handshake(0))
+    peer = lab.HandPeer(bench, seven)
+    peer.accept(peer.have_all(), Choke())
+    (channel,) = bench.endpoint._channels.values()
+    channel.upload.request(0, 1)
+    bench.endpoint.push(seven.root, peer.address, 0, 1)
+    bench.advance(39.0)
+    peer.take()
+    flights = channel.upload.flight
+    peer.channel = 0x0E0E0E0E
+    peer.reply(peer.have_all())
+    assert peer.take(Request)
+    assert channel.upload.flight == 0 <= flights
 
 
 # Section 3.12: keep-alives

@@ -113,6 +113,21 @@ def test_12_1_2_a_flood_at_many_swarms_leaves_a_newcomer_to_any_of_them_a_place(
     assert lab.HandPeer(bench, seven, host=4, channel=4).open()
 
 
+def test_12_1_2_a_flood_at_one_swarm_displaces_nobody_in_another(lab, seven):
+    other = lab.Publication(lab.pattern(1000))
+    bench = source(lab, seven)
+    bench.seed(other)
+    newcomer = lab.HandPeer(bench, other, host=4, channel=4)
+    newcomer.hello()
+    for number in range(600):
+        spoofed = lab.HandPeer(bench, seven, channel=number + 1)
+        spoofed.address = (f"203.0.{number // 250}.{number % 250}", 53)
+        spoofed.hello()
+    newcomer.remote = newcomer.take()[0].source_channel
+    newcomer.send(Request(0, 0))
+    assert newcomer.take(Data)
+
+
 def test_12_1_3_a_datagram_from_another_address_takes_over_no_channel(lab, seven):
     """Attack 3: who guesses the channel ID still has to receive at the address."""
     bench = source(lab, seven)

@@ -276,6 +276,18 @@ def test_a_chunk_from_a_peer_that_was_not_asked_is_cancelled_at_the_one_that_was
     assert Cancel(chunk, chunk) in slow.take(Cancel)
 
 
+def test_what_is_cancelled_is_not_waited_for(lab, bench, large):
+    """Or the peer that did as it was told would let its requests lapse, and be left alone."""
+    first, second = peers(lab, bench, large, 2)
+    first.open(first.have_all())
+    second.open()
+    for chunk in asked(first):
+        second.serve(chunk, peaks=False)
+    asked_since = first.take(Request)
+    (stats,) = [one for one in bench.endpoint.stats(large.root).peers if one.address == first.address]
+    assert 0 < stats.chunks_outstanding == sum(each.end - each.start + 1 for each in asked_since)
+
+
 def test_a_peer_that_leaves_frees_its_requests(lab, bench, large):
     """Section 8.4, and 3.12 for one that just dies."""
     leaving, staying = peers(lab, bench, large, 2)
@@ -310,6 +322,19 @@ def test_the_size_is_found_from_the_peaks_and_the_last_chunk(lab, seven):
     assert complete.content_size == 7162
     assert bytes(store.octets) == seven.content
     assert 6 in served
+
+
+def test_chunks_offered_beyond_the_last_do_not_count_once_the_size_is_known(lab, seven):
+    bench = lab.Bench()
+    bench.leech(seven)
+    (peer,) = peers(lab, bench, seven, 1)
+    peer.open(Have(0, 1 << 30))
+    peer.serve(6)
+    (stats,) = bench.endpoint.stats(seven.root).peers
+    assert stats.chunks_offered == 7
+    peer.send(Have(0, 1 << 30))
+    (stats,) = bench.endpoint.stats(seven.root).peers
+    assert stats.chunks_offered == 7
 
 
 def test_only_one_chunk_is_asked_for_before_the_size_is_known(lab, large):

@@ -569,6 +569,17 @@ def test_the_tracker_s_wish_for_a_pause_is_heeded_within_limits(value, expected)
     assert client.get_timer() == pytest.approx(expected, rel=0.01)
 
 
+def test_a_proxy_that_says_when_the_tracker_is_back_is_heeded():
+    """RFC 9110 section 10.2.3; RFC 7846 section 4.3: the same request is repeated"""
+    client = make()
+    client.join("s", LEECH)
+    first = client.next_request(0.0)
+    client.receive_response(Response(503, (("Retry-After", "20"),), b"<html>"), 0.0)
+    assert [type(one) for one in events(client)] == [RequestLost]
+    assert client.get_timer() == pytest.approx(20.0)
+    assert client.next_request(20.0) == first
+
+
 @pytest.mark.parametrize("code", [1, 2, 3, 6, 77])
 def test_a_refused_request_is_thought_over_and_asked_anew(code):
     client = make()

@@ -389,6 +389,21 @@ def test_a_peer_that_announces_no_address_is_listed_where_its_requests_come_from
     assert group[0].peer_addr == PeerAddr("198.51.100.7", 43210, type=AddressType.REFLEXIVE)
 
 
+def test_a_peer_that_moves_and_announces_nothing_is_listed_where_it_is_now():
+    """RFC 7846 section 2.2: a CONNECT of a registered peer tells of its participation, and whence it comes"""
+    server = tracker()
+    there = ("203.0.113.5", 4000)
+    ask(server, connect("a", ("s", JOIN, LEECH), peer_addr=()))
+    ask(server, connect("a", ("s", JOIN, LEECH), peer_addr=()), peer=there)
+    assert [one.address for one in server.peer("a").peer_addr] == [there[0]]
+    # What it has announced is its own word, and stays.
+    ask(server, connect("a", ("s", JOIN, LEECH)), peer=there)
+    announced = server.peer("a").peer_addr
+    ask(server, connect("a", ("t", JOIN, LEECH), peer_addr=()))
+    ask(server, connect("a", ("u", JOIN, LEECH), peer_addr=()), peer=None)
+    assert server.peer("a").peer_addr == announced
+
+
 def test_a_peer_without_any_address_cannot_register():
     server = tracker()
     for source in (None, ("unix socket", 0)):
@@ -397,7 +412,7 @@ def test_a_peer_without_any_address_cannot_register():
     assert server.peer_count == 0
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "224.0.0.5", "ff02::1", "255.255.255.255"])
+@pytest.mark.parametrize("address", ["0.0.0.0", "0.8.8.8", "::", "224.0.0.5", "ff02::1", "255.255.255.255"])
 def test_an_address_that_no_peer_can_have_is_a_bad_request(address):
     server = tracker()
     answer = ask(server, connect("a", ("s", JOIN, LEECH), peer_addr=(PeerAddr(address, 5),)))

@@ -857,6 +857,16 @@ def test_early_late_and_repeated_timers_do_no_harm(server):
     assert len(server.window.timeouts) == 1
 
 
+def test_starting_over_forgets_what_was_asked_for_and_what_is_on_its_way(server):
+    """Section 8.2: the peer was started anew, and knows nothing of it."""
+    server.upload.request(0, 5)
+    server.send()
+    server.upload.request(5, 7)
+    server.upload.start_over(server.now)
+    assert server.chunks() == []
+    assert server.upload.flight == server.window.flight == 0
+
+
 def test_forgetting_drops_every_request(server):
     server.upload.request(0, 7)
     server.upload.forget()

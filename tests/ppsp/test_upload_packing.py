@@ -3,8 +3,8 @@
 import pytest
 
 from ppsp.codec import channel_of
-from ppsp.constants import ChunkAddressing
-from ppsp.messages import Data, Integrity, Request
+from ppsp.constants import ChunkAddressing, MerkleHashFunction
+from ppsp.messages import Data, Have, Integrity, Request
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,41 @@ def test_small_chunks_share_a_datagram_and_the_last_one_goes_alone(lab, small):
     assert max(len(chunks) for chunks in found) == 2
     assert [40] in found
     assert len(found) <= 28
+
+
+@pytest.mark.parametrize("count", range(2, 20))
+def test_no_chunk_stands_behind_a_short_last_one_whatever_is_asked_for_first(lab, count):
+    """Section 8.6 MUST: where the last chunk brings the most hashes it leaves first."""
+    publication = lab.Publication(lab.pattern(count * 512 - 100), chunk_size=512)
+    for known in range(count):
+        bench = lab.Bench()
+        bench.seed(publication)
+        peer = lab.HandPeer(bench, publication)
+        peer.open(Have(known, known), Request(0, count - 1))
+        for messages in peer.datagrams():
+            chunks = [message.start for message in messages if isinstance(message, Data)]
+            assert chunks == [count - 1] or count - 1 not in chunks
+
+
+@pytest.mark.parametrize("chunk_size", [341, 342, 343, 466, 467, 468, 705, 706, 707])
+def test_as_many_chunks_as_fit_share_a_packet_to_the_last_octet(lab, chunk_size):
+    publication = lab.Publication(lab.pattern(64 * chunk_size), chunk_size=chunk_size)
+    found = served(lab, publication)
+    assert sorted(chunk for chunks in found for chunk in chunks) == list(range(64))
+
+
+def test_hashes_that_fill_several_datagrams_fill_none_too_far(lab):
+    """13 peaks and 12 uncles of SHA-512, told in 64-bit chunk ranges: more than go beside a chunk, and before it."""
+    publication = lab.Publication(lab.pattern(8191 * 1024), hash_function=MerkleHashFunction.SHA512)
+    metadata = publication.metadata(chunk_addressing=ChunkAddressing.CHUNK64)
+    bench = lab.Bench()
+    bench.seed(publication, chunk_addressing=ChunkAddressing.CHUNK64)
+    peer = lab.HandPeer(bench, publication, metadata=metadata)
+    peer.open(Request(0, 0))
+    raw = peer.raw()
+    assert max(len(octets) for octets in raw) <= 1452
+    hashes = [message for octets in raw for message in peer.codec.decode(octets)[0] if isinstance(message, Integrity)]
+    assert len(hashes) == 25
 
 
 def test_a_peer_that_predates_the_chunk_size_option_gets_one_chunk_a_datagram(lab, small):

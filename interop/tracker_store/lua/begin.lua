@@ -1,18 +1,26 @@
--- ARGV: a peer, of how many peers of the first swarm the records are wanted as well, and the swarms that it speaks of.
+-- ARGV: a peer, the host that it would count for as a new one ('': nobody), the records of how many peers of one swarm
+-- are wanted and of how many at all, of how many of the swarms that follow, and the swarms that the peer speaks of.
 -- What is known of all that.
-local peer, number = ARGV[1], tonumber(ARGV[2])
+local peer, host, each, room, listed = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
-local held, records, found = {false, false}, {}, {}
+local known, records, found, of_host = {false, false}, {}, {}, 0
 if is_there(peer, now) then
-  held = redis.call('HMGET', base .. 'peer:' .. peer, 'v', 'r')
+  known = redis.call('HMGET', base .. 'peer:' .. peer, 'v', 'r')
+  host = select(2, places_of(peer))
 end
-if number > 0 then
-  records = sample(ARGV[3], number, now)
+if host and host ~= '' then
+  of_host = tonumber(redis.call('HGET', base .. 'places', host) or 0)
 end
-for at = 3, #ARGV do
-  found[at - 2] = redis.call('EXISTS', base .. 'swarm:' .. ARGV[at])
+for at = 6, #ARGV do
+  local one = {}
+  if at < 6 + listed and room > 0 then
+    one = sample(ARGV[at], math.min(each, room), now)
+    room = room - #one
+  end
+  records[at - 5] = one
+  found[at - 5] = redis.call('EXISTS', base .. 'swarm:' .. ARGV[at])
 end
 return {
-  held[1], held[2], redis.call('GET', base .. 'answer:' .. peer), redis.call('ZCARD', base .. 'deadlines'),
-  redis.call('ZCARD', base .. 'swarms'), tonumber(redis.call('GET', base .. 'memberships') or 0), found, records
+  known[1], known[2], redis.call('GET', base .. 'answer:' .. peer), redis.call('ZCARD', base .. 'deadlines'),
+  redis.call('ZCARD', base .. 'swarms'), tonumber(redis.call('GET', base .. 'memberships') or 0), of_host, found, records
 }

@@ -1,20 +1,41 @@
 -- ARGV: a peer, the version it was read in ('': it was not there), the ms that its timer runs from now, the next
--- version and record ('': it goes), an answer ('': none) and the ms to keep it, how many swarms it joins, and by turns
--- those and its modes there, then the swarms it leaves.
--- 0 if the peer is in another version by now, and nothing was done.
+-- version and record ('': it goes), an answer ('': none) and the ms to keep it, the host that the peer counts for
+-- ('': nobody), in how many swarms it is, the most peers, swarms, memberships and memberships of a host that there may
+-- be, how many swarms the peer joins, and by turns those and its modes there, then the swarms it leaves.
+-- 0 if the peer is in another version by now, or there would be too many, and nothing was done.
 local peer, version, timer, next_version, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local host, number = ARGV[8], tonumber(ARGV[9])
+local first_join, first_left = 15, 15 + 2 * tonumber(ARGV[14])
 local now = now_ms()
-local held = is_there(peer, now) and redis.call('HGET', base .. 'peer:' .. peer, 'v') or ''
+local key = base .. 'peer:' .. peer
+local held = is_there(peer, now) and redis.call('HGET', key, 'v') or ''
 if held ~= version then
   return 0
 end
+
+local function is_full()
+  local more = number - math.max(0, redis.call('HLEN', key) - 2)
+  local of_host = host ~= '' and tonumber(redis.call('HGET', base .. 'places', host) or 0) or 0
+  local fresh = 0
+  for at = first_join, first_left - 1, 2 do
+    fresh = fresh + 1 - redis.call('EXISTS', base .. 'swarm:' .. ARGV[at])
+  end
+  return held == '' and redis.call('ZCARD', base .. 'deadlines') >= tonumber(ARGV[10])
+    or fresh > 0 and redis.call('ZCARD', base .. 'swarms') + fresh > tonumber(ARGV[11])
+    or more > 0 and tonumber(redis.call('GET', base .. 'memberships') or 0) + more > tonumber(ARGV[12])
+    or more > 0 and host ~= '' and of_host + more > tonumber(ARGV[13])
+end
+
 if record == '' then
   remove(peer)
 else
-  redis.call('HSET', base .. 'peer:' .. peer, 'v', next_version, 'r', record)
+  if first_left > first_join and is_full() then
+    return 0
+  end
+  redis.call('HSET', key, 'v', next_version, 'r', record)
   redis.call('ZADD', base .. 'deadlines', now + tonumber(timer), peer)
-  local first_left = 9 + 2 * tonumber(ARGV[8])
-  for at = 9, first_left - 1, 2 do
+  hold(peer, host, number)
+  for at = first_join, first_left - 1, 2 do
     join(peer, ARGV[at], ARGV[at + 1])
   end
   for at = first_left, #ARGV do

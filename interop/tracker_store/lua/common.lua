@@ -5,6 +5,8 @@
 --   swarms, seeders  zset  swarm -> how many peers, and seeders among them, it has
 --   deadlines        zset  peer -> when its track timer ends, in ms by the clock of this server
 --   memberships      how many, over all peers
+--   places           hash  host -> the memberships that count for it
+--   held             hash  peer -> how many of those are its own, and the host
 --   answer:<peer>    what answered the peer's last request that changed something, for a minute
 local base = KEYS[1]
 
@@ -44,6 +46,34 @@ local function join(peer, swarm, mode)
   end
 end
 
+-- How many places the peer holds, and of which host's; false without any.
+local function places_of(peer)
+  local held = redis.call('HGET', base .. 'held', peer)
+  if not held then
+    return 0, false
+  end
+  local number, host = string.match(held, '^(%d+) (.+)$')
+  return tonumber(number), host
+end
+
+-- Have the peer hold so many places of a host ('': nobody's), in place of those that it held.
+local function hold(peer, host, number)
+  local before, from = places_of(peer)
+  if from == host and before == number then
+    return
+  end
+  if from then
+    if redis.call('HINCRBY', base .. 'places', from, -before) <= 0 then
+      redis.call('HDEL', base .. 'places', from)
+    end
+    redis.call('HDEL', base .. 'held', peer)
+  end
+  if host ~= '' and number > 0 then
+    redis.call('HINCRBY', base .. 'places', host, number)
+    redis.call('HSET', base .. 'held', peer, number .. ' ' .. host)
+  end
+end
+
 -- Take a peer out of everything.
 local function remove(peer)
   for _, field in ipairs(redis.call('HKEYS', base .. 'peer:' .. peer)) do
@@ -53,6 +83,7 @@ local function remove(peer)
   end
   redis.call('DEL', base .. 'peer:' .. peer)
   redis.call('ZREM', base .. 'deadlines', peer)
+  hold(peer, '', 0)
 end
 
 -- Whether the peer is there, and its time not up; one whose time is up is removed.

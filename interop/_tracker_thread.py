@@ -7,6 +7,7 @@ thread waited are carried out together, so that it waits only once for all of th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -60,6 +61,8 @@ class ThreadedTracker:
         self._thread = ThreadPoolExecutor(1, "tracker")
         self._lock = threading.Lock()
         self._queue: deque[_Handed] = deque()
+        self._loop: asyncio.AbstractEventLoop
+        """Where the last request came from, and answers go."""
         self._is_working = False
         """Whether the thread is at the queue, or about to be. With the queue under the lock."""
         self._ready: deque[_Answer] = deque()
@@ -77,11 +80,12 @@ class ThreadedTracker:
         with self._lock:
             self._queue.append(_Handed(Incoming(request, peer, certificate), now, answer))
             is_working, self._is_working = self._is_working, True
+        self._loop = asyncio.get_running_loop()
         if not is_working:
-            self._thread.submit(self._work, asyncio.get_running_loop())
+            self._thread.submit(self._work)
         return answer
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self) -> None:
         """In the thread: carry out what is in the queue, and what comes meanwhile."""
         while True:
             with self._lock:
@@ -89,7 +93,9 @@ class ThreadedTracker:
                 if not batch:
                     self._is_working = False
                     return
-            loop.call_soon_threadsafe(self._answered, batch, self._answers(batch))
+            answers = self._answers(batch)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                self._loop.call_soon_threadsafe(self._answered, batch, answers)
 
     def _answers(self, batch: Sequence[_Handed]) -> list[Response]:
         incoming = [one.incoming for one in batch]

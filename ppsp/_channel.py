@@ -9,7 +9,6 @@ from ppsp import _limits
 from ppsp._announcing import Announcing
 from ppsp._download import Download
 from ppsp._handshake import initiating_options, problem_with, replying_options
-from ppsp._ranges import RangeSet
 from ppsp.constants import CHANNEL_ID_SIZE, VARIABLE_CHUNK_SIZE, MessageType
 from ppsp.messages import (
     Ack,
@@ -60,7 +59,7 @@ class Channel:
         self.state = State.OPENING
         self.initiated = True
         self.armed: float | None = None
-        self.peer_have = RangeSet(max_ranges=_limits.MAX_HAVE_RANGES)
+        self.peer_have = swarm.offers.new()
         self.upload = swarm.new_upload(controller, self.peer_have)
         self.download = Download(swarm.content.chunk_size)
         self.opened_at = self.last_received = self.last_sent = self.last_looked = 0.0

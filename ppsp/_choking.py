@@ -22,6 +22,9 @@ _MIN_RATE_SECONDS = 1.0
 # and those who only block slots would have whole turns otherwise.
 _UNHEARD_SECONDS = 2.0
 _AGAIN_SECONDS = 1.0
+# Ranges of what is held that one look compares with what a peer has: a peer that lacks one chunk of a million is no
+# reason to compare thousands of ranges whenever somebody comes or goes.
+_LOOK_RANGES = 64
 
 
 @attrs.define
@@ -34,6 +37,10 @@ class _Standing:
     rate: float = 0.0
     # When it lost its turn since it said nothing.
     slept_at: float = -math.inf
+    # Whether it lacks something, as far as the comparison is; the chunk where this goes on, and one that it lacks.
+    lacking: bool = True
+    compared_to: int = 0
+    lacked: int | None = None
 
     def measure(self, octets_received: int, now: float) -> None:
         elapsed = now - self.measured_at
@@ -89,7 +96,7 @@ class Choking:
             received = channel.download.octets_received
             standing = self._standings.setdefault(channel, _Standing(now, now, received))
             standing.measure(received, now)
-            if self._lacks_something(channel):
+            if self._lacks_something(channel, standing):
                 candidates.append(channel)
             elif channel.choking:
                 self._serve(channel, now)
@@ -138,13 +145,28 @@ class Choking:
             standing.slept_at = now
         return channel.last_received <= standing.slept_at
 
-    def _lacks_something(self, channel: "Channel") -> bool:
+    def _lacks_something(self, channel: "Channel", standing: _Standing) -> bool:
         have, peer_have = self._content.have, channel.peer_have
         if peer_have.total < have.total:
             return True
         if peer_have.total == self._content.chunk_count:
             return False
-        return any(not peer_have.covers(*span) for span in have)
+        lacked = standing.lacked
+        if lacked is not None and lacked in have and lacked not in peer_have:
+            return True
+        standing.lacked = None
+        whole = have.range_count <= _LOOK_RANGES
+        spans = have.after(0 if whole else standing.compared_to, _LOOK_RANGES)
+        span = next((span for span in spans if not peer_have.covers(*span)), None)
+        if span is not None:
+            standing.lacked = next(peer_have.missing(*span))[0]
+            standing.lacking = True
+        elif whole or len(spans) < _LOOK_RANGES:  # what has come behind its back, the next round will see
+            standing.lacking = False
+            standing.compared_to = 0
+        else:
+            standing.compared_to = spans[-1][1]
+        return standing.lacking
 
     @property
     def _is_complete(self) -> bool:

@@ -13,10 +13,15 @@ MAX_READERS = 64
 # Channels a swarm keeps, and how many of them others may open to us: section 12.6.1 asks to keep some of our own.
 MAX_CHANNELS = 256
 MAX_INCOMING_CHANNELS = 192
-# Ranges of one peer's HAVE set. An honest peer that fetches 64-chunk blocks at random from 4 GiB stays below it.
-MAX_HAVE_RANGES = 65_536
-# Likewise of a live stream: it has few gaps, and what is long past does not matter.
+# Ranges of one peer's HAVE set. An honest peer that fetches 64-chunk blocks at random from 4 GiB has 16 400 half-way.
+MAX_HAVE_RANGES = 20_480
+# What is likewise kept of a live stream: it has few gaps, and what is long past does not matter.
 MAX_LIVE_RANGES = 1_024
+# What every peer may have of them, whatever the others do, and what all may have together beyond that: fifty honest
+# peers of a GiB are below it. A range takes some 160 octets here and in what is known of it when chunks are sent, so
+# that 256 hostile peers take 75 MB of a swarm; with a bound for each alone it was ten times that.
+OWN_HAVE_RANGES = 1_280
+MAX_LENT_HAVE_RANGES = 163_840
 # Pieces of what is held that the REQUESTs of one datagram are matched with. Ours need one each; a peer that repeats
 # "everything" where we hold every other block would cost most of a second a datagram.
 MAX_REQUEST_PIECES = 512

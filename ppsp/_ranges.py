@@ -8,16 +8,17 @@ class RangeSet:
     """A set of non-negative integers kept as its maximal half-open ranges; every lookup costs a binary search.
 
     With `max_ranges`, an `add` or `remove` after which there would be more ranges than that changes nothing and returns
-    []: what a peer can fill with single chunks then has a bound. `total` is the count of members; read it only.
+    []: what a peer can fill with single chunks then has a bound. It may be set anew, but not below `range_count`.
+    `total` is the count of members; read it only.
     """
 
-    __slots__ = ("_max_ranges", "_starts", "_stops", "total")
+    __slots__ = ("_starts", "_stops", "max_ranges", "total")
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = (), *, max_ranges: int | None = None) -> None:
         # Two parallel lists: range k is [_starts[k], _stops[k]), and _stops[k] < _starts[k + 1].
         self._starts: list[int] = []
         self._stops: list[int] = []
-        self._max_ranges = max_ranges
+        self.max_ranges = max_ranges
         self.total = 0
         for start, stop in ranges:
             self.add(start, stop)
@@ -32,7 +33,7 @@ class RangeSet:
         first = bisect_left(stops, start)
         count = len(stops)
         if first == count:
-            if count == self._max_ranges:
+            if count == self.max_ranges:
                 return []
             starts.append(start)
             stops.append(stop)
@@ -44,7 +45,7 @@ class RangeSet:
             return [(start, stop)]
         last = bisect_right(starts, stop, first)
         if first == last:
-            if count == self._max_ranges:
+            if count == self.max_ranges:
                 return []
             starts.insert(first, start)
             stops.insert(first, stop)
@@ -80,7 +81,7 @@ class RangeSet:
             return []
         head = starts[first]
         tail = stops[last - 1]
-        if head < start and stop < tail and first + 1 == last and len(starts) == self._max_ranges:
+        if head < start and stop < tail and first + 1 == last and len(starts) == self.max_ranges:
             return []
         removed = [(max(start, starts[k]), min(stop, stops[k])) for k in range(first, last)]
         kept_starts = []
@@ -157,6 +158,11 @@ class RangeSet:
             return None
         return min(self._stops[k], number) - 1
 
+    def after(self, number: int, most: int) -> list[tuple[int, int]]:
+        """The ranges that end behind `number`, ascending, `most` of them at the most."""
+        k = bisect_right(self._stops, number)
+        return list(zip(self._starts[k : k + most], self._stops[k : k + most], strict=True))
+
     def keep_newest(self, count: int) -> None:
         """Remove the lowest ranges when there are more than `count`, so that half of that are left."""
         if len(self._starts) > count:
@@ -175,8 +181,8 @@ class RangeSet:
         self.total = 0
 
     def copy(self) -> "RangeSet":
-        """An independent set of the same members, under the same limit."""
-        other = RangeSet(max_ranges=self._max_ranges)
+        """An independent set of the same members, without a limit."""
+        other = RangeSet()
         other._starts = self._starts.copy()
         other._stops = self._stops.copy()
         other.total = self.total

@@ -14,6 +14,7 @@ from ppsp._deadlines import Deadlines
 from ppsp._download import joined
 from ppsp._events import EventQueue
 from ppsp._exchange import Exchange
+from ppsp._offers import Offers
 from ppsp._ranges import RangeSet
 from ppsp._upload import Upload
 from ppsp._variable_upload import upload_of
@@ -82,6 +83,7 @@ class Swarm:
         self.touched: dict[Channel, None] = {}
         self.failed = False
         self.deadlines = Deadlines()
+        self.offers = Offers()
         self.limit = TokenBucket(None)
         self._events = events
         self._epoch = epoch
@@ -152,7 +154,7 @@ class Swarm:
     def peer_has(self, channel: Channel, start: int, stop: int) -> list[tuple[int, int]]:
         """The peer said that it has these chunks; returns those not known before."""
         stop = min(stop, self.content.chunk_count or MAX_CHUNKS)
-        parts = channel.peer_have.add(start, stop)
+        parts = self.offers.add(channel.peer_have, start, stop)
         if parts:
             picker = self._picker
             if picker is None or any(picker.wants(*part) for part in parts):
@@ -480,7 +482,7 @@ class Swarm:
         if self._picker is not None:
             for start, stop in channel.peer_have:
                 self._picker.peer_lost(start, stop)
-        channel.peer_have.clear()
+        self.offers.forget(channel.peer_have)
         if channel.state is State.OPEN:  # no other was asked for anything, and nobody looks for work in its stead
             self.give_back(channel.download.give_up())
 

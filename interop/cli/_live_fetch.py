@@ -16,6 +16,7 @@ import attrs
 from interop.chunk_sizes import sizes_path, write_sizes
 from interop.cli._errors import FailureError, MistakeError, reason
 from interop.cli._peers import entered
+from interop.cli._pex import Pex
 from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
 from interop.nat import NatSettings
@@ -23,7 +24,6 @@ from interop.tracker_login import Logins
 from ppsp.events import Event, MunroRefused
 from ppsp.live import MunroVerdict
 from ppsp.metadata import SwarmUri
-from ppsp.pex import PeerExchange
 
 _SHOW_SECONDS = 0.5
 
@@ -39,7 +39,7 @@ class LiveRequest:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
-    exchange: PeerExchange | None
+    pex: Pex
     timeout: float | None
     force: bool
     as_json: bool
@@ -64,12 +64,12 @@ async def fetch_live(request: LiveRequest) -> int:
         peers=request.peers,
         logins=request.logins,
         nat=request.nat,
-        exchange=request.exchange,
+        exchange=request.pex.exchange(request.uri.metadata),
         on_event=heard,
     )
     sizes = array("H")
     try:
-        async with entered(peer, request.listen), _sink(request) as write:
+        async with entered(peer, request.listen, request.pex), _sink(request) as write:
             total = await _copy(request, peer, write, sizes)
     finally:
         # By it the recording can be served as static content (RFC 7574 section 6.1.2.1).

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from interop.cli._errors import MistakeError, reason
 from interop.cli._options import text_of
+from interop.cli._pex import Pex
 from interop.cli._progress import note
 from interop.peer import PeerError, SwarmPeer
 from interop.swarm_socket import SwarmSocket
@@ -14,8 +15,13 @@ from interop.tracker_client import TrackerError, parse_tracker
 
 
 @contextlib.asynccontextmanager
-async def entered(peer: SwarmPeer | SwarmSocket, listen: tuple[str, int]) -> AsyncIterator[None]:
-    """`async with peer`, or its socket, where what cannot be started is a MistakeError and what is left out is told."""
+async def entered(
+    peer: SwarmPeer | SwarmSocket, listen: tuple[str, int], pex: Pex | None = None
+) -> AsyncIterator[None]:
+    """`async with peer`, or its socket, where what cannot be started is a MistakeError and what is left out is told.
+
+    With `pex` the peer has the certificates that this speaks of.
+    """
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(peer)
@@ -25,6 +31,8 @@ async def entered(peer: SwarmPeer | SwarmSocket, listen: tuple[str, int]) -> Asy
             raise MistakeError(f"--listen {text_of(listen)}: {reason(exc)}") from exc
         if isinstance(peer, SwarmPeer):
             _tell_left_out(peer)
+            if pex is not None:
+                await stack.enter_async_context(pex.certified(peer))
         yield
 
 

@@ -7,9 +7,9 @@ import contextlib
 import functools
 import ipaddress
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
@@ -17,22 +17,28 @@ import click
 from interop.cli._errors import MistakeError
 from interop.cli._options import text_of
 from interop.cli._progress import note
-from interop.membership_keys import Authority, MembershipFileError, read_authority, read_certificate
 from interop.peer import SwarmPeer
 from ppsp.errors import MembershipError
-from ppsp.membership import LIFETIME_SECONDS, MembershipIssuer
+from ppsp.membership import LIFETIME_SECONDS, MembershipIssuer, MembershipVerifier
 from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
+
+if TYPE_CHECKING:
+    from interop.membership_keys import Authority
 
 _Result = TypeVar("_Result")
 
 
+# Seconds between two looks at the files of our certificates.
+_LOOK_SECONDS = 1.0
+
+
 @attrs.frozen
 class Pex:
-    """What was said of peer exchange; `certificates` are our own, each with the file that it is from."""
+    """What was said of peer exchange; our certificates, or what will be, are in `files`."""
 
     wanted: bool
-    certificates: tuple[tuple[Path, bytes], ...]
+    files: tuple[Path, ...]
     authority: Authority | None
 
     @property
@@ -42,74 +48,98 @@ class Pex:
 
     def exchange(self, metadata: SwarmMetadata) -> PeerExchange | None:
         """How it is done in a swarm; None for not at all. Raises MistakeError for what does not fit that swarm."""
-        if self.certificates and metadata.membership_key is None:
+        if self.files and metadata.membership_key is None:
             raise MistakeError("--pex-certificate: the URI names no issuer of certificates (seed it with --pex-ca)")
-        if not (self.wanted or self.certificates or self.authority):
+        if not (self.wanted or self.files or self.authority):
             return None
         try:
-            exchange = PeerExchange.of(metadata)
+            own = self._own(metadata) if self.files else None
+            return PeerExchange.of(metadata, None if own is None else own[0])
         except MembershipError as exc:
             raise MistakeError(f"the URI's x.ca: {exc}") from exc
-        return attrs.evolve(exchange, certificate=self._own(exchange, metadata)) if self.certificates else exchange
 
-    def _own(self, exchange: PeerExchange, metadata: SwarmMetadata) -> bytes:
-        """The certificate that is of this swarm."""
-        assert exchange.verifier is not None
+    def _own(self, metadata: SwarmMetadata) -> tuple[bytes, str] | None:
+        """Our certificate of this swarm, and the address in it; None while its file is not there.
+
+        Raises MembershipError for the issuer's key, and MistakeError for files without a certificate that is any good.
+        """
+        from interop.membership_keys import MembershipFileError, read_certificate
+
         troubles = []
-        for path, certificate in self.certificates:
+        for path in [path for path in self.files if path.exists()]:
+            assert metadata.membership_key is not None
+            verifier = MembershipVerifier(metadata.membership_key)
             try:
-                host, port = exchange.verifier.check(certificate, metadata.swarm_id, time.time())
+                certificate = read_certificate(path)
+                return certificate, text_of(verifier.check(certificate, metadata.swarm_id, time.time()))
+            except MembershipFileError as exc:
+                troubles.append(f"--pex-certificate {exc}")
             except MembershipError as exc:
                 troubles.append(f"--pex-certificate {path}: {exc}")
-                continue
-            note(f"{path} says that we are at {text_of((host, port))}")
-            return certificate
-        raise MistakeError(troubles[0])
+        if troubles:
+            raise MistakeError(troubles[0])
+        return None
 
     @contextlib.asynccontextmanager
-    async def issuing(self, peers: Sequence[SwarmPeer]) -> AsyncIterator[None]:
-        """Who has the issuer's private key makes certificates for its own address, anew as they expire."""
+    async def certified(self, peer: SwarmPeer) -> AsyncIterator[None]:
+        """Give the peer its certificate as it comes and changes, or make it, with the issuer's private key."""
         issuer = None if self.authority is None else self.authority.issuer
-        if issuer is None or self.certificates:
+        if self.files:
+            task = asyncio.create_task(self._follow(peer))
+        elif issuer is not None:
+            task = asyncio.create_task(_issue_again(issuer, peer))
+        else:
             yield
             return
-        host, port = peers[0].local_address[:2]
-        ip = ipaddress.ip_address(host)
-        if ip.is_unspecified or ip.is_link_local:
-            note(f"no certificate of our own: --listen {text_of((host, port))} does not tell where others find us")
-            yield
-            return
-        _certify(issuer, peers, host, port)
-        task = asyncio.create_task(_certify_again(issuer, peers, host, port))
         try:
             yield
         finally:
             task.cancel()
 
+    async def _follow(self, peer: SwarmPeer) -> None:
+        """Take the certificate as it comes, and each that replaces it."""
+        known: list[int] = []
+        while True:
+            if (versions := [_version(path) for path in self.files]) != known:
+                known = versions
+                try:
+                    own = self._own(peer.uri.metadata)
+                except MistakeError as exc:
+                    note(exc.message)
+                else:
+                    if own is not None:
+                        peer.certify(own[0])
+                    note("no certificate of our own yet" if own is None else f"certified to others: we are at {own[1]}")
+            await asyncio.sleep(_LOOK_SECONDS)
 
-def _certify(issuer: MembershipIssuer, peers: Sequence[SwarmPeer], host: str, port: int) -> None:
-    for peer in peers:
-        peer.certify(issuer.issue(peer.uri.metadata.swarm_id, host, port, time.time()))
 
-
-async def _certify_again(issuer: MembershipIssuer, peers: Sequence[SwarmPeer], host: str, port: int) -> None:
-    while True:
-        await asyncio.sleep(LIFETIME_SECONDS / 2)
-        _certify(issuer, peers, host, port)
-
-
-def _certificates(
-    ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]
-) -> tuple[tuple[Path, bytes], ...]:
+def _version(path: Path) -> int:
+    """What changes when the file does; 0 while it is not there."""
     try:
-        return tuple((path, read_certificate(path)) for path in value)
-    except MembershipFileError as exc:
-        raise click.BadParameter(str(exc)) from exc
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+async def _issue_again(issuer: MembershipIssuer, peer: SwarmPeer) -> None:
+    host, port = peer.local_address[:2]
+    ip = ipaddress.ip_address(host)
+    if ip.is_unspecified or ip.is_link_local:
+        note(f"no certificate of our own: --listen {text_of((host, port))} does not tell where others find us")
+        return
+    while True:
+        peer.certify(issuer.issue(peer.uri.metadata.swarm_id, host, port, time.time()))
+        await asyncio.sleep(LIFETIME_SECONDS / 2)
 
 
 def _authority(ctx: click.Context, param: click.Parameter, value: Path | None) -> Authority | None:
+    if value is None:
+        return None
+    # Whoever has nothing to do with certificates does not wait for their library.
+    from interop.membership_keys import MembershipFileError, read_authority
+
     try:
-        return None if value is None else read_authority(value)
+        return read_authority(value)
     except MembershipFileError as exc:
         raise click.BadParameter(str(exc)) from exc
 
@@ -123,12 +153,11 @@ _PEX = click.option(
 )
 _CERTIFICATE = click.option(
     "--pex-certificate",
-    "certificates",
+    "own",
     type=_PATH,
     multiple=True,
-    callback=_certificates,
     metavar="FILE",
-    help="Our own membership certificate (PEM), which `ietf-p2p pex issue` makes; --pex with it.",
+    help="Our own membership certificate (PEM), which `ietf-p2p pex issue` makes; it may come later. --pex with it.",
 )
 _CA = click.option(
     "--pex-ca",
@@ -146,10 +175,8 @@ def pex_options(*, publishes: bool) -> Callable[[Callable[..., _Result]], Callab
 
     def decorate(command: Callable[..., _Result]) -> Callable[..., _Result]:
         @functools.wraps(command)
-        def with_pex(
-            pex: bool, certificates: tuple[tuple[Path, bytes], ...], authority: Authority | None = None, **words: Any
-        ) -> _Result:
-            return command(pex=Pex(pex, certificates, authority), **words)
+        def with_pex(pex: bool, own: tuple[Path, ...], authority: Authority | None = None, **words: Any) -> _Result:
+            return command(pex=Pex(pex, own, authority), **words)
 
         return _PEX(_CERTIFICATE(_CA(with_pex) if publishes else with_pex))
 

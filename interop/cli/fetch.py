@@ -35,7 +35,6 @@ from interop.resume import HeldContent
 from interop.tracker_login import Logins
 from ppsp.events import ChunksVerified, Event
 from ppsp.metadata import SwarmUri
-from ppsp.pex import PeerExchange
 from ppsp.ports import ChunkStore, VariableStore
 
 
@@ -48,7 +47,7 @@ class _Request:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
-    exchange: PeerExchange | None
+    pex: Pex
     seed_after: float
     timeout: float | None
     force: bool
@@ -97,15 +96,12 @@ def command(
     output = output_of(uri, output)
     if not peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --peer HOST:PORT")
-    exchange = pex.exchange(uri.metadata)
     if uri.metadata.is_live:
-        request = LiveRequest(uri, output, listen, upload_limit, peers, logins, nat, exchange, timeout, force, as_json)
+        request = LiveRequest(uri, output, listen, upload_limit, peers, logins, nat, pex, timeout, force, as_json)
         return run(fetch_live(request))
     return run(
         _fetch(
-            _Request(
-                uri, output, listen, upload_limit, peers, logins, nat, exchange, seed_after, timeout, force, as_json
-            )
+            _Request(uri, output, listen, upload_limit, peers, logins, nat, pex, seed_after, timeout, force, as_json)
         )
     )
 
@@ -129,7 +125,7 @@ async def _already_there(copy: WholeCopy, request: _Request) -> int:
         fd = os.open(request.output, os.O_RDONLY | os.O_CLOEXEC)
         try:
             peer = _peer(request, copy.store(fd), copy.held)
-            async with entered(peer, request.listen):
+            async with entered(peer, request.listen, request.pex):
                 await _seed_on(peer, request)
         finally:
             os.close(fd)
@@ -153,7 +149,7 @@ def _peer(
         peers=request.peers,
         logins=request.logins,
         nat=request.nat,
-        exchange=request.exchange,
+        exchange=request.pex.exchange(request.uri.metadata),
         on_event=on_event,
     )
 
@@ -175,7 +171,7 @@ class _Fetch:
             if not request.seed_after:
                 return 0
         peer = _peer(request, partial.store, held, self._on_event)
-        async with entered(peer, request.listen):
+        async with entered(peer, request.listen, request.pex):
             if partial.unfinished:
                 started = time.monotonic()
                 size = await self._follow(peer, held)

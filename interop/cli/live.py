@@ -183,7 +183,7 @@ async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
         exchange=request.pex.exchange(metadata),
     )
     pieces = await live_source(request.source, request.rate)
-    async with entered(peer, request.listen), request.pex.issuing([peer]):
+    async with entered(peer, request.listen, request.pex):
         _announce(request, peer)
         sent = _Sent()
         show = asyncio.create_task(_show(request, peer, sent))

@@ -50,7 +50,6 @@ from interop.tracker_login import Logins
 from ppsp import Sequential
 from ppsp.events import ChunksVerified, Event, SizeKnown
 from ppsp.metadata import SwarmUri
-from ppsp.pex import PeerExchange
 from ppsp.ports import ChunkStore, VariableStore
 
 
@@ -68,7 +67,7 @@ class _Request:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
-    exchange: PeerExchange | None
+    pex: Pex
     force: bool
     as_json: bool
 
@@ -100,7 +99,7 @@ class _Request:
 @DOWNLOAD_LIMIT
 @click.option("--force", is_flag=True, help="Replace a file that is there and has other content.")
 @JSON
-def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], pex: Pex, **rest: object) -> int:
+def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], **rest: object) -> int:
     """Watch the swarm that URI names while it is being fetched: give the URL that is printed to a player or a browser.
 
     A player may seek: what it needs next is fetched first. What arrives is kept in FILE, as `fetch` keeps it, and the
@@ -109,7 +108,7 @@ def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], pex: 
     """
     uri = attrs.evolve(uri, trackers=tuple(dict.fromkeys((*uri.trackers, *trackers))))
     kept = Path() if uri.metadata.is_live else output_of(uri, output)
-    request = _Request(uri=uri, output=kept, exchange=pex.exchange(uri.metadata), **rest)  # type: ignore[arg-type] # as the options have it
+    request = _Request(uri=uri, output=kept, **rest)  # type: ignore[arg-type] # as the options have it
     if not request.peers and not uri.trackers:
         raise click.UsageError("the URI names no tracker: say --tracker URL or --peer HOST:PORT")
     return run(_play_live(request) if uri.metadata.is_live else _play(request))
@@ -167,7 +166,7 @@ class _Play:
             peers=request.peers,
             logins=request.logins,
             nat=request.nat,
-            exchange=request.exchange,
+            exchange=request.pex.exchange(request.uri.metadata),
             on_event=self._on_event,
         )
         gateway = SequentialGateway if request.uri.metadata.is_variable else Gateway
@@ -185,7 +184,7 @@ class _Play:
     async def run(self) -> int:
         request = self._request
         showing = Showing(self._listener, request.player, request.opens, request.as_json)
-        async with entered(self._peer, request.listen):
+        async with entered(self._peer, request.listen, request.pex):
             await showing.run(self._gateway, self._fetch(), file=str(request.output))
         return 0
 
@@ -232,9 +231,9 @@ async def _play_live(request: _Request) -> int:
             peers=request.peers,
             logins=request.logins,
             nat=request.nat,
-            exchange=request.exchange,
+            exchange=request.pex.exchange(request.uri.metadata),
         )
-        async with entered(peer, request.listen):
+        async with entered(peer, request.listen, request.pex):
             gateway = LiveGateway(peer, hosts=request.hosts)
             await Showing(listener, request.player, request.opens, request.as_json).run(gateway, gateway.run())
     if peer.stream.ended:

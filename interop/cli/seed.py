@@ -137,9 +137,8 @@ async def _seed(request: _Request) -> int:
         async with entered(shared, request.listen), contextlib.AsyncExitStack() as peers:
             for source in sources.values():
                 await peers.enter_async_context(source.leave)
-                await source.leave.enter_async_context(entered(source.peer, request.listen))
-            async with request.pex.issuing([source.peer for source in sources.values()]):
-                return await _serve(list(sources.values()), shared, as_json=request.as_json)
+                await source.leave.enter_async_context(entered(source.peer, request.listen, request.pex))
+            return await _serve(list(sources.values()), shared, as_json=request.as_json)
 
 
 async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: contextlib.ExitStack) -> _Source:

@@ -72,7 +72,9 @@ class _Place:
 )
 @click.option("--alto", metavar="URL", help="Choose those that are near, as this ALTO server says.")
 @click.option("--strict", is_flag=True, help="Refuse every CONNECT that table 6 of RFC 7846 does not list as valid.")
-@click.option("--hold-ids", is_flag=True, help="A peer ID belongs to the IP address that registered it.")
+@click.option(
+    "--hold-ids", is_flag=True, help="A peer ID belongs to the IPv4 address, or IPv6 /64, that registered it."
+)
 @click.option("--own-addresses", is_flag=True, help="List peers only where their requests come from, or privately.")
 @click.option(
     "--host-limit",

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import attrs
 
-from interop.conformance import _ppsp_live, _ppsp_tracker
+from interop.conformance import _ppsp_live, _ppsp_membership, _ppsp_tracker
 from interop.conformance._json import chunks_of, number, number_json, octets
 from ppsp._addressing import bin_of_range, range_of_bin
 from ppsp._bins import peaks, range_of
@@ -41,6 +41,9 @@ def answer(request: _Json) -> _Json:
         case "call" if params["function"] in _ppsp_live.CALLS:
             args = {**params, **request["args"]}
             return _refusable("value", lambda: _ppsp_live.CALLS[params["function"]](args))
+        case "call" if params["function"] in _ppsp_membership.CALLS:
+            args = {**params, **request["args"]}
+            return _refusable("value", lambda: _ppsp_membership.CALLS[params["function"]](args))
         case "call" if params["function"] in _ppsp_tracker.CALLS:
             return _ppsp_tracker.CALLS[params["function"]](request["args"])
         case "trace" if params["machine"] == "tracker":

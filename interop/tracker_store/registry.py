@@ -24,7 +24,10 @@ from ppsp.tracker import Asked, Limits, RegisteredPeer, StoreUnavailableError, S
 CANDIDATES = 100
 """Peers of a swarm that a list is chosen from: more than three times the longest list."""
 MAX_CANDIDATES = 500
-"""Peers that all lists of one answer are chosen from; it has at most 290, of the swarms that are named first."""
+"""Peers that all lists of one answer are chosen from, which has at most 290."""
+LEAST_CANDIDATES = 30
+"""Peers of a swarm that a list is chosen from where an answer has many: one more than the longest list, since the peer
+that asks may be among them. Swarms named last may have no list then, as they have none beyond 290 peers."""
 MAX_READ = 20_000
 """Peers of whom the record that was read last is kept as it was understood, of some 2 KiB each."""
 REAP_INTERVAL = 2.0
@@ -65,6 +68,7 @@ class RedisRegistry:
         self._timer_ms = round(track_timer * 1000)
         self._epoch = epoch
         self._reap_at = float("-inf")
+        self._nonce_key = b""
         # Records change less often than they are listed; nobody changes what `members` returns.
         self._read_member = lru_cache(MAX_READ)(read)
 
@@ -88,6 +92,7 @@ class RedisRegistry:
             raise StoreError(str(error)) from error
         if found is None:
             raise StoreError("redis does not keep what it is given")
+        self._nonce_key = found
         return found
 
     @property
@@ -122,7 +127,8 @@ class RedisRegistry:
         for one in asked:
             listed, others = named(one.message)
             swarms.append(listed + others)
-            numbers = CANDIDATES, MAX_CANDIDATES, len(listed)
+            each = min(CANDIDATES, max(LEAST_CANDIDATES, MAX_CANDIDATES // max(1, len(listed))))
+            numbers = each, MAX_CANDIDATES, len(listed)
             calls.append(("begin", [one.message.peer_id, one.host or "", *numbers, *listed, *others]))
         return [
             StoreUnavailableError(str(answer))
@@ -168,7 +174,8 @@ class RedisRegistry:
             return
         self._reap_at = now + REAP_INTERVAL
         try:
-            if self._run("reap", REAP_COUNT) == REAP_COUNT:
+            # A Redis that has lost everything is given the key back, for trackers that start later.
+            if self._run("reap", REAP_COUNT, self._nonce_key) == REAP_COUNT:
                 self._reap_at = now
         except StoreUnavailableError as error:
             logger.info("no peers are removed for now: %s", error)

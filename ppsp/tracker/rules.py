@@ -35,9 +35,9 @@ class Rules:
     """Refuse every CONNECT that table 6 does not list as valid; else a registered peer may join more swarms, and a
     LEECH become a SEEDER."""
     hold_ids: bool = False
-    """A peer ID in use belongs to the IP address that registered it, where no authentication says whose it is: others
-    read it in lists, and could make its peer leave. A peer that moves registers anew when its track timer has ended;
-    one that comes by IPv4 and IPv6 in turns is refused half of the time."""
+    """A peer ID in use belongs to the IPv4 address, or IPv6 /64, that registered it, where no authentication says whose
+    it is: others read it in lists, and could make its peer leave. A peer that moves registers anew when its track timer
+    has ended; one that comes by IPv4 and IPv6 in turns is refused half of the time."""
     own_addresses: bool = False
     """List a peer only at the address that its request comes from, and at private ones: else a peer can point swarms
     at a victim. Peers at relays (TURN), and those with two families of addresses, lose one."""

@@ -92,7 +92,7 @@ class _Waiting:
         return self.attempts >= MAX_ATTEMPTS
 
 
-@frozen
+@define
 class _Decision:
     """What a request has done, if it is committed, and its answer then."""
 

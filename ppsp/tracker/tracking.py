@@ -25,7 +25,7 @@ from ppsp.tracker.messages import (
 )
 from ppsp.tracker.ports import Transaction
 from ppsp.tracker.records import RegisteredPeer
-from ppsp.tracker.rules import Limits, Rules
+from ppsp.tracker.rules import Limits, Rules, host_of
 from ppsp.tracker.selection import PeerSelector
 from ppsp.tracker.states import PeerInput, PeerState, judge
 
@@ -74,7 +74,7 @@ class Tracking:
         """Who registers: a user, a host, or nobody in particular; short, however long the name in a certificate is."""
         if caller.holder is not None:
             return f"user {hashlib.sha256(caller.holder.encode(errors='surrogatepass')).hexdigest()}"
-        return f"host {caller.sender.address}" if self._rules.hold_ids and caller.sender is not None else None
+        return f"host {host_of(caller.sender.address)}" if self._rules.hold_ids and caller.sender is not None else None
 
     def carry_out(
         self, transaction: Transaction, message: RequestMessage, caller: Caller, now: float

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from interop.cli.tracker import command
 from interop.tracker_client import TrackerError, TrackerSession
+from interop.tracker_login import load_logins
 from ppsp.tracker import MEDIA_TYPE, ErrorCode, PeerMode, ResponseMessage, parse_response
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "ppstp_examples"
@@ -153,10 +154,10 @@ def test_a_signal_ends_it_cleanly_even_with_a_connection_open(start, number):
     assert process.communicate() == ("", "")
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine and its key, made by OpenSSL; it has to be there."""
+def self_signed(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for this machine, or for other names, and its key, made by OpenSSL; it has to be there."""
     certificate, key = folder / "tracker.pem", folder / "tracker.key"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
+    subject = ["-subj", "/CN=localhost", "-addext", f"subjectAltName={names}", "-days", "2"]
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(key)]
     subprocess.run(
         ["openssl", "req", "-x509", *new_key, *subject, "-out", str(certificate)], check=True, capture_output=True
@@ -328,6 +329,29 @@ def test_a_peer_speaks_https_with_a_tracker_whose_certificate_it_trusts_and_with
         async with await TrackerSession.open(url_in(line), "other") as session:
             session.join(swarm_id, PeerMode.LEECH)
             with pytest.raises(TrackerError, match="CERTIFICATE_VERIFY_FAILED"):
+                await session.joined(swarm_id)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_a_certificate_of_another_host_is_refused_by_who_trusts_its_issuer_whatever_else_is_allowed(
+    start, tmp_path, insecure
+):
+    """RFC 7846 section 6.1. `--insecure-tracker` lets plain HTTP pass; it does not make TLS believe anybody."""
+    certificate, key = self_signed(tmp_path, "DNS:tracker.example,IP:192.0.2.1")
+    _, line = start("--tls-certificate", str(certificate), "--tls-key", str(key))
+    logins = tmp_path / "logins.toml"
+    logins.write_text(f'[tracker."{url_in(line)}"]\nca = "{certificate}"\n')
+    swarm_id = bytes(32)
+
+    async def run() -> None:
+        login = load_logins(logins).of(url_in(line))
+        async with await TrackerSession.open(
+            url_in(line), "peer", verify=login.verify, auth=login.auth, insecure=insecure
+        ) as session:
+            session.join(swarm_id, PeerMode.LEECH)
+            with pytest.raises(TrackerError, match=r"CERTIFICATE_VERIFY_FAILED.*127\.0\.0\.1"):
                 await session.joined(swarm_id)
 
     asyncio.run(run())

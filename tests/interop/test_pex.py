@@ -323,19 +323,36 @@ def test_nothing_is_issued_where_no_peer_of_the_swarm_answers(cli, film, tmp_pat
     assert out.startswith("-----BEGIN CERTIFICATE-----\n")
 
 
-def test_the_certificate_of_a_live_swarm_is_issued_as_well(cli, tmp_path):
-    make_issuer(tmp_path / "ca.pem")
-    (tmp_path / "film").write_bytes(bytes(3_000_000))
-    source = cli.start("live", "film", "--key", "key", "--listen", ANY, "--pex-ca", "ca.pem", "--rate", "1M")
+def test_a_source_without_the_issuers_key_is_certified_while_it_broadcasts(cli, tmp_path):
+    """It comes later, since the issuer asks the source first; a damaged one is told and changes nothing."""
+    _, public, _ = cli.run("pex", "key", "ca.pem")
+    (tmp_path / "ca.pub").write_text(public)
+    (tmp_path / "film").write_bytes(bytes(50_000_000))
+    words = ("--pex-ca", "ca.pub", "--pex-certificate", "own.pem")
+    source = cli.start("live", "film", "--key", "key", "--listen", ANY, "--rate", "1M", *words)
     uri = cli.line(source).strip()
     address = wait_for(lambda: cli.stderr_of(source).partition("broadcasting on ")[2].partition(",")[0])
-    status, out, err = cli.run("pex", "issue", "ca.pem", uri, address)
-    assert status == 0, err
-    (tmp_path / "member.pem").write_text(out)
-    metadata = SwarmUri.parse(uri).metadata
-    verifier = MembershipVerifier(metadata.membership_key)
-    host, port = verifier.check(read_certificate(tmp_path / "member.pem"), metadata.swarm_id, time.time())
-    assert f"{host}:{port}" == address
+    wait_for(lambda: "no certificate of our own yet" in cli.stderr_of(source))
+    status, out, err = cli.run("pex", "issue", "ca.pem", uri, address, "-o", "own.pem")
+    assert (status, out) == (0, ""), err
+    wait_for(lambda: f"certified to others: we are at {address}\n" in cli.stderr_of(source))
+    host, _, port = address.rpartition(":")
+
+    async def main():
+        exchange = PeerExchange.of(SwarmUri.parse(uri).metadata)
+        async with LivePeer(SwarmUri.parse(uri), local=LOCAL, peers=[(host, int(port))], exchange=exchange) as viewer:
+            await until(lambda: viewer.stats.exchange.asked)
+            # The source's own certificate leads to nobody new, so it is neither told nor refused: it is passed on.
+            async with LivePeer(
+                SwarmUri.parse(uri), local=LOCAL, peers=[viewer.local_address], exchange=exchange
+            ) as last:
+                await until(lambda: any(peer.by_exchange for peer in last.stats.peers))
+                return [peer.address for peer in last.stats.peers if peer.by_exchange]
+
+    assert run(main) == [(host, int(port))]
+    (tmp_path / "own.pem").write_text("nothing")
+    wait_for(lambda: "own.pem: no certificate in PEM" in cli.stderr_of(source))
+    assert source.poll() is None
 
 
 # Files, and mistakes

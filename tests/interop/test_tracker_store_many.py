@@ -95,6 +95,15 @@ def test_a_connect_to_several_swarms_has_the_lists_of_all_of_them_from_one_look(
     assert listed == {swarm: {f"{swarm}{number}" for number in range(3)} for swarm in "abc"} | {"new": set()}
 
 
+def test_a_connect_to_many_large_swarms_has_as_many_peers_as_an_answer_may_have(shared):
+    server = shared()
+    swarms = [f"swarm {number}" for number in range(12)]
+    for name in range(40):
+        assert codes(server, connect(f"p{name}", *swarms, mode=SEEDER)) == [0]
+    answer = ask(server, connect("viewer", *swarms))[0]
+    assert [len(one.peer_group or ()) for one in answer.swarm_result] == [29] * 10 + [0] * 2
+
+
 @pytest.mark.parametrize("kind", ["redis_process", "valkey_process"])
 def test_two_trackers_let_no_host_have_more_than_its_limit_whatever_comes_at_once(request, prefix, kind):
     engine = request.getfixturevalue(kind)
@@ -148,6 +157,19 @@ def test_a_peer_that_leaves_or_is_silent_or_was_dropped_makes_room_for_its_host(
     consistent(client, prefix)
 
 
+def test_the_key_of_nonces_is_one_for_all_and_outlives_a_redis_that_loses_it(redis_process, prefix):
+    one, other, late = (RedisRegistry(redis_process.url, prefix=prefix) for _ in range(3))
+    key = one.nonce_key()
+    assert len(key) == 32
+    assert other.nonce_key() == key
+    redis_process.client().delete(f"{{{prefix}}}:nonce-key")
+    other.handle_timer(0.0)
+    assert late.nonce_key() == key
+    without = RedisRegistry(redis_process.url, prefix=f"{prefix}-other")
+    without.handle_timer(0.0)
+    assert redis_process.client().get(f"{{{prefix}-other}}:nonce-key") is None
+
+
 def test_scripts_that_a_server_has_lost_are_sent_to_it_again(redis_process, prefix):
     shared = SharedRedis(redis_process.url, _SCRIPTS, prefix=prefix)
     redis_process.client().script_flush()
@@ -159,7 +181,7 @@ def test_scripts_that_a_server_has_lost_are_sent_to_it_again(redis_process, pref
 
 def test_what_one_script_fails_with_stands_in_its_place(redis_process, prefix):
     shared = SharedRedis(redis_process.url, _SCRIPTS, prefix=prefix)
-    first, failed, last = shared.run_all([("sample", ["s", 5]), ("reap", ["junk"]), ("largest", [5])])
+    first, failed, last = shared.run_all([("sample", ["s", 5]), ("reap", ["junk", ""]), ("largest", [5])])
     assert (first, last) == ([], [])
     assert isinstance(failed, FailedError)
     shared.close()

@@ -173,6 +173,28 @@ def test_a_tracker_that_ends_does_not_leave_anybody_waiting():
     asyncio.run(work())
 
 
+def test_a_tracker_goes_on_in_another_event_loop_when_one_has_ended_in_the_middle_of_a_request():
+    gate = Gate()
+    server = TrackerServer(select=gate)
+    adapter = threaded(server)
+
+    async def first() -> None:
+        async with client(adapter) as http:
+            assert code(await http.post("/", content=joining("a"))) == 0
+            waiting = asyncio.create_task(http.post("/", content=joining("b")))
+            await asyncio.to_thread(gate.entered.wait, 60)
+            waiting.cancel()
+
+    async def second() -> None:
+        async with client(adapter) as http:
+            assert code(await http.post("/", content=joining("c"))) == 0
+
+    asyncio.run(first())
+    gate.opened.set()
+    asyncio.run(second())
+    assert server.peer_count == 3
+
+
 def test_the_timer_is_handled_in_the_thread():
     server = TrackerServer(track_timer=0.05)
     seen: set[str] = set()

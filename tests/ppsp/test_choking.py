@@ -2,6 +2,8 @@
 
 import pytest
 
+from ppsp._choking import Choking
+from ppsp._ranges import RangeSet
 from ppsp.messages import Ack, Choke, Data, Have, Request, Unchoke
 from ppsp.policies import TitForTat
 from ppsp.ports import PeerStanding, UploadPolicy
@@ -111,21 +113,21 @@ def test_a_request_while_choking_brings_the_choke_again_and_no_data(crowd):
 def test_requests_from_before_a_choke_are_discarded(lab, crowd):
     """Section 3.9: "SHOULD discard old requests"; only new ones count after an UNCHOKE."""
     bench, policy, first, _ = crowd
-    first.send(Request(0, 0))
+    window = bench.windows.made[0]
+    window.cwnd, window._cto = 0, 100.0  # one chunk leaves, and is not lost
+    first.send(Request(0, 6))
     assert [message.start for message in first.take(Data)] == [0]
     policy.chosen = 1
-    bench.windows.made[0].cwnd = 0
-    first.send(Ack(0, 0, 1), Request(1, 6))
-    first.take()
-    bench.windows.made[0].cwnd = 1 << 20
     bench.advance(6.0)
-    assert first.take(Choke) == [Choke()]
+    heard = first.take()
+    assert Choke() in heard
+    window.cwnd = 1 << 20
+    first.send(Ack(0, 0, 1))
     policy.chosen = 0
-    first.take()
     bench.advance(6.0)
-    assert first.take(Unchoke)
-    bench.advance(6.0)
-    assert [message.start for message in first.take(Data) if message.start > 1] == []
+    heard = first.take()
+    assert Unchoke() in heard
+    assert not [message for message in heard if isinstance(message, Data)]
     first.send(Request(5, 5))
     assert [message.start for message in first.take(Data)] == [5]
 
@@ -212,3 +214,73 @@ def joined(lab, host, publication, policy, *, complete=False):
     more = {"tree": publication.tree(), "content_size": len(publication.content)} if complete else {}
     host.endpoint.add_swarm(publication.metadata(), store=host.store, policy=policy, **more)
     return host
+
+
+class _Peer:
+    """As much of a channel as a review looks at."""
+
+    heard_unchoke = True
+    choking = False
+    last_received = 0.0
+
+    def __init__(self, name, peer_have):
+        self.address = (name, 1)
+        self.peer_have = peer_have
+        self.download = self.upload = self
+        self.octets_received = 0
+
+    def understands(self, kind):
+        return True
+
+    def send(self, messages):
+        pass
+
+    def forget(self):
+        pass
+
+
+class _Held:
+    """As much of the content."""
+
+    chunk_count = 1_000_000
+
+    def __init__(self):
+        self.have = RangeSet((block * 128, block * 128 + 64) for block in range(3_000))
+
+
+class _Counting(RangeSet):
+    """A set that counts how often it is compared."""
+
+    looks = 0
+
+    def covers(self, start, stop):
+        _Counting.looks += 1
+        return super().covers(start, stop)
+
+
+def test_a_peer_that_lacks_next_to_nothing_is_not_compared_with_all_that_is_held():
+    """A hundred peers that claim all but one chunk, each of which would cost a look at thousands of ranges."""
+    held = _Held()
+    choking = Choking(OneAfterTheOther(), held)
+    peers = [_Peer(f"198.51.100.{at}", _Counting([(0, 999_999)])) for at in range(100)]
+    _Counting.looks = 0
+    choking.review(peers, 0.0)
+    assert _Counting.looks <= 100 * 64
+    for now in range(1, 60):
+        choking.review(peers, float(now))
+    assert not any(peer.choking for peer in peers)
+
+
+@pytest.mark.parametrize("missing", [0, 64 * 128, 2_999 * 128 + 63])
+def test_what_a_peer_lacks_is_found_wherever_it_is(missing):
+    held = _Held()
+    choking = Choking(OneAfterTheOther(), held)
+    rest = RangeSet([(0, missing), (missing + 1, 999_999)])
+    peers = [_Peer("192.0.2.9", rest), _Peer("192.0.2.8", RangeSet())]
+    for now in range(60):
+        choking.review(peers, float(now))
+    assert [peer.choking for peer in peers] == [True, True]
+    rest.add(missing, missing + 1)
+    for now in range(60, 120):
+        choking.review(peers, float(now))
+    assert [peer.choking for peer in peers] == [False, False]  # the other has the only slot, which nobody else wants

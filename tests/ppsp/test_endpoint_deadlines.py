@@ -3,7 +3,7 @@
 import pytest
 
 from ppsp import ChunksVerified, Endpoint, RarestFirst, Sequential, StateError
-from ppsp.messages import Cancel, Choke, Request, Unchoke
+from ppsp.messages import Cancel, Choke, Handshake, Request, Unchoke
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +181,21 @@ def test_a_seek_under_a_limit_does_not_pay_for_what_was_cancelled(lab, film):
         viewer.endpoint.prioritise(film.root, "reader", place, place + 64)
     network.run(lambda: viewer.endpoint.held_until(film.root, 2500) > 2500)
     assert network.now - start < 1.0
+
+
+def test_what_a_reader_needs_and_a_peer_that_left_was_asked_for_is_asked_of_the_next_one_first(lab, film):
+    bench = lab.Bench()
+    bench.leech(film, content_size=len(film.content))
+    bench.endpoint.prioritise(film.root, "reader", 1000, 1128)
+    leaving, other = (lab.HandPeer(bench, film, host=host, channel=host) for host in (1, 2))
+    leaving.open(leaving.have_all())
+    assert ranges(leaving.take(Request)) == [(1000, 1087)]
+    for chunk in range(1000, 1070):
+        leaving.serve(chunk, peaks=False)
+    assert (1088, 1127) in ranges(leaving.take(Request))
+    leaving.send(Handshake(0))
+    other.open(other.have_all())
+    assert ranges(other.take(Request))[0][0] == 1070
 
 
 def test_who_waits_for_the_download_rate_and_wants_nothing_any_more_does_not_spin(lab, film):

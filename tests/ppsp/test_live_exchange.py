@@ -2,7 +2,10 @@
 
 import random
 
+import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ppsp import _limits
 from ppsp._ranges import RangeSet
@@ -11,7 +14,7 @@ from ppsp.events import PeerDisconnected, PeerFound
 from ppsp.live import codec_of
 from ppsp.livekeys import LiveSigner
 from ppsp.membership import MembershipIssuer, MembershipVerifier
-from ppsp.messages import PexReq, PexResCert, PexResV4
+from ppsp.messages import PexReq, PexResCert, PexResV4, PexResV6
 from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
 
@@ -173,7 +176,7 @@ def test_a_poisoned_list_costs_a_viewer_little_and_its_stream_nothing(lab):
 # By hand
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hand(lab):
     """A live endpoint, and peers at addresses of our choice that speak with it."""
 
@@ -308,6 +311,27 @@ def test_a_certificate_that_is_sent_again_and_again_is_checked_a_few_times_and_c
         for event in found
     ]
     assert called.count(True) == 1
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_any_questions_and_answers_raise_nothing_and_name_few(hand, data):
+    """With certificates, addresses or neither, at a source or a viewer."""
+    exchange = data.draw(st.sampled_from([ADDRESSES, attrs.evolve(CERTIFIED, certificate=b"ours"), None]))
+    made = hand(exchange, **data.draw(st.sampled_from([{}, {"signer": KEY}])))
+    peers = [made.at(host) for host in ("198.51.100.1", "10.0.0.1", "127.0.0.1")]
+    messages = st.one_of(
+        st.builds(PexReq),
+        st.builds(PexResV4, st.binary(min_size=4, max_size=4), st.integers(0, 65535)),
+        st.builds(PexResV6, st.binary(min_size=16, max_size=16), st.integers(0, 65535)),
+        st.builds(PexResCert, st.binary(max_size=60)),
+    )
+    for drawn in data.draw(st.lists(messages, max_size=12)):
+        data.draw(st.sampled_from(peers)).send(drawn)
+        made.bench.advance(data.draw(st.sampled_from([0.0, 11.0, 70.0])))
+    figures = made.figures
+    assert len(made.bench.events(PeerFound)) == figures.told <= 12
+    assert figures.refused <= 12
 
 
 def test_plain_addresses_lead_nowhere_where_certificates_are_asked_for(hand):

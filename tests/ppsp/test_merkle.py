@@ -1,6 +1,7 @@
 """The Merkle hash tree (RFC 7574 section 5), against a tree built by its definition."""
 
 import hashlib
+import tracemalloc
 from collections.abc import Iterable, Mapping
 
 import pytest
@@ -413,3 +414,15 @@ def test_an_empty_chunk_is_a_chunk() -> None:
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_data_may_be_any_buffer(kind: type) -> None:
     assert complete(chunks_of(3)).verify(1, kind(b"chunk 1"), {}) is Verdict.VERIFIED
+
+
+def test_serving_chunks_all_over_a_tree_takes_bounded_memory() -> None:
+    """What is above the leaves is at hand for the blocks that were asked for last."""
+    count = 300 * 64
+    tree = MerkleTree.from_leaves(hash_chunks(bytes(count), 1, SHA256), SHA256)
+    tracemalloc.start()
+    for chunk in range(0, count, 64):
+        assert tree.uncles(chunk, left=-1, right=NOWHERE)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100 * 128 * 32

@@ -191,6 +191,32 @@ def test_peaks_are_taken_again_once_the_number_is_certain_if_they_are_right(coun
     assert tree.chunk_count == count
 
 
+@pytest.mark.parametrize("fewer", [1, 2, 4])
+def test_a_verified_chunk_settles_the_height_against_who_says_that_there_are_fewer(fewer: int) -> None:
+    """The root passes for the peak of every power of two; the last of eight chunks is not here yet."""
+    source = complete(chunks_of(8))
+    tree = MerkleTree(source.root, SHA256)
+    assert tree.verify(0, chunks_of(8)[0], offer(source, 0)) is Verdict.VERIFIED
+    assert not tree.set_peaks([(0, fewer - 1, source.root)])
+    tree.verify(5, b"junk", {(0, fewer - 1): source.root})
+    assert (tree.chunk_count, tree.is_size_certain) == (8, False)
+    assert tree.verify(7, chunks_of(8)[7], by_range(source.uncles(7, left=0, right=NOWHERE))) is Verdict.VERIFIED
+    assert tree.is_size_certain
+
+
+def test_zeros_in_the_place_of_the_last_chunk_settle_nothing() -> None:
+    """Who says that seven chunks are eight can prove the seventh beside an empty leaf."""
+    chunks = chunks_of(7)
+    source = complete(chunks)
+    tree = MerkleTree(source.root, SHA256)
+    lie = [(0, 7, source.root), (7, 7, bytes(32)), *source.uncles(6, left=-1, right=NOWHERE)]
+    above = {(4, 5): source.node(4, 5) or b"", (0, 3): source.node(0, 3) or b""}
+    assert tree.verify(6, chunks[6], by_range(lie) | above) is Verdict.VERIFIED
+    assert (tree.chunk_count, tree.is_size_certain) == (8, False)
+    assert tree.set_peaks(source.peaks())
+    assert (tree.chunk_count, tree.is_size_certain) == (7, True)
+
+
 def test_peaks_are_not_told_while_one_is_unknown() -> None:
     """A size from the metadata (section 3.1) gives the number of chunks, but no hash."""
     assert MerkleTree(A, SHA256).peaks() == []

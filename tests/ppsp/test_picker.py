@@ -149,6 +149,25 @@ def test_peers_that_came_and_went_leave_rarity_as_it_was():
             assert visited.take(everything(count), 1) == quiet.take(everything(count), 1)
 
 
+@pytest.mark.parametrize("span", [(0, 300 * BLOCK), (5, 299 * BLOCK + 3), (130 * BLOCK, 256 * BLOCK), (0, 1)])
+def test_what_is_offered_in_large_pieces_counts_as_in_small_ones(span):
+    """Large offers are counted by many blocks together."""
+    count = 300 * BLOCK
+    start, stop = span
+    at_once, in_pieces, quiet = (RarestFirst(count, 7) for _ in range(3))
+    at_once.peer_has(start, stop)
+    for at in range(start, stop, 100):
+        in_pieces.peer_has(at, min(at + 100, stop))
+    found = [[picking.take(everything(count), 1) for _ in range(200)] for picking in (at_once, in_pieces)]
+    assert found[0] == found[1]
+    in_pieces = RarestFirst(count, 7)
+    for at in range(start, stop, 100):
+        in_pieces.peer_has(at, min(at + 100, stop))
+    in_pieces.peer_lost(start, stop)
+    found = [[picking.take(everything(count), 1) for _ in range(200)] for picking in (in_pieces, quiet)]
+    assert found[0] == found[1]
+
+
 def test_two_peers_with_other_seeds_take_other_blocks():
     """So that they have something to trade (section 9.1 names rarest-first for this)."""
     first, second = RarestFirst(100 * BLOCK, 1), RarestFirst(100 * BLOCK, 2)

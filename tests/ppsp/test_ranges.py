@@ -131,9 +131,9 @@ def test_a_copy_is_independent_and_equal_sets_are_equal(
     assert (copy == ranges) == (members(copy) == model)
 
 
-def test_a_copy_keeps_the_limit() -> None:
+def test_a_copy_has_no_limit() -> None:
     copy = RangeSet([(0, 1)], max_ranges=1).copy()
-    assert copy.add(5, 6) == []
+    assert copy.add(5, 6) == [(5, 6)]
 
 
 def test_a_number_that_extends_a_range_at_the_limit_is_taken() -> None:
@@ -181,3 +181,11 @@ def test_the_newest_ranges_are_kept_when_there_are_too_many():
     ranges.keep_newest(8)
     assert list(ranges) == [(24, 26), (28, 30), (32, 34), (36, 38)]
     assert ranges.total == 8
+
+
+@pytest.mark.parametrize(
+    ("number", "most", "found"),
+    [(0, 2, [(0, 2), (4, 6)]), (1, 9, [(0, 2), (4, 6), (8, 10)]), (2, 1, [(4, 6)]), (9, 5, [(8, 10)]), (10, 5, [])],
+)
+def test_some_ranges_are_told_from_a_place_on(number, most, found):
+    assert RangeSet([(0, 2), (4, 6), (8, 10)]).after(number, most) == found

@@ -204,6 +204,22 @@ def test_an_idle_peer_takes_over_from_a_slow_one(lab, bench, large):
     assert bench.now < 1000.0 + 20.0
 
 
+def test_an_idle_peer_takes_nothing_from_one_that_is_as_good_as_done(lab):
+    publication = lab.Publication(lab.pattern(64 * 1024))
+    bench = lab.Bench()
+    bench.leech(publication, content_size=64 * 1024)
+    busy, idle = peers(lab, bench, publication, 2)
+    busy.open(busy.have_all())
+    for chunk in asked(busy)[:54]:
+        busy.serve(chunk, peaks=False)
+        bench.advance(0.01)
+    assert bench.now > 1000.5  # long enough since it was asked
+    idle.open(idle.have_all())
+    bench.advance(0.3)
+    assert asked(idle) == []
+    assert busy.take(Cancel) == []
+
+
 def test_the_cancel_of_a_takeover_leaves_with_its_request(lab, bench, large):
     """Section 3.8: the slow peer would go on sending what another is asked for."""
     slow, fast = peers(lab, bench, large, 2)
@@ -337,6 +353,18 @@ def test_chunks_offered_beyond_the_last_do_not_count_once_the_size_is_known(lab,
     assert stats.chunks_offered == 7
 
 
+def test_a_chunk_that_does_not_exist_is_not_waited_for_once_the_size_is_known(lab, seven):
+    bench = lab.Bench()
+    bench.leech(seven)
+    liar, honest = peers(lab, bench, seven, 2)
+    liar.open(Have(1000, 1000))
+    assert asked(liar) == [1000]
+    honest.open()
+    honest.serve(6)
+    (stats,) = [one for one in bench.endpoint.stats(seven.root).peers if one.address == liar.address]
+    assert stats.chunks_outstanding == 0
+
+
 def test_only_one_chunk_is_asked_for_before_the_size_is_known(lab, large):
     """Its hashes come with it; a window of requests to a stranger would be a waste."""
     bench = lab.Bench()
@@ -449,6 +477,22 @@ def test_hashes_that_lie_harm_only_their_sender(lab, bench, large):
 # Events and figures
 
 
+def test_only_so_many_bad_peers_are_remembered(lab, bench, large, monkeypatch):
+    monkeypatch.setattr(_limits, "MAX_BANNED", 3)
+    for peer in peers(lab, bench, large, 5):
+        peer.open()
+        peer.serve(0, payload=bytes(1024), peaks=False)
+    assert bench.endpoint.stats(large.root).banned == 3
+
+
+def test_chunks_of_peers_that_left_are_as_rare_as_before(lab, bench, large):
+    picker = bench.endpoint._swarms[large.root]._picker
+    for peer in peers(lab, bench, large, 3):
+        peer.open(Have(0, 99), Have(50, 999))
+        peer.send(Handshake(0))
+    assert set(picker._rarity) == {0}
+
+
 def test_verified_chunks_are_reported_as_ranges_and_once(lab, bench, large):
     (peer,) = peers(lab, bench, large, 1)
     peer.open(peer.have_all())
@@ -515,6 +559,20 @@ def test_a_store_that_cannot_write_stops_the_requests_and_is_reported_once(lab, 
     assert asked(first) == []
     assert asked(second) == []
     assert bench.endpoint.stats(large.root).chunks_held == 0
+
+
+def test_nothing_is_stored_any_more_once_the_store_has_failed(lab, bench, large):
+    """What is stored from then on would be as likely to be lost; it is not acknowledged either."""
+    (peer,) = peers(lab, bench, large, 1)
+    peer.open()
+    bench.store.fail_writes = True
+    peer.serve(0, peaks=False)
+    bench.store.fail_writes = False
+    writes = bench.store.writes
+    peer.take()
+    peer.serve(1, peaks=False)
+    assert bench.store.writes == writes
+    assert peer.take(Ack, Have) == []
 
 
 def test_what_was_requested_is_cancelled_when_the_store_fails(lab, bench, large):

@@ -92,6 +92,14 @@ def test_a_peer_id_is_free_again_when_its_peer_has_left_or_was_silent():
     assert code(server, connect("alice"), ALICE, 180.0) == 0
 
 
+def test_a_temporary_address_of_the_same_64_is_the_same_host():
+    """RFC 8981: a peer comes by a new one every day, and by several in between"""
+    server = TrackerServer(rules=Rules(hold_ids=True))
+    assert code(server, connect("alice"), "2001:db8::1") == 0
+    assert code(server, FindRequest("1", "alice", "s"), "2001:db8::5a5a:1") == 0
+    assert code(server, FindRequest("1", "alice", "s"), "2001:db8:0:1::1") == ErrorCode.FORBIDDEN_ACTION
+
+
 def test_by_default_a_peer_may_move():
     server = TrackerServer()
     assert code(server, connect("alice")) == 0

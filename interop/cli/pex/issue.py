@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import time
 from pathlib import Path
 
@@ -85,11 +86,18 @@ async def _issue(request: _Request) -> int:
         click.echo(pem, nl=False)
         return 0
     try:
-        await asyncio.to_thread(request.output.write_bytes, pem)
+        await asyncio.to_thread(_write, request.output, pem)
     except OSError as exc:
         raise MistakeError(f"{request.output}: {reason(exc)}") from exc
     note(f"{request.output}: {text_of(request.address)} is a member for {request.days:g} days")
     return 0
+
+
+def _write(path: Path, octets: bytes) -> None:
+    """All of it at once, for a peer that waits for the file."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_bytes(octets)
+    os.replace(draft, path)
 
 
 async def _meet(request: _Request) -> None:

@@ -7,6 +7,7 @@
 --   memberships      how many, over all peers
 --   places           hash  host -> the memberships that count for it
 --   held             hash  peer -> how many of those are its own, and the host
+--   nonce-key        the secret under which the trackers make Digest nonces
 --   answer:<peer>    what answered the peer's last request that changed something, for a minute
 local base = KEYS[1]
 

@@ -20,16 +20,13 @@ _WINDOW = 3.0
 class Exchange:
     """What went between us and one address, in octets of chunks.
 
-    `source` says whether it had the whole content when we met (None: not known yet). The last two are of the channel
-    that is open now.
+    `source` says whether it had the whole content when we met (None: not known yet).
     """
 
     received: int = 0
     sent: int = 0
     refused: int = 0
     source: bool | None = None
-    channel_received: int = 0
-    channel_sent: int = 0
 
 
 class Tally:
@@ -38,6 +35,8 @@ class Tally:
     def __init__(self) -> None:
         self.exchanges: dict[Address, Exchange] = {}
         self.connected = 0
+        # Of the channels that are open: what they had received and sent when we looked last. "The others" have many.
+        self._channels: dict[Address, tuple[int, int]] = {}
         self._window: deque[tuple[float, int, int]] = deque()
 
     def look(self, stats: SwarmStats, now: float) -> None:
@@ -53,15 +52,18 @@ class Tally:
 
     def part(self, peer: PeerStats) -> None:
         """Take in the last figures of a channel that is closed."""
-        exchange = self._take(peer)
-        exchange.channel_received = exchange.channel_sent = 0
+        self._take(peer)
+        del self._channels[peer.address]
 
     def _take(self, peer: PeerStats) -> Exchange:
         exchange = self._of(peer.address)
+        received, sent = self._channels.pop(peer.address, (0, 0))
         # Counts that fell are of another channel.
-        exchange.received += _growth(exchange.channel_received, peer.octets_received)
-        exchange.sent += _growth(exchange.channel_sent, peer.octets_sent)
-        exchange.channel_received, exchange.channel_sent = peer.octets_received, peer.octets_sent
+        exchange.received += _growth(received, peer.octets_received)
+        exchange.sent += _growth(sent, peer.octets_sent)
+        self._channels[peer.address] = peer.octets_received, peer.octets_sent
+        if len(self._channels) > _MAX_ADDRESSES:  # of the oldest the end was never told
+            del self._channels[next(iter(self._channels))]
         return exchange
 
     def refuse(self, address: Address) -> None:

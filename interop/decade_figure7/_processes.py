@@ -53,8 +53,9 @@ class Program:
             self._process.terminate()
 
     async def kill(self) -> None:
-        """End it at once, as a machine that fails does."""
-        self._process.kill()
+        """End it at once, as a machine that fails does; harmless when it has."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
         await self._process.wait()
 
     async def end(self) -> None:

@@ -18,7 +18,7 @@ from interop.decade_figure7._servers import ACCOUNT, OTHER, SHARES, Keys, Server
 from interop.decade_figure7.clients import Peer, Place, Swarm
 from interop.decade_figure7.source import Source
 
-SLOW = 20
+SLOW = 60
 """Times slower than Sa the source's application is until a client has been seen to read at Sb: so that nothing is over
 before the programs have started, on whatever machine.
 """

@@ -29,7 +29,7 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )
-_WAIT = 30.0
+_WAIT = 60.0
 
 
 class Browser:

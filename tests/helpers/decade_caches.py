@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-STARTED_WITHIN = 20.0
+STARTED_WITHIN = 60.0
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 

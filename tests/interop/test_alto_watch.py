@@ -135,7 +135,7 @@ async def test_what_cannot_be_followed_is_an_error_for_a_strict_client_and_a_len
 @in_loop
 async def test_a_silent_server_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 8895 section 6.8: without its comments nobody knows whether it is still there."""
-    monkeypatch.setattr(updates_client, "MAX_SILENCE", 0.3)
+    monkeypatch.setattr(updates_client, "MAX_SILENCE", 1.0)
     async with watching(Script((200, CONTROL + MAP)), "map") as updates:
         assert isinstance(await anext(updates), ResourceUpdated)
         with pytest.raises(DecodeError, match="nothing was heard"):

@@ -210,7 +210,7 @@ def test_an_upload_limit_is_kept(cli, content: Path) -> None:
     started = time.monotonic()
     report = cli.completed(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"]))
     assert report["seconds"] > 2.5
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_what_is_complete_already_is_verified_and_left(cli, content: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from interop.__main__ import main
-from interop.decade_figure7 import Figure7Error, _servers, clients, story
+from interop.decade_figure7 import Figure7Error, _processes, _servers, clients, story
 from interop.decade_figure7.story import REFUSALS
 
 SIZE = 2_000_000
@@ -75,7 +75,11 @@ def test_the_summary_is_last(told):
 
 
 def test_a_server_that_lets_nobody_wait_fails_the_scenario(film, tmp_path, monkeypatch):
+    # No object is whole before the client asks, on whatever machine.
+    monkeypatch.setattr(story, "SLOW", 1000)
     monkeypatch.setattr(_servers, "EXTENSIONS", tuple(one for one in _servers.EXTENSIONS if one != "joined"))
+    # The first server, which sends slowly, does not end before it has sent.
+    monkeypatch.setattr(_processes, "GRACE", 1.0)
     started = []
     monkeypatch.setattr(clients.Programs, "start", _kept(clients.Programs.start, started))
     play = story.play(film, tmp_path, seconds=1, tell=lambda *_, **__: None)

@@ -26,8 +26,8 @@ from interop.decade_scale._engine import UnsureError
 LIMIT = 100_000
 PATHS = ((), ("a",), ("a", "app"))
 CHARGES = [Charge(path, LIMIT) for path in PATHS]
-LEASE = 1.5
-TIMEOUT = 0.4
+LEASE = 3.0
+TIMEOUT = 1.0
 _SPAWN = multiprocessing.get_context("spawn")
 
 

@@ -93,3 +93,18 @@ def test_ever_new_addresses_do_not_fill_the_memory() -> None:
         tally.refuse(("10.0.0.4", port))
     assert len(tally.exchanges) <= 1025
     assert tally.refused == 5000
+
+
+def test_peers_beyond_those_that_are_told_apart_count_once_each() -> None:
+    """A source that has served for long: all who come now are counted as one, and what each got is not mixed up."""
+    tally = Tally()
+    for port in range(1024):
+        tally.refuse(("10.0.0.4", port))
+    late = [_peer(("10.0.0.5", port), 100 * port, 1000 * port) for port in (1, 2, 3)]
+    for look in range(5):
+        tally.look(_stats(*late), float(look))
+    assert (tally.received, tally.sent) == (600, 6000)
+    for peer in late:
+        tally.part(peer)
+    tally.look(_stats(_peer(("10.0.0.5", 1), 50, 70)), 6.0)
+    assert (tally.received, tally.sent) == (650, 6070)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 
 from interop._asgi_parts import Receive, Send, encoded
 from interop._gateway_base import (
@@ -129,7 +129,7 @@ class Gateway(GatewayBase):
             await self._peer.news()
         self.readers.began(time.monotonic())
 
-    async def _soon(self, awaitable: Awaitable[_Result], gone: asyncio.Future[None]) -> _Result:
+    async def _soon(self, awaitable: Coroutine[Any, Any, _Result], gone: asyncio.Future[None]) -> _Result:
         """The result, unless it takes too long; then an _Unavailable that says why."""
         try:
             async with asyncio.timeout(self._patience):

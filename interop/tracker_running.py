@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import os
 import re
 import secrets
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from interop._asgi_parts import Application, Scope
+from interop._asgi_parts import Scope
 from interop._tracker_thread import ThreadedTracker
 from interop.asgi import asgi
 from ppsp.tracker import ByProperties, Limits, PeerSelector, RandomSample, Ranked, Rules, TrackerServer
@@ -53,6 +54,8 @@ class TrackerConfig:
     alto: str | None = None
     """The Root IRD of an ALTO server that says who is near."""
     has_statistics: bool = False
+    proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies that are trusted to say in X-Forwarded-For where a request comes from."""
 
 
 class Tracker:
@@ -73,14 +76,28 @@ class Tracker:
             track_timer=config.track_timer,
             epoch=epoch,
         )
-        self.app: Application
-        """The ASGI application; with a store it works in a thread, so that nothing else waits for that."""
-        if config.store is None:
-            self.app = asgi(self.server, origin=_origin)
+        self.app: Any = self._application()
+        """The ASGI application."""
+
+    def _application(self) -> Any:
+        """With a store it works in a thread, so that nothing else waits for that."""
+        if self._config.store is None:
+            adapter = asgi(self.server, origin=_origin)
         else:
             threaded = ThreadedTracker(self.server)
-            self.app = adapter = asgi(threaded, origin=_origin)
+            adapter = asgi(threaded, origin=_origin)
             threaded.wake = adapter.wake
+        if not self._config.proxies:
+            return adapter
+        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+        for one in self._config.proxies:
+            try:
+                ipaddress.ip_network(one)
+            except ValueError as error:
+                raise TrackerConfigError(f"--trusted-proxy {one}: {error}") from error
+        # Uvicorn's types of ASGI are narrower than what they stand for.
+        return ProxyHeadersMiddleware(cast(Any, adapter), list(self._config.proxies))
 
     def _selector(self) -> PeerSelector:
         if self._config.alto is None:

@@ -3,7 +3,7 @@
 import ipaddress
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import attrs
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ppsp._channel import Channel
 
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_T = TypeVar("_T")
 
 # Section 8.13 by its references (RFC 1918, 4193, 4291), what was site-local before (RFC 3879), and the shared space
 # behind the NATs of carriers (RFC 6598).
@@ -52,6 +53,8 @@ class _Talk:
     certificate: bytes | None = None
     # Peers it named that did not answer, since one of them did.
     vain: int = 0
+    # Which part of those that we know it is told of next.
+    turn: int = 0
 
 
 class Exchange:
@@ -67,7 +70,6 @@ class Exchange:
         self._events = events
         self._epoch = epoch
         self._talks: dict[Channel, _Talk] = {}
-        self._turn = 0
         self._asked = self._told = self._answered = self._named = self._refused = 0
 
     @property
@@ -126,6 +128,8 @@ class Exchange:
         if not self.messages or now < talk.answered_at + _limits.PEX_ANSWER_SECONDS:
             self._refused += 1
             return
+        # Who is asked often, or by many, tells of all: others each time, and each asker begins with others.
+        talk.turn = self._answered if talk.answered_at == -math.inf else talk.turn + 1
         talk.answered_at = now
         self._answered += 1
         fresh = [
@@ -135,10 +139,6 @@ class Exchange:
             and other.address != channel.address
             and now - other.last_received <= _limits.PEX_FRESH_SECONDS
         ]
-        # Another part of them each time: who is asked often, or by many, tells of all.
-        self._turn += _limits.MAX_PEX_ANSWER
-        at = self._turn % len(fresh) if fresh else 0
-        fresh = fresh[at:] + fresh[:at]
         asker = _ip_of(channel.address)
         if asker is None:
             return
@@ -151,20 +151,30 @@ class Exchange:
         named = [(ip, _port_of(other.address)) for other in others if (ip := _ip_of(other.address)) is not None]
         taken = {4: channel.understands(MessageType.PEX_RESV4), 6: channel.understands(MessageType.PEX_RESV6)}
         named = [(ip, port) for ip, port in named if port and taken[ip.version] and _may_tell(asker, ip)]
-        for ip, port in named[: _limits.MAX_PEX_ANSWER]:
+        for ip, port in _part(named, self._talk(channel).turn, _limits.MAX_PEX_ANSWER):
             kind = PexResV4 if ip.version == 4 else PexResV6
             channel.send([kind(ip.packed, port)])
             self._named += 1
 
     def _name_members(self, channel: "Channel", asker: _Ip, others: list["Channel"], now: float) -> None:
-        talks = [self._talks[other] for other in others if other in self._talks]
-        known = [self._settings.certificate, *(talk.certificate for talk in talks)]
-        for certificate in [each for each in known if each is not None][: _limits.MAX_PEX_CERTIFICATES + 1]:
-            # An expired one, our own included, would have the peer discard the others of the answer.
-            member = self._member(certificate, now)
-            if member is not None and _may_tell(asker, member[0]):
-                channel.send_apart(PexResCert(certificate))
-                self._named += 1
+        own = self._settings.certificate
+        if own is not None and (member := self._member(own, now)) is not None and _may_tell(asker, member[0]):
+            self._pass_on(channel, own)
+        # These are of the addresses of their channels.
+        heard = [other for other in others if (ip := _ip_of(other.address)) is not None and _may_tell(asker, ip)]
+        talks = [
+            talk for other in heard if (talk := self._talks.get(other)) is not None and talk.certificate is not None
+        ]
+        for talk in _part(talks, self._talk(channel).turn, _limits.MAX_PEX_CERTIFICATES):
+            assert talk.certificate is not None
+            if self._member(talk.certificate, now) is None:
+                talk.certificate = None  # it is over: the peer would discard the others of the answer
+            else:
+                self._pass_on(channel, talk.certificate)
+
+    def _pass_on(self, channel: "Channel", certificate: bytes) -> None:
+        channel.send_apart(PexResCert(certificate))
+        self._named += 1
 
     def told(self, channel: "Channel", message: PexResV4 | PexResV6 | PexResCert, now: float) -> None:
         """The peer names another one. What was not asked for, or is too much, is passed over."""
@@ -228,6 +238,12 @@ def _plain(ip: _Ip) -> _Ip:
     return (ip.ipv4_mapped or ip) if ip.version == 6 else ip
 
 
+def _part(found: list[_T], turn: int, size: int) -> list[_T]:
+    """So many of them; in each turn those that follow."""
+    at = turn * size % len(found) if found else 0
+    return (found[at:] + found[:at])[:size]
+
+
 def _port_of(address: Address) -> int:
     port = address[1] if isinstance(address, tuple) else 0
     return port if isinstance(port, int) else 0
@@ -252,4 +268,5 @@ def _may_tell(there: _Ip, ip: _Ip) -> bool:
     would make us knock at doors inside our own network.
     """
     scope = _scope(ip)
-    return scope is not _NOWHERE and scope >= _scope(there)
+    # Who comes from a reserved address, such as that of a translator (64:ff9b::/96), comes from outside.
+    return scope is not _NOWHERE and scope >= (_scope(there) or _PUBLIC)

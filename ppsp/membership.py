@@ -76,7 +76,8 @@ class MembershipIssuer:
     ) -> bytes:
         """The certificate of the peer at an IP address; the caller has seen that the peer can be reached there.
 
-        Raises ValueError when `host` is no IP address or the port cannot be.
+        Raises ValueError when `host` is no IP address or the port cannot be, and MembershipError when the certificate
+        would not fit a datagram: with a key on P-521 for a live stream whose own key is of RSA with 4096 bits.
         """
         from cryptography import x509
         from cryptography.hazmat.primitives.hashes import SHA256
@@ -105,7 +106,12 @@ class MembershipIssuer:
         )
         from cryptography.hazmat.primitives.serialization import Encoding
 
-        return builder.sign(self._private, SHA256()).public_bytes(Encoding.DER)
+        certificate = builder.sign(self._private, SHA256()).public_bytes(Encoding.DER)
+        if len(certificate) > MAX_CERTIFICATE:
+            raise MembershipError(
+                f"a certificate of {len(certificate)} octets fits no datagram: issue by a shorter key"
+            )
+        return certificate
 
 
 class MembershipVerifier:
@@ -140,6 +146,7 @@ class MembershipVerifier:
             skew = timedelta(seconds=_SKEW_SECONDS)
             if not read.not_valid_before_utc - skew <= now <= read.not_valid_after_utc + skew:
                 raise MembershipError("the membership is over, or has not begun")
+            _check_understood(read)
             names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName)
             urls = names.value.get_values_for_type(x509.UniformResourceIdentifier)
         except MembershipError:
@@ -178,6 +185,17 @@ def _unreadable() -> tuple[type[Exception], ...]:
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
     )
+
+
+def _check_understood(certificate: Certificate) -> None:
+    """What is critical and not understood makes a certificate worthless (RFC 5280 section 4.2)."""
+    from cryptography.x509.oid import ExtensionOID
+
+    # The latter two are about what the key may sign, which is nothing here.
+    understood = (ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS)
+    for extension in certificate.extensions:
+        if extension.critical and extension.oid not in understood:
+            raise MembershipError(f"the certificate has a critical extension {extension.oid.dotted_string}")
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

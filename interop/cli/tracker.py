@@ -56,6 +56,13 @@ class _Place:
 @click.option("--tls-certificate", type=_FILE, help="The certificate chain (PEM): speak HTTPS.")
 @click.option("--tls-key", type=_FILE, help="The certificate's private key (PEM).")
 @click.option("--insecure", is_flag=True, help="Speak plain HTTP with other machines, too.")
+@click.option(
+    "--trusted-proxy",
+    "proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    help="A proxy, or a network of them, whose X-Forwarded-For says where requests come from. May be given again.",
+)
 @click.option("--client-ca", type=_FILE, help="Let in who has a certificate that this CA (PEM) has signed.")
 @click.option("--users", type=_FILE, help="Let in who knows a password (HTTP Digest): a file as htdigest writes it.")
 @click.option("--token-keys", type=_FILE, help="Let in who has a token (JWT) signed by one of these keys (PEM, JWKS).")
@@ -100,8 +107,7 @@ def command(
     """Run a tracker: it introduces the peers of any number of swarms to one another (PPSTP, RFC 7846).
 
     RFC 7846 asks for HTTPS; plain HTTP is for one machine, or behind a server that speaks TLS. The user and password of
-    a Redis are in the environment: PPSP_REDIS_USER, PPSP_REDIS_PASSWORD. Behind a server on another machine all peers
-    seem to come from there: --host-limit 0.
+    a Redis are in the environment: PPSP_REDIS_USER, PPSP_REDIS_PASSWORD.
     """
     limits = Limits()
     place = _Place(**{field.name: rest.pop(field.name) for field in attrs.fields(_Place)})

@@ -174,7 +174,8 @@ class TrackerServer:
     def handle(
         self, request: HttpRequest, peer: tuple[str, int] | None, now: float, certificate: str | None = None
     ) -> Response:
-        """Answer one request; `peer` is the IP address and port it comes from, None where there is no such thing.
+        """Answer one request; `peer` is the IP address and port it comes from, None where there is no such thing, and 0
+        a port that is not known, such as behind a proxy: then the peer is not told where it is seen, nor listed there.
 
         `certificate` is the verified name in the certificate that its sender has shown in TLS. Raises nothing by
         itself. What `select` or `authenticate` raises goes through, with nothing done but a registration that the init
@@ -236,9 +237,11 @@ class TrackerServer:
         except MessageError as error:
             return _error(error.error_code, error.transaction_id)
         self._counts[type(message).__name__] += 1
-        sender = _sender(incoming.peer)
-        asked = Asked(message, Answers.key(request.body), _host(message, sender))
-        return _Waiting(at, asked, Caller(sender, verdict.holder))
+        host = _seen(incoming.peer)
+        sender = host if incoming.peer is not None and incoming.peer[1] else None
+        asked = Asked(message, Answers.key(request.body), _counts_for(message, host))
+        is_here = incoming.peer is None or (host is not None and host.is_loopback)
+        return _Waiting(at, asked, Caller(host, sender, is_here, verdict.holder))
 
     def _judge(self, request: HttpRequest, now: float, certificate: str | None) -> Allowed | Denied:
         return self._authenticate(request, certificate, now) if self._authenticate else Allowed(certificate)
@@ -351,11 +354,11 @@ def _store_is_away(message: RequestMessage) -> Response:
     return _error(ErrorCode.SERVICE_UNAVAILABLE, message.transaction_id, retry_after=RETRY_STORE_AFTER)
 
 
-def _host(message: RequestMessage, sender: PeerAddr | None) -> str | None:
+def _counts_for(message: RequestMessage, host: PeerAddr | None) -> str | None:
     """Whom a registration that this message makes counts for. Who is on this machine may be a proxy for all others."""
-    if not isinstance(message, ConnectRequest) or sender is None or sender.is_loopback:
+    if not isinstance(message, ConnectRequest) or host is None or host.is_loopback:
         return None
-    return host_of(sender.address)
+    return host_of(host.address)
 
 
 def _transaction_id(request: HttpRequest) -> str:
@@ -386,12 +389,15 @@ def _error(
     return Response(status or _STATUS[code], (("Content-Type", MEDIA_TYPE), *headers), body)
 
 
-def _sender(peer: tuple[str, int] | None) -> PeerAddr | None:
-    """Where a request comes from, as a tracker reports it (section 4.1.1); None where that is no IP address."""
+def _seen(peer: tuple[str, int] | None) -> PeerAddr | None:
+    """Where a request comes from, as a tracker reports it (section 4.1.1); None where that is no IP address.
+
+    Where the port is not known, it stands as 1.
+    """
     if peer is None:
         return None
     host, port = peer
     try:
-        return PeerAddr(host.partition("%")[0], port, type=AddressType.REFLEXIVE)
+        return PeerAddr(host.partition("%")[0], port or 1, type=AddressType.REFLEXIVE)
     except ValueError:
         return None

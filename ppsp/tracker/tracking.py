@@ -40,8 +40,12 @@ megabyte that this package's client reads, for a CONNECT to hundreds of swarms t
 class Caller:
     """Who a request comes from."""
 
+    host: PeerAddr | None
+    """The address that the tracker sees, whatever its port says; None where it is no IP address."""
     sender: PeerAddr | None
-    """The address that the tracker sees."""
+    """The same, where the port is known: behind a proxy it may not be."""
+    is_here: bool
+    """Whether they are on the tracker's machine."""
     holder: str | None
     """The name by which authentication knows them."""
 
@@ -74,7 +78,7 @@ class Tracking:
         """Who registers: a user, a host, or nobody in particular; short, however long the name in a certificate is."""
         if caller.holder is not None:
             return f"user {hashlib.sha256(caller.holder.encode(errors='surrogatepass')).hexdigest()}"
-        return f"host {host_of(caller.sender.address)}" if self._rules.hold_ids and caller.sender is not None else None
+        return f"host {host_of(caller.host.address)}" if self._rules.hold_ids and caller.host is not None else None
 
     def carry_out(
         self, transaction: Transaction, message: RequestMessage, caller: Caller, now: float
@@ -97,7 +101,7 @@ class Tracking:
         known = transaction.peer
         if known is None and transaction.peer_count >= self._limits.peers:
             raise RefusedError(ErrorCode.SERVICE_UNAVAILABLE)
-        addresses = self._addresses(message, caller.sender, known)
+        addresses = self._addresses(message, caller, known)
         peer = transaction.connect(now)
         state = peer.state if peer.state is PeerState.TRACKING else PeerState.START
         verdict = judge(state, message.swarm_action, strict=self._rules.strict)
@@ -124,12 +128,10 @@ class Tracking:
         peer.holder = self._holder(caller)
         peer.announced = peer.announced or bool(message.peer_addr)
         peer.properties = message.peer_num or peer.properties
-        if caller.sender is not None:
-            peer.source = caller.sender.address
+        if caller.host is not None:
+            peer.source = caller.host.address
 
-    def _addresses(
-        self, message: ConnectRequest, sender: PeerAddr | None, peer: RegisteredPeer | None
-    ) -> tuple[PeerAddr, ...]:
+    def _addresses(self, message: ConnectRequest, caller: Caller, peer: RegisteredPeer | None) -> tuple[PeerAddr, ...]:
         """The addresses to list for the peer: announced now, announced before, or the one the request comes from.
 
         The last is what the RFC's example lists, and moves with the peer; its port is that of the HTTP connection, so a
@@ -139,21 +141,20 @@ class Tracking:
             if not all(address.is_unicast for address in message.peer_addr):
                 raise RefusedError(ErrorCode.BAD_REQUEST)
             # Who is elsewhere and announces a loopback address sends each of the others to its own machine.
-            is_here = sender is None or sender.is_loopback
-            usable = [address for address in message.peer_addr if is_here or not address.is_loopback]
+            usable = [address for address in message.peer_addr if caller.is_here or not address.is_loopback]
             if not usable:
                 raise RefusedError(ErrorCode.BAD_REQUEST)
-            if self._rules.own_addresses and sender is not None:
-                usable = [one for one in usable if one.address == sender.address or one.is_private]
+            if self._rules.own_addresses and caller.host is not None:
+                usable = [one for one in usable if one.address == caller.host.address or one.is_private]
                 if not usable:
                     raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
             best_first = sorted(usable, key=lambda address: -address.priority)
             return tuple(best_first[: self._limits.addresses])
-        if peer is not None and (peer.announced or sender is None):
+        if peer is not None and (peer.announced or caller.sender is None):
             return peer.peer_addr
-        if sender is None:
+        if caller.sender is None:
             raise RefusedError(ErrorCode.BAD_REQUEST)
-        return (sender,)
+        return (caller.sender,)
 
     def _refused(
         self, transaction: Transaction, peer: RegisteredPeer, actions: tuple[SwarmAction, ...]

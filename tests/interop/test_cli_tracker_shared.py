@@ -26,6 +26,7 @@ from interop.tracker_running import Tracker, TrackerConfig, TrackerConfigError
 from ppsp.tracker import (
     MEDIA_TYPE,
     Action,
+    AddressType,
     ClientTiming,
     ConnectRequest,
     ErrorCode,
@@ -344,6 +345,34 @@ def test_through_a_proxy_curl_says_where_it_wants_to_go_and_proves_who_it_is(sta
     words = ["--digest", "-u", "bob:secret", "--noproxy", "", "--proxy", url]
     assert curl("http://tracker.example/swarms", *words, body=encode(joining("a", SEEDER))).error_code == 0
     assert curl("http://tracker.example", *words, body=encode(joining("b", SEEDER))).error_code == 0
+
+
+def test_behind_a_proxy_that_is_trusted_peers_are_where_it_says_and_behind_no_other(start):
+    """Limits, --hold-ids and --own-addresses are about peers, and not about the proxy"""
+    words = ["--host-limit", "1", "--own-addresses", "--hold-ids"]
+    _, trusting = start(*words, "--trusted-proxy", "127.0.0.0/8")
+    _, other = start(*words, "--trusted-proxy", "192.0.2.1")
+
+    def told(url: str, peer_id: str, source: str, address: str | None) -> tuple[int, ResponseMessage]:
+        addresses = (PeerAddr(address, 7000),) if address else ()
+        message = ConnectRequest("1", peer_id, (SwarmAction("s", Action.JOIN, LEECH),), peer_addr=addresses)
+        headers = {"Content-Type": MEDIA_TYPE, "X-Forwarded-For": source}
+        response = httpx.post(url, content=encode(message), headers=headers, trust_env=False)
+        return response.status_code, parse_response(response.content).message
+
+    # Whatever the client has written itself stands before what the proxy has.
+    status, answer = told(trusting, "a", "192.0.2.9, 203.0.113.5", "203.0.113.5")
+    assert (status, answer.error_code, answer.peer_addr) == (200, 0, None)
+    assert told(trusting, "b", "203.0.113.5", "203.0.113.5")[0] == 429
+    assert told(trusting, "c", "203.0.113.6", "8.8.8.8")[1].error_code == ErrorCode.FORBIDDEN_ACTION
+    assert told(trusting, "a", "203.0.113.6", "203.0.113.6")[1].error_code == ErrorCode.FORBIDDEN_ACTION
+    assert told(trusting, "c", "203.0.113.6", None)[1].error_code == ErrorCode.BAD_REQUEST
+    status, answer = told(trusting, "d", "203.0.113.7:4000", None)
+    assert answer.peer_addr == PeerAddr("203.0.113.7", 4000, type=AddressType.REFLEXIVE)
+    status, answer = told(other, "a", "203.0.113.5", None)
+    assert (status, answer.peer_addr.address) == (200, "127.0.0.1")
+    with pytest.raises(TrackerConfigError, match="--trusted-proxy nowhere"):
+        Tracker(TrackerConfig(proxies=("nowhere",)))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -180,11 +181,15 @@ def test_a_source_may_be_a_port(kind):
     async def main():
         pieces = await live_source(f"{kind}://127.0.0.1:{port}", None)
         first = asyncio.ensure_future(anext(pieces))
-        await asyncio.sleep(0.1)
-        with socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as sender:
-            sender.connect(("127.0.0.1", port))
-            sender.send(b"octets")
-            octets = await first
+        while not first.done():
+            with (
+                socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as sender,
+                suppress(ConnectionRefusedError),
+            ):
+                sender.connect(("127.0.0.1", port))
+                sender.send(b"octets")
+            await asyncio.sleep(0.02)
+        octets = await first
         await pieces.aclose()
         return octets
 

@@ -2,9 +2,20 @@
 
 import ipaddress
 import random
+from datetime import UTC, datetime
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP521R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +162,19 @@ def test_internal_addresses_are_not_told_outside(lab, seven, asker, told):
     assert {host for host, _ in named(asking)} == told
 
 
+@pytest.mark.parametrize("asker", ["64:ff9b::c633:6401", "240.0.0.1", "::198.51.100.1"])
+def test_who_asks_from_a_reserved_address_is_outside(lab, seven, asker):
+    """Section 8.13. A host that has IPv6 alone sees the IPv4 Internet in 64:ff9b::/96 (RFC 6052)."""
+    bench = node(lab, seven, complete=False)
+    for host in ("203.0.113.5", "10.1.2.3", "fd00::1", "127.0.0.1"):
+        at(lab, bench, seven, host)
+    asking = at(lab, bench, seven, asker)
+    bench.events()
+    asking.send(PexReq(), PexResV4(bytes([10, 0, 0, 5]), 22), PexResV4(bytes([203, 0, 113, 9]), 22))
+    assert {host for host, _ in named(asking)} == {"203.0.113.5"}
+    assert [event.host for event in bench.events(PeerFound)] == ["203.0.113.9"]
+
+
 def test_an_answer_is_bounded_and_others_are_named_the_next_time(lab, seven):
     bench = node(lab, seven)
     for number in range(40):
@@ -165,6 +189,22 @@ def test_an_answer_is_bounded_and_others_are_named_the_next_time(lab, seven):
         seen |= found
         bench.advance(11.0)
     assert len(seen) == 40
+
+
+@pytest.mark.parametrize("count", [16, 31, 32])
+def test_each_of_two_that_ask_in_turn_is_told_of_everybody(lab, seven, count):
+    """However many there are: 32 are two answers' worth, and each of the two would be told of one half for ever."""
+    bench = node(lab, seven)
+    for number in range(count):
+        at(lab, bench, seven, f"203.0.113.{number}", channel=number + 10)
+    asking = [at(lab, bench, seven, f"198.51.100.{number}", channel=number) for number in (1, 2)]
+    seen = {peer: set() for peer in asking}
+    for _ in range(3):
+        for peer in asking:
+            peer.send(PexReq())
+            seen[peer] |= {host for host, _ in named(peer) if host.startswith("203.")}
+        bench.advance(11.0)
+    assert [len(found) for found in seen.values()] == [count, count]
 
 
 def test_who_asks_again_and_again_is_answered_now_and_then(lab, seven):
@@ -312,8 +352,6 @@ def test_a_certificate_tells_where_a_member_is(seven):
 
 def test_the_name_in_a_certificate_is_a_critical_uri(seven):
     """Section 8.13, read by `cryptography`."""
-    from cryptography import x509
-
     read = x509.load_der_x509_certificate(certificate("2001:db8::7", 1234, root=seven.root))
     name = read.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert name.critical
@@ -340,6 +378,42 @@ def test_certificates_that_prove_nothing_are_refused(seven):
     for when in (EPOCH, EPOCH + 90_000.0):
         with pytest.raises(MembershipError, match="over"):
             VERIFIER.check(good, seven.root, when)
+
+
+@pytest.mark.parametrize(
+    ("extension", "taken"),
+    [
+        (x509.KeyUsage(True, *[False] * 8), True),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (x509.InhibitAnyPolicy(0), False),
+        (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), False),
+    ],
+    ids=["key usage", "basic constraints", "policies", "unknown"],
+)
+@pytest.mark.parametrize("critical", [True, False], ids=["critical", "not critical"])
+def test_what_is_critical_and_not_understood_makes_a_certificate_worthless(seven, extension, taken, critical):
+    """RFC 5280 section 4.2: a system "MUST reject" what has "a critical extension it does not recognize"."""
+    private = load_pem_private_key(ISSUER.pem, None)
+    start = datetime.fromtimestamp(EPOCH + 1000.0, UTC)
+    url = x509.UniformResourceIdentifier(f"file://203.0.113.5:77/{seven.root.hex()}")
+    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), private.public_key(), 7, start, start)
+    builder = builder.add_extension(x509.SubjectAlternativeName([url]), critical=True)
+    octets = builder.add_extension(extension, critical=critical).sign(private, SHA256()).public_bytes(Encoding.DER)
+    if taken or not critical:
+        assert VERIFIER.check(octets, seven.root, EPOCH + 1000.0) == ("203.0.113.5", 77)
+    else:
+        with pytest.raises(MembershipError, match="critical"):
+            VERIFIER.check(octets, seven.root, EPOCH + 1000.0)
+
+
+def test_a_certificate_that_nobody_could_be_sent_is_not_issued():
+    """A key on P-521 and the longest swarm ID, which is a key of RSA with 4096 bits, do not fit a datagram."""
+    pem = generate_private_key(SECP521R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    host, swarm_id = "2001:db8:1111:2222:3333:4444:5555:6666", bytes(517)
+    octets = ISSUER.issue(swarm_id, host, 65535, EPOCH)
+    assert VERIFIER.check(octets, swarm_id, EPOCH) == (host, 65535)
+    with pytest.raises(MembershipError, match="datagram"):
+        MembershipIssuer.from_pem(pem, random.randbytes).issue(swarm_id, host, 65535, EPOCH)
 
 
 def test_a_damaged_certificate_raises_nothing_else_and_tells_nothing_else(seven):
@@ -524,6 +598,51 @@ def test_our_own_certificate_of_an_address_inside_goes_to_nobody_outside(lab, se
         peer.send(PexReq())
     assert outside.take(PexResCert) == []
     assert inside.take(PexResCert) == [PexResCert(exchange.certificate)]
+
+
+def test_everybody_with_a_certificate_is_named_in_turn(lab, seven):
+    """An answer takes four of them, whereas it takes sixteen addresses."""
+    bench = node(lab, seven, PeerExchange(verifier=VERIFIER))
+    members = [f"203.0.113.{number}" for number in range(16)]
+    for number, host in enumerate(members):
+        member = at(lab, bench, seven, host, channel=number + 10)
+        member.send(PexResCert(certificate(host, root=seven.root)))
+    asking = at(lab, bench, seven, "198.51.100.1")
+    seen = set()
+    for _ in range(4):
+        asking.take()
+        asking.send(PexReq())
+        answer = asking.take(PexResCert)
+        assert len(answer) == _limits.MAX_PEX_CERTIFICATES
+        seen |= {VERIFIER.check(one.certificate, seven.root, EPOCH + bench.now)[0] for one in answer}
+        bench.advance(11.0)
+    assert seen == set(members)
+
+
+def test_a_certificate_that_is_over_is_looked_at_once_more_and_then_forgotten(lab, seven):
+    """Or it would take the place of one that holds, in every answer."""
+    checks = []
+
+    class Counting(MembershipVerifier):
+        def check(self, octets, swarm_id, unix_time):
+            checks.append(octets)
+            return super().check(octets, swarm_id, unix_time)
+
+    bench = node(lab, seven, PeerExchange(verifier=Counting(ISSUER.public_key)))
+    asking, member = at(lab, bench, seven, "198.51.100.1"), at(lab, bench, seven, "203.0.113.5", channel=2)
+    over = certificate("203.0.113.5", root=seven.root, lifetime=60)
+    member.send(PexResCert(over))
+    for _ in range(8):
+        bench.advance(50.0)
+        asking.send()
+        member.send()
+    checks.clear()
+    for _ in range(3):
+        asking.send(PexReq())
+        bench.advance(11.0)
+        member.send()
+    assert asking.take(PexResCert) == []
+    assert checks == [over]
 
 
 def test_certificates_that_have_expired_are_not_passed_on(lab, seven):

@@ -176,3 +176,48 @@ def test_an_answer_with_haves_is_shorter_than_the_shortest_handshake_it_answers(
     messages, _ = peer.codec.decode(answer)
     assert Have(0, 0) in messages
     assert len(answer) < len(hello)
+
+
+# Section 3.2: when a HAVE is sent
+
+
+@pytest.fixture
+def relay(lab):
+    """A peer that fetches 200 chunks from one peer, and another that has nothing and watches."""
+    publication = lab.Publication(lab.pattern(200 * 1024))
+    bench = lab.Bench()
+    bench.leech(publication, content_size=200 * 1024)
+    source, watcher = (lab.HandPeer(bench, publication, host=host, channel=host) for host in (1, 2))
+    source.open()
+    watcher.open()
+    watcher.take()
+    return bench, source, watcher
+
+
+def test_a_have_does_not_wait_for_company_that_goes_on_coming(relay):
+    bench, source, watcher = relay
+    for chunk in range(10):
+        source.serve(chunk, peaks=False)
+        bench.advance(_limits.HAVE_DELAY_SECONDS * 0.6)
+    assert 4 <= len(watcher.take(Have)) <= 6
+
+
+def test_a_have_of_many_chunks_does_not_wait(relay):
+    bench, source, watcher = relay
+    for chunk in range(_limits.HAVE_BATCH - 1):
+        source.serve(chunk, peaks=False, flush=False)
+    bench.flush()
+    assert watcher.take(Have) == []
+    source.serve(_limits.HAVE_BATCH - 1, peaks=False)
+    assert watcher.take(Have) == [Have(0, _limits.HAVE_BATCH - 1)]
+
+
+def test_no_more_than_some_haves_are_said_again_at_once(relay):
+    """Nothing acknowledges a HAVE; a peer that lacks two hundred islands is not told of all of them every time."""
+    bench, source, watcher = relay
+    for chunk in range(0, 200, 2):
+        source.serve(chunk, peaks=False)
+    bench.advance(0.1)
+    assert len(watcher.take(Have)) == 100
+    bench.advance(1.0)
+    assert 1 <= len(watcher.take(Have)) <= 64

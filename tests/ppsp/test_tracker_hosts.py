@@ -15,6 +15,7 @@ from ppsp.tracker import (
     PeerMode,
     Request,
     Response,
+    ResponseMessage,
     ResponseType,
     StatReportRequest,
     SwarmAction,
@@ -128,6 +129,22 @@ def test_who_is_on_this_machine_may_be_a_proxy_for_everybody(host):
     server = tracker(1)
     for name in "abc":
         assert code(server, connect(name), host) == 0
+
+
+def test_a_host_whose_port_is_not_known_counts_and_is_listed_nowhere():
+    """As behind a proxy, which tells the address alone"""
+    server = tracker(1)
+
+    def told(peer_id: str, addresses: tuple[PeerAddr, ...]) -> ResponseMessage:
+        message = ConnectRequest("1", peer_id, (SwarmAction("s", JOIN, PeerMode.LEECH),), None, addresses)
+        request = Request("POST", "/", (("Content-Type", MEDIA_TYPE),), encode(message))
+        return parse_response(server.handle(request, (CROWDED, 0), 0.0).body).message
+
+    assert told("a", ()).error_code == ErrorCode.BAD_REQUEST
+    answer = told("a", (PeerAddr("192.0.2.1", 80),))
+    assert (answer.error_code, answer.peer_addr) == (0, None)
+    assert server.peer("a").source == CROWDED
+    assert told("b", (PeerAddr("192.0.2.1", 80),)).error_code == FULL
 
 
 def test_by_default_a_host_may_fill_four_per_cent_of_the_swarms():

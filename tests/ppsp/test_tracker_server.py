@@ -428,6 +428,8 @@ def test_a_loopback_address_is_for_peers_of_the_same_machine(address):
     answer = ask(server, connect("a", ("s", JOIN, LEECH), peer_addr=(loopback,)), peer=("198.51.100.7", 5))
     assert answer.error_code == ErrorCode.BAD_REQUEST
     assert server.peer_count == 0
+    # Who is behind a proxy that says nothing of use is not here.
+    assert ask(server, connect("a", ("s", JOIN, LEECH), peer_addr=(loopback,)), peer=("unknown", 0)).error_code == 1
     ask(server, connect("b", ("s", JOIN, LEECH), peer_addr=(loopback, elsewhere)), peer=("198.51.100.7", 5))
     assert server.peer("b").peer_addr == (elsewhere,)
     for number, sender in enumerate((("127.0.0.1", 5), ("::1", 5), None)):

@@ -9,7 +9,7 @@ from ppsp import _limits
 from ppsp._announcing import Announcing
 from ppsp._download import Download
 from ppsp._handshake import initiating_options, problem_with, replying_options
-from ppsp.constants import CHANNEL_ID_SIZE, VARIABLE_CHUNK_SIZE, MessageType
+from ppsp.constants import CHANNEL_ID_SIZE, MessageType
 from ppsp.messages import (
     Ack,
     Cancel,
@@ -46,6 +46,9 @@ class State(Enum):
     HALF_OPEN = "we answered one, and nothing with our channel ID has come yet"
     OPEN = "both sides know that the other really responds"
     CLOSED = "no more is sent or read"
+
+    # That of an Enum is a function in Python, and every message looks its state up.
+    __hash__ = object.__hash__
 
 
 class Channel:
@@ -105,7 +108,7 @@ class Channel:
         self.remote_id = handshake.source_channel
         self._peer_options = handshake.options
         self._supported = handshake.options.supported_messages
-        self.upload.packs = handshake.options.chunk_size not in (None, VARIABLE_CHUNK_SIZE)
+        self.upload.packs = handshake.options.chunk_size is not None
         self.peer_window = handshake.options.live_discard_window
         self._created_at = self.last_received = self.last_sent = now
         self.answer_again(length, now)
@@ -164,11 +167,10 @@ class Channel:
         self.last_received = now
         self._unanswered = 0
         self._pieces = _limits.MAX_REQUEST_PIECES
-        self._hear(messages, now)
+        if not (self._confirmed and messages):
+            self._hear(messages, now)
         reason = self._act_on(messages, now)
-        delays = self._delays
-        if delays:
-            self._delays = []
+        delays, self._delays = self._delays, []
         self.upload.end_datagram(delays, now)
         if self._hashes:
             hashes, self._hashes = self._hashes, {}
@@ -214,7 +216,7 @@ class Channel:
         problem = problem_with(message.options, swarm.content.metadata, initiating=False, strict=swarm.strict)
         if problem is None:
             self._supported = message.options.supported_messages
-            self.upload.packs = message.options.chunk_size not in (None, VARIABLE_CHUNK_SIZE)
+            self.upload.packs = message.options.chunk_size is not None
             self.peer_window = message.options.live_discard_window
         else:
             swarm.drop(self, f"the peer's HANDSHAKE has {problem}", now, tell=True)

@@ -191,6 +191,7 @@ class Swarm:
             self.limit.spend(octets)
         elif self.content.is_variable:
             self.limit.spend(octets - self.content.chunk_size)  # it was asked for as one of the usual size
+            download.expect(self.content.segment_size)
         if unasked or self.deadlines.was_doubled(chunk):
             # Asked of another peer, or of two, or of none: whoever else was asked need not send it.
             for other in self.channels.values():

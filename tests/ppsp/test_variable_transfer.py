@@ -174,6 +174,24 @@ def test_a_download_limit_holds_whatever_the_sizes_are(lab, records, longest):
     assert 4.0 < network.now - 1000.0 < 7.0
 
 
+@pytest.mark.parametrize(("size", "most"), [(20_000, 64), (8_000, 131), (20, 1024)])
+def test_no_more_is_asked_for_at_once_than_a_receive_buffer_takes(lab, records, size, most):
+    """A MiB of chunks as long as those that came; small ones count as much as those of 1024 octets."""
+    publication = records([size] * 4000 if size < 8_000 else [size] * 1200)
+    network = lab.Network(delay=0.001)
+    source = seed(network.host(cwnd=1 << 24), publication)
+    fetcher = leech(network.host(), publication, chunk_count=publication.count).connect(source)
+    asked = []
+
+    def look():
+        if fetcher.stats.chunks_held > 100:
+            asked.extend(peer.chunks_outstanding for peer in fetcher.stats.peers)
+        return fetcher.complete
+
+    network.run(look)
+    assert most / 2 <= max(asked) < most + 64  # the picker hands out blocks
+
+
 def test_an_upload_limit_holds_whatever_the_sizes_are(lab, records):
     publication = records(sizes_like_records(1500))
     rate = len(publication.content) / 5

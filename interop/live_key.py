@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from interop._whole_files import replace, write_private
 from ppsp.constants import LiveSignatureAlgorithm
 from ppsp.errors import MetadataError
 from ppsp.livekeys import LiveSigner
@@ -82,13 +83,8 @@ class LiveKeyFile:
             self._write(chunk + _RESERVE)
 
     def _write(self, number: int) -> None:
-        draft = self._next.with_name(self._next.name + ".new")
         try:
-            with open(draft, "w", encoding="ascii") as file:
-                file.write(f"{number}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self._next)
+            replace(self._next, f"{number}\n".encode())
         except OSError as exc:
             raise LiveKeyError(f"{self._next}: {exc.strerror or exc}") from exc
         self._reserved = number
@@ -117,15 +113,6 @@ def _open(path: Path, algorithm: LiveSignatureAlgorithm | None) -> int:
     with contextlib.suppress(FileNotFoundError):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     pem = LiveSigner.generate(algorithm or LiveSignatureAlgorithm.ECDSAP256SHA256).pem
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        os.unlink(draft)
+    with contextlib.suppress(FileExistsError):
+        write_private(path, pem)
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

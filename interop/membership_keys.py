@@ -7,9 +7,11 @@ import secrets
 from pathlib import Path
 
 import attrs
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 
+from interop._whole_files import write_private
 from ppsp.errors import MembershipError
 from ppsp.membership import MembershipIssuer, MembershipVerifier
 
@@ -31,12 +33,13 @@ class Authority:
 
 
 def make_issuer(path: Path) -> MembershipIssuer:
-    """Keep a new private key in a file for its owner only. Raises MembershipFileError, also when the file is there."""
+    """Keep a new private key in a file for its owner only, which appears complete or not at all.
+
+    Raises MembershipFileError, also when the file is there.
+    """
     issuer = MembershipIssuer.generate(secrets.token_bytes)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(issuer.pem)
+        write_private(path, issuer.pem)
     except OSError as exc:
         raise MembershipFileError(f"{path}: {exc.strerror or exc}") from exc
     return issuer
@@ -62,7 +65,7 @@ def read_authority(path: Path) -> Authority:
         public = load_pem_public_key(octets).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         MembershipVerifier(public)
         return Authority(public)
-    except (MembershipError, ValueError) as exc:
+    except (MembershipError, ValueError, UnsupportedAlgorithm) as exc:
         raise MembershipFileError(f"{path}: {exc}") from exc
 
 
@@ -71,7 +74,7 @@ def read_certificate(path: Path) -> bytes:
     octets, _ = _read(path)
     try:
         return load_pem_x509_certificate(octets).public_bytes(Encoding.DER)
-    except ValueError as exc:
+    except (ValueError, InvalidVersion) as exc:
         raise MembershipFileError(f"{path}: no certificate in PEM: {exc}") from exc
 
 

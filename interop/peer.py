@@ -40,7 +40,7 @@ from ppsp.metadata import SwarmUri
 from ppsp.pex import PeerExchange
 from ppsp.ports import ChunkPicker, ChunkStore, VariableStore
 from ppsp.stats import SwarmStats
-from ppsp.tracker import ClientTiming, PeerAddr, PeerMode, PeerNum
+from ppsp.tracker import AddressType, ClientTiming, PeerAddr, PeerMode, PeerNum
 
 __all__ = ["PeerError", "SwarmPeer"]
 
@@ -165,6 +165,12 @@ class SwarmPeer:
     def local_address(self) -> Address:
         """The UDP address that is served from, as the socket gives it."""
         return self._driver.local_address
+
+    @property
+    def seen_at(self) -> tuple[str, int] | None:
+        """Where a STUN server sees us; None without one, and while it does not answer."""
+        candidates = () if self._traversal is None else self._traversal.candidates
+        return next(((one.address, one.port) for one in candidates if one.type is AddressType.REFLEXIVE), None)
 
     @property
     def stats(self) -> SwarmStats:

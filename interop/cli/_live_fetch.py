@@ -71,13 +71,14 @@ async def fetch_live(request: LiveRequest) -> int:
     try:
         async with entered(peer, request.listen, request.pex), _sink(request) as write:
             total = await _copy(request, peer, write, sizes)
+            exchange = peer.stats.exchange
     finally:
         # By it the recording can be served as static content (RFC 7574 section 6.1.2.1).
         if request.uri.metadata.is_variable and sizes and str(request.output) != "-":
             write_sizes(sizes_path(request.output), sizes)
     skipped = peer.stream.skipped
     if request.as_json:
-        emit("ended", octets=total, chunks_skipped=skipped)
+        emit("ended", octets=total, chunks_skipped=skipped, exchange=attrs.asdict(exchange))
     else:
         note(f"the broadcast has ended: {octets(total)}, {skipped} chunks were not to be had")
     return 0

@@ -53,10 +53,16 @@ class Pex:
         if not (self.wanted or self.files or self.authority):
             return None
         try:
-            own = self._own(metadata) if self.files else None
-            return PeerExchange.of(metadata, None if own is None else own[0])
+            exchange = PeerExchange.of(metadata)
+            if self.files:
+                self._own(metadata)
         except MembershipError as exc:
             raise MistakeError(f"the URI's x.ca: {exc}") from exc
+        except MistakeError:
+            # Of several swarms one may have its certificate while that of another is still to come.
+            if all(_version(path) is not None for path in self.files):
+                raise
+        return exchange
 
     def _own(self, metadata: SwarmMetadata) -> tuple[bytes, str] | None:
         """Our certificate of this swarm, and the address in it; None while its file is not there.
@@ -66,7 +72,7 @@ class Pex:
         from interop.membership_keys import MembershipFileError, read_certificate
 
         troubles = []
-        for path in [path for path in self.files if path.exists()]:
+        for path in [path for path in self.files if _version(path) is not None]:
             assert metadata.membership_key is not None
             verifier = MembershipVerifier(metadata.membership_key)
             try:
@@ -98,7 +104,7 @@ class Pex:
 
     async def _follow(self, peer: SwarmPeer) -> None:
         """Take the certificate as it comes, and each that replaces it."""
-        known: list[int] = []
+        known: list[int | None] = []
         while True:
             if (versions := [_version(path) for path in self.files]) != known:
                 known = versions
@@ -109,27 +115,55 @@ class Pex:
                 else:
                     if own is not None:
                         peer.certify(own[0])
-                    note("no certificate of our own yet" if own is None else f"certified to others: we are at {own[1]}")
+                    note(_none_yet(peer) if own is None else f"certified to others: we are at {own[1]}")
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _version(path: Path) -> int:
-    """What changes when the file does; 0 while it is not there."""
+def _version(path: Path) -> int | None:
+    """What changes when the file does; None while it is not there."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
-        return 0
+        return None
+
+
+def _none_yet(peer: SwarmPeer) -> str:
+    where = _seen_at(peer)
+    told = "" if where is None else f": `ietf-p2p pex issue` makes one for {text_of(where)}"
+    return f"no certificate of our own yet{told}"
+
+
+def _seen_at(peer: SwarmPeer) -> tuple[str, int] | None:
+    """Where others find the peer: where a STUN server sees it, or where it listens, if that tells anything."""
+    if peer.seen_at is not None:
+        return peer.seen_at
+    host, port = peer.local_address[:2]
+    ip = ipaddress.ip_address(host)
+    return None if ip.is_unspecified or ip.is_link_local else (host, port)
 
 
 async def _issue_again(issuer: MembershipIssuer, peer: SwarmPeer) -> None:
-    host, port = peer.local_address[:2]
-    ip = ipaddress.ip_address(host)
-    if ip.is_unspecified or ip.is_link_local:
-        note(f"no certificate of our own: --listen {text_of((host, port))} does not tell where others find us")
-        return
+    """Certify the peer where others find it: anew when that is another place, and before the certificate is over."""
+    known: tuple[str, int] | None = ("", 0)
+    issued = 0.0
     while True:
-        peer.certify(issuer.issue(peer.uri.metadata.swarm_id, host, port, time.time()))
-        await asyncio.sleep(LIFETIME_SECONDS / 2)
+        where, now = _seen_at(peer), time.time()
+        if where is not None and (where != known or not issued <= now < issued + LIFETIME_SECONDS / 2):
+            try:
+                peer.certify(issuer.issue(peer.uri.metadata.swarm_id, *where, now))
+            except MembershipError as exc:
+                note(f"no certificate of our own: {exc}")
+                return
+            issued = now
+        if where != known:
+            listen = text_of(peer.local_address)
+            note(
+                f"no certificate of our own: --listen {listen} does not tell where others find us (--stun would)"
+                if where is None
+                else f"certified to others: we are at {text_of(where)}"
+            )
+        known = where
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _authority(ctx: click.Context, param: click.Parameter, value: Path | None) -> Authority | None:
@@ -157,7 +191,7 @@ _CERTIFICATE = click.option(
     type=_PATH,
     multiple=True,
     metavar="FILE",
-    help="Our own membership certificate (PEM), which `ietf-p2p pex issue` makes; it may come later. --pex with it.",
+    help="Our own membership certificate (PEM), which `ietf-p2p pex issue` makes; it may come later. Implies --pex.",
 )
 _CA = click.option(
     "--pex-ca",
@@ -166,7 +200,7 @@ _CA = click.option(
     callback=_authority,
     metavar="FILE",
     help="Who issues membership certificates, for the URI to say: a public key (PEM). With the private one we issue "
-    "our own, for the address of --listen; --pex with it.",
+    "our own, for where --stun sees us or else the address of --listen. Implies --pex.",
 )
 
 

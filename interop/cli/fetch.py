@@ -36,6 +36,7 @@ from interop.tracker_login import Logins
 from ppsp.events import ChunksVerified, Event
 from ppsp.metadata import SwarmUri
 from ppsp.ports import ChunkStore, VariableStore
+from ppsp.stats import ExchangeStats
 
 
 @attrs.frozen
@@ -258,6 +259,7 @@ def _report(request: _Request, outcome: _Outcome, peer: SwarmPeer | None) -> Non
             share_from_peers=round(others / received, 4) if received else None,
             chunks_refused=refused,
             chunks_refused_on_disk=outcome.refused_on_disk,
+            exchange=attrs.asdict(ExchangeStats() if peer is None else peer.stats.exchange),
             peers=peers,
         )
         return

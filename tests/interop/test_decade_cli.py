@@ -78,9 +78,9 @@ class Stranger:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                with connection:
+                # Of the others that were asked at a time nobody waits for the answer.
+                with connection, contextlib.suppress(ConnectionError):
                     head = connection.recv(65536).decode("latin-1")
-                    # Of the others that were asked at a time nobody waits for the answer.
                     self.heads += [head] if head else []
                     connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 

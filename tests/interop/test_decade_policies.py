@@ -245,28 +245,31 @@ def test_a_policy_of_which_nobody_knows_whether_it_was_kept_is_the_same_at_all_s
         process.close()
 
 
-def store_and_remove(place: Place, seed: int, rounds: int, start: Any, said: Any) -> None:
-    """Objects of an application come and go."""
+def store_and_remove(place: Place, seed: int, rounds: int, start: Any, said: Any, ready: Any) -> None:
+    """Objects of an application come and go, until some were refused."""
     process, rng, held = open_at(place), random.Random(seed), []
     codes: list[int] = []
     start.wait()
-    for _ in range(rounds):
+    while len(codes) < rounds or len(set(codes)) < 2:
         octets = rng.randbytes(rng.randrange(1, 400))
         codes.append(store(process, octets))
         if codes[-1] == 201:
             held.append(octets)
         while held and rng.random() < 0.6:
             send(process, "DELETE", name_of(held.pop()).path, token(APP))
+    ready.release()
     process.close()
     said.put(("objects", codes, 0))
 
 
-def change_and_look(place: Place, seed: int, rounds: int, start: Any, said: Any) -> None:
-    """Limits of that application: how often more was held than was answered."""
+def change_and_look(place: Place, seed: int, rounds: int, start: Any, said: Any, ready: Any) -> None:
+    """Limits of that application, for as long as the others go on: how often more was held than was answered."""
     process, rng = open_at(place), random.Random(seed)
-    codes, broken = [], 0
+    codes: list[int] = []
+    broken, others = 0, 2
     start.wait()
-    for _ in range(rounds):
+    while len(codes) < rounds or len(set(codes)) < 2 or others:
+        others -= others and ready.acquire(block=False)
         limit = rng.randrange(1000)
         codes.append(ask(process, "PUT", "live", ResourcePolicy(weight=1, storage=limit)))
         for _ in range(8 if codes[-1] == 204 else 0):
@@ -278,10 +281,10 @@ def change_and_look(place: Place, seed: int, rounds: int, start: Any, said: Any)
 def test_while_objects_come_at_two_processes_no_limit_is_passed_that_a_third_has_answered(place: Place) -> None:
     process = open_at(place)
     assert ask(process, "PUT", "live", POLICY) == 204
-    start, said = _SPAWN.Barrier(3), _SPAWN.Queue()
+    start, said, ready = _SPAWN.Barrier(3), _SPAWN.Queue(), _SPAWN.Semaphore(0)
     works = [(store_and_remove, 60), (store_and_remove, 60), (change_and_look, 50)]
     processes = [
-        _SPAWN.Process(target=work, args=(place, seed, rounds, start, said))
+        _SPAWN.Process(target=work, args=(place, seed, rounds, start, said, ready))
         for seed, (work, rounds) in enumerate(works)
     ]
     for each in processes:

@@ -13,6 +13,7 @@ import attrs
 import httpx
 import pytest
 from decade_serve import bearer_of, make_key, processing
+from decade_served import until
 
 from decade.messages import MEDIA_TYPE, ResourcePolicy, Status, decode_message
 from decade.names import name_of
@@ -98,7 +99,7 @@ def test_workers_share_quotas_and_uses_exactly_and_one_that_dies_is_replaced(wor
         assert "another one takes its place" in served.note()
         for _ in range(4):
             assert httpx.get(served.url + stored, headers=bearer_of(key, served.name)).status_code == 200
-        assert len(children.read_text().split()) == 2
+        until(lambda: len(children.read_text().split()) == 2)
         assert served.stop() == 0
 
 

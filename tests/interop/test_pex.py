@@ -5,23 +5,32 @@ Everything is on loopback, whose addresses peers tell each other there, and nobo
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import time
 from pathlib import Path
 
 import attrs
 import pytest
+from aioice import stun
 from ppsp_gateway import curl
 
+from interop import _nat_traversal, _whole_files
 from interop.__main__ import main as command_line
+from interop.cli import _pex
+from interop.cli._errors import MistakeError
+from interop.cli._pex import Pex
 from interop.live import LivePeer
 from interop.membership_keys import MembershipFileError, make_issuer, read_authority, read_certificate, read_issuer
+from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from ppsp import ContentIntegrityProtection, MerkleHashFunction, MerkleTree, SwarmMetadata, SwarmUri, hash_chunks
-from ppsp.events import PeerConnected
+from ppsp.events import PeerConnected, PeerFound
 from ppsp.livekeys import LiveSigner
 from ppsp.membership import MembershipIssuer, MembershipVerifier
 from ppsp.pex import PeerExchange
@@ -300,14 +309,17 @@ def test_a_fetch_believes_plain_addresses_only_where_the_metadata_ask_for_no_cer
             named.connect(known.local_address)
             await until(lambda: met)
             words = ("--peer", at(known.local_address), "--pex")
-            status, _, err = await asyncio.to_thread(cli.finish, cli.fetch(str(given), "copy", *words))
+            status, out, err = await asyncio.to_thread(cli.finish, cli.fetch(str(given), "copy", *words))
             assert status == 0, err
-            return known.stats.exchange
+            return known.stats.exchange, json.loads(out.splitlines()[-1])["exchange"]
 
-    exchange = run(main)
+    exchange, told = run(main)
     assert len(met) == (1 if asks_for_certificates else 2)
     assert exchange.answered == 1
     assert exchange.named == (0 if asks_for_certificates else 1)
+    assert set(told) == {"asked", "told", "answered", "named", "refused"}
+    assert told["asked"] >= 1
+    assert bool(told["told"]) is not asks_for_certificates
 
 
 def test_nothing_is_issued_where_no_peer_of_the_swarm_answers(cli, film, tmp_path):
@@ -321,6 +333,28 @@ def test_nothing_is_issued_where_no_peer_of_the_swarm_answers(cli, film, tmp_pat
     status, out, err = cli.run(*issue, "203.0.113.5:6778", "--unchecked", "--days", "0.5")
     assert status == 0, err
     assert out.startswith("-----BEGIN CERTIFICATE-----\n")
+
+
+def test_who_calls_the_issuer_meanwhile_gets_no_certificate_for_the_address_of_another(cli, film, tmp_path):
+    """It is a peer of the swarm, told by an accomplice at that address where the issuer asks from."""
+    make_issuer(tmp_path / "ca.pem")
+    _, swarm = cli.seed(film, "--pex-ca", "ca.pem")
+
+    async def main():
+        with socket.socket(type=socket.SOCK_DGRAM) as victim:
+            victim.bind(LOCAL)
+            victim.setblocking(False)
+            where = at(victim.getsockname())
+            issuing = cli.start("pex", "issue", "ca.pem", swarm["uri"], where, "--timeout", "2")
+            _, issuer = await asyncio.get_running_loop().sock_recvfrom(victim, 2048)
+            uri = attrs.evolve(SwarmUri.parse(swarm["uri"]), trackers=())
+            async with SwarmPeer(uri, MemoryStore(), local=LOCAL, peers=[issuer]) as caller:
+                await until(lambda: caller.stats.peers)
+                return where, await asyncio.to_thread(cli.finish, issuing)
+
+    where, (status, out, err) = run(main)
+    assert (status, out) == (1, "")
+    assert err == f"ietf-p2p: no peer of this swarm answers at {where}, and nothing is issued\n"
 
 
 def test_a_source_without_the_issuers_key_is_certified_while_it_broadcasts(cli, tmp_path):
@@ -353,6 +387,77 @@ def test_a_source_without_the_issuers_key_is_certified_while_it_broadcasts(cli, 
     (tmp_path / "own.pem").write_text("nothing")
     wait_for(lambda: "own.pem: no certificate in PEM" in cli.stderr_of(source))
     assert source.poll() is None
+
+
+class Stun(asyncio.DatagramProtocol):
+    """A server that sees everybody at `seen`."""
+
+    seen = ("203.0.113.7", 4000)
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        asked = stun.parse_message(data)
+        mapped = {"XOR-MAPPED-ADDRESS": self.seen}
+        self.transport.sendto(
+            bytes(stun.Message(asked.message_method, stun.Class.RESPONSE, asked.transaction_id, mapped)), addr
+        )
+
+
+@contextlib.asynccontextmanager
+async def behind_nat(uri, **words):
+    """A member of the swarm, and the STUN server that it asks."""
+    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(Stun, local_addr=LOCAL)
+    try:
+        nat = NatSettings(stun=transport.get_extra_info("sockname")[:2])
+        exchange = PeerExchange.of(uri.metadata)
+        async with SwarmPeer(uri, MemoryStore(), peers=[("127.0.0.1", 9)], nat=nat, exchange=exchange, **words) as peer:
+            yield peer, server
+    finally:
+        transport.close()
+
+
+def test_who_issues_its_own_certificate_has_it_for_where_a_stun_server_sees_it(monkeypatch, capsys, tmp_path):
+    """Section 12.2.2: "the external IP and port"; it is issued anew when the NAT has given another."""
+    monkeypatch.setattr(_nat_traversal, "KEEPALIVE_SECONDS", 0.1)
+    make_issuer(tmp_path / "ca.pem")
+    authority = read_authority(tmp_path / "ca.pem")
+    uri = SwarmUri(SwarmMetadata(bytes(32), membership_key=authority.public_key))
+    seen = []
+
+    async def told(peer):
+        """Whom somebody new hears of from the peer."""
+        found = []
+        words = {"local": LOCAL, "exchange": PeerExchange.of(uri.metadata), "on_event": found.append}
+        async with SwarmPeer(uri, MemoryStore(), peers=[("127.0.0.1", peer.local_address[1])], **words):
+            await until(lambda: any(isinstance(event, PeerFound) for event in found))
+        seen.append({(event.host, event.port) for event in found if isinstance(event, PeerFound)})
+
+    async def main():
+        async with behind_nat(uri) as (peer, server), Pex(True, (), authority).certified(peer):
+            await told(peer)
+            server.seen = ("203.0.113.8", 5000)
+            await until(lambda: peer.seen_at == server.seen)
+            await asyncio.sleep(_pex._LOOK_SECONDS + 0.2)
+            await told(peer)
+
+    run(main)
+    assert seen == [{("203.0.113.7", 4000)}, {("203.0.113.8", 5000)}]
+    assert "certified to others: we are at 203.0.113.7:4000\n" in capsys.readouterr().err
+
+
+def test_a_peer_behind_a_nat_says_for_which_address_it_wants_a_certificate(capsys, tmp_path):
+    make_issuer(tmp_path / "ca.pem")
+    uri = SwarmUri(SwarmMetadata(bytes(32), membership_key=read_authority(tmp_path / "ca.pem").public_key))
+
+    async def main():
+        async with behind_nat(uri) as (peer, _), Pex(True, (tmp_path / "own.pem",), None).certified(peer):
+            await asyncio.sleep(0.1)
+
+    run(main)
+    told = "no certificate of our own yet: `ietf-p2p pex issue` makes one for 203.0.113.7:4000\n"
+    assert told in capsys.readouterr().err
 
 
 # Files, and mistakes
@@ -403,6 +508,60 @@ PLAIN = str(SwarmUri(SwarmMetadata(bytes(32))))
 FETCH = ("--peer", "127.0.0.1:9", "-o", "copy")
 
 
+def test_of_several_swarms_one_may_have_its_certificate_while_that_of_another_is_to_come(mistakes):
+    folder, uri = mistakes
+    metadata = SwarmUri.parse(uri).metadata
+    files = (folder / "elsewhere.pem", folder / "to-come.pem", folder / ("x" * 5000))
+    assert Pex(False, files, None).exchange(metadata).verifier is not None
+    with pytest.raises(MistakeError, match="of another swarm"):
+        Pex(False, files[:1], None).exchange(metadata)
+
+
+@pytest.mark.parametrize("kind", ["weak key", "version 8"])
+def test_what_the_library_does_not_support_is_one_line_too(mistakes, kind):
+    folder, _ = mistakes
+    if kind == "weak key":
+        openssl(folder, "ecparam", "-name", "secp112r1", "-genkey", "-noout", "-out", "weak.key")
+        openssl(folder, "pkey", "-in", "weak.key", "-pubout", "-out", "weak.pub")
+        with pytest.raises(MembershipFileError, match=r"weak\.pub: .*not supported"):
+            read_authority(folder / "weak.pub")
+    else:
+        octets = (folder / "good.der").read_bytes().replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), 1)
+        (folder / "odd.pem").write_text(ssl.DER_cert_to_PEM_cert(octets))
+        with pytest.raises(MembershipFileError, match=r"odd\.pem: .*version"):
+            read_certificate(folder / "odd.pem")
+
+
+def test_a_key_that_cannot_be_written_whole_is_not_there(tmp_path, monkeypatch):
+    """A file with a part of a key would be in the way of the next try."""
+
+    def full(fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_whole_files.os, "fsync", full)
+    with pytest.raises(MembershipFileError, match="No space left"):
+        make_issuer(tmp_path / "ca.pem")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_certificate_is_not_written_over_the_key_and_replaces_an_older_one(mistakes, monkeypatch, capsys):
+    folder, uri = mistakes
+    monkeypatch.chdir(folder)
+    words = ["pex", "issue", "ca.pem", uri, "[::ffff:203.0.113.5]:77", "--unchecked", "-o"]
+    before = (folder / "ca.pem").read_bytes()
+    assert command_line([*words, "../" + folder.name + "/ca.pem"]) == 2
+    assert (folder / "ca.pem").read_bytes() == before
+    (folder / "older.pem").write_text("older")
+    assert command_line([*words, "older.pem"]) == 0
+    assert "203.0.113.5:77 is a member for 30 days" in capsys.readouterr().err
+    metadata = SwarmUri.parse(uri).metadata
+    octets = read_certificate(folder / "older.pem")
+    where = MembershipVerifier(metadata.membership_key).check(octets, metadata.swarm_id, time.time())
+    assert where == ("203.0.113.5", 77)
+    assert (folder / "older.pem").stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in folder.iterdir() if path.name.endswith(".new")] == []
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -417,10 +576,14 @@ FETCH = ("--peer", "127.0.0.1:9", "-o", "copy")
         (["live", "film", "--key", "key", "--rate", "1M", "--pex-certificate", "good.pem"], "names no issuer"),
         (["pex", "key", "film"], "film"),
         (["pex", "issue", "other.pem", "URI", "203.0.113.5:1"], "names another issuer than other.pem"),
-        (["pex", "issue", "ca.pem", PLAIN, "203.0.113.5:1"], "names no issuer than ca.pem"),
+        (["pex", "issue", "ca.pem", PLAIN, "203.0.113.5:1"], "names no issuer"),
         (["pex", "issue", "ca.pem", "URI", "a.name:1"], "a.name is a name"),
         (["pex", "issue", "ca.pem", "URI", "203.0.113.5:0", "--unchecked"], "no peer has the port 0"),
         (["pex", "issue", "good.pem", "URI", "203.0.113.5:1"], "good.pem"),
+        # Told before a peer is waited for, which could not answer.
+        (["pex", "issue", "ca.pem", "URI", "203.0.113.5:0"], "no peer has the port 0"),
+        (["pex", "issue", "ca.pem", "URI", "[fe80::1%eth0]:1"], "one machine's interface"),
+        (["pex", "key", "x" * 5000], "File name too long"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else value[0],
 )

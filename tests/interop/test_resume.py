@@ -88,6 +88,19 @@ def test_a_whole_file_is_held_whatever_its_size(fetch: Maker, size: int, functio
     assert held.content_size == held.octets == size
 
 
+@pytest.mark.parametrize("size", [32 * 1024, 32 * 1024 - 1])
+def test_what_somebody_has_appended_to_the_file_is_no_content(fetch: Maker, size: int) -> None:
+    """Behind a full last chunk it changes no hash; behind a short one it does, and that block is fetched again."""
+    it = fetch(size)
+    it.run((0, 32))
+    it.part.write_bytes(it.content + b"more")
+    held = it.restore()
+    if size % 1024:
+        assert (list(held.have), held.content_size, held.refused) == ([(0, 16)], None, 16)
+    else:
+        assert (list(held.have), held.content_size, held.refused) == ([(0, 32)], size, 0)
+
+
 def test_whole_blocks_are_held_and_the_rest_is_fetched_again(fetch: Maker) -> None:
     it = fetch(100 * 1024)
     it.run((3, 37), (50, 64))

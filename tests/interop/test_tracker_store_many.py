@@ -83,8 +83,8 @@ def test_requests_that_come_together_are_carried_out_by_two_ways_to_the_store(sh
     ways = client.info("stats")["total_reads_processed"] - before
     for name, answer in zip(names, answers, strict=True):
         assert {one.peer_id for one in answer.swarm_result[0].peer_group} == {*names} - {name}
-    # One for all that is read and one for all that is written; and those of the INFO above, and of a look for the dead.
-    assert ways <= 6
+    # One for all that is read and one for all that is written, besides INFO and a look for the dead; alone it were 40.
+    assert ways <= 12
 
 
 def test_a_connect_to_several_swarms_has_the_lists_of_all_of_them_from_one_look(shared):

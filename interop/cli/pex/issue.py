@@ -13,6 +13,7 @@ import click
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 
+from interop._whole_files import replace
 from interop.cli._copies import swarm_uri
 from interop.cli._errors import FailureError, MistakeError, reason, run
 from interop.cli._options import host_port, text_of
@@ -22,6 +23,7 @@ from interop.live import LivePeer
 from interop.membership_keys import MembershipFileError, read_issuer
 from interop.peer import SwarmPeer
 from interop.swarm_socket import ANY_ADDRESS
+from ppsp.errors import MembershipError
 from ppsp.membership import MembershipIssuer
 from ppsp.metadata import SwarmUri
 from ppsp.store import MemoryStore
@@ -65,46 +67,47 @@ def command(key: Path, uri: SwarmUri, address: tuple[str, int], **rest: object) 
     except MembershipFileError as exc:
         raise MistakeError(str(exc)) from exc
     if uri.metadata.membership_key != issuer.public_key:
-        raise MistakeError(f"the URI names {'another' if uri.metadata.membership_key else 'no'} issuer than {key}")
+        other = f"another issuer than {key}" if uri.metadata.membership_key else "no issuer (seed it with --pex-ca)"
+        raise MistakeError(f"the URI names {other}")
     try:
-        ipaddress.ip_address(address[0])
+        ip = ipaddress.ip_address(address[0])
     except ValueError as exc:
         raise MistakeError(f"{address[0]} is a name: a certificate is of an IP address") from exc
-    return run(_issue(_Request(issuer, uri, address, **rest)))  # type: ignore[arg-type] # as the options have it
+    host = str((ip.ipv4_mapped or ip) if ip.version == 6 else ip)
+    request = _Request(issuer, uri, (host, address[1]), **rest)  # type: ignore[arg-type] # as the options have it
+    if request.output is not None and os.path.exists(request.output) and request.output.samefile(key):
+        raise MistakeError(f"-o {request.output}: this is the private key")
+    return run(_issue(request))
 
 
 async def _issue(request: _Request) -> int:
-    if not request.unchecked:
-        await _meet(request)
     swarm_id = request.uri.metadata.swarm_id
     try:
         der = request.issuer.issue(swarm_id, *request.address, time.time(), lifetime=request.days * _DAY)
-    except ValueError as exc:
+    except (ValueError, MembershipError) as exc:
         raise MistakeError(str(exc)) from exc
+    if not request.unchecked:
+        await _meet(request)
     pem = load_der_x509_certificate(der).public_bytes(Encoding.PEM)
     if request.output is None:
         click.echo(pem, nl=False)
         return 0
     try:
-        await asyncio.to_thread(_write, request.output, pem)
+        await asyncio.to_thread(replace, request.output, pem)
     except OSError as exc:
         raise MistakeError(f"{request.output}: {reason(exc)}") from exc
     note(f"{request.output}: {text_of(request.address)} is a member for {request.days:g} days")
     return 0
 
 
-def _write(path: Path, octets: bytes) -> None:
-    """All of it at once, for a peer that waits for the file."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_bytes(octets)
-    os.replace(draft, path)
-
-
 async def _meet(request: _Request) -> None:
-    """The return routability check: a peer of the swarm answers at the address, and nobody else can have sent that."""
+    """The return routability check: a peer of the swarm answers at the address, and nobody else can have sent that.
+
+    Others that call us meanwhile prove nothing about it.
+    """
     alone = attrs.evolve(request.uri, trackers=())
-    host = request.address[0]
-    local = ("::", 0) if ":" in host else ANY_ADDRESS
+    where = text_of(request.address)
+    local = ("::", 0) if ":" in request.address[0] else ANY_ADDRESS
     peer = (
         LivePeer(alone, local=local, peers=[request.address])
         if alone.metadata.is_live
@@ -113,8 +116,7 @@ async def _meet(request: _Request) -> None:
     async with entered(peer, local):
         try:
             async with asyncio.timeout(request.timeout):
-                while not peer.stats.peers:
+                while where not in [text_of(one.address) for one in peer.stats.peers]:
                     await peer.news()
         except TimeoutError as exc:
-            where = text_of(request.address)
             raise FailureError(f"no peer of this swarm answers at {where}, and nothing is issued") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from interop.membership_keys import MembershipFileError, make_issuer, read_issue
 def command(file: Path) -> int:
     """Make a private key (ECDSA on P-256) in FILE, or read the one that is there, and print the public one."""
     try:
-        issuer = read_issuer(file) if file.exists() else make_issuer(file)
+        issuer = read_issuer(file) if os.path.exists(file) else make_issuer(file)
     except MembershipFileError as exc:
         raise MistakeError(str(exc)) from exc
     public = load_der_public_key(issuer.public_key)

@@ -38,7 +38,7 @@ from ppsp.events import (
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
 from ppsp.pex import PeerExchange
-from ppsp.ports import ChunkPicker, ChunkStore
+from ppsp.ports import ChunkPicker, ChunkStore, VariableStore
 from ppsp.stats import SwarmStats
 from ppsp.tracker import AddressType, ClientTiming, PeerAddr, PeerMode, PeerNum
 
@@ -75,7 +75,7 @@ class SwarmPeer:
     def __init__(
         self,
         uri: SwarmUri,
-        store: ChunkStore,
+        store: ChunkStore | VariableStore,
         *,
         tree: MerkleTree | None = None,
         have: RangeSet | None = None,
@@ -94,7 +94,7 @@ class SwarmPeer:
         if socket is not None and (local, upload_rate, download_rate, nat) != (ANY_ADDRESS, None, None, None):
             raise ValueError("the address, the rates and the NAT are those of the socket that is shared")
         self.uri = uri
-        self.store = store
+        self.store: ChunkStore | VariableStore = store
         self.tally = Tally()
         self._news = asyncio.Event()
         self._swarm_id = uri.metadata.swarm_id

@@ -105,7 +105,7 @@ class Upload:
         self.flight = 0
         # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
         # even then, since the peer may have joined by a URI without the size.
-        self._size_is_told = content.metadata.content_size is not None and content.chunk_count == 1
+        self._size_is_told = content.metadata.expected_chunks == 1
         self.knows_size = self._size_is_told
         self.chunks_sent = self.chunks_lost = self.octets_sent = 0
 
@@ -379,14 +379,7 @@ class Upload:
         size = content.chunk_size
         uncles = content.tree.uncles
         view = content.read(start, stop)
-        # What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way. And who asks
-        # for a chunk that it had has lost it, and may have lost all its hashes.
-        told = self.knows_size and not self._peer_have.intersects(start, stop)
-        known = RangeSet() if self.knows_size and not told else self._peer_have if resent else self._known
-        left = known.last_before(start)
-        left = -1 if left is None else left
-        right = known.first_at_or_after(stop)
-        right = _FAR if right is None else right
+        told, left, right = self._known_around(start, stop, resent)
         groups: dict[int, list[tuple[int, list[tuple[int, int, bytes]]]]] = {}
         for chunk in range(start, stop):
             hashes = uncles(chunk, left=left, right=right)
@@ -422,6 +415,17 @@ class Upload:
                     left_over = MAX_DATAGRAM - CHANNEL_ID_SIZE - need if chunk != last else 0
                     begun = len(out)
         return len(view)
+
+    def _known_around(self, start: int, stop: int, resent: bool) -> tuple[bool, int, int]:
+        """Whether the peer knows the content's size; and the nearest chunks whose hashes it knows, as for `uncles`.
+
+        What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way. And who asks for
+        a chunk that it had has lost it, and may have lost all its hashes.
+        """
+        told = self.knows_size and not self._peer_have.intersects(start, stop)
+        known = RangeSet() if self.knows_size and not told else self._peer_have if resent else self._known
+        left, right = known.last_before(start), known.first_at_or_after(stop)
+        return told, -1 if left is None else left, _FAR if right is None else right
 
     def _send_ahead(
         self, channel: int, hashes: list[tuple[int, int, bytes]], limit: int, out: list[Datagram], *, peaks: bool

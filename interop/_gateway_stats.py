@@ -6,12 +6,19 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from interop.peer import SwarmPeer
-from interop.reading import SwarmReader
+from interop.reading import Reading
+
+
+class Reader(Protocol):
+    """A reader of a swarm's content."""
+
+    @property
+    def reading(self) -> Reading: ...
 
 
 class Readers:
@@ -19,7 +26,7 @@ class Readers:
 
     def __init__(self, now: float) -> None:
         self._started = now
-        self._under_way: dict[SwarmReader, None] = {}
+        self._under_way: dict[Reader, None] = {}
         self.setup_seconds: float | None = None
         self.waits = 0
         self.waited_seconds = 0.0
@@ -28,7 +35,7 @@ class Readers:
         return len(self._under_way)
 
     @contextlib.contextmanager
-    def under_way(self, reader: SwarmReader) -> Iterator[None]:
+    def under_way(self, reader: Reader) -> Iterator[None]:
         """The reader is under way for as long as the block lasts."""
         self._under_way[reader] = None
         try:
@@ -68,7 +75,7 @@ def statistics(
         "path": path,
         "content_type": content_type,
         "size": stats.content_size,
-        "chunk_size": metadata.chunk_size,
+        "chunk_size": None if metadata.is_variable else metadata.chunk_size,
         "chunks": count,
         "chunks_held": stats.chunks_held,
         "verified": round(stats.chunks_held / count, 6) if count else 0.0,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from interop.resume import HeldContent, Journal, JournalError, restore
+from interop.resume import FixedOctets, HeldContent, Journal, JournalError, restore
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
 
@@ -34,9 +34,14 @@ class FileStore:
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of `data` at `offset`; OSError when it does not fit."""
-        written = os.pwrite(self._fd, data, offset)
-        if written != len(data):  # a nearly full disk: the next call says why
-            self.write(offset + written, memoryview(data)[written:])
+        write_at(self._fd, data, offset)
+
+
+def write_at(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+    """Write all of `data` at `offset`; OSError when it does not fit."""
+    written = os.pwrite(fd, data, offset)
+    if written != len(data):  # a nearly full disk: the next call says why
+        write_at(fd, memoryview(data)[written:], offset + written)
 
 
 class PartialFileError(Exception):
@@ -80,7 +85,7 @@ class PartialFile:
 
         `progress(octets done, octets in all)` is called on the way. Takes a second for some 100 MB.
         """
-        return restore(self._journal, self._fd, progress)
+        return restore(self._journal, FixedOctets(self._fd, self._journal.metadata.chunk_size), progress)
 
     def verified(self, start: int, stop: int) -> None:
         """The chunks from `start` up to, not including, `stop` are verified and written."""
@@ -92,9 +97,12 @@ class PartialFile:
 
     def finish(self, content_size: int) -> None:
         """Make the complete file durable and give it its name; the journal is no longer needed."""
-        os.ftruncate(self._fd, content_size)
-        os.fsync(self._fd)
-        os.replace(self.part, self.target)
+        self._name(self._fd, self.part, content_size)
+
+    def _name(self, fd: int, path: Path, content_size: int) -> None:
+        os.ftruncate(fd, content_size)
+        os.fsync(fd)
+        os.replace(path, self.target)
         self.unfinished = False
         folder = os.open(self.target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

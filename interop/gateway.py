@@ -61,6 +61,8 @@ class Gateway(GatewayBase):
     web page which had its own name resolve to this machine (DNS rebinding). `patience` is in seconds.
     """
 
+    accept_ranges = "bytes"
+
     def __init__(
         self, peer: SwarmPeer, *, hosts: Iterable[str] = (), patience: float = PATIENCE, max_readers: int = MAX_READERS
     ) -> None:
@@ -77,7 +79,7 @@ class Gateway(GatewayBase):
     async def _content(self, method: str, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
         common = [
             ("etag", f'"{self._etag}"'),
-            ("accept-ranges", "bytes"),
+            ("accept-ranges", self.accept_ranges),
             # The name in the path is not part of what is served.
             ("cache-control", "public, max-age=31536000, immutable"),
             *CORS,
@@ -97,17 +99,7 @@ class Gateway(GatewayBase):
     ) -> None:
         gone = asyncio.ensure_future(disconnected(receive))
         try:
-            with SwarmReader(self._peer) as reader, self.readers.under_way(reader):
-                size = await self._soon(reader.size(), gone)
-                selection = select(method, headers, self._etag, size)
-                if selection.status == 416:
-                    more = [("content-range", f"bytes */{size}"), ("accept-ranges", "bytes"), *CORS]
-                    await send_text(send, 416, f"There are {size} octets.", more)
-                    return
-                if method == "GET":
-                    reader.seek(selection.spans[0][0])
-                    await self._soon(self._first(reader, selection.spans[0]), gone)
-                await self._answer(method, selection, size, common, reader, send, gone)
+            await self._serve(method, headers, common, send, gone)
         except _Unavailable as exc:
             more = [("retry-after", RETRY), *CORS]
             await send_text(send, exc.status, str(exc), more, is_head=method == "HEAD")
@@ -115,6 +107,21 @@ class Gateway(GatewayBase):
             pass  # after the head only the end of the connection can say that the store has failed
         finally:
             gone.cancel()
+
+    async def _serve(
+        self, method: str, headers: Mapping[str, str], common: Headers, send: Send, gone: asyncio.Future[None]
+    ) -> None:
+        with SwarmReader(self._peer) as reader, self.readers.under_way(reader):
+            size = await self._soon(reader.size(), gone)
+            selection = select(method, headers, self._etag, size)
+            if selection.status == 416:
+                more = [("content-range", f"bytes */{size}"), ("accept-ranges", "bytes"), *CORS]
+                await send_text(send, 416, f"There are {size} octets.", more)
+                return
+            if method == "GET":
+                reader.seek(selection.spans[0][0])
+                await self._soon(self._first(reader, selection.spans[0]), gone)
+            await self._answer(method, selection, size, common, reader, send, gone)
 
     async def _first(self, reader: SwarmReader, span: tuple[int, int]) -> None:
         """Wait for the first octet, so that what cannot be had is told by a status and not by silence."""

@@ -122,18 +122,22 @@ class LivePeer(SwarmPeer):
 
     async def read(self) -> bytes:
         """The next octets, verified and in order; empty at the proven end of the broadcast."""
+        return b"".join(await self.read_chunks())
+
+    async def read_chunks(self) -> list[bytes]:
+        """As `read`, chunk by chunk."""
         while True:
             self._arrived.clear()
             chunks = self.stream.read(time.monotonic())
             if chunks:
                 self._driver.wake()  # what the playback point leaves behind makes room for more
-                return b"".join(chunks)
+                return chunks
             if self.stream.ended:
-                return b""
+                return []
             if self._driver.closed:
                 await self._driver.wait_closed()
             if self._has_left:
-                return b""
+                return []
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._arrived.wait()

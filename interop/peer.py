@@ -39,7 +39,7 @@ from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
 from ppsp.pex import PeerExchange
 from ppsp.pmtu import LONGEST
-from ppsp.ports import ChunkPicker, ChunkStore
+from ppsp.ports import ChunkPicker, ChunkStore, VariableStore
 from ppsp.stats import SwarmStats
 from ppsp.tracker import AddressType, ClientTiming, PeerAddr, PeerMode, PeerNum
 
@@ -76,7 +76,7 @@ class SwarmPeer:
     def __init__(
         self,
         uri: SwarmUri,
-        store: ChunkStore,
+        store: ChunkStore | VariableStore,
         *,
         tree: MerkleTree | None = None,
         have: RangeSet | None = None,
@@ -97,7 +97,7 @@ class SwarmPeer:
         if socket is not None and own != (ANY_ADDRESS, None, None, None, LONGEST):
             raise ValueError("the address, the rates, the NAT and the datagrams are those of the socket that is shared")
         self.uri = uri
-        self.store = store
+        self.store: ChunkStore | VariableStore = store
         self.tally = Tally()
         self._news = asyncio.Event()
         self._swarm_id = uri.metadata.swarm_id

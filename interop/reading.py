@@ -9,11 +9,12 @@ async with SwarmPeer(uri, store) as peer:
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import attrs
 
 from interop.peer import SwarmPeer
+from ppsp.ports import ChunkStore
 
 AHEAD = 4 * 2**20
 """Octets behind a reader's position that go before everything else: some seconds of any film. What follows comes next
@@ -39,6 +40,7 @@ class SwarmReader:
 
     def __init__(self, peer: SwarmPeer, *, ahead: int = AHEAD) -> None:
         self._peer = peer
+        self._store = cast(ChunkStore, peer.store)  # a `ChunkReader` reads where sizes vary
         self._chunk_size = peer.uri.metadata.chunk_size
         self._ahead = ahead
         self._position = 0
@@ -80,7 +82,7 @@ class SwarmReader:
         stop = min(stop, start + PIECE, held_until)
         if start >= stop:
             return b""
-        data = bytes(self._peer.store.read(start, stop - start))
+        data = bytes(self._store.read(start, stop - start))
         self.seek(stop)
         return data
 

@@ -16,16 +16,16 @@ again. Nothing in a journal is believed: a held block counts when the file's oct
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from struct import Struct
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
 
 from ppsp import RangeSet
 from ppsp.errors import MetadataError
-from ppsp.merkle import MerkleTree, Verdict, hash_chunks
+from ppsp.merkle import MerkleTree, Verdict, hash_chunks, hash_each
 from ppsp.metadata import SwarmMetadata, SwarmUri
 
 _MAGIC = b"ppspp-resume 1 "
@@ -49,20 +49,54 @@ class JournalError(Exception):
 class HeldContent:
     """What of a part file is proven: the chunks, and the tree that proves them.
 
-    `content_size` (octets) is known when the last chunk is held; `refused` chunks were claimed and are not right.
+    `content_size` (octets) is known when the last chunk is held, and where sizes vary when all are; `refused` chunks
+    were claimed and are not right; the chunks held have so many `octets`.
     """
 
     tree: MerkleTree
     have: RangeSet
     content_size: int | None
     refused: int
+    octets: int
 
-    def octets(self, chunk_size: int) -> int:
-        """How many octets of the content are held."""
-        missing = 0
-        if self.content_size is not None and self.tree.chunk_count is not None:
-            missing = self.tree.chunk_count * chunk_size - self.content_size  # in the last chunk
-        return self.have.total * chunk_size - missing
+
+class PartOctets(Protocol):
+    """The octets of a part file, by chunk. `chunk_size` is what to take a chunk for in a display."""
+
+    @property
+    def chunk_size(self) -> int: ...
+
+    def chunks(self, first: int, last: int) -> Sequence[bytes | memoryview]:
+        """The chunks `first` to `last`, as far as they are there: too few, or empty ones, are not verified."""
+
+    def content_size(self, have: RangeSet, count: int) -> int | None:
+        """The size of content of `count` chunks of which `have` are held, if that is known."""
+
+    def octets_held(self, have: RangeSet, content_size: int | None, count: int) -> int:
+        """How many octets the chunks in `have` are."""
+
+
+class FixedOctets:
+    """The octets of the part file `fd` whose chunks all have one size."""
+
+    def __init__(self, fd: int, chunk_size: int) -> None:
+        self._fd = fd
+        self.chunk_size = chunk_size
+
+    def chunks(self, first: int, last: int) -> list[memoryview]:
+        """As `PartOctets.chunks`."""
+        size = self.chunk_size
+        data = memoryview(os.pread(self._fd, (last - first + 1) * size, first * size))
+        return [data[at : at + size] for at in range(0, len(data), size)]
+
+    def content_size(self, have: RangeSet, count: int) -> int | None:
+        """As `PartOctets.content_size`: the file's, when the last chunk is right."""
+        return min(os.fstat(self._fd).st_size, count * self.chunk_size) if have.contains(count - 1) else None
+
+    def octets_held(self, have: RangeSet, content_size: int | None, count: int) -> int:
+        """As `PartOctets.octets_held`."""
+        missing = 0 if content_size is None else count * self.chunk_size - content_size  # in the last chunk
+        return have.total * self.chunk_size - missing
 
 
 @attrs.frozen
@@ -197,11 +231,13 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
 
-def restore(journal: Journal, fd: int, progress: Callable[[int, int], None]) -> HeldContent:
-    """Hash every block that `journal` claims to be in the file `fd`, and keep what the swarm's root proves."""
+def restore(journal: Journal, part: PartOctets, progress: Callable[[int, int], None]) -> HeldContent:
+    """Hash every block that `journal` claims to be in the part file, and keep what the swarm's root proves."""
     metadata = journal.metadata
     claims = journal.read()
     tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
+    if metadata.expected_chunks is not None:
+        tree.set_chunk_count(metadata.expected_chunks)
     have = RangeSet()
     count = claims.chunk_count or 0
     peaks = {peak: claims.nodes.get(peak, b"") for peak in peak_ranges(count)}
@@ -215,25 +251,24 @@ def restore(journal: Journal, fd: int, progress: Callable[[int, int], None]) -> 
     # The last block first: when it is right, the number of chunks is certain and the rest is verified faster.
     for block in sorted(held, reverse=True):
         proof = _proof(block, peaks, hashes)
-        if _verify_block(tree, fd, block, proof, hashes[block], metadata):
+        if _verify_block(tree, part, block, proof, hashes[block], metadata):
             have.add(block[0], block[1] + 1)
             proven.append(block)
         done += block[1] - block[0] + 1
-        progress(done * metadata.chunk_size, total * metadata.chunk_size)
+        progress(done * part.chunk_size, total * part.chunk_size)
     journal.restored(have, proven)
     if not have:  # then nothing proves the number of chunks either
         tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
-    size = min(os.fstat(fd).st_size, count * metadata.chunk_size) if have.contains(count - 1) else None
-    return HeldContent(tree, have, size, total - have.total)
+    size = part.content_size(have, count)
+    return HeldContent(tree, have, size, total - have.total, part.octets_held(have, size, count))
 
 
 def _verify_block(
-    tree: MerkleTree, fd: int, block: Node, proof: dict[Node, bytes], claimed: bytes, metadata: SwarmMetadata
+    tree: MerkleTree, part: PartOctets, block: Node, proof: dict[Node, bytes], claimed: bytes, metadata: SwarmMetadata
 ) -> bool:
     first, last = block
-    size, width = metadata.chunk_size, last - first + 1
-    data = memoryview(os.pread(fd, width * size, first * size))
-    below = _subtree(first, data, metadata)
+    chunks = part.chunks(first, last)
+    below = _subtree(first, chunks, metadata)
     if below.get(block) != claimed:
         return False
     # The first chunk proves the block up to the root; the others need what lies to their right inside the block.
@@ -241,8 +276,7 @@ def _verify_block(
     for chunk in range(first, last + 1):
         if chunk > first:
             hashes = _uncles_ahead(chunk, below)
-        offset = (chunk - first) * size
-        if tree.verify(chunk, data[offset : offset + size], hashes) is not Verdict.VERIFIED:
+        if tree.verify(chunk, chunks[chunk - first], hashes) is not Verdict.VERIFIED:
             return False
     return True
 
@@ -269,10 +303,10 @@ def _proof(block: Node, peaks: dict[Node, bytes], hashes: dict[Node, bytes]) -> 
     return proof
 
 
-def _subtree(first: int, data: memoryview, metadata: SwarmMetadata) -> dict[Node, bytes]:
-    """Every node over the chunks in `data`, of which there are a power of two unless the file was cut short."""
+def _subtree(first: int, chunks: Sequence[bytes | memoryview], metadata: SwarmMetadata) -> dict[Node, bytes]:
+    """Every node over the chunks, of which there are a power of two unless the file was cut short."""
     step = metadata.hash_size
-    row = hash_chunks(data, metadata.chunk_size, metadata.merkle_hash_function)
+    row = hash_each(chunks, metadata.merkle_hash_function)
     nodes: dict[Node, bytes] = {}
     width = 1
     while row:

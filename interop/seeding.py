@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import TypeAlias, TypeVar
 
 from ppsp.constants import MerkleHashFunction
-from ppsp.merkle import MAX_CHUNKS, MerkleTree, hash_chunks
+from ppsp.merkle import MAX_CHUNKS, MerkleTree, hash_chunks, hash_each
 
 Progress: TypeAlias = Callable[[int, int], None]
 _Result = TypeVar("_Result")
 # Octets read and hashed between two reports of progress: some 8 ms of work.
 _STRIDE = 4 * 1024 * 1024
+# Chunks of variable size that are read at once: 64 times 16, as the tree takes them, and up to 60 MB of the longest.
+_RUN = 1024
 
 
 class SeedError(Exception):
@@ -52,6 +55,35 @@ def hash_file(fd: int, chunk_size: int, hash_function: MerkleHashFunction, progr
             progress(offset + wanted, size)
 
     tree = MerkleTree.from_runs(runs(), -(-size // chunk_size), hash_function)
+    if changed(fd, before):
+        raise SeedError("the file was changed while it was read")
+    return tree
+
+
+def hash_sized(fd: int, sizes: Sequence[int], hash_function: MerkleHashFunction, progress: Progress) -> MerkleTree:
+    """The Merkle tree of the regular file `fd` cut into chunks of these sizes; otherwise as `hash_file`.
+
+    Raises SeedError, besides, where the sizes are not those of the file.
+    """
+    before = os.fstat(fd)
+    if not stat.S_ISREG(before.st_mode):
+        raise SeedError("only a regular file can be a swarm")
+    size, total = before.st_size, sum(sizes)
+    if size != total or not total:
+        raise SeedError(f"the chunks have {total} octets together, the file has {size}")
+
+    def runs() -> Iterator[bytes]:
+        offset = 0
+        for first in range(0, len(sizes), _RUN):
+            ends = list(accumulate(sizes[first : first + _RUN], initial=0))
+            data = memoryview(os.pread(fd, ends[-1], offset))
+            if len(data) != ends[-1]:
+                raise SeedError("the file became shorter while it was read")
+            yield hash_each([data[start:stop] for start, stop in pairwise(ends)], hash_function)
+            offset += ends[-1]
+            progress(offset, size)
+
+    tree = MerkleTree.from_runs(runs(), len(sizes), hash_function)
     if changed(fd, before):
         raise SeedError("the file was changed while it was read")
     return tree

@@ -26,6 +26,7 @@ from ppsp.merkle import MerkleTree, hash_chunks
 from ppsp.metadata import SwarmMetadata, SwarmUri
 from ppsp.picker import RarestFirst, Sequential
 from ppsp.stats import PeerStats, SwarmStats
+from ppsp.variable import PublishedChunks, publish_chunks
 
 __all__ = [
     "ChunkAddressing",
@@ -47,6 +48,7 @@ __all__ = [
     "PeerDisconnected",
     "PeerStats",
     "PpspError",
+    "PublishedChunks",
     "RangeSet",
     "RarestFirst",
     "Sequential",
@@ -58,4 +60,5 @@ __all__ = [
     "SwarmStats",
     "SwarmUri",
     "hash_chunks",
+    "publish_chunks",
 ]

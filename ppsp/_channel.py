@@ -64,7 +64,7 @@ class Channel:
         self.armed: float | None = None
         self.peer_have = swarm.offers.new()
         self.upload = swarm.new_upload(controller, self.peer_have)
-        self.download = Download(swarm.content.chunk_size)
+        self.download = Download(swarm.content.segment_size)
         self.opened_at = self.last_received = self.last_sent = self.last_looked = 0.0
         self._created_at = 0.0
         # Whether we choke the peer; whether its last UNCHOKE has arrived, as a REQUEST shows.

@@ -41,6 +41,9 @@ class Content:
         "tree",
     )
 
+    # Whether chunks differ in size, and `chunk_size` is a mean.
+    is_variable = False
+
     def __init__(
         self,
         metadata: SwarmMetadata,
@@ -53,13 +56,14 @@ class Content:
         self.metadata = metadata
         self.store = store
         self._writing = Writing(store)
-        self.chunk_size = metadata.chunk_size
+        self.chunk_size = metadata.usual_chunk_size
         self.tree = tree if tree is not None else MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
         if self.tree.root != metadata.swarm_id:
             raise StateError("the tree's root hash is not the swarm ID")
         self.content_size = content_size if content_size is not None else metadata.content_size
-        if self.content_size is not None and self.tree.chunk_count is None:
-            self.tree.set_chunk_count(-(-self.content_size // self.chunk_size))
+        expected = self._expected_count()
+        if expected is not None and self.tree.chunk_count is None:
+            self.tree.set_chunk_count(expected)
         self.chunk_count: int | None = None
         self.have = RangeSet()
         self._held = bytearray()
@@ -71,9 +75,12 @@ class Content:
         elif have:
             raise StateError("chunks are held, so the tree that proves them must be given")
 
+    def _expected_count(self) -> int | None:
+        return None if self.content_size is None else -(-self.content_size // self.chunk_size)
+
     def _set_count(self, chunk_count: int) -> None:
-        size = self.content_size
-        if size is not None and -(-size // self.chunk_size) != chunk_count:
+        if self._expected_count() not in (None, chunk_count):
+            size = self.content_size
             raise StateError(f"content of {size} octets does not have {chunk_count} chunks of {self.chunk_size}")
         self.chunk_count = chunk_count
         self._held = bytearray(chunk_count)
@@ -89,8 +96,23 @@ class Content:
             self._held[start:stop] = b"\1" * (stop - start)
             if any(self.tree.node(chunk, chunk) is None for chunk in range(start, stop)):
                 raise StateError(f"the tree does not prove the chunks {start} to {stop - 1}")
-        if self.chunk_count - 1 in self.have and self.content_size is None:
+        self._check_held(self.chunk_count)
+
+    def _check_held(self, chunk_count: int) -> None:
+        if chunk_count - 1 in self.have and self.content_size is None:
             raise StateError("the last chunk is held, so the content size must be given")
+
+    @property
+    def octets_held(self) -> int:
+        """The octets of the chunks that are held."""
+        count, size = self.chunk_count, self.content_size
+        missing = 0 if count is None or size is None or count - 1 not in self.have else count * self.chunk_size - size
+        return self.have.total * self.chunk_size - missing
+
+    @property
+    def segment_size(self) -> int:
+        """The size of a full segment, in octets, for congestion control."""
+        return self.chunk_size
 
     @property
     def claimed_count(self) -> int | None:
@@ -130,6 +152,12 @@ class Content:
             self._set_count(count)
             if not self._fits(chunk, len(payload), count):
                 return Reception.WRONG
+        self._keep(chunk, payload, count)
+        self._held[chunk] = 1
+        self._fresh.append(chunk)
+        return Reception.ACCEPTED
+
+    def _keep(self, chunk: int, payload: bytes | memoryview, count: int) -> None:
         try:
             self._writing.write(chunk * self.chunk_size, payload)
         except OSError:
@@ -137,9 +165,6 @@ class Content:
             raise
         if chunk == count - 1:
             self.content_size = chunk * self.chunk_size + len(payload)
-        self._held[chunk] = 1
-        self._fresh.append(chunk)
-        return Reception.ACCEPTED
 
     def _fits(self, chunk: int, length: int, count: int) -> bool:
         """Every chunk but the last is full (section 5.6); the last is as long as the content, where that is known."""

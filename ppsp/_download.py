@@ -43,7 +43,7 @@ class Download:
     )
 
     def __init__(self, chunk_size: int) -> None:
-        self._max_window = max(MAX_OUTSTANDING_OCTETS // chunk_size, MIN_OUTSTANDING)
+        self.expect(chunk_size)
         self.outstanding: set[int] = set()
         self.choked = False
         self.asked_last = -math.inf
@@ -62,6 +62,10 @@ class Download:
         self._rate_from: float | None = None
         self._rate_count = 0
         self._arrived = False
+
+    def expect(self, chunk_size: int) -> None:
+        """Chunks have so many octets, or where sizes vary about so many."""
+        self._max_window = max(MAX_OUTSTANDING_OCTETS // chunk_size, MIN_OUTSTANDING)
 
     def keep_hashes(self, hashes: dict[tuple[int, int], bytes]) -> None:
         """Hashes that came without their chunk (section 5.4 lets them come first); the oldest make room."""

@@ -122,7 +122,7 @@ def _metadata_problem(
     if our_function is None or (hash_function is None and not strict):
         hash_function = our_function
     chunk_size = options.chunk_size
-    if chunk_size is None and not strict:
+    if chunk_size is None and not strict and not metadata.is_variable:  # no older peer knows of chunks that differ
         chunk_size = metadata.chunk_size
     swarm_id = options.swarm_id
     if swarm_id is None and not initiating:

@@ -7,10 +7,13 @@ from ppsp._content import Reception
 from ppsp._ranges import RangeSet
 from ppsp._subtree import Subtree
 from ppsp._unit_codecs import codec_of
+from ppsp.constants import DEFAULT_CHUNK_SIZE
 from ppsp.live import Munro, ntp_age, plaintext
 from ppsp.livekeys import LiveKey
 from ppsp.metadata import SwarmMetadata
 
+# Chunks of variable size over which their mean goes, about.
+_MEAN_CHUNKS = 16
 _Ranges: TypeAlias = list[tuple[int, int]]
 
 
@@ -33,6 +36,7 @@ class LiveContent:
         "edge",
         "end",
         "have",
+        "is_variable",
         "metadata",
         "newest",
         "position",
@@ -45,7 +49,9 @@ class LiveContent:
 
     def __init__(self, metadata: SwarmMetadata, window: int, max_age: float | None) -> None:
         self.metadata = metadata
-        self.chunk_size = metadata.chunk_size
+        # Where sizes vary, it is a mean.
+        self.is_variable = metadata.is_variable
+        self.chunk_size = metadata.usual_chunk_size
         self.window = window
         self.have = RangeSet()
         self.edge = 0
@@ -96,10 +102,23 @@ class LiveContent:
 
     # Chunks
 
+    @property
+    def octets_held(self) -> int:
+        """The octets of the chunks that are held, about."""
+        return self.have.total * self.chunk_size
+
+    @property
+    def segment_size(self) -> int:
+        """The size of a full segment, in octets, for congestion control."""
+        return max(self.chunk_size, DEFAULT_CHUNK_SIZE) if self.is_variable else self.chunk_size
+
     def inject(self, chunk: int, payload: bytes, proof: bytes = b"") -> None:
         """Hold a chunk of our own; `proof` is its timestamp and signature under Sign All."""
         self._chunks[chunk] = payload, proof
         self._fresh.append(chunk)
+        if self.is_variable:
+            # A mean over what came last: what is asked for next will hardly be of another kind.
+            self.chunk_size = max(self.chunk_size + (len(payload) - self.chunk_size) // _MEAN_CHUNKS, 1)
         if self._key is not None:
             self._grow(chunk + 1)
 

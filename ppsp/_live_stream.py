@@ -37,7 +37,10 @@ class LiveStream:
     def publish(self, data: bytes | memoryview, now: float) -> None:
         """Add to the stream. Octets that do not fill a munro (under Sign All: a chunk) wait for more.
 
-        Raises StateError when this is no source, the broadcast has ended, or the chunk numbers are used up.
+        Where chunk sizes vary, `data` is one chunk, of 1 to MAX_CHUNK_SIZE octets: a frame, a line, a datagram.
+
+        Raises StateError when this is no source, the broadcast has ended, the chunk numbers are used up, or it can be
+        no chunk.
         """
         match self._source:
             case Injector() as injector:
@@ -58,7 +61,7 @@ class LiveStream:
             case Injector() as injector:
                 self._add(*injector.end(now + self._epoch))
             case ChunkSigner() as signer:
-                for chunk in signer.feed(b"", now + self._epoch, last=True):
+                for chunk in signer.end(now + self._epoch):
                     self._content.inject(*chunk)
             case _:
                 raise StateError("this endpoint is not the source of the stream")

@@ -20,7 +20,7 @@ from ppsp.events import ChunksVerified, MunroRefused
 from ppsp.live import Munro, MunroVerdict, MunroVerifier
 from ppsp.messages import Cancel, Data, Message, SignedIntegrity
 from ppsp.pex import PeerExchange
-from ppsp.ports import CongestionController, UploadPolicy
+from ppsp.ports import UploadPolicy
 
 _FAR = 1 << 64
 # The empty munro that ends a broadcast is acknowledged by nothing: it is sent so often, in doubling intervals.
@@ -83,10 +83,6 @@ class LiveSwarm(Swarm):
     def window(self) -> int:
         """The discard window to announce (section 7.9), in chunks."""
         return self.content.window
-
-    def new_upload(self, controller: CongestionController, peer_have: RangeSet) -> LiveUpload:
-        """The sending half of a new channel."""
-        return LiveUpload(self.content, self.codec, controller, peer_have)
 
     # The source
 

@@ -37,17 +37,18 @@ class PathSearch:
 
 
 class Packing:
-    """Packs one channel's chunks, of `need` octets each with their header, and tells the search what became of them.
+    """Packs one channel's chunks, of `need` octets each with their header (unless that `varies`), and tells the search what became of them.
 
     Without `search` datagrams have the usual size, and whether they leave in fragments is the kernel's affair.
     """
 
-    __slots__ = ("_count", "_heard", "_long", "_need", "_target", "_trial", "fragments", "path")
+    __slots__ = ("_count", "_heard", "_long", "_need", "_target", "_trial", "_varies", "fragments", "path")
 
-    def __init__(self, need: int) -> None:
+    def __init__(self, need: int, *, varies: bool) -> None:
         self._need = need
+        self._varies = varies
         self.path: PathMtu | None = None
-        # Whether a single chunk is longer than what every path carries: it leaves in fragments where it has to.
+        # Whether a single chunk is, or may be, longer than what every path carries: it leaves in fragments if need be.
         self.fragments = False
         self._target: int | None = None
         # Chunks in flight in datagrams longer than the base, and those of the probe that is waited for.
@@ -60,7 +61,7 @@ class Packing:
     def search(self, limit: int) -> None:
         """From now on no datagram leaves in fragments unless `whole` says so; look for longer ones up to `limit`."""
         self.path = PathMtu(limit, self._need)
-        self.fragments = CHANNEL_ID_SIZE + self._need > min(limit, BASE_DATAGRAM)
+        self.fragments = self._varies or CHANNEL_ID_SIZE + self._need > min(limit, BASE_DATAGRAM)
 
     @property
     def limit(self) -> int:

@@ -17,6 +17,7 @@ from ppsp._exchange import Exchange
 from ppsp._offers import Offers
 from ppsp._ranges import RangeSet
 from ppsp._upload import Upload
+from ppsp._variable_upload import upload_of
 from ppsp.codec import Codec
 from ppsp.constants import MessageType
 from ppsp.events import (
@@ -116,7 +117,7 @@ class Swarm:
 
     def new_upload(self, controller: CongestionController, peer_have: RangeSet) -> Upload:
         """The sending half of a new channel, whose peer has `peer_have`."""
-        return Upload(self.content, self.codec, controller, peer_have)
+        return upload_of(self.content)(self.content, self.codec, controller, peer_have)
 
     def proof_for(self, channel: Channel) -> Sequence[Message]:
         """What every datagram to the peer starts with: the newest signed munro in live swarms, nothing in others."""
@@ -167,8 +168,7 @@ class Swarm:
 
     def received(self, channel: Channel, message: Data, hashes: dict[tuple[int, int], bytes], now: float) -> str | None:
         """A chunk came; returns what is wrong with it, if that ends the conversation."""
-        content = self.content
-        chunk = message.start
+        content, chunk = self.content, message.start
         if self.failed:
             return None
         try:
@@ -187,9 +187,11 @@ class Swarm:
 
     def _accepted(self, channel: Channel, chunk: int, octets: int, delay_us: int, now: float) -> None:
         download = channel.download
-        unasked = chunk not in download.outstanding
-        if unasked:
+        if unasked := chunk not in download.outstanding:
             self.limit.spend(octets)
+        elif self.content.is_variable:
+            self.limit.spend(octets - self.content.chunk_size)  # it was asked for as one of the usual size
+            download.expect(self.content.segment_size)
         if unasked or self.deadlines.was_doubled(chunk):
             # Asked of another peer, or of two, or of none: whoever else was asked need not send it.
             for other in self.channels.values():
@@ -265,10 +267,7 @@ class Swarm:
     # Batches
 
     def settle(self, now: float) -> bool:
-        """Take in what the batch of datagrams brought: availability, news for the peers, events.
-
-        Returns whether there were any chunks.
-        """
+        """Take in what the batch of datagrams brought, for peers and user; returns whether there were any chunks."""
         content = self.content
         try:
             ranges = content.merge()

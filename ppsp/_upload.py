@@ -101,11 +101,13 @@ class Upload:
         self._integrity_size = len(codec.encode(1, [Have(0, 0)])) - CHANNEL_ID_SIZE + codec.hash_size
         # Whether several chunks may share a datagram: peers that predate the chunk size option read only the last one.
         self.packs = False
-        self.packing = Packing(self._data_size - CHANNEL_ID_SIZE + content.chunk_size)
+        self.packing = Packing(
+            self._data_size - CHANNEL_ID_SIZE + content.chunk_size, varies=content.metadata.is_variable
+        )
         self.flight = 0
         # A lone chunk needs no peak hash where the metadata tell the size (section 8.16). Otherwise the peaks are sent
         # even then, since the peer may have joined by a URI without the size.
-        self._size_is_told = content.metadata.content_size is not None and content.chunk_count == 1
+        self._size_is_told = content.metadata.expected_chunks == 1
         self.knows_size = self._size_is_told
         self.chunks_sent = self.chunks_lost = self.octets_sent = 0
 
@@ -395,14 +397,7 @@ class Upload:
         size = content.chunk_size
         uncles = content.tree.uncles
         view = content.read(start, stop)
-        # What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way. And who asks
-        # for a chunk that it had has lost it, and may have lost all its hashes.
-        told = self.knows_size and not self._peer_have.intersects(start, stop)
-        known = RangeSet() if self.knows_size and not told else self._peer_have if resent else self._known
-        left = known.last_before(start)
-        left = -1 if left is None else left
-        right = known.first_at_or_after(stop)
-        right = _FAR if right is None else right
+        told, left, right = self._known_around(start, stop, resent)
         groups: dict[int, list[tuple[int, list[tuple[int, int, bytes]]]]] = {}
         for chunk in range(start, stop):
             hashes = uncles(chunk, left=left, right=right)
@@ -432,6 +427,17 @@ class Upload:
         if packs:
             self.packing.pack(pieces, last, out, may_probe=told and not resent)
         return len(view)
+
+    def _known_around(self, start: int, stop: int, resent: bool) -> tuple[bool, int, int]:
+        """Whether the peer knows the content's size; and the nearest chunks whose hashes it knows, as for `uncles`.
+
+        What was lost is sent with the hashes that the peer surely lacks, whatever else is on its way. And who asks for
+        a chunk that it had has lost it, and may have lost all its hashes.
+        """
+        told = self.knows_size and not self._peer_have.intersects(start, stop)
+        known = RangeSet() if self.knows_size and not told else self._peer_have if resent else self._known
+        left, right = known.last_before(start), known.first_at_or_after(stop)
+        return told, -1 if left is None else left, _FAR if right is None else right
 
     def _send_ahead(
         self, channel: int, hashes: list[tuple[int, int, bytes]], limit: int, out: list[Datagram], *, peaks: bool

@@ -13,6 +13,7 @@ from ppsp.constants import (
     CHANNEL_ID_SIZE,
     DEFAULT_CHUNK_SIZE,
     HASH_SIZE,
+    MAX_CHUNK_SIZE,
     VARIABLE_CHUNK_SIZE,
     ChunkAddressing,
     MessageType,
@@ -91,7 +92,8 @@ class Codec:
     """Reads and writes the datagrams of one swarm.
 
     `hash_size` is the octets of a Merkle hash, 0 where the swarm has none; `signature_size` those of a signature, 0
-    where there are none; `chunk_size` those of a chunk, VARIABLE_CHUNK_SIZE where every DATA fills up its datagram.
+    where there are none; `chunk_size` those of a chunk, VARIABLE_CHUNK_SIZE where every DATA fills up its datagram
+    (MAX_CHUNK_SIZE octets at most).
 
     Raises:
         ValueError: no swarm has such metadata.
@@ -114,6 +116,7 @@ class Codec:
         self.hash_size = hash_size
         self.signature_size = signature_size
         self.chunk_size = chunk_size
+        self._longest = MAX_CHUNK_SIZE if chunk_size == VARIABLE_CHUNK_SIZE else chunk_size
         layout = LAYOUT[self.chunk_addressing]
         self._limit = layout.limit
         self._bins = layout.bins
@@ -193,6 +196,10 @@ class Codec:
         elif start != end:
             raise DecodeError(f"DATA: the chunks {start} to {end} at {offset} are not one chunk")
         elif stop > size:
+            if size - payload > self._longest:
+                raise DecodeError(
+                    f"DATA: a chunk of {size - payload} octets at {offset}, the longest has {self._longest}"
+                )
             stop = size
         return Data(start, end, timestamp_us, memoryview(data)[payload:stop]), stop
 
@@ -277,8 +284,8 @@ class Codec:
 
     def _encode_data(self, message: Data) -> bytes:
         size = len(message.payload)
-        if not 1 <= size <= self.chunk_size:
-            raise ValueError(f"DATA: a payload of {size} octets where a chunk has 1 to {self.chunk_size}")
+        if not 1 <= size <= self._longest:
+            raise ValueError(f"DATA: a payload of {size} octets where a chunk has 1 to {self._longest}")
         if self._bytes and size != message.end - message.start + 1:
             raise ValueError(f"DATA: a payload of {size} octets for the octets {message.start} to {message.end}")
         header = self._encode_data_header(message.start, message.end, message.timestamp_us)

@@ -13,6 +13,10 @@ DEFAULT_CHUNK_SIZE = 1024
 VARIABLE_CHUNK_SIZE = 0xFFFFFFFF
 """The value of the Chunk Size option when chunk sizes vary (section 7.11)."""
 
+MAX_CHUNK_SIZE = 60_000
+"""The longest chunk: UDP's limit less our own headers and the hashes of the tallest tree. Nothing else bounds a chunk
+where sizes vary: a longer DATA is malformed there."""
+
 CHANNEL_ID_SIZE = 4
 """Octets of the channel ID that starts every datagram (section 8.3); alone they are a keep-alive (section 8.14)."""
 

@@ -17,16 +17,15 @@ from ppsp._bucket import TokenBucket
 from ppsp._channel import Channel, State
 from ppsp._choking import Choking
 from ppsp._clock import timestamp_us
-from ppsp._content import Content
 from ppsp._events import EventQueue
 from ppsp._handshake import problem_with
 from ppsp._live_stream import LiveStream, new_live_swarm
 from ppsp._packing import PathSearch
 from ppsp._ranges import RangeSet
 from ppsp._senders import Senders
+from ppsp._static_swarm import new_static_swarm
 from ppsp._swarm import PickerFactory, Swarm
 from ppsp._timers import TimerHeap
-from ppsp._unit_codecs import codec_of
 from ppsp.codec import channel_of, decode_handshake
 from ppsp.constants import CHANNEL_ID_SIZE
 from ppsp.errors import DecodeError, StateError
@@ -37,8 +36,7 @@ from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata
 from ppsp.pex import PeerExchange
 from ppsp.picker import RarestFirst
-from ppsp.policies import TitForTat
-from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram, UploadPolicy
+from ppsp.ports import Address, ChunkStore, ControllerFactory, Datagram, UploadPolicy, VariableStore
 from ppsp.stats import SwarmStats
 
 
@@ -88,7 +86,7 @@ class Endpoint:
         self,
         metadata: SwarmMetadata,
         *,
-        store: ChunkStore,
+        store: ChunkStore | VariableStore,
         tree: MerkleTree | None = None,
         have: RangeSet | None = None,
         content_size: int | None = None,
@@ -98,6 +96,7 @@ class Endpoint:
     ) -> None:
         """Join a swarm. To serve content give its `tree` and `content_size`; `have` says which chunks the store holds.
 
+        Chunks of variable size need a `VariableStore`, and no `content_size`.
         `policy` says who is served when many want something; by default it is `ppsp.policies.TitForTat`.
         `exchange` says whether and how peers tell each other of peers; by default they do not.
 
@@ -105,18 +104,19 @@ class Endpoint:
         """
         if metadata.swarm_id in self._swarms:
             raise StateError(f"the swarm {metadata.swarm_id.hex()} is there already")
-        content = Content(metadata, store, tree, have, content_size)
-        codec = codec_of(metadata, lambda: content.content_size)
-        swarm = self._swarms[metadata.swarm_id] = Swarm(
-            content,
-            codec,
-            picker,
+        swarm = self._swarms[metadata.swarm_id] = new_static_swarm(
+            metadata,
             self._events,
+            store=store,
+            tree=tree,
+            have=have,
+            content_size=content_size,
+            picker=picker,
+            policy=policy,
+            exchange=exchange,
             epoch=self._epoch,
             seed=int.from_bytes(self._random_bytes(4), "big"),
             strict=self._strict,
-            policy=policy or TitForTat(),
-            exchange=exchange,
         )
         swarm.limit = self._download_limit
 
@@ -313,7 +313,7 @@ class Endpoint:
         channel_id = 0
         while channel_id == 0 or channel_id in self._channels:
             channel_id = int.from_bytes(self._random_bytes(CHANNEL_ID_SIZE), "big")
-        channel = Channel(swarm, address, channel_id, self._controller(swarm.content.chunk_size))
+        channel = Channel(swarm, address, channel_id, self._controller(swarm.content.segment_size))
         self._channels[channel_id] = swarm.channels[channel_id] = channel
         if self._search is not None:
             self._search.begin(channel.upload.packing, address)

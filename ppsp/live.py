@@ -10,6 +10,7 @@ from enum import Enum
 import attrs
 
 from ppsp._addressing import LAYOUT
+from ppsp._cutting import cutter_of
 from ppsp._subtree import Subtree
 from ppsp._unit_codecs import codec_of as codec_of  # users of this module need it
 from ppsp.codec import Codec
@@ -120,30 +121,28 @@ class Injector:
         self._metadata = metadata
         self._signer = signer
         self._codec = codec_of(metadata)
-        self._rest = bytearray()
+        self._cutter = cutter_of(metadata)
+        self._chunks: list[bytes] = []
 
     @property
     def waiting(self) -> int:
         """Octets that are not signed yet, since they do not fill a munro."""
-        return len(self._rest)
+        return sum(map(len, self._chunks)) + self._cutter.waiting
 
     def feed(self, data: bytes | memoryview, unix_time: float) -> list[tuple[Munro, Subtree, list[bytes]]]:
         """Take more of the stream; returns the munros that it completes, each with its subtree and chunks.
 
-        Raises StateError after the end, and when the chunk numbers are used up; then nothing of `data` is taken.
+        Where sizes vary, `data` is one chunk. Raises StateError after the end, when the chunk numbers are used up, and
+        for a chunk that cannot be; then nothing of `data` is taken.
         """
         if self.ended:
             raise StateError("the broadcast has ended")
-        span = self.width * self._metadata.chunk_size
-        munros = (len(self._rest) + len(data)) // span
+        munros = (len(self._chunks) + self._cutter.count(data)) // self.width
         check_numbers(self._metadata, self.next_chunk + munros * self.width - 1)
-        self._rest += data
-        found = []
-        at = 0
-        while len(self._rest) - at >= span:
-            found.append(self._sign(bytes(self._rest[at : at + span]), unix_time))
-            at += span
-        del self._rest[:at]
+        chunks = self._chunks
+        chunks += self._cutter.cut(data)
+        found = [self._sign(chunks[at * self.width : (at + 1) * self.width], unix_time) for at in range(munros)]
+        del chunks[: munros * self.width]
         return found
 
     def end(self, unix_time: float) -> tuple[Munro, Subtree, list[bytes]]:
@@ -156,13 +155,11 @@ class Injector:
             raise StateError("the broadcast has ended")
         check_numbers(self._metadata, self.next_chunk + self.width - 1)
         self.ended = True
-        rest = bytes(self._rest)
-        self._rest.clear()
-        return self._sign(rest, unix_time)
+        chunks, self._chunks = self._chunks + self._cutter.rest(), []
+        return self._sign(chunks, unix_time)
 
-    def _sign(self, data: bytes, unix_time: float) -> tuple[Munro, Subtree, list[bytes]]:
-        size, start = self._metadata.chunk_size, self.next_chunk
-        chunks = [data[at : at + size] for at in range(0, len(data), size)]
+    def _sign(self, chunks: list[bytes], unix_time: float) -> tuple[Munro, Subtree, list[bytes]]:
+        start = self.next_chunk
         tree = Subtree.of_chunks(start, self.width, chunks, self._metadata.merkle_hash_function)
         end = start + self.width - 1
         timestamp = ntp_timestamp(unix_time)
@@ -186,30 +183,31 @@ class ChunkSigner:
             raise StateError("the private key is not that of the swarm")
         self.next_chunk = first_chunk
         self._metadata = metadata
-        self._size = metadata.chunk_size
         self._signer = signer
         self._codec = codec_of(metadata)
-        self._rest = bytearray()
+        self._cutter = cutter_of(metadata)
 
-    def feed(self, data: bytes | memoryview, unix_time: float, *, last: bool = False) -> list[tuple[int, bytes, bytes]]:
+    def feed(self, data: bytes | memoryview, unix_time: float) -> list[tuple[int, bytes, bytes]]:
         """Take more of the stream; returns number, octets, and NTP timestamp with signature of each chunk completed.
 
-        With `last` what is left is a chunk, too, however short. Raises StateError when the chunk numbers are used up;
-        then nothing of `data` is taken.
+        Where sizes vary, `data` is one chunk. Raises StateError when the chunk numbers are used up, and for a chunk
+        that cannot be; then nothing of `data` is taken.
         """
-        size = len(self._rest) + len(data)
-        chunks = -(-size // self._size) if last else size // self._size
-        check_numbers(self._metadata, self.next_chunk + chunks - 1)
-        self._rest += data
+        check_numbers(self._metadata, self.next_chunk + self._cutter.count(data) - 1)
+        return self._sign(self._cutter.cut(data), unix_time)
+
+    def end(self, unix_time: float) -> list[tuple[int, bytes, bytes]]:
+        """What is left is a chunk, too, however short. Raises StateError when the chunk numbers are used up."""
+        check_numbers(self._metadata, self.next_chunk + min(self._cutter.waiting, 1) - 1)
+        return self._sign(self._cutter.rest(), unix_time)
+
+    def _sign(self, chunks: list[bytes], unix_time: float) -> list[tuple[int, bytes, bytes]]:
         stamp = ntp_timestamp(unix_time)
         found = []
-        while len(self._rest) >= self._size or (last and self._rest):
-            chunk = bytes(self._rest[: self._size])
-            del self._rest[: self._size]
-            number = self.next_chunk
+        for number, chunk in enumerate(chunks, self.next_chunk):
             signature = self._signer.sign(plaintext(self._codec, number, number, stamp, chunk))
             found.append((number, chunk, stamp.to_bytes(8, "big") + signature))
-            self.next_chunk = number + 1
+        self.next_chunk += len(chunks)
         return found
 
 

@@ -51,6 +51,12 @@ def hash_chunks(data: bytes | bytearray | memoryview, chunk_size: int, hash_func
     return b"".join([new(view[at : at + chunk_size]).digest() for at in range(0, len(view), chunk_size)])
 
 
+def hash_each(chunks: Iterable[bytes | bytearray | memoryview], hash_function: MerkleHashFunction) -> bytes:
+    """The leaf hashes, joined, of chunks that may differ in size."""
+    new = _NEW[hash_function]
+    return b"".join([new(chunk).digest() for chunk in chunks])
+
+
 class MerkleTree:
     """The hashes that are known of one tree, each of them verified against the root hash (section 5.2).
 

@@ -4,7 +4,8 @@ No RFC defines a URI for a PPSPP swarm. This one is a magnet link, since it name
 ignored without harm by tools that do not know the name space: `magnet:?xt=urn:ppspp:<swarm ID in hex>&dn=…&tr=…`, with
 the metadata that differ from the RFC's defaults as `x.cs` (chunk size), `x.mhf` (Merkle hash function), `x.cam` (chunk
 addressing method) and `x.cipm` (content integrity protection method), numbers as in section 7, `xl` (content size), and
-`x.ca` (who issues membership certificates, section 12.2.2: a SubjectPublicKeyInfo in base64url).
+`x.ca` (who issues membership certificates, section 12.2.2: a SubjectPublicKeyInfo in base64url). Chunks of variable
+size are `x.cs=4294967295` (section 7.11); `x.cc` then is the number of chunks.
 """
 
 import base64
@@ -15,6 +16,8 @@ import attrs
 from ppsp.constants import (
     DEFAULT_CHUNK_SIZE,
     HASH_SIZE,
+    MAX_CHUNK_SIZE,
+    VARIABLE_CHUNK_SIZE,
     ChunkAddressing,
     ContentIntegrityProtection,
     LiveSignatureAlgorithm,
@@ -22,10 +25,9 @@ from ppsp.constants import (
 )
 from ppsp.errors import MetadataError
 from ppsp.livekeys import algorithm_of, signature_size
+from ppsp.merkle import MAX_CHUNKS
 
 _URN = "urn:ppspp:"
-# UDP's limit less our own headers and the hashes of the tallest tree; section 8.1 recommends 1024 anyway.
-_MAX_CHUNK_SIZE = 60_000
 _MAX_TRACKERS = 32
 # A public key for ECDSA on P-521 has 158 octets.
 _MAX_MEMBERSHIP_KEY = 256
@@ -41,7 +43,13 @@ class SwarmMetadata:
     `swarm_id` is the root hash of the content's Merkle tree, or the public key of a live stream's source (`livekeys`);
     sizes are octets. `content_size` is None where the size is found from the peak hashes (section 5.6), and of a live
     stream. `membership_key` is the key of who issues membership certificates (`ppsp.membership`): peers of a swarm that
-    has one tell each other of members alone. Raises MetadataError for values that no swarm can have.
+    has one tell each other of members alone.
+
+    `chunk_size` is VARIABLE_CHUNK_SIZE where chunks differ in size (section 7.11); then a number of octets says
+    nothing, and `chunk_count` may be given instead. It must be where a chunk is as long as two hashes, which could as
+    well be those of two chunks; `ppsp.publish_chunks` always gives it.
+
+    Raises MetadataError for values that no swarm can have.
     """
 
     swarm_id: bytes
@@ -51,6 +59,7 @@ class SwarmMetadata:
     merkle_hash_function: MerkleHashFunction = MerkleHashFunction.SHA256
     content_size: int | None = None
     membership_key: bytes | None = None
+    chunk_count: int | None = None
 
     def __attrs_post_init__(self) -> None:
         if not (self.is_live or self.content_integrity is _STATIC):
@@ -58,17 +67,48 @@ class SwarmMetadata:
         size = HASH_SIZE[self.merkle_hash_function]
         if self.is_live:
             signature_size(self.swarm_id)
-            if self.content_size is not None:
+            if (self.content_size, self.chunk_count) != (None, None):
                 raise MetadataError("a live stream has no content size")
         elif len(self.swarm_id) != size:
             name = self.merkle_hash_function.name
             raise MetadataError(f"a swarm ID under {name} has {size} octets, this one has {len(self.swarm_id)}")
-        if not 1 <= self.chunk_size <= _MAX_CHUNK_SIZE:
-            raise MetadataError(f"chunk size {self.chunk_size} is not between 1 and {_MAX_CHUNK_SIZE} octets")
+        if not 1 <= self.chunk_size <= MAX_CHUNK_SIZE and not self.is_variable:
+            raise MetadataError(f"chunk size {self.chunk_size} is not between 1 and {MAX_CHUNK_SIZE} octets")
         if self.content_size is not None and self.content_size < 1:
             raise MetadataError("content of no octets has no Merkle tree, so no swarm")
         if self.membership_key is not None and not 1 <= len(self.membership_key) <= _MAX_MEMBERSHIP_KEY:
             raise MetadataError(f"a membership key has at most {_MAX_MEMBERSHIP_KEY} octets, and some")
+        self._check_variable()
+
+    def _check_variable(self) -> None:
+        if not self.is_variable:
+            if self.chunk_count is not None:
+                raise MetadataError("the number of chunks follows from the size where all chunks have one size")
+            return
+        # Nobody who lacks a chunk knows at which octet the next one starts, nor the hash of any node above it.
+        if self.chunk_addressing is ChunkAddressing.BYTE64:
+            raise MetadataError("byte ranges cannot name chunks of variable size: take chunk ranges or bins")
+        if self.content_size is not None:
+            raise MetadataError("of chunks of variable size their number is given, not the size of the content")
+        if self.chunk_count is not None and not 1 <= self.chunk_count <= MAX_CHUNKS:
+            raise MetadataError(f"{self.chunk_count} chunks are not between 1 and {MAX_CHUNKS}")
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether chunks differ in size (section 7.11)."""
+        return self.chunk_size == VARIABLE_CHUNK_SIZE
+
+    @property
+    def usual_chunk_size(self) -> int:
+        """The size of a chunk in octets, or what to take it for until there is one."""
+        return DEFAULT_CHUNK_SIZE if self.is_variable else self.chunk_size
+
+    @property
+    def expected_chunks(self) -> int | None:
+        """The number of chunks, as far as the metadata tell."""
+        if self.content_size is None:
+            return self.chunk_count
+        return -(-self.content_size // self.chunk_size)
 
     @property
     def is_live(self) -> bool:
@@ -110,6 +150,8 @@ class SwarmUri:
             parts.append(f"dn={quote(self.name, safe='')}")
         if metadata.content_size is not None:
             parts.append(f"xl={metadata.content_size}")
+        if metadata.chunk_count is not None:
+            parts.append(f"x.cc={metadata.chunk_count}")
         numbers: tuple[tuple[str, int, int], ...] = (
             ("x.cs", metadata.chunk_size, DEFAULT_CHUNK_SIZE),
             ("x.mhf", metadata.merkle_hash_function, MerkleHashFunction.SHA256),
@@ -162,6 +204,7 @@ def _metadata(topic: str, fields: dict[str, str]) -> SwarmMetadata:
             merkle_hash_function=MerkleHashFunction(_number(fields, "x.mhf", MerkleHashFunction.SHA256)),
             content_size=_number(fields, "xl", 0) if "xl" in fields else None,
             membership_key=_base64(fields["x.ca"]) if "x.ca" in fields else None,
+            chunk_count=_number(fields, "x.cc", 0) if "x.cc" in fields else None,
         )
     except MetadataError:
         raise

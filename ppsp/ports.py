@@ -54,6 +54,19 @@ class ChunkStore(Protocol):
         """Keep `data` at `offset`. It is copied before this returns: the buffer is the network's."""
 
 
+class VariableStore(Protocol):
+    """Where chunks of variable size are kept, by number. All methods raise OSError when they fail."""
+
+    def read(self, chunk: int) -> bytes | memoryview:
+        """The octets of a chunk that was written before."""
+
+    def size(self, chunk: int) -> int:
+        """How many octets a chunk has that was written before."""
+
+    def write(self, chunk: int, data: bytes | memoryview) -> None:
+        """Keep a chunk. It is copied before this returns: the buffer is the network's."""
+
+
 @attrs.frozen
 class PeerStanding:
     """A peer that lacks something of what we hold.

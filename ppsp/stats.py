@@ -87,6 +87,7 @@ class ExchangeStats:
 class SwarmStats:
     """A swarm. `chunk_count` is None until it is known, `content_size` (octets) until the last chunk is verified.
 
+    `octets_held` are those of the chunks that are held; of a live stream whose chunk sizes vary, about so many.
     `half_open` channels were answered and have not answered back; `banned` addresses are not spoken to.
     """
 
@@ -98,6 +99,7 @@ class SwarmStats:
     half_open: int = 0
     banned: int = 0
     exchange: ExchangeStats = ExchangeStats()
+    octets_held: int = 0
 
     @classmethod
     def of(cls, swarm: "Swarm", *, half_open: int) -> "SwarmStats":
@@ -107,6 +109,7 @@ class SwarmStats:
             swarm_id=swarm.swarm_id,
             chunk_count=content.chunk_count,
             chunks_held=content.have.total,
+            octets_held=content.octets_held,
             content_size=content.content_size,
             peers=tuple(PeerStats.of(channel) for channel in swarm.channels.values() if channel.is_open),
             half_open=half_open,

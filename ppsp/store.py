@@ -1,4 +1,4 @@
-"""A store of chunks in memory."""
+"""Stores of chunks in memory."""
 
 import errno
 
@@ -38,3 +38,38 @@ class MemoryStore:
     def content(self) -> bytes:
         """A copy of all of it."""
         return bytes(self._content)
+
+
+class MemoryChunks:
+    """Chunks of variable size in memory: the `VariableStore` port."""
+
+    __slots__ = ("_chunks", "_max_size", "_octets")
+
+    def __init__(self, *, max_size: int = MAX_STORE_SIZE) -> None:
+        self._chunks: dict[int, bytes] = {}
+        self._octets = 0
+        self._max_size = max_size
+
+    def read(self, chunk: int) -> bytes:
+        """The octets of a chunk; OSError where it was not written before."""
+        try:
+            return self._chunks[chunk]
+        except KeyError:
+            raise OSError(errno.EINVAL, f"there is no chunk {chunk}") from None
+
+    def size(self, chunk: int) -> int:
+        """How many octets a chunk has; OSError where it was not written before."""
+        return len(self.read(chunk))
+
+    def write(self, chunk: int, data: bytes | bytearray | memoryview) -> None:
+        """Keep a copy of `data`; OSError, and nothing changed, where all together would go beyond `max_size`."""
+        octets = self._octets + len(data) - len(self._chunks.get(chunk, b""))
+        if octets > self._max_size:
+            raise OSError(errno.ENOSPC, f"{len(data)} octets more go beyond {self._max_size}")
+        self._chunks[chunk] = bytes(data)
+        self._octets = octets
+
+    @property
+    def content(self) -> bytes:
+        """The chunks one behind the other."""
+        return b"".join([self._chunks[chunk] for chunk in sorted(self._chunks)])

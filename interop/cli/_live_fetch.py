@@ -7,11 +7,13 @@ import contextlib
 import os
 import sys
 import time
+from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import attrs
 
+from interop.chunk_sizes import sizes_path, write_sizes
 from interop.cli._errors import FailureError, MistakeError, reason
 from interop.cli._peers import entered
 from interop.cli._pex import Pex
@@ -67,9 +69,15 @@ async def fetch_live(request: LiveRequest) -> int:
         exchange=request.pex.exchange(request.uri.metadata),
         on_event=heard,
     )
-    async with entered(peer, request.listen, request.pex), _sink(request) as write:
-        total = await _copy(request, peer, write)
-        exchange = peer.stats.exchange
+    sizes = array("H")
+    try:
+        async with entered(peer, request.listen, request.pex), _sink(request) as write:
+            total = await _copy(request, peer, write, sizes)
+            exchange = peer.stats.exchange
+    finally:
+        # By it the recording can be served as static content (RFC 7574 section 6.1.2.1).
+        if request.uri.metadata.is_variable and sizes and str(request.output) != "-":
+            write_sizes(sizes_path(request.output), sizes)
     skipped = peer.stream.skipped
     if request.as_json:
         emit("ended", octets=total, chunks_skipped=skipped, exchange=attrs.asdict(exchange))
@@ -78,17 +86,21 @@ async def fetch_live(request: LiveRequest) -> int:
     return 0
 
 
-async def _copy(request: LiveRequest, peer: LivePeer, write: Callable[[bytes], Awaitable[None]]) -> int:
+async def _copy(
+    request: LiveRequest, peer: LivePeer, write: Callable[[bytes], Awaitable[None]], sizes: array[int]
+) -> int:
+    """Write what comes; `sizes` takes those of the chunks that are written."""
     total, shown_at, shown_total = 0, time.monotonic(), 0
     with display("watching", as_json=request.as_json) as shown:
         while True:
             try:
                 async with asyncio.timeout(request.timeout):
-                    data = await peer.read()
+                    chunks = await peer.read_chunks()
             except TimeoutError as exc:
                 raise FailureError(f"nothing came for {request.timeout:g} s: {octets(total)} until then") from exc
-            if not data:
+            if not chunks:
                 return total
+            data = b"".join(chunks)
             try:
                 await write(data)
             except BrokenPipeError:
@@ -96,6 +108,7 @@ async def _copy(request: LiveRequest, peer: LivePeer, write: Callable[[bytes], A
             except OSError as exc:
                 raise FailureError(f"cannot write {request.output}: {reason(exc)}") from exc
             total += len(data)
+            sizes.extend(map(len, chunks))
             now = time.monotonic()
             if now - shown_at >= _SHOW_SECONDS:
                 rate = (total - shown_total) / (now - shown_at)

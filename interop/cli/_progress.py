@@ -24,12 +24,16 @@ _FRAMES = 8
 
 @attrs.frozen
 class Snapshot:
-    """The state of the work: octets `done` of `total` (None: unknown), octets a second, and peers (None: no matter)."""
+    """The state of the work: octets `done` of `total` (None: unknown), octets a second, and peers (None: no matter).
+
+    `chunks` are those done, and how many there are in all (None: unknown), where octets cannot tell how far it is.
+    """
 
     done: int
     total: int | None
     rate: float = 0.0
     peers: int | None = None
+    chunks: tuple[int, int | None] | None = None
 
     @property
     def remaining(self) -> float | None:
@@ -95,6 +99,9 @@ def sentence(title: str, snapshot: Snapshot) -> str:
 def _parts(snapshot: Snapshot) -> list[str]:
     total = snapshot.total
     parts = [f"{100 * snapshot.done / total:.1f} % of {octets(total)}" if total else octets(snapshot.done)]
+    if snapshot.chunks is not None and not total:
+        done, count = snapshot.chunks
+        parts.insert(0, f"{done} chunks" if count is None else f"{100 * done / count:.1f} % of {count} chunks")
     parts.append(f"{octets(snapshot.rate)}/s")
     if snapshot.peers is not None:
         parts.append(f"{snapshot.peers} peer{'' if snapshot.peers == 1 else 's'}")
@@ -137,6 +144,11 @@ class _Json:
                 total=snapshot.total,
                 octets_per_second=round(snapshot.rate),
                 peers=snapshot.peers,
+                **(
+                    {}
+                    if snapshot.chunks is None
+                    else dict(zip(("chunks", "chunk_count"), snapshot.chunks, strict=True))
+                ),
             )
 
     def close(self) -> None:
@@ -156,7 +168,8 @@ class _Bar:
             self._task = self._progress.add_task(self._title, total=None, state="")
             self._progress.start()
         state = "  ".join(_parts(snapshot))
-        self._progress.update(self._task, completed=snapshot.done, total=snapshot.total, state=state)
+        done, total = (snapshot.done, snapshot.total) if snapshot.chunks is None else snapshot.chunks
+        self._progress.update(self._task, completed=done, total=total, state=state)
 
     def close(self) -> None:
         if self._progress is not None:

@@ -12,7 +12,16 @@ from pathlib import Path
 import attrs
 import click
 
-from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
+from interop.cli._copies import (
+    FLUSH_SECONDS,
+    WholeCopy,
+    open_partial,
+    output_of,
+    resume,
+    snapshot,
+    swarm_uri,
+    verify_existing,
+)
 from interop.cli._errors import FailureError, reason, run
 from interop.cli._live_fetch import LiveRequest, fetch_live
 from interop.cli._options import (
@@ -28,15 +37,14 @@ from interop.cli._options import (
 from interop.cli._peers import entered
 from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, duration, emit, note, octets
-from interop.filestore import FileStore, PartialFile
+from interop.filestore import PartialFile
 from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from interop.resume import HeldContent
 from interop.tracker_login import Logins
-from ppsp import RangeSet
 from ppsp.events import ChunksVerified, Event
-from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
+from ppsp.ports import ChunkStore, VariableStore
 from ppsp.stats import ExchangeStats
 
 
@@ -114,9 +122,9 @@ def command(
 
 async def _fetch(request: _Request) -> int:
     if request.output.exists():
-        tree = await verify_existing(request.output, request.uri, force=request.force, as_json=request.as_json)
-        if tree is not None:
-            return await _already_there(tree, request)
+        copy = await verify_existing(request.output, request.uri, force=request.force, as_json=request.as_json)
+        if copy is not None:
+            return await _already_there(copy, request)
     partial = open_partial(request.output, request.uri, force=request.force)
     try:
         return await _Fetch(request, partial).run()
@@ -125,13 +133,12 @@ async def _fetch(request: _Request) -> int:
         partial.close()
 
 
-async def _already_there(tree: MerkleTree, request: _Request) -> int:
-    size = request.output.stat().st_size
-    _report(request, _Outcome(size, 0.0, size, 0), None)
+async def _already_there(copy: WholeCopy, request: _Request) -> int:
+    _report(request, _Outcome(copy.size, 0.0, copy.size, 0), None)
     if request.seed_after:
         fd = os.open(request.output, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            peer = _peer(request, FileStore(fd), HeldContent(tree, RangeSet([(0, tree.chunk_count or 0)]), size, 0))
+            peer = _peer(request, copy.store(fd), copy.held)
             async with entered(peer, request.listen, request.pex):
                 await _seed_on(peer, request)
         finally:
@@ -140,7 +147,10 @@ async def _already_there(tree: MerkleTree, request: _Request) -> int:
 
 
 def _peer(
-    request: _Request, store: FileStore, held: HeldContent, on_event: Callable[[Event], None] = lambda event: None
+    request: _Request,
+    store: ChunkStore | VariableStore,
+    held: HeldContent,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> SwarmPeer:
     return SwarmPeer(
         request.uri,
@@ -169,7 +179,7 @@ class _Fetch:
     async def run(self) -> int:
         request, partial = self._request, self._partial
         held = await resume(partial, request.uri, as_json=request.as_json)
-        resumed = held.octets(request.uri.metadata.chunk_size)
+        resumed = held.octets
         if held.content_size is not None and held.have.total == held.tree.chunk_count:
             await asyncio.to_thread(partial.finish, held.content_size)
             _report(request, _Outcome(held.content_size, 0.0, held.content_size, held.refused), None)

@@ -19,9 +19,16 @@ from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.live import LivePeer
 from interop.live_key import LiveKeyError, LiveKeyFile
 from interop.live_source import LiveSourceError, live_source
+from interop.live_units import CUTS, LONGEST
 from interop.nat import NatSettings
 from interop.tracker_login import Logins
-from ppsp.constants import KEEP_EVERYTHING, ContentIntegrityProtection, LiveSignatureAlgorithm
+from ppsp.constants import (
+    DEFAULT_CHUNK_SIZE,
+    KEEP_EVERYTHING,
+    VARIABLE_CHUNK_SIZE,
+    ContentIntegrityProtection,
+    LiveSignatureAlgorithm,
+)
 from ppsp.errors import StateError
 from ppsp.live import DEFAULT_CHUNKS_PER_SIGNATURE, MAX_CHUNKS_PER_SIGNATURE
 from ppsp.metadata import SwarmMetadata, SwarmUri
@@ -65,6 +72,7 @@ class _Request:
     listen: tuple[str, int]
     upload_limit: float | None
     chunk_size: int
+    chunks: str
     chunks_per_signature: int
     window: int
     hash_name: str
@@ -94,7 +102,18 @@ class _Request:
 @pex_options(publishes=True)
 @LISTEN
 @UPLOAD_LIMIT
-@click.option("--chunk-size", type=click.IntRange(512, 60_000), default=1024, show_default=True, help="Octets a chunk.")
+@click.option(
+    "--chunk-size",
+    type=click.IntRange(512, 60_000),
+    help=f"Octets a chunk, or of the longest. [default: 1024; {LONGEST} where sizes vary]",
+)
+@click.option(
+    "--chunks",
+    type=click.Choice(list(CUTS)),
+    default="fixed",
+    show_default=True,
+    help="What a chunk is: of one size; what came at once (a datagram, a read of a pipe); whole lines.",
+)
 @click.option(
     "--chunks-per-signature",
     type=click.IntRange(2, MAX_CHUNKS_PER_SIGNATURE),
@@ -110,14 +129,24 @@ class _Request:
 @click.option("--serve-after", type=click.FloatRange(0), default=10, show_default=True, help="Seconds, after the end.")
 @JSON
 def command(
-    source: str, key: Path, algorithm: str | None, method: str, window: int, keep_all: bool, **words: object
+    source: str,
+    key: Path,
+    algorithm: str | None,
+    method: str,
+    window: int,
+    keep_all: bool,
+    chunk_size: int | None,
+    chunks: str,
+    **words: object,
 ) -> int:
     """Broadcast SOURCE: a file, `-` for stdin, or tcp://HOST:PORT or udp://HOST:PORT to listen on.
 
     Prints one line on stdout, the stream's URI: `ietf-p2p fetch --live` takes it. Everything else goes to stderr.
     """
     number = None if algorithm is None else _ALGORITHMS[algorithm]
-    request = _Request(source, key, number, _METHODS[method], window=KEEP_EVERYTHING if keep_all else window, **words)  # type: ignore[arg-type]
+    size = chunk_size or (DEFAULT_CHUNK_SIZE if chunks == "fixed" else LONGEST)
+    kept = KEEP_EVERYTHING if keep_all else window
+    request = _Request(source, key, number, _METHODS[method], window=kept, chunk_size=size, chunks=chunks, **words)  # type: ignore[arg-type]
     return run(_live(request))
 
 
@@ -132,9 +161,10 @@ async def _live(request: _Request) -> int:
 
 
 async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
+    cut = CUTS[request.chunks](request.chunk_size)
     metadata = SwarmMetadata(
         key.signer.swarm_id,
-        chunk_size=request.chunk_size,
+        chunk_size=VARIABLE_CHUNK_SIZE if cut.is_variable else request.chunk_size,
         content_integrity=request.method,
         merkle_hash_function=HASHES[request.hash_name],
         membership_key=request.pex.membership_key,
@@ -158,14 +188,19 @@ async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
         sent = _Sent()
         show = asyncio.create_task(_show(request, peer, sent))
         try:
+
+            def publish(parts: list[bytes]) -> None:
+                # Numbers are written down before they are used, a munro ahead of the octets in hand.
+                ahead = cut.count(parts) + 2 * request.chunks_per_signature
+                key.used_up_to(max(peer.stream.edge, key.first_chunk) + ahead)
+                for part in parts:
+                    peer.publish(part)
+
             async with contextlib.aclosing(pieces):
                 async for piece in pieces:
-                    # Numbers are written down before they are used, a munro ahead of the octets in hand.
-                    ahead = len(piece) // request.chunk_size + 2 * request.chunks_per_signature
-                    key.used_up_to(max(peer.stream.edge, key.first_chunk) + ahead)
-                    peer.publish(piece)
+                    publish(cut.take(piece))
                     sent.octets += len(piece)
-            key.used_up_to(max(peer.stream.edge, key.first_chunk) + 2 * request.chunks_per_signature)
+            publish(cut.rest())
             peer.end()
             note(f"the broadcast of {octets(sent.octets)} has ended, serving for {request.serve_after:g} s more")
             await asyncio.sleep(request.serve_after)

@@ -11,7 +11,16 @@ import attrs
 import click
 
 from interop._http_server import Listener
-from interop.cli._copies import FLUSH_SECONDS, open_partial, output_of, resume, snapshot, swarm_uri, verify_existing
+from interop.cli._copies import (
+    FLUSH_SECONDS,
+    WholeCopy,
+    open_partial,
+    output_of,
+    resume,
+    snapshot,
+    swarm_uri,
+    verify_existing,
+)
 from interop.cli._errors import FailureError, reason, run
 from interop.cli._gateways import Showing
 from interop.cli._listening import listen_at
@@ -29,18 +38,19 @@ from interop.cli._options import (
 from interop.cli._peers import entered
 from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, emit, note, octets
-from interop.filestore import FileStore, PartialFile
+from interop.filestore import PartialFile
 from interop.gateway import Gateway
 from interop.live import LivePeer
 from interop.live_gateway import LiveGateway
 from interop.nat import NatSettings
 from interop.peer import SwarmPeer
 from interop.resume import BLOCK_CHUNKS, HeldContent
+from interop.sequential_gateway import SequentialGateway
 from interop.tracker_login import Logins
-from ppsp import RangeSet, Sequential
+from ppsp import Sequential
 from ppsp.events import ChunksVerified, Event, SizeKnown
-from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmUri
+from ppsp.ports import ChunkStore, VariableStore
 
 
 @attrs.frozen
@@ -107,9 +117,9 @@ def command(uri: SwarmUri, output: Path | None, trackers: tuple[str, ...], **res
 async def _play(request: _Request) -> int:
     with listen_at(*request.gateway) as listener:
         if request.output.exists():
-            tree = await verify_existing(request.output, request.uri, force=request.force, as_json=request.as_json)
-            if tree is not None:
-                return await _play_whole(request, listener, tree)
+            copy = await verify_existing(request.output, request.uri, force=request.force, as_json=request.as_json)
+            if copy is not None:
+                return await _play_whole(request, listener, copy)
         partial = open_partial(request.output, request.uri, force=request.force)
         try:
             held = await resume(partial, request.uri, as_json=request.as_json)
@@ -119,12 +129,11 @@ async def _play(request: _Request) -> int:
             partial.close()
 
 
-async def _play_whole(request: _Request, listener: Listener, tree: MerkleTree) -> int:
+async def _play_whole(request: _Request, listener: Listener, copy: WholeCopy) -> int:
     """The file is there: it is played from, and served."""
     fd = os.open(request.output, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        held = HeldContent(tree, RangeSet([(0, tree.chunk_count or 0)]), os.fstat(fd).st_size, 0)
-        return await _Play(request, listener, FileStore(fd), held, None).run()
+        return await _Play(request, listener, copy.store(fd), copy.held, None).run()
     finally:
         os.close(fd)
 
@@ -133,7 +142,12 @@ class _Play:
     """One run of the command; without a `partial` everything is there."""
 
     def __init__(
-        self, request: _Request, listener: Listener, store: FileStore, held: HeldContent, partial: PartialFile | None
+        self,
+        request: _Request,
+        listener: Listener,
+        store: ChunkStore | VariableStore,
+        held: HeldContent,
+        partial: PartialFile | None,
     ) -> None:
         self._request = request
         self._listener = listener
@@ -155,7 +169,8 @@ class _Play:
             exchange=request.pex.exchange(request.uri.metadata),
             on_event=self._on_event,
         )
-        self._gateway = Gateway(self._peer, hosts=request.hosts)
+        gateway = SequentialGateway if request.uri.metadata.is_variable else Gateway
+        self._gateway = gateway(self._peer, hosts=request.hosts)
 
     def _on_event(self, event: Event) -> None:
         if self._partial is None:

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 import click
 
+from interop.chunk_sizes import SizedFile, line_sizes, read_sizes
 from interop.cli._errors import FailureError, MistakeError, reason, run
 from interop.cli._options import (
     ADDRESSINGS,
@@ -30,14 +32,18 @@ from interop.cli._progress import Snapshot, display, emit, note, octets
 from interop.filestore import FileStore
 from interop.nat import NatSettings
 from interop.peer import SwarmPeer
-from interop.seeding import SeedError, changed, hash_file, in_thread
+from interop.seeding import Progress, SeedError, changed, hash_file, hash_sized, in_thread
 from interop.swarm_socket import SwarmSocket
 from interop.tracker_login import Logins
+from ppsp.constants import ChunkAddressing
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata, SwarmUri
+from ppsp.variable import variable_metadata
 
 # Seconds between two lines of progress, and two looks at whether the files are still what was hashed.
 _LOOK_SECONDS = 0.5
+# The word for chunks of whole lines.
+_LINES = "lines"
 # RFC 7574 section 8.1: smaller chunks cost more in headers than they are worth.
 _CHUNK_SIZE = click.IntRange(512, 60_000)
 
@@ -53,6 +59,7 @@ class _Request:
     upload_limit: float | None
     max_datagram: int | None
     chunk_size: int
+    boundaries: str | None
     hash_name: str
     addressing: str
     as_json: bool
@@ -82,6 +89,12 @@ class _Source:
 @UPLOAD_LIMIT
 @MAX_DATAGRAM
 @click.option("--chunk-size", type=_CHUNK_SIZE, default=1024, show_default=True, help="Octets a chunk.")
+@click.option(
+    "--boundaries",
+    metavar="lines|FILE",
+    help="Chunks of variable size: whole lines, as many as --chunk-size holds; or FILE has the octets of each, a line "
+    "a chunk.",
+)
 @click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), default="sha256", show_default=True)
 @click.option("--addressing", type=click.Choice(list(ADDRESSINGS)), default="chunk32", show_default=True)
 @JSON
@@ -95,6 +108,7 @@ def command(
     upload_limit: float | None,
     max_datagram: int | None,
     chunk_size: int,
+    boundaries: str | None,
     hash_name: str,
     addressing: str,
     as_json: bool,
@@ -103,6 +117,12 @@ def command(
 
     Prints one line on stdout for each, the swarm's URI: `ietf-p2p fetch` takes it. Everything else goes to stderr.
     """
+    if boundaries is not None and ADDRESSINGS[addressing] is ChunkAddressing.BYTE64:
+        raise click.UsageError(
+            "--boundaries: byte ranges cannot name chunks of variable size: take chunk ranges or bins"
+        )
+    if boundaries not in (None, _LINES) and len(files) > 1:
+        raise click.UsageError("--boundaries FILE is for one file, this is several")
     request = _Request(
         files,
         trackers,
@@ -113,6 +133,7 @@ def command(
         upload_limit,
         max_datagram,
         chunk_size,
+        boundaries,
         hash_name,
         addressing,
         as_json,
@@ -150,21 +171,11 @@ async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: con
         raise MistakeError(f"{file}: {reason(exc)}") from exc
     files.callback(os.close, fd)
     before = os.fstat(fd)
-    tree = await _hash(fd, file, request)
-    # Peers find the size out from the peak hashes (RFC 7574 section 5.6), but content as long as two hashes could as
-    # well be those of two chunks: there the metadata must tell.
-    ambiguous = before.st_size == 2 * tree.hash_size
-    metadata = SwarmMetadata(
-        tree.root,
-        chunk_size=request.chunk_size,
-        chunk_addressing=ADDRESSINGS[request.addressing],
-        merkle_hash_function=HASHES[request.hash_name],
-        content_size=before.st_size if ambiguous else None,
-        membership_key=request.pex.membership_key,
-    )
+    tree, sizes = await _hash(fd, file, request)
+    metadata = _metadata(tree, before.st_size, sizes, request)
     peer = SwarmPeer(
         SwarmUri(metadata, request.trackers, file.name),
-        FileStore(fd),
+        FileStore(fd) if sizes is None else SizedFile(fd, sizes),
         tree=tree,
         content_size=before.st_size,
         logins=request.logins,
@@ -174,21 +185,46 @@ async def _hashed(file: Path, request: _Request, shared: SwarmSocket, files: con
     return _Source(fd, before, peer)
 
 
-async def _hash(fd: int, file: Path, request: _Request) -> MerkleTree:
+def _metadata(tree: MerkleTree, size: int, sizes: Sequence[int] | None, request: _Request) -> SwarmMetadata:
+    if sizes is not None:
+        metadata = variable_metadata(tree, ADDRESSINGS[request.addressing])
+        return attrs.evolve(metadata, membership_key=request.pex.membership_key)
+    # Peers find the size out from the peak hashes (RFC 7574 section 5.6), but content as long as two hashes could as
+    # well be those of two chunks: there the metadata must tell.
+    ambiguous = size == 2 * tree.hash_size
+    return SwarmMetadata(
+        tree.root,
+        chunk_size=request.chunk_size,
+        chunk_addressing=ADDRESSINGS[request.addressing],
+        merkle_hash_function=HASHES[request.hash_name],
+        content_size=size if ambiguous else None,
+        membership_key=request.pex.membership_key,
+    )
+
+
+async def _hash(fd: int, file: Path, request: _Request) -> tuple[MerkleTree, Sequence[int] | None]:
+    """The tree, and the sizes of the chunks where they differ."""
     started = time.monotonic()
+    function = HASHES[request.hash_name]
+
+    def work(progress: Progress) -> tuple[MerkleTree, Sequence[int] | None]:
+        if request.boundaries is None:
+            return hash_file(fd, request.chunk_size, function, progress), None
+        lines = request.boundaries == _LINES
+        sizes = line_sizes(fd, request.chunk_size) if lines else read_sizes(Path(request.boundaries))
+        return hash_sized(fd, sizes, function, progress), sizes
+
     with display(f"hashing {file.name}", as_json=request.as_json) as shown:
 
         def report(done: int, total: int) -> None:
             shown.show(Snapshot(done, total, done / max(time.monotonic() - started, 1e-3)))
 
         try:
-            return await in_thread(
-                lambda progress: hash_file(fd, request.chunk_size, HASHES[request.hash_name], progress), report
-            )
+            return await in_thread(work, report)
         except SeedError as exc:
             raise MistakeError(f"{file}: {exc}") from exc
         except OSError as exc:
-            raise MistakeError(f"{file}: {reason(exc)}") from exc
+            raise MistakeError(f"{exc.filename or file}: {reason(exc)}") from exc
 
 
 async def _serve(sources: list[_Source], shared: SwarmSocket, *, as_json: bool) -> int:

@@ -1,8 +1,10 @@
 """How octets and numbers stand in a vector."""
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 from interop.conformance._files import MAX_INTEGER
+from ppsp.constants import DEFAULT_CHUNK_SIZE
 
 
 def number(value: int | str) -> int:
@@ -22,3 +24,11 @@ def octets(value: Any) -> bytes:
     modulo: int = value["modulo"]
     length: int = value["length"]
     return (bytes(range(modulo)) * (length // modulo + 1))[:length]
+
+
+def chunks_of(args: dict[str, Any]) -> list[bytes]:
+    """The chunks of the ``content`` of a vector: of ``chunk_size`` octets each, or of the ``sizes`` that it gives."""
+    content = octets(args["content"])
+    size = args.get("chunk_size", DEFAULT_CHUNK_SIZE)
+    ends = list(accumulate(args["sizes"])) if "sizes" in args else [*range(size, len(content), size), len(content)]
+    return [content[start:end] for start, end in pairwise([0, *ends])] if content else []

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import attrs
 
 from interop.conformance import _ppsp_live, _ppsp_membership, _ppsp_tracker
-from interop.conformance._json import number, number_json, octets
+from interop.conformance._json import chunks_of, number, number_json, octets
 from ppsp._addressing import bin_of_range, range_of_bin
 from ppsp._bins import peaks, range_of
 from ppsp.codec import Codec, channel_of, decode_handshake
@@ -17,6 +17,7 @@ from ppsp.errors import DecodeError, MetadataError, PpspError
 from ppsp.merkle import MerkleTree, hash_chunks
 from ppsp.messages import Handshake, Message
 from ppsp.options import ProtocolOptions
+from ppsp.variable import publish_chunks
 
 _Json = dict[str, Any]
 
@@ -176,6 +177,8 @@ def _hash_function(args: _Json) -> MerkleHashFunction:
 
 def _content_tree(args: _Json) -> MerkleTree:
     function = _hash_function(args)
+    if "sizes" in args:
+        return publish_chunks(chunks_of(args), merkle_hash_function=function).tree
     return MerkleTree.from_leaves(
         hash_chunks(octets(args["content"]), args.get("chunk_size", 1024), function), function
     )

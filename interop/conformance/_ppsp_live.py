@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from interop.conformance._json import number, octets
+from interop.conformance._json import chunks_of, number, octets
 from ppsp._subtree import Subtree
 from ppsp.constants import ChunkAddressing, ContentIntegrityProtection, MerkleHashFunction
 from ppsp.live import codec_of, ntp_timestamp, plaintext
@@ -29,10 +29,8 @@ def _plaintext(args: _Json) -> bytes:
 
 
 def _munro_hash(args: _Json) -> str:
-    content, size = octets(args["content"]), args["chunk_size"]
-    chunks = [content[at : at + size] for at in range(0, len(content), size)]
     function = MerkleHashFunction(args["merkle_hash_function"])
-    return Subtree.of_chunks(0, args["width"], chunks, function).root.hex()
+    return Subtree.of_chunks(0, args["width"], chunks_of(args), function).root.hex()
 
 
 CALLS: Mapping[str, Callable[[_Json], Any]] = MappingProxyType(

@@ -371,7 +371,10 @@ def is_hung_up(sock: socket.socket) -> bool:
 
 def is_left(sock: socket.socket) -> bool:
     """Whether the other end, on this machine, has closed the connection, what it has sent before still to be read."""
-    ends = [f"0100007F:{port:04X}" for _, port in (sock.getpeername(), sock.getsockname())]
+    try:
+        ends = [f"0100007F:{port:04X}" for _, port in (sock.getpeername(), sock.getsockname())]
+    except OSError:  # it was reset
+        return True
     states = [line.split()[3] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[1:3] == ends]
     return "01" not in states  # TCP_ESTABLISHED
 

@@ -103,7 +103,7 @@ def test_a_killed_fetch_resumes_and_a_wrong_octet_is_fetched_again(cli, content:
     cli.until(first, 1_500_000)
     assert cli.stop(first, signal.SIGKILL) == -signal.SIGKILL
     held = _held(tmp_path / "copy", swarm["uri"])
-    assert held.octets(1024) > 500_000
+    assert held.octets > 500_000
     victim = next(iter(held.have))[0] * 1024 + 5000
     with open(tmp_path / "copy.part", "r+b") as part:
         part.seek(victim)
@@ -115,7 +115,7 @@ def test_a_killed_fetch_resumes_and_a_wrong_octet_is_fetched_again(cli, content:
     assert status == 0, err
     assert (tmp_path / "copy").read_bytes() == content.read_bytes()
     assert report["chunks_refused_on_disk"] == 16  # one block of the journal
-    assert report["resumed"] == held.octets(1024) - 16 * 1024
+    assert report["resumed"] == held.octets - 16 * 1024
     fetched = sum(peer["octets"] for peer in report["peers"])
     assert fetched == content.stat().st_size - report["resumed"]
     assert "16 chunks are not right any more" in err
@@ -190,7 +190,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(cli, content: Path, tmp_path:
     first = cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"])
     cli.until(first, 1_000_000)
     cli.stop(first, signal.SIGKILL)
-    held = _held(tmp_path / "copy", swarm["uri"]).octets(1024)
+    held = _held(tmp_path / "copy", swarm["uri"]).octets
 
     def fill_the_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))

@@ -322,7 +322,7 @@ def test_ctrl_c_ends_a_broadcast_and_a_viewer_cleanly(cli, tmp_path):
         (["fetch", str(URI), "--peer", "127.0.0.1:9", "-o", "film"], "is there already"),
         (["fetch", str(URI), "--peer", "127.0.0.1:9", "-o", "-", "--json"], "--json"),
     ],
-    ids=lambda value: value if isinstance(value, str) else " ".join(value)[:40],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value)[:20],
 )
 def test_a_mistake_is_one_line(cli, tmp_path, words, reason):
     (tmp_path / "film").write_bytes(b"x" * 100_000)

@@ -206,5 +206,5 @@ def test_sign_all_signs_specification_timestamp_and_chunk():
     text = bytes.fromhex("0000000000000000") + proof[:8] + b"x" * 1024
     assert (number, chunk) == (0, b"x" * 1024)
     assert LiveKey(signer().swarm_id).verify(proof[8:], text)
-    ((number, chunk, _),) = sign_all.feed(b"", NOW, last=True)
+    ((number, chunk, _),) = sign_all.end(NOW)
     assert (number, chunk) == (1, b"x" * 476)

@@ -137,10 +137,10 @@ def test_so_does_one_that_signs_every_chunk():
     swarm = metadata(method=SIGN_ALL)
     signer = ChunkSigner(swarm, KEY, first_chunk=2**32 - 1)
     with pytest.raises(StateError, match="another key"):
-        signer.feed(bytes(1025), EPOCH, last=True)
+        signer.feed(bytes(2048), EPOCH)
     assert [number for number, _, _ in signer.feed(bytes(1025), EPOCH)] == [2**32 - 1]
     with pytest.raises(StateError, match="another key"):
-        signer.feed(b"", EPOCH, last=True)
+        signer.end(EPOCH)
     for number in (-1, 2**32):
         with pytest.raises(StateError, match="no chunk"):
             ChunkSigner(swarm, KEY, first_chunk=number)

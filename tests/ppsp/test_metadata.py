@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppsp.constants import ChunkAddressing, ContentIntegrityProtection, MerkleHashFunction
+from ppsp.constants import VARIABLE_CHUNK_SIZE, ChunkAddressing, ContentIntegrityProtection, MerkleHashFunction
 from ppsp.errors import MetadataError, PpspError
 from ppsp.metadata import SwarmMetadata, SwarmUri
 
@@ -46,7 +46,12 @@ def test_a_swarm_may_use_both_mandatory_addressing_methods(addressing):
         {"chunk_size": 0},
         {"chunk_size": -1},
         {"chunk_size": 60_001},
-        {"chunk_size": 0xFFFFFFFF},
+        {"chunk_size": 0xFFFFFFFE},
+        {"chunk_count": 7},
+        {"chunk_size": 0xFFFFFFFF, "chunk_count": 0},
+        {"chunk_size": 0xFFFFFFFF, "chunk_count": 2**26 + 1},
+        {"chunk_size": 0xFFFFFFFF, "content_size": 7162},
+        {"chunk_size": 0xFFFFFFFF, "chunk_addressing": ChunkAddressing.BYTE64},
         {"content_size": 0},
         {"content_size": -5},
         {"membership_key": b""},
@@ -88,6 +93,25 @@ def test_a_uri_says_what_differs_from_the_defaults():
         assert part in uri
     assert "tr=http%3A%2F%2Ft.example%3A8700%2Fa%3Fb%3Dc%26d" in uri
     assert SwarmUri.parse(uri) == SwarmUri(metadata, ("http://t.example:8700/a?b=c&d",), "a b.mp4")
+
+
+def test_a_uri_says_that_chunk_sizes_vary_and_how_many_chunks_there_are():
+    """Sections 7.11 and 8.1: "or the fact that it is variable, MUST be part of the swarm's metadata"."""
+    metadata = SwarmMetadata(ROOT, chunk_size=VARIABLE_CHUNK_SIZE, chunk_count=7)
+    assert metadata.is_variable
+    assert metadata.expected_chunks == 7
+    uri = str(SwarmUri(metadata))
+    assert uri == f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cc=7&x.cs=4294967295"
+    assert SwarmUri.parse(uri).metadata == metadata
+    assert not SwarmMetadata(ROOT).is_variable
+
+
+def test_byte_ranges_of_chunks_that_vary_are_refused_in_one_sentence():
+    """Section 4.1.2 counts octets of the content, which nobody can who lacks a chunk before them."""
+    with pytest.raises(
+        MetadataError, match=r"^byte ranges cannot name chunks of variable size: take chunk ranges or bins$"
+    ):
+        SwarmUri.parse(f"magnet:?xt=urn:ppspp:{ROOT.hex()}&x.cs=4294967295&x.cam=1")
 
 
 @given(

@@ -37,7 +37,9 @@ class PathSearch:
 
 
 class Packing:
-    """Packs one channel's chunks, of `need` octets each with their header (unless that `varies`), and tells the search what became of them.
+    """Packs one channel's chunks, and tells the search what became of them.
+
+    They are `need` octets each with their header, unless that `varies`.
 
     Without `search` datagrams have the usual size, and whether they leave in fragments is the kernel's affair.
     """

@@ -185,7 +185,8 @@ class Upload:
 
         `end_datagram` follows when all of the datagram is read: its delay samples may stand before or behind.
         """
-        self.knows_size = True
+        # Where the metadata tell the size, who has a chunk of somebody else may have verified it without any peak.
+        self.knows_size = self.knows_size or self._content.metadata.content_size is None
         self._known.add(start, stop)
         self._not_wanted(start, stop)
         if not self._in_flight:
@@ -219,6 +220,7 @@ class Upload:
             else:
                 self._srtt += (rtt - self._srtt) / 8
                 self._min_rtt = min(self._min_rtt, rtt)
+        self.knows_size = True  # the peaks went with what it acknowledges
         samples = [delay - _MODULUS if delay >= _SIGN else delay for delay in delays]
         self._controller.on_ack(acked=acked, delays_us=samples, rtt=rtt, now=now)
         self._probes = self._timeouts = 0

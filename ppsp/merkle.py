@@ -328,9 +328,15 @@ class MerkleTree:
         if not 0 <= chunk < self._chunk_count:
             return _WRONG
         verdict = self._climb(chunk, leaf, hashes)
-        if verdict is _MISSING_HASHES and not self._has_peaks and self.set_peaks(_peaks_among(hashes)):
-            return self._climb(chunk, leaf, hashes)
+        # Who acknowledges a chunk that came with the peak hashes is held to know them (section 5.6.2), also where the
+        # way to the root did not lead over them.
+        if verdict is not _WRONG and not self._has_peaks and self.set_peaks(self._peaks_from(hashes)):
+            return self._climb(chunk, leaf, hashes) if verdict is _MISSING_HASHES else verdict
         return verdict
+
+    def _peaks_from(self, hashes: Mapping[tuple[int, int], bytes]) -> list[tuple[int, int, bytes]]:
+        """The peaks of the number of chunks that is taken for certain, as far as they are among a peer's hashes."""
+        return [(*span, hashes.get(span, b"")) for span in (range_of(*node) for node in peaks(self._chunk_count))]
 
     def _verify_unsized(
         self, chunk: int, data: bytes | bytearray | memoryview, hashes: Mapping[tuple[int, int], bytes]

@@ -425,10 +425,17 @@ def test_a_protocol_that_raises_ends_its_connection_only(run: Run) -> None:
             with pytest.raises(ConnectionResetError):
                 await reader.read()
             assert "the protocol raised" in told[0]
-            server.start_server(lambda reader, writer: writer.write_eof())
+            theirs: list[asyncio.StreamWriter] = []
+
+            def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                theirs.append(writer)
+                writer.write_eof()
+
+            server.start_server(serve)
             reader, writer = await client.open_connection(*server.local_address)
             writer.write(b".")
             assert await reader.read() == b""
+            theirs[0].close()
             client.abort()
             server.abort()
 

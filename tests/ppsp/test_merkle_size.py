@@ -204,6 +204,27 @@ def test_a_verified_chunk_settles_the_height_against_who_says_that_there_are_few
     assert tree.is_size_certain
 
 
+@pytest.mark.parametrize("first", [0, 130, 194])
+def test_peaks_that_came_with_a_chunk_are_known_even_if_its_way_to_the_root_did_not_need_them(first: int) -> None:
+    """The next chunk then comes with what is below its peak alone (section 5.6.2)."""
+    chunks = chunks_of(196)
+    source = complete(chunks)
+    peaks_of = by_range(source.peaks())
+    way = dict(peaks_of)
+    node = (first, first)
+    while node != (0, 255):
+        width = node[1] - node[0] + 1
+        start = node[0] ^ width
+        way[start, start + width - 1] = source.node(start, start + width - 1) or b""
+        node = (node[0] & ~width, (node[0] & ~width) + 2 * width - 1)
+    tree = sized(source.root, 196)
+    assert tree.verify(first, chunks[first], way) is Verdict.VERIFIED
+    assert by_range(tree.peaks()) == peaks_of
+    for chunk in (5, 150, 193):
+        below = by_range(source.uncles(chunk, left=-1, right=NOWHERE))
+        assert tree.verify(chunk, chunks[chunk], below) is Verdict.VERIFIED
+
+
 def test_zeros_in_the_place_of_the_last_chunk_settle_nothing() -> None:
     """Who says that seven chunks are eight can prove the seventh beside an empty leaf."""
     chunks = chunks_of(7)

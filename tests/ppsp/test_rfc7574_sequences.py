@@ -5,7 +5,7 @@ import pytest
 from ppsp import RangeSet, _limits
 from ppsp.constants import ChunkAddressing, MerkleHashFunction
 from ppsp.events import PeerConnected
-from ppsp.messages import Ack, Choke, Data, Handshake, Have, Request
+from ppsp.messages import Ack, Choke, Data, Handshake, Have, Integrity, Request
 
 
 @pytest.fixture
@@ -221,3 +221,18 @@ def test_no_more_than_some_haves_are_said_again_at_once(relay):
     assert len(watcher.take(Have)) == 100
     bench.advance(1.0)
     assert 1 <= len(watcher.take(Have)) <= 64
+
+
+# Section 5.4: "an INTEGRITY message for each hash the receiver misses"
+
+
+def test_who_verified_a_chunk_by_its_uncles_alone_is_sent_the_peaks_where_the_metadata_tell_the_size(lab, seven):
+    """It came from a peer that sends what leads to the root, as section 5.3 has it: the peaks are not among that."""
+    bench = lab.Bench()
+    bench.seed(seven, content_size=7162)
+    peer = lab.HandPeer(bench, seven)
+    peer.open(Have(0, 0), Request(4, 4))
+    nodes = [(message.start, message.end) for message in peer.take(Integrity)]
+    assert nodes == [(0, 3), (4, 5), (6, 6), (5, 5)]
+    peer.send(Ack(4, 4, 1000), Request(5, 6))
+    assert peer.take(Integrity) == []

@@ -84,8 +84,8 @@ class Upload:
         # Chunks that the peer asked for although it has said that it has them, and that it has not named since.
         self._again = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         self._in_flight: dict[int, _Sent] = {}
-        # Of what is in flight, the chunks that the peer no longer wants.
-        self._cancelled: set[int] = set()
+        # What the peer has cancelled and not asked for since: what is on its way of that is not sent again.
+        self._cancelled = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         # What the datagram being read acknowledges: octets, and the record that was sent last.
         self._acked = 0
         self._newest: _Sent | None = None
@@ -136,17 +136,14 @@ class Upload:
                 self._again.add(at, end)
             if self._wanted.add(at, end):
                 self._queue.append((at, end))  # one entry, in however many pieces: `_wanted` knows which count
-            if end - at < len(self._cancelled):
-                self._cancelled.difference_update(range(at, end))
-            elif self._cancelled:
-                self._cancelled.difference_update([chunk for chunk in self._cancelled if at <= chunk < end])
+            self._cancelled.remove(at, end)
             at = have.first_at_or_after(end)
         return pieces
 
     def cancel(self, start: int, stop: int) -> None:
         """The peer no longer wants these chunks (section 3.8). What is on its way is not sent again when it is lost."""
         self._not_wanted(start, stop)
-        self._cancelled.update(self._sent_in(start, stop))
+        self._cancelled.add(start, stop)
 
     def _not_wanted(self, start: int, stop: int) -> None:
         self._wanted.remove(start, stop)
@@ -189,7 +186,6 @@ class Upload:
         if not self._in_flight:
             return
         sent = self._sent_in(start, stop)
-        self._cancelled.difference_update(sent)
         for record in [self._in_flight.pop(chunk) for chunk in sent]:
             self.flight -= record[1]
             self._acked += record[1]
@@ -244,7 +240,6 @@ class Upload:
             if chunk not in self._cancelled:
                 self._lost.add(chunk, chunk + 1)
         if octets:
-            self._cancelled.difference_update(chunks)
             self.chunks_lost += len(chunks)
             self.flight -= octets
             self._tell_of_loss(octets, newest, now)

@@ -180,7 +180,7 @@ class Upload:
         `end_datagram` follows when all of the datagram is read: its delay samples may stand before or behind.
         """
         # Where the metadata tell the size, who has a chunk of somebody else may have verified it without any peak.
-        self.knows_size = self.knows_size or self._content.metadata.content_size is None
+        self.knows_size = self.knows_size or self._content.metadata.expected_chunks is None
         self._known.add(start, stop)
         self._not_wanted(start, stop)
         if not self._in_flight:

@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 FILE ?=
 # Tests that are as good beside others: they share the cores. Those left measure rates, or fill the machine themselves.
 PURE := tests/alto tests/decade tests/fuzz tests/ledbat tests/ppsp tests/reload
-SOCKETS := $(foreach part,alto conformance decade reload tracker,$(wildcard tests/interop/test_$(part)_*.py))
+SIMULATED := $(wildcard tests/interop/test_*simul*.py) $(addprefix tests/interop/test_,experiments.py nat_checks.py ppsp_swarms.py)
+SOCKETS := $(sort $(SIMULATED) $(foreach part,alto conformance decade reload tracker,$(wildcard tests/interop/test_$(part)_*.py)))
 
 .PHONY: help demo demo-decade test lint bench fuzz conformance conformance-md experiments soak clean
 help:  ## list the targets

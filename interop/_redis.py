@@ -56,7 +56,8 @@ class SharedRedis:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`url`: redis://, rediss:// or unix://, as redis-py reads it. `scripts`: the folder of them; common.lua goes
-        before each. `prefix`: of all keys. Raises ValueError.
+        before each, after a first line `#!lua`, which needs Redis 7 or Valkey. `prefix`: of all keys. Raises
+        ValueError.
         """
         self.client = redis.Redis.from_url(
             url,
@@ -105,7 +106,9 @@ class SharedRedis:
     def _script(self, name: str) -> Script:
         script = self._scripts.get(name)
         if script is None:
-            text = (self._folder / "common.lua").read_text() + (self._folder / f"{name}.lua").read_text()
+            text = (self._folder / f"{name}.lua").read_text()
+            flags, line_end, rest = text.partition("\n") if text.startswith("#!") else ("", "", text)
+            text = flags + line_end + (self._folder / "common.lua").read_text() + rest
             script = self._scripts[name] = self.client.register_script(text)
         return script
 

@@ -91,13 +91,18 @@ class Tracker:
             return adapter
         from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+        trusted: list[str] = []
         for one in self._config.proxies:
             try:
-                ipaddress.ip_network(one)
+                network = ipaddress.ip_network(one)
             except ValueError as error:
                 raise TrackerConfigError(f"--trusted-proxy {one}: {error}") from error
+            trusted.append(str(network))
+            if network.version == 4:
+                # So it comes to a tracker that listens on `::`.
+                trusted.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
         # Uvicorn's types of ASGI are narrower than what they stand for.
-        return ProxyHeadersMiddleware(cast(Any, adapter), list(self._config.proxies))
+        return ProxyHeadersMiddleware(cast(Any, adapter), trusted)
 
     def _selector(self) -> PeerSelector:
         if self._config.alto is None:

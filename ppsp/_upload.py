@@ -83,8 +83,8 @@ class Upload:
         # Chunks that the peer asked for although it has said that it has them, and that it has not named since.
         self._again = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         self._in_flight: dict[int, Sent] = {}
-        # Of what is in flight, the chunks that the peer no longer wants.
-        self._cancelled: set[int] = set()
+        # What the peer has cancelled and not asked for since: what is on its way of that is not sent again.
+        self._cancelled = RangeSet(max_ranges=MAX_REQUEST_RANGES)
         # What the datagram being read acknowledges: octets, and the record that was sent last.
         self._acked = 0
         self._newest: Sent | None = None
@@ -138,17 +138,14 @@ class Upload:
                 self._again.add(at, end)
             if self._wanted.add(at, end):
                 self._queue.append((at, end))  # one entry, in however many pieces: `_wanted` knows which count
-            if end - at < len(self._cancelled):
-                self._cancelled.difference_update(range(at, end))
-            elif self._cancelled:
-                self._cancelled.difference_update([chunk for chunk in self._cancelled if at <= chunk < end])
+            self._cancelled.remove(at, end)
             at = have.first_at_or_after(end)
         return pieces
 
     def cancel(self, start: int, stop: int) -> None:
         """The peer no longer wants these chunks (section 3.8). What is on its way is not sent again when it is lost."""
         self._not_wanted(start, stop)
-        self._cancelled.update(self._sent_in(start, stop))
+        self._cancelled.add(start, stop)
 
     def _not_wanted(self, start: int, stop: int) -> None:
         self._wanted.remove(start, stop)
@@ -186,13 +183,12 @@ class Upload:
         `end_datagram` follows when all of the datagram is read: its delay samples may stand before or behind.
         """
         # Where the metadata tell the size, who has a chunk of somebody else may have verified it without any peak.
-        self.knows_size = self.knows_size or self._content.metadata.content_size is None
+        self.knows_size = self.knows_size or self._content.metadata.expected_chunks is None
         self._known.add(start, stop)
         self._not_wanted(start, stop)
         if not self._in_flight:
             return
         sent = self._sent_in(start, stop)
-        self._cancelled.difference_update(sent)
         records = [self._in_flight.pop(chunk) for chunk in sent]
         self.packing.arrived(sent, records)
         for record in records:
@@ -249,7 +245,6 @@ class Upload:
         if not records:
             return
         octets = sum(record[1] for record in records)
-        self._cancelled.difference_update(chunks)
         self.chunks_lost += len(chunks)
         self.flight -= octets
         if was_probe:

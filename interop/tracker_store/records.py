@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from attrs import astuple
+from attrs import astuple, evolve
 
 from ppsp.tracker import (
     AbilityNat,
@@ -45,8 +45,13 @@ def write(peer: RegisteredPeer) -> str:
     )
 
 
+def write_listed(peer: RegisteredPeer) -> str:
+    """What others' lists need of a peer: without its swarms, whose IDs may be many octets."""
+    return write(evolve(peer, swarms={}, changes=0))
+
+
 def read(record: bytes) -> RegisteredPeer:
-    """The peer of a record that `write` has made. A tracker writes only peers in the state TRACKING."""
+    """The peer of a record of `write` or `write_listed`. A tracker writes only peers in the state TRACKING."""
     found = json.loads(record)
     return RegisteredPeer(
         found["peer_id"],

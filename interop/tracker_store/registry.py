@@ -155,7 +155,7 @@ class RedisRegistry:
         return read(record) if record else None
 
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
-        """Peers of a swarm: all, or a random sample of so many."""
+        """Peers of a swarm, without their swarms: all, or a random sample of so many."""
         return [self._read_member(record) for record in self._run("sample", swarm_id, CANDIDATES)]
 
     def largest(self, count: int) -> list[SwarmCount]:

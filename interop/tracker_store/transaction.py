@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from interop._redis import Call
-from interop.tracker_store.records import read, write
+from interop.tracker_store.records import read, write, write_listed
 from ppsp.tracker import (
     PEER_TABLE,
     Asked,
@@ -85,14 +85,14 @@ class RedisTransaction:
         return bool(self._exists[swarm_id])
 
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
-        """Peers of a swarm that the request may have a list of: all, or a random sample."""
+        """Peers of a swarm that the request may have a list of, without their swarms: all, or a random sample."""
         return [self._read_member(record) for record in self._samples[swarm_id]]
 
     def connect(self, now: float) -> RegisteredPeer:
         """The registration of the peer whose CONNECT it is."""
         if self._peer is None:
             number = secrets.randbits(48) + 1
-            self._peer = RegisteredPeer(self._asked.message.peer_id, number, self._epoch + now, host=self._asked.host)
+            self._peer = RegisteredPeer(self._asked.message.peer_id, number, self._epoch + now)
         self.step(PeerInput.CONNECT, now)
         return self._peer
 
@@ -104,9 +104,11 @@ class RedisTransaction:
         self._is_touched |= transition.timer is Timer.TRACK
 
     def join(self, swarm_id: str, peer_mode: PeerMode) -> None:
-        """Enter the peer into the swarm, or change its mode."""
+        """Enter the peer into the swarm, and it counts for the host that asks; or change its mode."""
         peer = self._sender()
         peer.changes += 1
+        if swarm_id not in peer.swarms:
+            peer.host = self._asked.host
         peer.swarms.setdefault(swarm_id, Membership(peer_mode)).peer_mode = peer_mode
 
     def record(self, stat: StreamStats) -> None:
@@ -133,9 +135,19 @@ class RedisTransaction:
         now_in = _modes(peer)
         joins = [(one, mode) for one, mode in now_in.items() if self._before.get(one) is not mode]
         host = "" if peer is None else peer.host or ""
+        listed = "" if peer is None else write_listed(peer)
         return "commit", [
-            *(message.peer_id, self._version, timer_ms, secrets.token_bytes(8), record, answer, ANSWER_LIFETIME_MS),
-            *(host, len(now_in), most.peers, most.swarms, most.memberships, most.memberships_per_host),
+            *(message.peer_id, self._version, timer_ms, secrets.token_bytes(8), record, listed),
+            *(
+                answer,
+                ANSWER_LIFETIME_MS,
+                host,
+                len(now_in),
+                most.peers,
+                most.swarms,
+                most.memberships,
+                most.memberships_per_host,
+            ),
             len(joins),
             *(item for one, mode in joins for item in (one, mode[0])),
             *(self._before.keys() - now_in.keys()),

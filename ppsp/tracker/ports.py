@@ -34,7 +34,7 @@ class Asked:
     key: bytes
     """Short, and the same for the same content."""
     host: str | None = None
-    """Whose a new registration is: an IPv4 address or an IPv6 /64; None where it counts for nobody."""
+    """Who asks, as far as limits go: an IPv4 address or an IPv6 /64; None where nothing counts for anybody."""
 
 
 class Transaction(Protocol):
@@ -62,7 +62,7 @@ class Transaction(Protocol):
     def memberships(self) -> int: ...
     @property
     def memberships_of_host(self) -> int:
-        """Over all peers of the host that the sender's registration counts for."""
+        """Over all peers that count for the host that asks, but for the sender itself."""
 
     def has_swarm(self, swarm_id: str) -> bool:
         """Whether a swarm named in the request has a peer."""
@@ -77,7 +77,7 @@ class Transaction(Protocol):
         """Follow the arrow of figure 5 that `what` stands for; TERMINATE removes the peer from everything."""
 
     def join(self, swarm_id: str, peer_mode: PeerMode) -> None:
-        """Enter the peer into the swarm; one that is in it already changes its mode."""
+        """Enter the peer into the swarm, and it counts for the host that asks; one in it already changes its mode."""
 
     def record(self, stat: StreamStats) -> None:
         """Keep what the peer reports of a swarm it is in."""

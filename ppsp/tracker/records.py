@@ -34,7 +34,8 @@ class RegisteredPeer:
     holder: str | None = None
     """Who has registered it: nobody else may use the peer ID meanwhile. None: whoever comes."""
     host: str | None = None
-    """Whose limits it counts for: where its registration came from, an IPv4 address or an IPv6 /64; None: nobody's."""
+    """Whose limits it counts for: who was the last to have it join a swarm, an IPv4 address or an IPv6 /64; None:
+    nobody's."""
     source: str | None = None
     """The IP address that its last CONNECT came from."""
     properties: PeerNum | None = None

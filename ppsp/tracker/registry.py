@@ -87,12 +87,12 @@ class MemoryRegistry:
         """The registration of a peer."""
         return self.peers.get(peer_id)
 
-    def connect(self, peer_id: str, host: str | None, now: float) -> RegisteredPeer:
+    def connect(self, peer_id: str, now: float) -> RegisteredPeer:
         """The registration of a peer that sent a CONNECT, made on the spot for a new one (START)."""
         peer = self.peers.get(peer_id)
         if peer is None:
             self._registrations += 1
-            peer = RegisteredPeer(peer_id, self._registrations, self._epoch + now, host=host)
+            peer = RegisteredPeer(peer_id, self._registrations, self._epoch + now)
             self.peers[peer_id] = peer
             self.state = TRACKER_TABLE[self.state][TrackerInput.PEER_REGISTERED]
         self.step(peer, PeerInput.CONNECT, now)
@@ -119,8 +119,8 @@ class MemoryRegistry:
         if self.state is TrackerState.TERMINATED:
             self.state = TRACKER_TABLE[self.state][TrackerInput.RESTART]
 
-    def join(self, peer: RegisteredPeer, swarm_id: str, peer_mode: PeerMode) -> None:
-        """Enter the peer into the swarm; one that is in it already changes its mode."""
+    def join(self, peer: RegisteredPeer, swarm_id: str, peer_mode: PeerMode, host: str | None) -> None:
+        """Enter the peer into the swarm, and it counts for `host`; one that is in it already changes its mode."""
         self._has_changed(peer)
         membership = peer.swarms.get(swarm_id)
         swarm = self.swarms.get(swarm_id)
@@ -133,7 +133,10 @@ class MemoryRegistry:
         swarm.seeders += peer_mode is PeerMode.SEEDER
         peer.swarms[swarm.swarm_id] = Membership(peer_mode, position=len(swarm.members))
         swarm.members.append(peer)
-        self._count(peer, 1)
+        self.memberships += 1
+        self._count(peer.host, 1 - len(peer.swarms))
+        peer.host = host
+        self._count(host, len(peer.swarms))
 
     def record(self, peer: RegisteredPeer, stat: StreamStats) -> None:
         """Keep what the peer reports of a swarm it is in."""
@@ -152,16 +155,14 @@ class MemoryRegistry:
             last.swarms[swarm_id].position = membership.position
         if not members:
             del self.swarms[swarm_id]
-        self._count(peer, -1)
+        self.memberships -= 1
+        self._count(peer.host, -1)
 
-    def _count(self, peer: RegisteredPeer, memberships: int) -> None:
-        self.memberships += memberships
-        if peer.host is not None:
-            of_host = self.hosts.get(peer.host, 0) + memberships
+    def _count(self, host: str | None, memberships: int) -> None:
+        if host is not None:
+            of_host = self.hosts.pop(host, 0) + memberships
             if of_host:
-                self.hosts[peer.host] = of_host
-            else:
-                del self.hosts[peer.host]
+                self.hosts[host] = of_host
 
     def _has_changed(self, peer: RegisteredPeer) -> None:
         self.changes += 1
@@ -228,10 +229,12 @@ class MemoryTransaction:
 
     @property
     def memberships_of_host(self) -> int:
-        """Over all peers of the host that the sender's registration counts for."""
-        peer = self.peer
-        host = self.asked.host if peer is None else peer.host
-        return 0 if host is None else self._registry.hosts.get(host, 0)
+        """Over all peers that count for the host that asks, but for the sender itself."""
+        host, peer = self.asked.host, self.peer
+        if host is None:
+            return 0
+        own = len(peer.swarms) if peer is not None and peer.host == host else 0
+        return self._registry.hosts.get(host, 0) - own
 
     def has_swarm(self, swarm_id: str) -> bool:
         """Whether the swarm has a peer."""
@@ -243,15 +246,15 @@ class MemoryTransaction:
 
     def connect(self, now: float) -> RegisteredPeer:
         """The registration of the sender of a CONNECT, made on the spot for a new one (START)."""
-        return self._registry.connect(self.asked.message.peer_id, self.asked.host, now)
+        return self._registry.connect(self.asked.message.peer_id, now)
 
     def step(self, what: PeerInput, now: float) -> None:
         """Follow the arrow of figure 5 that `what` stands for; TERMINATE removes the peer from everything."""
         self._registry.step(self._sender(), what, now)
 
     def join(self, swarm_id: str, peer_mode: PeerMode) -> None:
-        """Enter the peer into the swarm; one that is in it already changes its mode."""
-        self._registry.join(self._sender(), swarm_id, peer_mode)
+        """Enter the peer into the swarm, and it counts for the host that asks; one in it already changes its mode."""
+        self._registry.join(self._sender(), swarm_id, peer_mode, self.asked.host)
 
     def record(self, stat: StreamStats) -> None:
         """Keep what the peer reports of a swarm it is in."""

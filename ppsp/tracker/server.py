@@ -238,10 +238,10 @@ class TrackerServer:
             return _error(error.error_code, error.transaction_id)
         self._counts[type(message).__name__] += 1
         host = _seen(incoming.peer)
-        sender = host if incoming.peer is not None and incoming.peer[1] else None
-        asked = Asked(message, Answers.key(request.body), _counts_for(message, host))
+        sender = host if incoming.peer is not None and _is_port(incoming.peer[1]) else None
         is_here = incoming.peer is None or (host is not None and host.is_loopback)
-        return _Waiting(at, asked, Caller(host, sender, is_here, verdict.holder))
+        caller = Caller(host, sender, is_here, verdict.holder, _counts_for(message, host))
+        return _Waiting(at, Asked(message, Answers.key(request.body), caller.counts_for), caller)
 
     def _judge(self, request: HttpRequest, now: float, certificate: str | None) -> Allowed | Denied:
         return self._authenticate(request, certificate, now) if self._authenticate else Allowed(certificate)
@@ -355,7 +355,7 @@ def _store_is_away(message: RequestMessage) -> Response:
 
 
 def _counts_for(message: RequestMessage, host: PeerAddr | None) -> str | None:
-    """Whom a registration that this message makes counts for. Who is on this machine may be a proxy for all others."""
+    """Whom the swarms that this message joins count for. Who is on this machine may be a proxy for all others."""
     if not isinstance(message, ConnectRequest) or host is None or host.is_loopback:
         return None
     return host_of(host.address)
@@ -389,15 +389,19 @@ def _error(
     return Response(status or _STATUS[code], (("Content-Type", MEDIA_TYPE), *headers), body)
 
 
+def _is_port(port: int) -> bool:
+    return 0 < port < 2**16
+
+
 def _seen(peer: tuple[str, int] | None) -> PeerAddr | None:
     """Where a request comes from, as a tracker reports it (section 4.1.1); None where that is no IP address.
 
-    Where the port is not known, it stands as 1.
+    Where the port is not known, it stands as 1: what a proxy says of it may be anything.
     """
     if peer is None:
         return None
     host, port = peer
     try:
-        return PeerAddr(host.partition("%")[0], port or 1, type=AddressType.REFLEXIVE)
+        return PeerAddr(host.partition("%")[0], port if _is_port(port) else 1, type=AddressType.REFLEXIVE)
     except ValueError:
         return None

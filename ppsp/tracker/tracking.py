@@ -1,7 +1,7 @@
 """What a tracker does with a message whose sender may speak: register, list, record (RFC 7846 sections 2.3 and 4.1)."""
 
 import hashlib
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 
 from attrs import frozen
 
@@ -48,6 +48,8 @@ class Caller:
     """Whether they are on the tracker's machine."""
     holder: str | None
     """The name by which authentication knows them."""
+    counts_for: str | None
+    """The host that what they join counts for; None where it counts for nobody."""
 
 
 class RefusedError(PpspError):
@@ -109,7 +111,7 @@ class Tracking:
             terminate = verdict.final is PeerState.TERMINATE
             transaction.step(PeerInput.TERMINATING_ACTIONS if terminate else PeerInput.ACTIONS_REFUSED, now)
             raise RefusedError(ErrorCode.FORBIDDEN_ACTION)
-        refused = self._refused(transaction, peer, message.swarm_action)
+        refused = self._refused(transaction, peer, message.swarm_action, caller.counts_for)
         if len(refused) == len(message.swarm_action):
             transaction.step(PeerInput.ACTIONS_REFUSED, now)
             # What may succeed later is the better news.
@@ -157,11 +159,13 @@ class Tracking:
         return (caller.sender,)
 
     def _refused(
-        self, transaction: Transaction, peer: RegisteredPeer, actions: tuple[SwarmAction, ...]
+        self, transaction: Transaction, peer: RegisteredPeer, actions: tuple[SwarmAction, ...], host: str | None
     ) -> dict[str, RefusedError]:
         """The swarms whose action cannot be carried out, and why."""
         refused = {}
-        limits, of_peer, of_host = self._limits, len(peer.swarms), transaction.memberships_of_host
+        limits, of_peer, octets = self._limits, len(peer.swarms), _octets(peer.swarms)
+        # All that the peer is in is to count for the host that asks.
+        of_host = transaction.memberships_of_host + of_peer
         memberships, swarms = transaction.memberships, transaction.swarm_count
         for action in actions:
             is_member = action.swarm_id in peer.swarms
@@ -170,14 +174,16 @@ class Tracking:
                     refused[action.swarm_id] = RefusedError(ErrorCode.FORBIDDEN_ACTION)
             elif not is_member:
                 is_new = not transaction.has_swarm(action.swarm_id)
-                if of_peer >= limits.swarms_per_peer:
+                longer = octets + _octets((action.swarm_id,))
+                if of_peer >= limits.swarms_per_peer or longer > limits.swarm_ids_per_peer:
                     refused[action.swarm_id] = RefusedError(ErrorCode.FORBIDDEN_ACTION)
-                elif peer.host is not None and of_host >= limits.memberships_per_host:
+                elif host is not None and of_host >= limits.memberships_per_host:
                     refused[action.swarm_id] = RefusedError(ErrorCode.SERVICE_UNAVAILABLE, is_hosts_own=True)
                 elif memberships >= limits.memberships or (is_new and swarms >= limits.swarms):
                     refused[action.swarm_id] = RefusedError(ErrorCode.SERVICE_UNAVAILABLE)
                 else:
                     memberships, of_peer, of_host, swarms = memberships + 1, of_peer + 1, of_host + 1, swarms + is_new
+                    octets = longer
         return refused
 
     def _results(
@@ -246,6 +252,10 @@ def _act(transaction: Transaction, action: SwarmAction) -> None:
             transaction.join(action.swarm_id, action.peer_mode)
         case Action.LEAVE:
             transaction.leave(action.swarm_id)
+
+
+def _octets(swarm_ids: Iterable[str]) -> int:
+    return sum(len(one.encode()) for one in swarm_ids)
 
 
 def _tracked(transaction: Transaction) -> RegisteredPeer:

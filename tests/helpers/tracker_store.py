@@ -18,8 +18,10 @@ def consistent(client: Any, prefix: str) -> None:
         assert peer.swarms
         modes = {f"s{swarm_id}": one.peer_mode[0] for swarm_id, one in peer.swarms.items()}
         whole = client.hgetall(f"{base}peer:{name}")
-        fields = {key.decode(): whole[key].decode() for key in whole.keys() - {b"r", b"v"}}
+        fields = {key.decode(): whole[key].decode() for key in whole.keys() - {b"r", b"v", b"l"}}
         assert fields == modes
+        listed = read(whole[b"l"])
+        assert (listed.peer_id, listed.peer_addr, listed.swarms) == (name, peer.peer_addr, {})
         for swarm_id, one in peer.swarms.items():
             swarms.setdefault(swarm_id, set()).add(name)
             if one.peer_mode is PeerMode.SEEDER:

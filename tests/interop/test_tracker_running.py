@@ -53,6 +53,24 @@ def test_properties_choose_where_the_operator_says_so():
     assert answer.swarm_result[0].peer_group[0].peer_id == "open"
 
 
+@pytest.mark.parametrize("seen", ["192.0.2.10", "::ffff:192.0.2.10"])
+@pytest.mark.parametrize("trusted", ["192.0.2.10", "192.0.2.0/24"])
+def test_a_trusted_proxy_is_known_at_a_tracker_that_listens_by_ipv6_too(trusted, seen):
+    """Where a socket on `::` sees an IPv4-mapped address (RFC 4291 section 2.5.5.2)"""
+    tracker = Tracker(TrackerConfig(proxies=(trusted,)))
+
+    async def work() -> None:
+        for proxy, source in ((seen, "203.0.113.5"), ("::ffff:192.0.3.10", "203.0.113.6")):
+            transport = httpx.ASGITransport(app=tracker.app, client=(proxy, 4000))
+            headers = {"Content-Type": MEDIA_TYPE, "X-Forwarded-For": source}
+            async with httpx.AsyncClient(transport=transport, base_url="http://tracker/", headers=headers) as http:
+                await http.post("/", content=encode(joining(source, PeerNum(1))))
+
+    asyncio.run(work())
+    assert tracker.server.peer("203.0.113.5").host == "203.0.113.5"
+    assert tracker.server.peer("203.0.113.6").host == "192.0.3.10"
+
+
 def test_the_password_of_a_redis_comes_from_the_environment():
     engine = RedisProcess("redis-server", "--requirepass", "secret", password="secret")
     try:

@@ -380,6 +380,59 @@ def test_certificates_that_prove_nothing_are_refused(seven):
             VERIFIER.check(good, seven.root, when)
 
 
+def signed(names, *extensions, critical=True):
+    """A certificate of the issuer with any names and extensions."""
+    private = load_pem_private_key(ISSUER.pem, None)
+    start = datetime.fromtimestamp(EPOCH + 1000.0, UTC)
+    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), private.public_key(), 7, start, start)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=critical)
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder.sign(private, SHA256()).public_bytes(Encoding.DER)
+
+
+def url_of(root, text="file://203.0.113.5:77/{}"):
+    return x509.UniformResourceIdentifier(text.format(root.hex()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://203.0.113.5:77/{}",
+        "file://203.0.113.5/{}",
+        "file://203.0.113.5:0/{}",
+        "file://203.0.113.5:65536/{}",
+        "file://203.0.113.5:x/{}",
+        "file://a.name:77/{}",
+        "file://[fe80::1%25eth0]:77/{}",
+        "file://[203.0.113.5:77/{}",
+        "file:///{}",
+        "file://203.0.113.5:77/{}00",
+        "file://203.0.113.5:77//{}",
+        "file://203.0.113.5:77/{:.40}",
+        "file://203.0.113.5:77",
+        "",
+    ],
+)
+def test_a_url_that_names_no_member_of_this_swarm_proves_nothing(seven, text):
+    """Section 8.13. The issuer has signed it, all the same."""
+    assert VERIFIER.check(signed([url_of(seven.root)]), seven.root, EPOCH + 1000.0) == ("203.0.113.5", 77)
+    with pytest.raises(MembershipError):
+        VERIFIER.check(signed([url_of(seven.root, text)]), seven.root, EPOCH + 1000.0)
+
+
+def test_the_name_of_a_member_is_critical_and_one(seven):
+    """Section 8.13: "marked as critical, of type uniformResourceIdentifier"."""
+    url = url_of(seven.root)
+    for octets in (
+        signed([url], critical=False),
+        signed([url, url_of(seven.root, "file://203.0.113.6:77/{}")]),
+        signed([x509.DNSName("a.name")]),
+    ):
+        with pytest.raises(MembershipError, match="one critical name"):
+            VERIFIER.check(octets, seven.root, EPOCH + 1000.0)
+
+
 @pytest.mark.parametrize(
     ("extension", "taken"),
     [
@@ -393,12 +446,7 @@ def test_certificates_that_prove_nothing_are_refused(seven):
 @pytest.mark.parametrize("critical", [True, False], ids=["critical", "not critical"])
 def test_what_is_critical_and_not_understood_makes_a_certificate_worthless(seven, extension, taken, critical):
     """RFC 5280 section 4.2: a system "MUST reject" what has "a critical extension it does not recognize"."""
-    private = load_pem_private_key(ISSUER.pem, None)
-    start = datetime.fromtimestamp(EPOCH + 1000.0, UTC)
-    url = x509.UniformResourceIdentifier(f"file://203.0.113.5:77/{seven.root.hex()}")
-    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), private.public_key(), 7, start, start)
-    builder = builder.add_extension(x509.SubjectAlternativeName([url]), critical=True)
-    octets = builder.add_extension(extension, critical=critical).sign(private, SHA256()).public_bytes(Encoding.DER)
+    octets = signed([url_of(seven.root)], (extension, critical))
     if taken or not critical:
         assert VERIFIER.check(octets, seven.root, EPOCH + 1000.0) == ("203.0.113.5", 77)
     else:
@@ -581,6 +629,46 @@ def test_an_address_inside_is_not_believed_in_whatever_clothes_it_comes(asked, t
     ip = ipaddress.ip_address(text)
     peer.send(PexResV4(ip.packed, 22) if ip.version == 4 else PexResV6(ip.packed, 22))
     assert bench.events(PeerFound) == []
+
+
+def test_certificates_of_members_inside_go_to_nobody_outside(lab, seven):
+    bench = node(lab, seven, PeerExchange(verifier=VERIFIER))
+    member = at(lab, bench, seven, "10.0.0.5", channel=3)
+    member.send(PexResCert(certificate("10.0.0.5", root=seven.root)))
+    outside, inside = at(lab, bench, seven, "198.51.100.1"), at(lab, bench, seven, "10.0.0.2", channel=2)
+    for peer, count in ((outside, 0), (inside, 1)):
+        peer.take()
+        peer.send(PexReq())
+        assert len(peer.take(PexResCert)) == count
+
+
+def test_the_certificate_of_another_port_at_the_same_host_is_not_that_of_its_sender(lab, seven):
+    bench = node(lab, seven, PeerExchange(verifier=VERIFIER))
+    neighbour, asking = at(lab, bench, seven, "203.0.113.5", 1), at(lab, bench, seven, "198.51.100.1", channel=2)
+    neighbour.send(PexResCert(certificate("203.0.113.5", 2, root=seven.root)))
+    assert [(event.host, event.port) for event in bench.events(PeerFound)] == [("203.0.113.5", 2)]
+    asking.send(PexReq())
+    assert asking.take(PexResCert) == []
+
+
+def test_who_takes_no_certificates_is_sent_none(lab, seven):
+    """Section 7.10."""
+    own = certificate("192.0.2.200", root=seven.root)
+    bench = node(lab, seven, PeerExchange(verifier=VERIFIER, certificate=own))
+    for channel, taken in ((1, True), (2, False)):
+        asking = lab.HandPeer(bench, seven, channel=channel)
+        asking.address = (f"198.51.100.{channel}", 6778)
+        asking.open(supported_messages=frozenset(MessageType) - (set() if taken else {MessageType.PEX_RESCERT}))
+        asking.send(PexReq())
+        assert bool(asking.take(PexResCert)) is taken
+
+
+def test_a_peer_without_a_port_is_not_named(lab, seven):
+    bench = node(lab, seven)
+    at(lab, bench, seven, "203.0.113.5", 0)
+    asking = at(lab, bench, seven, "198.51.100.1", channel=2)
+    asking.send(PexReq())
+    assert named(asking) == set()
 
 
 def test_an_ipv4_address_that_ipv6_wraps_is_found_as_what_it_is(asked):

@@ -57,6 +57,10 @@ def tracker(limit: int = 3, **more: Any) -> TrackerServer:
         ("2001:db8:1:2::", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("2002:c000:201:7::1", "192.0.2.1"),
+        ("64:ff9b::c000:201", "192.0.2.1"),
+        ("64:ff9b::1:c000:201", "64:ff9b::/64"),
+        # RFC 4380 section 4: the server, the flags, and the port and address of the client with all bits inverted.
+        ("2001:0:cb00:7101:0:ffff:3fff:fdfe", "192.0.2.1"),
     ],
 )
 def test_a_host_is_an_ipv4_address_or_a_64_of_ipv6(address, host):
@@ -105,15 +109,63 @@ def test_who_leaves_or_is_silent_makes_room():
     assert code(server, connect("f"), now=10.0) == FULL
 
 
-def test_a_peer_that_moves_counts_where_it_was_registered():
-    """Else a host could lend what it has to another, and fill itself anew"""
+def test_a_peer_counts_for_the_host_that_has_it_join_more():
+    """Else who reads peer IDs in lists could fill a tracker at others' expense, all from one place"""
+    server = tracker(4)
+    victims = [f"203.0.113.{number}" for number in range(5)]
+    for host in victims:
+        assert code(server, connect(host), host) == 0
+    assert code(server, connect(victims[0], "t"), ELSEWHERE) == 0
+    assert code(server, connect(victims[1], "u"), ELSEWHERE) == 0
+    for one in victims[2:]:
+        assert post(server, connect(one, "v"), ELSEWHERE).status == 429
+    assert [server.peer(one).host for one in victims] == [ELSEWHERE, ELSEWHERE, *victims[2:]]
+    # They have not lost anything.
+    assert code(server, connect(victims[0], *"abcd"), victims[0]) == 0
+    assert code(server, connect(victims[0], "t", action=LEAVE), ELSEWHERE) == 0
+    assert (server.peer(victims[0]).host, set(server.peer(victims[0]).swarms)) == (victims[0], {"s", *"ab"})
+
+
+def test_a_peer_that_moves_and_joins_nothing_new_counts_where_it_was():
     server = tracker(1)
     assert code(server, connect("a")) == 0
     assert code(server, connect("a"), ELSEWHERE) == 0
-    assert server.peer("a").source == ELSEWHERE
+    assert (server.peer("a").source, server.peer("a").host) == (ELSEWHERE, CROWDED)
     assert code(server, connect("b")) == FULL
     assert code(server, connect("b"), ELSEWHERE) == 0
     assert code(server, connect("a", "t"), ELSEWHERE) == FULL
+
+
+def test_a_peer_of_this_machine_counts_for_the_host_that_has_it_join_more_and_back():
+    server = tracker(2)
+    assert code(server, connect("a", "s", "t"), "127.0.0.1") == 0
+    assert post(server, connect("a", "u")).status == 429
+    assert code(server, connect("a", "t", action=LEAVE), "127.0.0.1") == 0
+    assert code(server, connect("a", "u")) == 0
+    assert code(server, connect("b")) == FULL
+    assert code(server, connect("a", "v"), "127.0.0.1") == 0
+    assert code(server, connect("b", "s", "t")) == 0
+
+
+def test_what_a_proxy_says_of_a_port_does_not_hide_the_host():
+    server = tracker(1)
+    for port, due in ((2**16, 0), (-1, FULL), (0, FULL)):
+        asked = Request("POST", "/", (("Content-Type", MEDIA_TYPE),), encode(connect(f"at {port}")))
+        answer = parse_response(server.handle(asked, (CROWDED, port), 0.0).body).message
+        assert (answer.error_code, answer.peer_addr) == (due, None)
+
+
+def test_the_ids_of_the_swarms_of_a_peer_have_a_limit_in_octets():
+    """Else a few peers in 1024 swarms with IDs of 8 KiB would be megabytes for a store at each request"""
+    server = TrackerServer(limits=Limits(swarm_ids_per_peer=9))
+    answer = parse_response(post(server, connect("a", "long", "lông", "s")).body).message
+    assert [one.result for one in answer.swarm_result] == [0, 0, 1]
+    assert code(server, connect("a", "s")) == ErrorCode.FORBIDDEN_ACTION
+    assert code(server, connect("a", "long")) == 0
+    assert code(server, connect("a", "long", action=LEAVE)) == 0
+    assert code(server, connect("a", "four")) == 0
+    limits = Limits()
+    assert limits.swarm_ids_per_peer >= limits.swarms_per_peer * 2 * 64
 
 
 def test_the_addresses_of_a_64_are_one_host():

@@ -722,13 +722,30 @@ def test_one_of_many_cancelled_chunks_that_is_asked_for_again_is_sent_again_when
     assert server.chunks() == [3]
 
 
-def test_cancelled_chunks_that_arrive_after_all_are_not_remembered(server):
-    for start in range(0, 6, 2):
-        server.upload.request(start, start + 2)
-        server.send()
-        server.upload.cancel(start, start + 2)
-        server.ack(start, start + 2)
-    assert not server.upload._cancelled
+def test_cancels_without_end_cost_neither_memory_nor_a_look_at_all_that_is_on_its_way(lab):
+    """Section 12.6.7: a datagram has room for hundreds of them, and thousands of chunks may be in flight."""
+    server = Server(lab, lab.Publication(lab.pattern(4000 * 16), chunk_size=16))
+    server.upload.request(0, 4000)
+    server.send()
+    looks = []
+
+    class Watched(dict):
+        def __iter__(self):
+            looks.append(1)
+            return super().__iter__()
+
+    server.upload._in_flight = Watched(server.upload._in_flight)
+    for start in range(0, 20_000, 2):
+        server.upload.cancel(start, start + 1)
+    for _ in range(1000):
+        server.upload.cancel(0, 2**32)
+    server.upload.request(2000, 4000)
+    assert looks == []
+    assert server.upload._cancelled.range_count <= _limits.MAX_REQUEST_RANGES
+    server.upload._in_flight = dict(server.upload._in_flight)
+    while not server.window.timeouts:
+        server.tick()
+    assert sorted(server.chunks(5000)) == list(range(2000, 4000))
 
 
 def test_a_peer_that_answers_now_and_then_is_not_given_up(server):

@@ -411,6 +411,16 @@ def test_a_chunk_beyond_the_number_that_the_metadata_give_is_refused(lab, record
     assert [event.chunk for event in bench.events(ChunkRefused)] == [3]
 
 
+def test_who_has_a_chunk_of_somebody_else_is_sent_the_peaks_where_the_metadata_tell_the_number(lab, records):
+    """As where they tell the size: it may have verified that chunk by its uncles alone (section 5.4)."""
+    bench = lab.Bench()
+    publication = records([5, 900, 300, 7, 1024, 64, 2])
+    seed_of(bench, publication, chunk_count=7)
+    peer = lab.HandPeer(bench, publication)
+    peer.open(Have(0, 0), Request(4, 4))
+    assert [(one.start, one.end) for one in peer.take(Integrity)] == [(0, 3), (4, 5), (6, 6), (5, 5)]
+
+
 def test_a_request_is_served_chunk_by_chunk_and_a_cancel_stops_it(lab, records):
     publication = records([1000] * 30)
     bench = lab.Bench(cwnd=2_500)

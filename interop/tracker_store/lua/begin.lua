@@ -1,4 +1,5 @@
--- ARGV: a peer, the host that it would count for as a new one ('': nobody), the records of how many peers of one swarm
+#!lua flags=allow-oom
+-- ARGV: a peer, the host that asks ('': nobody), the records of how many peers of one swarm
 -- are wanted and of how many at all, of how many of the swarms that follow, and the swarms that the peer speaks of.
 -- What is known of all that.
 local peer, host, each, room, listed = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -6,10 +7,9 @@ local now = now_ms()
 local known, records, found, of_host = {false, false}, {}, {}, 0
 if is_there(peer, now) then
   known = redis.call('HMGET', base .. 'peer:' .. peer, 'v', 'r')
-  host = select(2, places_of(peer))
 end
-if host and host ~= '' then
-  of_host = tonumber(redis.call('HGET', base .. 'places', host) or 0)
+if host ~= '' then
+  of_host = places_of_others(peer, host)
 end
 for at = 6, #ARGV do
   local one = {}

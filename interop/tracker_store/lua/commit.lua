@@ -1,11 +1,13 @@
+#!lua
 -- ARGV: a peer, the version it was read in ('': it was not there), the ms that its timer runs from now, the next
--- version and record ('': it goes), an answer ('': none) and the ms to keep it, the host that the peer counts for
--- ('': nobody), in how many swarms it is, the most peers, swarms, memberships and memberships of a host that there may
--- be, how many swarms the peer joins, and by turns those and its modes there, then the swarms it leaves.
+-- version, record ('': it goes) and what lists need of it, an answer ('': none) and the ms to keep it, the host that
+-- the peer counts for ('': nobody), in how many swarms it is, the most peers, swarms, memberships and memberships of a
+-- host that there may be, how many swarms the peer joins, and by turns those and its modes there, then the swarms it
+-- leaves.
 -- 0 if the peer is in another version by now, or there would be too many, and nothing was done.
 local peer, version, timer, next_version, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local host, number = ARGV[8], tonumber(ARGV[9])
-local first_join, first_left = 15, 15 + 2 * tonumber(ARGV[14])
+local host, number = ARGV[9], tonumber(ARGV[10])
+local first_join, first_left = 16, 16 + 2 * tonumber(ARGV[15])
 local now = now_ms()
 local key = base .. 'peer:' .. peer
 local held = is_there(peer, now) and redis.call('HGET', key, 'v') or ''
@@ -14,16 +16,17 @@ if held ~= version then
 end
 
 local function is_full()
-  local more = number - math.max(0, redis.call('HLEN', key) - 2)
-  local of_host = host ~= '' and tonumber(redis.call('HGET', base .. 'places', host) or 0) or 0
+  local more = number - math.max(0, redis.call('HLEN', key) - 3)
+  local before, from = places_of(peer)
+  local more_of_host = host ~= '' and number - (from == host and before or 0) or 0
   local fresh = 0
   for at = first_join, first_left - 1, 2 do
     fresh = fresh + 1 - redis.call('EXISTS', base .. 'swarm:' .. ARGV[at])
   end
-  return held == '' and redis.call('ZCARD', base .. 'deadlines') >= tonumber(ARGV[10])
-    or fresh > 0 and redis.call('ZCARD', base .. 'swarms') + fresh > tonumber(ARGV[11])
-    or more > 0 and tonumber(redis.call('GET', base .. 'memberships') or 0) + more > tonumber(ARGV[12])
-    or more > 0 and host ~= '' and of_host + more > tonumber(ARGV[13])
+  return held == '' and redis.call('ZCARD', base .. 'deadlines') >= tonumber(ARGV[11])
+    or fresh > 0 and redis.call('ZCARD', base .. 'swarms') + fresh > tonumber(ARGV[12])
+    or more > 0 and tonumber(redis.call('GET', base .. 'memberships') or 0) + more > tonumber(ARGV[13])
+    or more_of_host > 0 and places_of_others(peer, host) + number > tonumber(ARGV[14])
 end
 
 if record == '' then
@@ -32,7 +35,7 @@ else
   if first_left > first_join and is_full() then
     return 0
   end
-  redis.call('HSET', key, 'v', next_version, 'r', record)
+  redis.call('HSET', key, 'v', next_version, 'r', record, 'l', ARGV[6])
   redis.call('ZADD', base .. 'deadlines', now + tonumber(timer), peer)
   hold(peer, host, number)
   for at = first_join, first_left - 1, 2 do
@@ -42,7 +45,7 @@ else
     leave(peer, ARGV[at])
   end
 end
-if ARGV[6] ~= '' then
-  redis.call('SET', base .. 'answer:' .. peer, ARGV[6], 'PX', ARGV[7])
+if ARGV[7] ~= '' then
+  redis.call('SET', base .. 'answer:' .. peer, ARGV[7], 'PX', ARGV[8])
 end
 return 1

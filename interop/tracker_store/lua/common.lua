@@ -1,6 +1,6 @@
 -- What the scripts share. KEYS[1] is what all keys begin with; a hash tag in it keeps them in one slot.
 --
---   peer:<peer>      hash  v: a version, r: the record as JSON, s<swarm>: S(eeder) or L(eech)
+--   peer:<peer>      hash  v: a version, r: the record as JSON, l: what lists need of it, s<swarm>: S(eeder) or L(eech)
 --   swarm:<swarm>    set   peers
 --   swarms, seeders  zset  swarm -> how many peers, and seeders among them, it has
 --   deadlines        zset  peer -> when its track timer ends, in ms by the clock of this server
@@ -57,6 +57,12 @@ local function places_of(peer)
   return tonumber(number), host
 end
 
+-- How many places the peers of a host hold, but for this one.
+local function places_of_others(peer, host)
+  local own, of = places_of(peer)
+  return tonumber(redis.call('HGET', base .. 'places', host) or 0) - (of == host and own or 0)
+end
+
 -- Have the peer hold so many places of a host ('': nobody's), in place of those that it held.
 local function hold(peer, host, number)
   local before, from = places_of(peer)
@@ -101,7 +107,7 @@ end
 local function sample(swarm, number, now)
   local records = {}
   for _, peer in ipairs(redis.call('SRANDMEMBER', base .. 'swarm:' .. swarm, number)) do
-    local record = is_there(peer, now) and redis.call('HGET', base .. 'peer:' .. peer, 'r')
+    local record = is_there(peer, now) and redis.call('HGET', base .. 'peer:' .. peer, 'l')
     if record then
       records[#records + 1] = record
     else

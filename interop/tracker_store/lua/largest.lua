@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: how many. The largest swarms, how many peers they have, and how many seeders.
 local found = {}
 for _, swarm in ipairs(redis.call('ZREVRANGE', base .. 'swarms', 0, ARGV[1] - 1)) do

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: how many, and the key of nonces ('': none). Remove so many peers whose time is up, and keep that key.
 if ARGV[2] ~= '' then
   redis.call('SET', base .. 'nonce-key', ARGV[2], 'NX')

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: a peer, the version it was read in, the ms that its timer runs from now. 0 if it is in another version by now.
 local peer = ARGV[1]
 local now = now_ms()

@@ -511,6 +511,24 @@ def test_with_other_machines_only_tls_is_spoken_unless_plain_http_is_allowed(url
         asyncio.run(run(insecure=True))
 
 
+def test_a_proxy_of_the_environment_is_not_asked(monkeypatch):
+    """It would read what is said and lend us its address, which is none of a peer's."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}/")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def run() -> None:
+        async with (
+            running(TrackerServer(), free_port()) as url,
+            await TrackerSession.open(url, "peer", timing=FAST) as session,
+        ):
+            session.join(SWARM, LEECH)
+            await session.joined(SWARM)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_from_https_to_http_is_not_followed(status):
     """RFC 7846 section 6.1"""

@@ -421,6 +421,18 @@ def test_a_url_that_names_no_member_of_this_swarm_proves_nothing(seven, text):
         VERIFIER.check(signed([url_of(seven.root, text)]), seven.root, EPOCH + 1000.0)
 
 
+def test_a_certificate_that_fits_no_datagram_is_not_read(seven):
+    """Nobody could be sent it, so nobody may be led to believe that he can pass it on."""
+    for size, taken in ((100, True), (1400, False)):
+        filler = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(size))
+        octets = signed([url_of(seven.root)], (filler, False))
+        if taken:
+            assert VERIFIER.check(octets, seven.root, EPOCH + 1000.0) == ("203.0.113.5", 77)
+        else:
+            with pytest.raises(MembershipError, match="octets"):
+                VERIFIER.check(octets, seven.root, EPOCH + 1000.0)
+
+
 def test_the_name_of_a_member_is_critical_and_one(seven):
     """Section 8.13: "marked as critical, of type uniformResourceIdentifier"."""
     url = url_of(seven.root)

@@ -281,6 +281,33 @@ def test_a_proxy_that_says_when_the_tracker_is_back_is_heeded():
     assert client.next_request(20.0) == first
 
 
+NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("until", "date", "pause"),
+    [
+        ("Sun, 06 Nov 1994 12:00:20 GMT", NOON, 20.0),
+        ("Sunday, 06-Nov-94 12:00:20 GMT", NOON, 20.0),
+        ("Sun, 06 Nov 1994 13:00:00 GMT", NOON, 300.0),
+        ("Sun, 06 Nov 1994 11:00:00 GMT", NOON, 1.0),
+        ("Sun, 06 Nov 1994 12:00:20 GMT", None, 1.0),
+        ("Sun, 06 Nov 1994 12:00:20 -0000", NOON, 1.0),
+        ("Sun, 06 Nov 99999999999999999999 12:00:20 GMT", NOON, 1.0),
+        ("Sun, 99 Nov 1994 12:00:20 +999999999999", NOON, 1.0),
+        ("-20", NOON, 1.0),
+    ],
+)
+def test_a_date_to_come_back_at_is_heeded_by_the_clock_of_who_named_it(until, date, pause):
+    """RFC 9110 section 10.2.3"""
+    client = make()
+    client.join("s", LEECH)
+    client.next_request(0.0)
+    dates = (("Date", date),) if date else ()
+    client.receive_response(Response(503, (("Retry-After", until), *dates), b"<html>"), 0.0)
+    assert client.get_timer() == pytest.approx(pause, rel=0.01)
+
+
 @pytest.mark.parametrize("code", [1, 2, 3, 6, 77])
 def test_a_refused_request_is_thought_over_and_asked_anew(code):
     client = make()

@@ -233,6 +233,19 @@ def test_a_silent_peer_that_is_back_before_anybody_has_looked_begins_anew(engine
     consistent(client, prefix)
 
 
+def test_the_key_of_nonces_that_a_redis_has_lost_comes_back_and_no_other_is_replaced(engine, prefix):
+    """RFC 7616 section 3.3: trackers take one another's nonces"""
+    registry, client, name = RedisRegistry(engine.url, prefix=prefix), engine.client(), f"{{{prefix}}}:nonce-key"
+    key = registry.nonce_key()
+    assert RedisRegistry(engine.url, prefix=prefix).nonce_key() == client.get(name) == key
+    client.delete(name)
+    registry.handle_timer(0.0)
+    assert client.get(name) == key
+    client.set(name, b"of a tracker that was faster")
+    registry.handle_timer(100.0)
+    assert client.get(name) == b"of a tracker that was faster"
+
+
 def test_what_counts_as_a_sign_of_life_starts_the_timer_anew(engine, prefix):
     server = shared(engine, prefix, track_timer=1000.0)
     joining = connect("a", ("s", JOIN, LEECH))

@@ -243,13 +243,18 @@ class LiveSwarm(Swarm):
             return 0, 0
         return at, at + self.content.window if self.content.end is None else self.content.end
 
+    def _is_complete(self) -> bool:
+        """Whether nothing more is wanted: at a source, and where all is held up to the end of the broadcast."""
+        ended = self.content.end is not None
+        return not self.watching or (ended and not any(self.content.have.missing(*self.span())))
+
     def schedule(self, channel: Channel, now: float) -> None:
         """Ask the peer for chunks, if it is worth asking."""
         download = channel.download
         channel.last_looked = now
         if channel.state is not State.OPEN:
             return
-        self.exchange.ask(channel, now, complete=not self.watching or self.content.end is not None)
+        self.exchange.ask(channel, now, complete=self._is_complete())
         self._say_farewell(channel, now)
         due = self._silence_ends(channel)
         if due is not None and now >= due:

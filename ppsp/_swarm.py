@@ -421,6 +421,7 @@ class Swarm:
         if until > now and any(
             other.download.resting_until < until
             and other.peer_have
+            and other.understands(MessageType.REQUEST)
             and not (other.download.choked or other.download.idle)
             for other in self.channels.values()
         ):

@@ -2,8 +2,13 @@
 
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# What helpers assert counts under `python -O`, too, as in the files of tests.
+pytest.register_assert_rewrite(*(path.stem for path in (Path(__file__).parent / "helpers").glob("*.py")))
 
 # How long examples take to make says more of what else the machine does than of a test.
 patient = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

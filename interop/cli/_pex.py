@@ -163,7 +163,7 @@ async def _issue_again(issuer: MembershipIssuer, peer: SwarmPeer) -> None:
         if where != known:
             listen = text_of(peer.local_address)
             note(
-                f"no certificate of our own: --listen {listen} does not tell where others find us (--stun would)"
+                f"no certificate of our own: neither --listen {listen} nor a STUN server tells where others find us"
                 if where is None
                 else f"certified to others: we are at {text_of(where)}"
             )

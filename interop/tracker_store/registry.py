@@ -131,11 +131,17 @@ class RedisRegistry:
             numbers = each, MAX_CANDIDATES, len(listed)
             calls.append(("begin", [one.message.peer_id, one.host or "", *numbers, *listed, *others]))
         return [
-            StoreUnavailableError(str(answer))
-            if isinstance(answer, FailedError)
-            else RedisTransaction(one, names, answer, self._read_member, self._epoch)
+            StoreUnavailableError(str(answer)) if isinstance(answer, FailedError) else self._begun(one, names, answer)
             for one, names, answer in zip(asked, swarms, self._run_all(calls), strict=True)
         ]
+
+    def _begun(self, asked: Asked, swarms: list[str], answer: list[Any]) -> RedisTransaction | StoreUnavailableError:
+        """A record that a tracker of another version wrote costs its own peer alone, until its time is up."""
+        try:
+            return RedisTransaction(asked, swarms, answer, self._read_member, self._epoch)
+        except (LookupError, TypeError, ValueError) as error:
+            logger.warning("a record that cannot be read: %r", error)
+            return StoreUnavailableError(f"a record that cannot be read: {error!r}")
 
     def commit(
         self, done: Sequence[tuple[RedisTransaction, bytes | None]], most: Limits, now: float

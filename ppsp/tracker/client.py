@@ -8,6 +8,7 @@ that they take effect in order.
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from email.utils import parsedate_to_datetime
 from itertools import islice
 
 from attrs import define, frozen
@@ -406,5 +407,12 @@ def _swarm_ids(message: RequestMessage) -> tuple[str, ...]:
 
 
 def _retry_after(response: Response) -> float:
+    """Seconds, which a date stands for too (RFC 9110 section 10.2.3): by the clock of who wrote it."""
     value = response.header("Retry-After") or ""
-    return min(float(value), MAX_RETRY_AFTER) if value.isascii() and value.isdigit() and len(value) < 10 else 0.0
+    if value.isascii() and value.isdigit() and len(value) < 10:
+        return min(float(value), MAX_RETRY_AFTER)
+    try:
+        until, now = (parsedate_to_datetime(date) for date in (value, response.header("Date") or ""))
+        return min(max(0.0, (until - now).total_seconds()), MAX_RETRY_AFTER)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

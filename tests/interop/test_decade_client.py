@@ -237,7 +237,7 @@ def test_what_comes_drop_by_drop_ends(monkeypatch, head):
             await asyncio.sleep(0.05)
 
     async def work():
-        async with saying(drops) as origin, saying(said(OCTETS)) as other, DecadeClient(timeout=0.2) as decade:
+        async with saying(drops) as origin, saying(said(OCTETS)) as other, DecadeClient(timeout=2) as decade:
             assert await asyncio.wait_for(decade.fetch(URI, [origin, other]), 60) == OCTETS
 
     asyncio.run(work())

@@ -22,6 +22,7 @@ from aioice import stun
 from ppsp_gateway import curl
 
 from interop import _nat_traversal, _whole_files
+from interop import peer as peer_module
 from interop.__main__ import main as command_line
 from interop.cli import _pex
 from interop.cli._errors import MistakeError
@@ -173,6 +174,46 @@ def test_the_commands_live_and_fetch_exchange_peers(cli, tmp_path):
         assert cli.stop(process, signal.SIGINT) == 130
         assert "Traceback" not in cli.stderr_of(process)
     assert copy.read_bytes() in content
+
+
+def test_a_viewer_tells_programs_what_was_exchanged(cli, tmp_path):
+    async def main():
+        async with station(exchange=ADDRESSES) as on:
+            words = ("--peer", at(on.source.local_address), "--pex", "--listen", ANY, "--json")
+            viewer = cli.start("fetch", "--live", str(LIVE), "-o", "copy", *words)
+            await until(lambda: size(tmp_path / "copy") and on.source.stats.exchange.answered)
+            on.source.end()
+            return await asyncio.to_thread(cli.finish, viewer)
+
+    status, out, err = run(main)
+    assert status == 0, err
+    ended = json.loads(out.splitlines()[-1])
+    assert (ended["event"], ended["exchange"]["told"]) == ("ended", 0)
+    assert ended["exchange"]["asked"] >= 1
+
+
+def test_who_has_as_many_peers_as_a_tracker_names_calls_none_that_others_name(monkeypatch):
+    """The others of the channels are for those who call, and for trackers (section 3.10.1)."""
+    monkeypatch.setattr(peer_module, "_MOST_PEERS", 1)
+    found = []
+
+    def note(event):
+        if isinstance(event, PeerFound):
+            found.append((event.host, event.port))
+
+    async def main():
+        words = {"local": LOCAL, "exchange": ADDRESSES}
+        async with station(exchange=ADDRESSES) as on, LivePeer(LIVE, peers=[on.source.local_address], **words) as known:
+            await until(lambda: known.stats.peers)
+            async with LivePeer(LIVE, peers=[known.local_address], on_event=note, **words) as viewer:
+                await until(lambda: found)
+                await asyncio.sleep(0.3)  # what it would do it would have begun by then
+                peers = [peer.address for peer in viewer.stats.peers]
+                return peers == [known.local_address], found == [on.source.local_address]
+
+    kept_to_one, was_told = run(main)
+    assert was_told
+    assert kept_to_one
 
 
 def test_a_source_calls_nobody_that_is_named_not_even_members():
@@ -350,7 +391,7 @@ def test_who_calls_the_issuer_meanwhile_gets_no_certificate_for_the_address_of_a
             _, issuer = await asyncio.get_running_loop().sock_recvfrom(victim, 2048)
             uri = attrs.evolve(SwarmUri.parse(swarm["uri"]), trackers=())
             async with SwarmPeer(uri, MemoryStore(), local=LOCAL, peers=[issuer]) as caller:
-                await until(lambda: caller.stats.peers)
+                await until(lambda: caller.stats.peers or issuing.poll() is not None)
                 return where, await asyncio.to_thread(cli.finish, issuing)
 
     where, (status, out, err) = run(main)
@@ -419,7 +460,15 @@ async def behind_nat(uri, **words):
         transport.close()
 
 
-def test_who_issues_its_own_certificate_has_it_for_where_a_stun_server_sees_it(monkeypatch, capsys, tmp_path):
+@pytest.fixture
+def notes(monkeypatch):
+    """What the person is told of certificates."""
+    told = []
+    monkeypatch.setattr(_pex, "note", told.append)
+    return told
+
+
+def test_who_issues_its_own_certificate_has_it_for_where_a_stun_server_sees_it(monkeypatch, notes, tmp_path):
     """Section 12.2.2: "the external IP and port"; it is issued anew when the NAT has given another."""
     monkeypatch.setattr(_nat_traversal, "KEEPALIVE_SECONDS", 0.1)
     make_issuer(tmp_path / "ca.pem")
@@ -437,31 +486,55 @@ def test_who_issues_its_own_certificate_has_it_for_where_a_stun_server_sees_it(m
 
     async def main():
         async with behind_nat(uri) as (peer, server), Pex(True, (), authority).certified(peer):
+            await until(lambda: "certified to others: we are at 203.0.113.7:4000" in notes)
             await told(peer)
             server.seen = ("203.0.113.8", 5000)
-            await until(lambda: peer.seen_at == server.seen)
-            await asyncio.sleep(_pex._LOOK_SECONDS + 0.2)
+            await until(lambda: "certified to others: we are at 203.0.113.8:5000" in notes)
             await told(peer)
 
     run(main)
     assert seen == [{("203.0.113.7", 4000)}, {("203.0.113.8", 5000)}]
-    assert "certified to others: we are at 203.0.113.7:4000\n" in capsys.readouterr().err
 
 
-def test_a_peer_behind_a_nat_says_for_which_address_it_wants_a_certificate(capsys, tmp_path):
+def test_who_issues_its_own_certificate_renews_it(monkeypatch, tmp_path):
+    """At half of its life, and when the clock was set back."""
+    make_issuer(tmp_path / "ca.pem")
+    authority = read_authority(tmp_path / "ca.pem")
+    uri = SwarmUri(SwarmMetadata(bytes(32), membership_key=authority.public_key))
+    clock = [1_700_000_000.0]
+    monkeypatch.setattr(_pex, "time", SimpleNamespace(time=lambda: clock[0]))
+    monkeypatch.setattr(_pex, "_LOOK_SECONDS", 0.02)
+    issued = []
+
+    async def main():
+        words = {"local": LOCAL, "peers": [("127.0.0.1", 9)], "exchange": PeerExchange.of(uri.metadata)}
+        async with SwarmPeer(uri, MemoryStore(), **words) as peer:
+            monkeypatch.setattr(peer, "certify", lambda certificate: issued.append(clock[0]))
+            async with Pex(True, (), authority).certified(peer):
+                for count, later in ((1, 40_000.0), (1, 10_000.0), (2, -100_000.0), (3, 0.0)):
+                    await until(lambda count=count: len(issued) >= count)
+                    await asyncio.sleep(0.1)
+                    clock[0] += later
+
+    run(main)
+    assert issued == [1_700_000_000.0, 1_700_050_000.0, 1_699_950_000.0]
+
+
+def test_a_peer_behind_a_nat_says_for_which_address_it_wants_a_certificate(notes, tmp_path):
     make_issuer(tmp_path / "ca.pem")
     uri = SwarmUri(SwarmMetadata(bytes(32), membership_key=read_authority(tmp_path / "ca.pem").public_key))
 
     async def main():
-        async with behind_nat(uri) as (peer, _), Pex(True, (tmp_path / "own.pem",), None).certified(peer):
-            await asyncio.sleep(0.1)
+        async with behind_nat(uri) as (peer, _):
+            await until(lambda: peer.seen_at)
+            async with Pex(True, (tmp_path / "own.pem",), None).certified(peer):
+                await until(lambda: notes)
 
     run(main)
-    told = "no certificate of our own yet: `ietf-p2p pex issue` makes one for 203.0.113.7:4000\n"
-    assert told in capsys.readouterr().err
+    assert notes == ["no certificate of our own yet: `ietf-p2p pex issue` makes one for 203.0.113.7:4000"]
 
 
-def test_who_has_a_certificate_that_ends_is_told(monkeypatch, capsys, tmp_path):
+def test_who_has_a_certificate_that_ends_is_told(monkeypatch, notes, tmp_path):
     issuer = make_issuer(tmp_path / "ca.pem")
     uri = SwarmUri(SwarmMetadata(bytes(32), membership_key=issuer.public_key))
     _whole_files.replace(
@@ -471,8 +544,6 @@ def test_who_has_a_certificate_that_ends_is_told(monkeypatch, capsys, tmp_path):
     later = [0.0]
     monkeypatch.setattr(_pex, "time", SimpleNamespace(time=lambda: time.time() + later[0]))
     monkeypatch.setattr(_pex, "_LOOK_SECONDS", 0.02)
-    told = []
-    monkeypatch.setattr(_pex, "note", told.append)
 
     async def main():
         exchange = PeerExchange.of(uri.metadata)
@@ -481,14 +552,14 @@ def test_who_has_a_certificate_that_ends_is_told(monkeypatch, capsys, tmp_path):
             SwarmPeer(uri, MemoryStore(), **words) as peer,
             Pex(True, (tmp_path / "own.pem",), None).certified(peer),
         ):
-            await until(lambda: told)
+            await until(lambda: notes)
             for later[0] in (120.0, 240.0, 2000.0, 3000.0):
                 await asyncio.sleep(0.2)
-            await until(lambda: len(told) == 2)
+            await until(lambda: len(notes) == 2)
 
     run(main)
-    assert told[0] == "certified to others: we are at 203.0.113.5:6778"
-    assert told[1].endswith("own.pem: the membership is over, or has not begun")
+    assert notes[0] == "certified to others: we are at 203.0.113.5:6778"
+    assert notes[1].endswith("own.pem: the membership is over, or has not begun")
 
 
 # Files, and mistakes
@@ -503,9 +574,10 @@ def test_keys_and_certificates_that_cannot_be_used_are_refused_in_one_line(tmp_p
     openssl(tmp_path, "pkey", "-in", "ca.pem", "-pubout", "-out", "ca.pub")
     with pytest.raises(MembershipFileError, match="the private one is due"):
         read_issuer(tmp_path / "ca.pub")
-    (tmp_path / "ca.pem").chmod(0o644)
-    with pytest.raises(MembershipFileError, match="others may read"):
-        read_authority(tmp_path / "ca.pem")
+    for mode in (0o640, 0o604):
+        (tmp_path / "ca.pem").chmod(mode)
+        with pytest.raises(MembershipFileError, match="others may read"):
+            read_authority(tmp_path / "ca.pem")
     openssl(tmp_path, "genpkey", "-algorithm", "ED25519", "-out", "ed.pem")
     openssl(tmp_path, "pkey", "-in", "ed.pem", "-pubout", "-out", "ed.pub")
     (tmp_path / "none").write_bytes(b"nothing")

@@ -100,8 +100,8 @@ def test_two_trackers_share_peers_and_swarms(engine, prefix):
     assert listed(ask(one, FindRequest("2", "b", "s"))) == set()
     assert ask(one, connect("b", ("s", LEAVE, LEECH))).error_code == 0
     assert (one.peer_count, one.swarm_count, one.state) == (0, 0, TrackerState.INIT)
-    left = {key.rpartition(b":")[0] for key in engine.client().keys(f"{{{prefix}}}*")} - {f"{{{prefix}}}".encode()}
-    assert left == {f"{{{prefix}}}:answer".encode()}
+    left = {key.decode().removeprefix(f"{{{prefix}}}:") for key in engine.client().keys(f"{{{prefix}}}*")}
+    assert left == {"memberships", "answer:a", "answer:b"}
 
 
 def test_everything_that_is_known_of_a_peer_survives(engine, prefix):
@@ -220,6 +220,30 @@ def test_a_silent_peer_is_removed_from_everything_by_whichever_tracker_looks(eng
     other.handle_timer(10.0)
     assert (other.peer_count, other.swarm_count, other.statistics()["memberships"]) == (1, 1, 1)
     assert other.get_timer() == 12.0
+
+
+def test_a_silent_peer_that_is_back_before_anybody_has_looked_begins_anew(engine, prefix):
+    server, client = shared(engine, prefix), engine.client()
+    ask(server, connect("a", ("s", JOIN, SEEDER), ("t", JOIN, SEEDER)))
+    first = server.peer("a").number
+    client.zadd(f"{{{prefix}}}:deadlines", {"a": 1})
+    assert ask(server, connect("a", ("u", JOIN, LEECH))).error_code == 0
+    assert (set(server.peer("a").swarms), server.swarm_count) == ({"u"}, 1)
+    assert server.peer("a").number != first
+    consistent(client, prefix)
+
+
+def test_the_key_of_nonces_that_a_redis_has_lost_comes_back_and_no_other_is_replaced(engine, prefix):
+    """RFC 7616 section 3.3: trackers take one another's nonces"""
+    registry, client, name = RedisRegistry(engine.url, prefix=prefix), engine.client(), f"{{{prefix}}}:nonce-key"
+    key = registry.nonce_key()
+    assert RedisRegistry(engine.url, prefix=prefix).nonce_key() == client.get(name) == key
+    client.delete(name)
+    registry.handle_timer(0.0)
+    assert client.get(name) == key
+    client.set(name, b"of a tracker that was faster")
+    registry.handle_timer(100.0)
+    assert client.get(name) == b"of a tracker that was faster"
 
 
 def test_what_counts_as_a_sign_of_life_starts_the_timer_anew(engine, prefix):

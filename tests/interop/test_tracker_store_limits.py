@@ -14,6 +14,7 @@ from ppsp.tracker import (
     Action,
     ConnectRequest,
     FindRequest,
+    Incoming,
     Limits,
     PeerAddr,
     PeerMode,
@@ -103,6 +104,22 @@ def test_a_swarm_for_a_swarm_moves_no_peer_to_a_host_that_another_tracker_has_fi
     assert engine.client().hget(f"{{{prefix}}}:places", ELSEWHERE) == b"2"
 
 
+def test_a_peer_that_is_there_joins_no_more_than_another_tracker_has_left(engine, prefix):
+    one = shared(engine, prefix, limits=Limits(memberships=4))
+    for name, swarm in (("a", "s"), ("c", "t")):
+        assert ask(one, connect(name, swarm)).error_code == 0
+    overtaking = [connect("b", "s", "u")]
+
+    def select(members, requester, peer_num, count):
+        while overtaking:
+            assert ask(one, overtaking.pop()).error_code == 0
+        return ()
+
+    slow = shared(engine, prefix, limits=Limits(memberships=4), select=select)
+    assert post(slow, connect("a", "t")).status == 503
+    assert (overtaking, set(one.peer("a").swarms)) == ([], {"s"})
+
+
 def test_what_a_peer_is_in_is_not_read_for_the_lists_of_others(engine, prefix):
     """Else four peers of one host could have a tracker read megabytes for each list"""
     server = shared(engine, prefix)
@@ -119,6 +136,21 @@ def test_what_a_peer_is_in_is_not_read_for_the_lists_of_others(engine, prefix):
     consistent(client, prefix)
 
 
+@pytest.mark.parametrize("record", ["{", "[]", "{}", '{"peer_id": 1}'])
+def test_a_record_of_another_version_costs_its_own_peer_alone(engine, prefix, record):
+    """And not those whose requests are carried out together with its own"""
+    server = shared(engine, prefix)
+    assert ask(server, connect("old", "s")).error_code == 0
+    engine.client().hset(f"{{{prefix}}}:peer:old", "r", record)
+    bodies = [encode(connect(name, "s")) for name in ("a", "old", "b")]
+    requests = [Incoming(Request("POST", "/", (("Content-Type", MEDIA_TYPE),), body), (HERE, 9)) for body in bodies]
+    answers = server.handle_all(requests, 0.0)
+    assert [one.status for one in answers if isinstance(one, Response)] == [200, 503, 200]
+    engine.client().zadd(f"{{{prefix}}}:deadlines", {"old": 1})
+    assert ask(server, connect("old", "s")).error_code == 0
+    consistent(engine.client(), prefix)
+
+
 @pytest.fixture(params=["redis_process", "valkey_process"])
 def full(request: pytest.FixtureRequest) -> Iterator[RedisProcess]:
     """One that can be told to be full."""
@@ -132,8 +164,8 @@ def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_of_who_is_silent(ful
     server, client = shared(full, prefix), full.client()
     for name in "ab":
         assert ask(server, connect(name, "s")).error_code == 0
-    for name in "cde":
-        assert ask(server, connect(name, "s", "t", "u")).error_code == 0
+    for name, swarm in (("c", "s"), ("d", "u"), ("e", "u")):
+        assert ask(server, connect(name, swarm, "t")).error_code == 0
     client.zadd(f"{{{prefix}}}:deadlines", dict.fromkeys("cde", 1))
     client.config_set("maxmemory", 1)
     response = post(server, connect("f", "s"))

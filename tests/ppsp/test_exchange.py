@@ -361,6 +361,19 @@ def test_the_name_in_a_certificate_is_a_critical_uri(seven):
     assert read.not_valid_before_utc.timestamp() == EPOCH + 1000.0
 
 
+@pytest.mark.parametrize("octet", [0, 255])
+def test_a_certificate_is_what_rfc_5280_asks_of_an_authority(seven, octet):
+    """Serial numbers that are positive, of 20 octets at the most and others each time; whose key has signed it."""
+    issuer = MembershipIssuer.from_pem(ISSUER.pem, lambda size: bytes([octet] * size))
+    read = x509.load_der_x509_certificate(certificate("203.0.113.5", root=seven.root, issuer=issuer))
+    assert 0 < read.serial_number < 1 << 159
+    key = read.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    assert not key.critical
+    assert key.value == x509.AuthorityKeyIdentifier.from_issuer_public_key(read.public_key())
+    both = [x509.load_der_x509_certificate(certificate("203.0.113.5", root=seven.root)) for _ in range(2)]
+    assert both[0].serial_number != both[1].serial_number
+
+
 def test_certificates_that_prove_nothing_are_refused(seven):
     good = certificate("203.0.113.5", root=seven.root)
     stranger = MembershipIssuer.generate(random.Random(2).randbytes)
@@ -419,6 +432,18 @@ def test_a_url_that_names_no_member_of_this_swarm_proves_nothing(seven, text):
     assert VERIFIER.check(signed([url_of(seven.root)]), seven.root, EPOCH + 1000.0) == ("203.0.113.5", 77)
     with pytest.raises(MembershipError):
         VERIFIER.check(signed([url_of(seven.root, text)]), seven.root, EPOCH + 1000.0)
+
+
+def test_a_certificate_that_fits_no_datagram_is_not_read(seven):
+    """Nobody could be sent it, so nobody may be led to believe that he can pass it on."""
+    for size, taken in ((100, True), (1400, False)):
+        filler = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(size))
+        octets = signed([url_of(seven.root)], (filler, False))
+        if taken:
+            assert VERIFIER.check(octets, seven.root, EPOCH + 1000.0) == ("203.0.113.5", 77)
+        else:
+            with pytest.raises(MembershipError, match="octets"):
+                VERIFIER.check(octets, seven.root, EPOCH + 1000.0)
 
 
 def test_the_name_of_a_member_is_critical_and_one(seven):

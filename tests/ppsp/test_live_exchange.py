@@ -112,6 +112,27 @@ def test_a_viewer_that_knows_one_peer_finds_the_source_and_the_others_and_outliv
     assert cast.source.stats.exchange.asked == 0  # a source needs nobody
 
 
+def test_who_comes_late_asks_for_others_until_it_has_all_up_to_the_end(lab):
+    """The source is gone, and the only peer is slow: another one would help even after the end of the broadcast."""
+    cast = Broadcast(lab, ADDRESSES)
+    first = cast.viewer(cast.source)
+    cast.run(3.0)
+    cast.source.live.end(cast.network.now)
+    cast.source.flush()
+    cast.network.run_for(2.0)
+    cast.source.kill()
+    first.endpoint.set_upload_rate(10_000)
+    last = cast.host(ADDRESSES, behind=400).connect(first)
+    asked = []
+    for _ in range(8):
+        cast.network.run_for(10.0)
+        cast.turn(last)
+        asked.append((last.stats.exchange.asked, last.live.ended))
+    before = [count for count, ended in asked if not ended]
+    assert before[-1] >= 3
+    assert asked[-1] == (asked[len(before)][0], True)
+
+
 def test_without_exchange_a_viewer_that_knows_one_peer_ends_with_it(lab):
     cast = Broadcast(lab, None)
     first = cast.viewer(cast.source)

@@ -182,6 +182,18 @@ def test_the_only_peer_that_has_anything_does_not_rest(lab, bench, large):
     assert len(times) > 10  # in half a minute
 
 
+def test_a_peer_that_takes_no_requests_is_no_one_else_to_ask(lab, bench, large):
+    source, pushing = peers(lab, bench, large, 2)
+    pushing.open(pushing.have_all(), supported_messages=frozenset(range(14)) - {8})
+    source.open(source.have_all())
+    times = []
+    for _ in range(300):
+        if source.take(Request):
+            times.append(bench.now)
+        bench.advance(0.1)
+    assert len(times) > 10  # in half a minute
+
+
 def test_an_idle_peer_takes_over_from_a_slow_one(lab, bench, large):
     """Section 3.8: urgent data is requested of another peer, and the first is told."""
     slow, fast = peers(lab, bench, large, 2)

@@ -75,7 +75,7 @@ local function hold(peer, host, number)
     end
     redis.call('HDEL', base .. 'held', peer)
   end
-  if host ~= '' and number > 0 then
+  if host ~= '' then
     redis.call('HINCRBY', base .. 'places', host, number)
     redis.call('HSET', base .. 'held', peer, number .. ' ' .. host)
   end

@@ -182,8 +182,10 @@ def full(request: pytest.FixtureRequest) -> Iterator[RedisProcess]:
 
 
 def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_of_who_is_silent(full, prefix):
-    """maxmemory-policy noeviction, the default: scripts must not be cut off in the middle"""
-    server, client = shared(full, prefix), full.client()
+    """maxmemory-policy noeviction, the default"""
+    registry, client = RedisRegistry(full.url, prefix=prefix), full.client()
+    registry.nonce_key()
+    server = TrackerServer(registry=registry)
     for name in "ab":
         assert ask(server, connect(name, "s")).error_code == 0
     for name, swarm in (("c", "s"), ("d", "u"), ("e", "u")):

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import random
+import struct
 import threading
 from pathlib import Path
 
@@ -55,6 +56,14 @@ class _Fetch:
         self.receive(partial, held.tree, [chunk for chunk in order if chunk not in held.have])
         partial.finish(len(self.published.store.content))
         partial.close()
+
+
+class _Killed(BaseException):
+    """As `kill -9`: nothing that would be done on an exception of the system is done."""
+
+
+def _kill(*words: object) -> None:
+    raise _Killed
 
 
 def _is_complete(it: _Fetch) -> None:
@@ -148,6 +157,85 @@ def test_an_index_that_lies_costs_what_it_should_have_told(tmp_path: Path, junk:
     _is_complete(it)
 
 
+def test_the_index_has_a_record_for_each_chunk_in_the_order_of_the_log(tmp_path: Path) -> None:
+    it = _Fetch(tmp_path, publish_chunks([b"a" * (at + 1) for at in range(40)]))
+    partial, tree = it.open(), bare_tree(it.published.metadata)
+    for order in ([7, 3], [], [39], [0, 1]):
+        it.receive(partial, tree, order)
+    partial.close()
+    index = (tmp_path / "copy.part.chunks").read_bytes()
+    assert index == b"".join(struct.pack(">II", at, at + 1) for at in (7, 3, 39, 0, 1)).ljust(40 * 8, b"\0")
+    assert len((tmp_path / "copy.part").read_bytes()) == 8 + 4 + 40 + 1 + 2
+
+
+def test_what_stands_behind_the_end_of_an_index_is_never_read_again(tmp_path: Path) -> None:
+    """A kill leaves a log with more chunks than the index tells, and a broken disk anything in the index."""
+    it = _Fetch(tmp_path, publish_chunks(random_records(64)))
+    partial, tree = it.open(), bare_tree(it.published.metadata)
+    it.receive(partial, tree, list(range(32)))
+    it.receive(partial, tree, list(range(32, 60)), flush=False)
+    partial.close()
+    index = tmp_path / "copy.part.chunks"
+    junk = b"".join(struct.pack(">II", at, 1) for at in range(16))
+    index.write_bytes(index.read_bytes()[: 32 * 8] + bytes(8) + junk)
+    again = it.open()
+    it.receive(again, again.resume(silent).tree, [63])
+    again.close()
+    again = it.open()
+    held = again.resume(silent)
+    assert (list(held.have), held.refused) == ([(0, 32)], 0)
+    again.close()
+
+
+def test_chunks_that_an_index_puts_beyond_the_end_of_the_log_leave_no_hole(tmp_path: Path) -> None:
+    fd, index = (os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("log", "index"))
+    os.write(fd, b"abcde12")
+    os.write(index, struct.pack(">IIII", 0, 5, 1, 5))
+    log = ChunkLog(fd, index)
+    with pytest.raises(OSError, match="there is no chunk 1"):
+        log.read(1)
+    log.write(1, b"fg")
+    assert (tmp_path / "log").read_bytes() == b"abcdefg"
+    os.close(fd)
+    os.close(index)
+
+
+def test_a_kill_between_log_and_journal_makes_nothing_look_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = _Fetch(tmp_path, publish_chunks(random_records(64)))
+    partial = it.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkLog, "flush", _kill)
+        with pytest.raises(_Killed):
+            it.receive(partial, bare_tree(it.published.metadata), list(range(32)))
+    partial.close()
+    again = it.open()
+    held = again.resume(silent)
+    assert (held.have.total, held.refused) == (0, 0)
+    again.close()
+
+
+def test_content_larger_than_what_is_copied_at_once_is_put_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interop.chunkfile._STRIDE", 1000)
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    it.finish(list(range(39, -1, -1)))
+    _is_complete(it)
+
+
+def test_a_fetch_that_got_something_keeps_it(tmp_path: Path) -> None:
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    partial = it.open()
+    it.receive(partial, bare_tree(it.published.metadata), list(range(16)))
+    partial.discard_if_empty()
+    partial.close()
+    again = it.open()
+    assert list(again.resume(silent).have) == [(0, 16)]
+    again.close()
+
+
 def test_the_log_goes_on_serving_when_the_file_has_its_name(tmp_path: Path) -> None:
     it = _Fetch(tmp_path, publish_chunks(random_records(40)))
     for order in (list(range(40)), list(range(39, -1, -1))):
@@ -158,10 +246,6 @@ def test_the_log_goes_on_serving_when_the_file_has_its_name(tmp_path: Path) -> N
         partial.close()
         _is_complete(it)
         it.target.unlink()
-
-
-class _Killed(BaseException):
-    """As `kill -9`: nothing that would be done on an exception of the system is done."""
 
 
 @pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "shuffled"])

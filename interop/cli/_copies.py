@@ -96,7 +96,8 @@ async def verify_existing(path: Path, uri: SwarmUri, *, force: bool, as_json: bo
         return None
     if not is_file:
         raise MistakeError(f"{path} is not a regular file")
-    raise MistakeError(f"{path} is there and has other content (--force replaces it)")
+    cut = f", cut as {sizes_path(path).name} says," if metadata.is_variable else ""
+    raise MistakeError(f"{path} is there and{cut} has other content (--force replaces it)")
 
 
 def _sizes_of(path: Path, *, force: bool) -> Sequence[int]:

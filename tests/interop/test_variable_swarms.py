@@ -139,6 +139,12 @@ def test_a_file_whose_chunks_nobody_can_tell_is_left_alone(run, log: Path, tmp_p
         assert err.splitlines()[-1] == (
             "ietf-p2p: copy.chunks: line 2 is not a number of octets from 1 to 60000 (--force replaces copy)"
         )
+        (tmp_path / "copy.chunks").write_text("5\n")
+        status, _, err = run(*fetching(uri, "copy", peer))
+        assert status == 2
+        assert err.splitlines()[-1] == (
+            "ietf-p2p: copy is there and, cut as copy.chunks says, has other content (--force replaces it)"
+        )
         status, _, err = run(*fetching(uri, "copy", peer, "--force"))
         assert status == 0, err
     assert len(read_sizes(tmp_path / "copy.chunks")) > 2

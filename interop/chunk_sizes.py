@@ -5,6 +5,7 @@ The list of sizes that goes with a file is a text: a number of octets a line, a 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from array import array
@@ -27,6 +28,16 @@ def sizes_path(path: Path) -> Path:
     return path.with_name(path.name + ".chunks")
 
 
+def may_replace(path: Path) -> bool:
+    """Whether a list may be written there: nothing is, or what looks like one. Raises OSError where none can be."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LINE)
+    except FileNotFoundError:
+        return True
+    return not line or line.strip().isdigit()
+
+
 def read_sizes(path: Path) -> array[int]:
     """The sizes in a list. Raises SeedError where it is none, and OSError."""
     sizes = array("H")
@@ -44,21 +55,31 @@ def read_sizes(path: Path) -> array[int]:
 
 
 def write_sizes(path: Path, sizes: Iterable[int]) -> None:
-    """Write a list, and make it durable before it gets its name. Raises OSError."""
+    """Write a list, and make it durable before it gets its name. Raises OSError, and leaves nothing then."""
     new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="ascii") as file:
-        file.writelines(f"{size}\n" for size in sizes)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("w", encoding="ascii") as file:
+            file.writelines(f"{size}\n" for size in sizes)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
 
 
 def line_sizes(fd: int, longest: int) -> array[int]:
-    """Chunks of whole lines: as many as fit `longest` octets; only a longer line is cut. Raises OSError."""
+    """Chunks of whole lines: as many as fit `longest` octets; only a longer line is cut.
+
+    Raises OSError, and SeedError for a file that becomes shorter meanwhile.
+    """
     sizes = array("H")
     size, offset = os.fstat(fd).st_size, 0
-    while offset < size and (data := os.pread(fd, _STRIDE, offset)):
-        at = 0
+    while offset < size:
+        at, data = 0, os.pread(fd, _STRIDE, offset)
+        if len(data) < min(_STRIDE, size - offset):
+            raise SeedError("the file became shorter while it was read")
         # Where less than the longest chunk is left, more has to be read, unless this is the end.
         while at + longest <= len(data) or (at < len(data) and offset + len(data) >= size):
             stop = min(at + longest, len(data))

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
 
-from interop.chunk_sizes import sizes_path, write_sizes
-from interop.filestore import PartialFile, write_at
+from interop.chunk_sizes import may_replace, sizes_path, write_sizes
+from interop.filestore import PartialFile, PartialFileError, write_at
 from interop.resume import HeldContent, restore
 from ppsp import RangeSet
 from ppsp.constants import DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE
@@ -161,19 +161,31 @@ class ChunkLog:
 
 
 class PartialChunks(PartialFile):
-    """As `PartialFile`, for chunks that differ in size."""
+    """As `PartialFile`, for chunks that differ in size.
+
+    Raises PartialFileError, besides, where something else stands at the place of the list of sizes.
+    """
 
     store: ChunkLog  # type: ignore[assignment] # by number, where the other is by octet
 
     def __init__(self, target: Path, uri: SwarmUri, *, overwrite: bool = False) -> None:
+        listed = sizes_path(target)
+        if not overwrite and not may_replace(listed):
+            raise PartialFileError(f"{listed}, where the sizes of the chunks are to be listed, is another file")
         super().__init__(target, uri, overwrite=overwrite)
         self._index_path = target.with_name(target.name + ".part.chunks")
+        self._whole_path = target.with_name(target.name + ".part.whole")
         try:
+            self._whole_path.unlink(missing_ok=True)  # a crash left it half-way
             self._index = os.open(self._index_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             super().close()
             raise
-        self.store = ChunkLog(self._fd, self._index)
+        try:
+            self.store = ChunkLog(self._fd, self._index)
+        except OSError:
+            self.close()
+            raise
 
     def resume(self, progress: Callable[[int, int], None]) -> HeldContent:
         """As `PartialFile.resume`."""
@@ -191,16 +203,22 @@ class PartialChunks(PartialFile):
         if self.store.is_in_order(len(sizes)):
             super().finish(content_size)
         else:
-            whole = self.target.with_name(self.target.name + ".part.whole")
-            fd = os.open(whole, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-            try:
-                self.store.copy_to(fd, len(sizes))
-                self._name(fd, whole, content_size)
-            finally:
-                os.close(fd)
+            self._put_in_order(len(sizes), content_size)
             # The log goes on serving until it is closed.
-            self.part.unlink()
-        self._index_path.unlink()
+            self.part.unlink(missing_ok=True)
+        self._index_path.unlink(missing_ok=True)
+
+    def _put_in_order(self, chunk_count: int, content_size: int) -> None:
+        fd = os.open(self._whole_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            self.store.copy_to(fd, chunk_count)
+            self._name(fd, self._whole_path, content_size)
+        except OSError:
+            # A full disk is not to stay full of it.
+            self._whole_path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """As `PartialFile.close`."""

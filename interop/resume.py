@@ -235,9 +235,7 @@ def restore(journal: Journal, part: PartOctets, progress: Callable[[int, int], N
     """Hash every block that `journal` claims to be in the part file, and keep what the swarm's root proves."""
     metadata = journal.metadata
     claims = journal.read()
-    tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
-    if metadata.expected_chunks is not None:
-        tree.set_chunk_count(metadata.expected_chunks)
+    tree = bare_tree(metadata)
     have = RangeSet()
     count = claims.chunk_count or 0
     peaks = {peak: claims.nodes.get(peak, b"") for peak in peak_ranges(count)}
@@ -257,10 +255,18 @@ def restore(journal: Journal, part: PartOctets, progress: Callable[[int, int], N
         done += block[1] - block[0] + 1
         progress(done * part.chunk_size, total * part.chunk_size)
     journal.restored(have, proven)
-    if not have:  # then nothing proves the number of chunks either
-        tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
+    if not have:  # then nothing proves the number of chunks, if the metadata do not tell it
+        tree = bare_tree(metadata)
     size = part.content_size(have, count)
     return HeldContent(tree, have, size, total - have.total, part.octets_held(have, size, count))
+
+
+def bare_tree(metadata: SwarmMetadata) -> MerkleTree:
+    """What is known of the tree by the metadata alone."""
+    tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
+    if metadata.expected_chunks is not None:
+        tree.set_chunk_count(metadata.expected_chunks)
+    return tree
 
 
 def _verify_block(

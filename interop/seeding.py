@@ -14,6 +14,7 @@ from ppsp.merkle import MAX_CHUNKS, MerkleTree, hash_chunks, hash_each
 
 Progress: TypeAlias = Callable[[int, int], None]
 _Result = TypeVar("_Result")
+_EMPTY = "the file is empty, and RFC 7574 has no swarm for content of no octets"
 # Octets read and hashed between two reports of progress: some 8 ms of work.
 _STRIDE = 4 * 1024 * 1024
 # Chunks of variable size that are read at once: 64 times 16, as the tree takes them, and up to 60 MB of the longest.
@@ -39,7 +40,7 @@ def hash_file(fd: int, chunk_size: int, hash_function: MerkleHashFunction, progr
         raise SeedError("only a regular file can be a swarm")
     size = before.st_size
     if size == 0:
-        raise SeedError("the file is empty, and RFC 7574 has no swarm for content of no octets")
+        raise SeedError(_EMPTY)
     if size > MAX_CHUNKS * chunk_size:
         raise SeedError(f"{size} octets are more than {MAX_CHUNKS} chunks of {chunk_size} octets; take larger chunks")
     # Whole blocks of 64 chunks, as the tree takes them.
@@ -69,7 +70,11 @@ def hash_sized(fd: int, sizes: Sequence[int], hash_function: MerkleHashFunction,
     if not stat.S_ISREG(before.st_mode):
         raise SeedError("only a regular file can be a swarm")
     size, total = before.st_size, sum(sizes)
-    if size != total or not total:
+    if size == 0:
+        raise SeedError(_EMPTY)
+    if len(sizes) > MAX_CHUNKS:
+        raise SeedError(f"{len(sizes)} chunks are more than {MAX_CHUNKS}; take larger chunks")
+    if size != total:
         raise SeedError(f"the chunks have {total} octets together, the file has {size}")
 
     def runs() -> Iterator[bytes]:

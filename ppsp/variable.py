@@ -28,7 +28,7 @@ def publish_chunks(
 ) -> PublishedChunks:
     """The swarm of these chunks, in this order; they are kept in memory.
 
-    Chunks of 512 to 1300 octets travel best (section 8.1): longer ones are fragmented on the way.
+    Chunks of 512 to 1400 octets travel best (section 8.1): longer ones are fragmented on the way.
 
     Raises StateError for a chunk that is empty or too long, and MetadataError where there is none, there are too many,
     or they are to be addressed by octets. OSError where they do not fit into a `MemoryChunks`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from interop.cli._errors import FailureError, MistakeError, reason
 from interop.cli._progress import Snapshot, display, note, octets
 from interop.filestore import FileStore, PartialFile, PartialFileError
 from interop.peer import SwarmPeer
-from interop.resume import HeldContent
+from interop.resume import HeldContent, bare_tree
 from interop.seeding import SeedError, hash_file, hash_sized, in_thread
 from ppsp import RangeSet
 from ppsp.errors import MetadataError
@@ -95,7 +96,8 @@ async def verify_existing(path: Path, uri: SwarmUri, *, force: bool, as_json: bo
         return None
     if not is_file:
         raise MistakeError(f"{path} is not a regular file")
-    raise MistakeError(f"{path} is there and has other content (--force replaces it)")
+    cut = f", cut as {sizes_path(path).name} says," if metadata.is_variable else ""
+    raise MistakeError(f"{path} is there and{cut} has other content (--force replaces it)")
 
 
 def _sizes_of(path: Path, *, force: bool) -> Sequence[int]:
@@ -141,14 +143,26 @@ async def resume(partial: PartialFile, uri: SwarmUri, *, as_json: bool) -> HeldC
             raise FailureError(f"cannot read {partial.part}: {reason(exc)}") from exc
     if held.have and not held.tree.is_size_certain:
         # Without the block of the last chunk nothing proves the number of chunks, nor which of them these are.
-        metadata = uri.metadata
-        tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
-        held = HeldContent(tree, RangeSet(), None, held.refused, 0)
+        held = HeldContent(bare_tree(uri.metadata), RangeSet(), None, held.refused, 0)
     if held.have or held.refused:
         found = octets(held.octets)
         wrong = f", {held.refused} chunks are not right any more" if held.refused else ""
         note(f"resuming: {found} are there and verified{wrong}")
     return held
+
+
+async def finish(partial: PartialFile, content_size: int) -> None:
+    """Give the complete file its name. Who stops meanwhile waits for it, since its files are closed afterwards."""
+    work = asyncio.ensure_future(asyncio.to_thread(partial.finish, content_size))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await work
+        raise
+    except OSError as exc:
+        text = f"cannot write {partial.target}: {reason(exc)}: everything is fetched, the same command tries it again"
+        raise FailureError(text) from exc
 
 
 def snapshot(peer: SwarmPeer) -> Snapshot:

@@ -7,13 +7,12 @@ import contextlib
 import os
 import sys
 import time
-from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
-from interop.chunk_sizes import sizes_path, write_sizes
+from interop.chunk_sizes import may_replace, sizes_path
 from interop.cli._errors import FailureError, MistakeError, reason
 from interop.cli._peers import entered
 from interop.cli._pex import Pex
@@ -50,6 +49,7 @@ async def fetch_live(request: LiveRequest) -> int:
     """Watch until the broadcast ends, or Ctrl-C. Returns the exit status."""
     if request.as_json and str(request.output) == "-":
         raise MistakeError("stdout cannot hold both the stream and --json: say -o FILE")
+    listed = _check_list(request)
     told = False
 
     def heard(event: Event) -> None:
@@ -69,15 +69,10 @@ async def fetch_live(request: LiveRequest) -> int:
         exchange=request.pex.exchange(request.uri.metadata),
         on_event=heard,
     )
-    sizes = array("H")
-    try:
-        async with entered(peer, request.listen, request.pex), _sink(request) as write:
-            total = await _copy(request, peer, write, sizes)
-            exchange = peer.stats.exchange
-    finally:
-        # By it the recording can be served as static content (RFC 7574 section 6.1.2.1).
-        if request.uri.metadata.is_variable and sizes and str(request.output) != "-":
-            write_sizes(sizes_path(request.output), sizes)
+    async with entered(peer, request.listen, request.pex), _sink(request) as write:
+        with _listing(listed) as written:
+            total = await _copy(request, peer, write, written)
+        exchange = peer.stats.exchange
     skipped = peer.stream.skipped
     if request.as_json:
         emit("ended", octets=total, chunks_skipped=skipped, exchange=attrs.asdict(exchange))
@@ -86,10 +81,47 @@ async def fetch_live(request: LiveRequest) -> int:
     return 0
 
 
+def _check_list(request: LiveRequest) -> Path | None:
+    """Where the sizes of the chunks are listed as they are written; None where they do not vary, or `output` is a pipe.
+
+    By the list the recording can be served as static content (RFC 7574 section 6.1.2.1). Raises MistakeError where it
+    would take the place of another file.
+    """
+    output = request.output
+    if not request.uri.metadata.is_variable or str(output) == "-" or (output.exists() and not output.is_file()):
+        return None
+    listed = sizes_path(output)
+    try:
+        if request.force or may_replace(listed):
+            return listed
+    except OSError as exc:
+        raise MistakeError(f"{listed}: {reason(exc)}") from exc
+    raise MistakeError(
+        f"{listed}, where the sizes of the chunks are to be listed, is another file (--force replaces it)"
+    )
+
+
+@contextlib.contextmanager
+def _listing(listed: Path | None) -> Iterator[Callable[[Sequence[bytes]], None]]:
+    """What is told of the chunks that are written: the list grows with them, so that a crash leaves it, too."""
+    if listed is None:
+        yield lambda chunks: None
+        return
+    try:
+        file = listed.open("wb", buffering=0)
+    except OSError as exc:
+        raise MistakeError(f"{listed}: {reason(exc)}") from exc
+    with file:
+        yield lambda chunks: _write_all(file.fileno(), b"".join(b"%d\n" % len(chunk) for chunk in chunks))
+
+
 async def _copy(
-    request: LiveRequest, peer: LivePeer, write: Callable[[bytes], Awaitable[None]], sizes: array[int]
+    request: LiveRequest,
+    peer: LivePeer,
+    write: Callable[[bytes], Awaitable[None]],
+    written: Callable[[Sequence[bytes]], None],
 ) -> int:
-    """Write what comes; `sizes` takes those of the chunks that are written."""
+    """Write what comes, and tell `written` of it; returns the octets."""
     total, shown_at, shown_total = 0, time.monotonic(), 0
     with display("watching", as_json=request.as_json) as shown:
         while True:
@@ -103,12 +135,12 @@ async def _copy(
             data = b"".join(chunks)
             try:
                 await write(data)
+                written(chunks)
             except BrokenPipeError:
                 raise
             except OSError as exc:
                 raise FailureError(f"cannot write {request.output}: {reason(exc)}") from exc
             total += len(data)
-            sizes.extend(map(len, chunks))
             now = time.monotonic()
             if now - shown_at >= _SHOW_SECONDS:
                 rate = (total - shown_total) / (now - shown_at)

@@ -15,6 +15,7 @@ import click
 from interop.cli._copies import (
     FLUSH_SECONDS,
     WholeCopy,
+    finish,
     open_partial,
     output_of,
     resume,
@@ -181,7 +182,7 @@ class _Fetch:
         held = await resume(partial, request.uri, as_json=request.as_json)
         resumed = held.octets
         if held.content_size is not None and held.have.total == held.tree.chunk_count:
-            await asyncio.to_thread(partial.finish, held.content_size)
+            await finish(partial, held.content_size)
             _report(request, _Outcome(held.content_size, 0.0, held.content_size, held.refused), None)
             if not request.seed_after:
                 return 0
@@ -191,7 +192,7 @@ class _Fetch:
                 started = time.monotonic()
                 size = await self._follow(peer, held)
                 seconds = time.monotonic() - started
-                await asyncio.to_thread(partial.finish, size)
+                await finish(partial, size)
                 _report(request, _Outcome(size, seconds, resumed, held.refused), peer)
             await _seed_on(peer, request)
         return 0

@@ -14,6 +14,7 @@ from interop._http_server import Listener
 from interop.cli._copies import (
     FLUSH_SECONDS,
     WholeCopy,
+    finish,
     open_partial,
     output_of,
     resume,
@@ -199,7 +200,7 @@ class _Play:
                         await asyncio.wait({waiter}, timeout=FLUSH_SECONDS)
                         partial.flush(self._held.tree)
                         shown.show(snapshot(peer))
-                await asyncio.to_thread(partial.finish, waiter.result())
+                await finish(partial, waiter.result())
             except OSError as exc:
                 raise FailureError(f"cannot write {partial.part}: {reason(exc)}") from exc
             finally:

@@ -35,7 +35,7 @@ from interop.peer import SwarmPeer
 from interop.seeding import Progress, SeedError, changed, hash_file, hash_sized, in_thread
 from interop.swarm_socket import SwarmSocket
 from interop.tracker_login import Logins
-from ppsp.constants import ChunkAddressing
+from ppsp.constants import DEFAULT_CHUNK_SIZE, ChunkAddressing
 from ppsp.merkle import MerkleTree
 from ppsp.metadata import SwarmMetadata, SwarmUri
 from ppsp.variable import variable_metadata
@@ -88,7 +88,9 @@ class _Source:
 @LISTEN
 @UPLOAD_LIMIT
 @MAX_DATAGRAM
-@click.option("--chunk-size", type=_CHUNK_SIZE, default=1024, show_default=True, help="Octets a chunk.")
+@click.option(
+    "--chunk-size", type=_CHUNK_SIZE, help=f"Octets a chunk, or of the longest. [default: {DEFAULT_CHUNK_SIZE}]"
+)
 @click.option(
     "--boundaries",
     metavar="lines|FILE",
@@ -107,7 +109,7 @@ def command(
     listen: tuple[str, int],
     upload_limit: float | None,
     max_datagram: int | None,
-    chunk_size: int,
+    chunk_size: int | None,
     boundaries: str | None,
     hash_name: str,
     addressing: str,
@@ -121,8 +123,12 @@ def command(
         raise click.UsageError(
             "--boundaries: byte ranges cannot name chunks of variable size: take chunk ranges or bins"
         )
-    if boundaries not in (None, _LINES) and len(files) > 1:
-        raise click.UsageError("--boundaries FILE is for one file, this is several")
+    if boundaries not in (None, _LINES):
+        if len(files) > 1:
+            raise click.UsageError("--boundaries FILE is for one file, this is several")
+        if chunk_size is not None:
+            raise click.UsageError("--chunk-size says nothing where --boundaries FILE has the size of each chunk")
+    size = chunk_size or DEFAULT_CHUNK_SIZE
     request = _Request(
         files,
         trackers,
@@ -132,7 +138,7 @@ def command(
         listen,
         upload_limit,
         max_datagram,
-        chunk_size,
+        size,
         boundaries,
         hash_name,
         addressing,

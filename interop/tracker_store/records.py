@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from attrs import astuple, evolve
+from attrs import astuple
 
 from ppsp.tracker import (
     AbilityNat,
@@ -21,38 +21,37 @@ from ppsp.tracker import (
 )
 
 
-def write(peer: RegisteredPeer) -> str:
-    """The record of a peer; equal for equal peers."""
-    return json.dumps(
-        {
-            "peer_id": peer.peer_id,
-            "number": peer.number,
-            "connect_time": peer.connect_time,
-            "peer_addr": [astuple(address) for address in peer.peer_addr],
-            "announced": peer.announced,
-            "holder": peer.holder,
-            "host": peer.host,
-            "source": peer.source,
-            "properties": peer.properties and astuple(peer.properties),
-            "swarms": {
-                swarm_id: [membership.peer_mode, membership.stat and astuple(membership.stat)[1:]]
-                for swarm_id, membership in peer.swarms.items()
-            },
-            "changes": peer.changes,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+def write(peer: RegisteredPeer) -> tuple[bytes, bytes]:
+    """What others' lists need of a peer, and the rest: its swarms, whose IDs may be long; equal for equal peers."""
+    listed = {
+        "peer_id": peer.peer_id,
+        "number": peer.number,
+        "connect_time": peer.connect_time,
+        "peer_addr": [astuple(address) for address in peer.peer_addr],
+        "announced": peer.announced,
+        "holder": peer.holder,
+        "host": peer.host,
+        "source": peer.source,
+        "properties": peer.properties and astuple(peer.properties),
+    }
+    swarms = {
+        swarm_id: [membership.peer_mode, membership.stat and astuple(membership.stat)[1:]]
+        for swarm_id, membership in peer.swarms.items()
+    }
+    return _json(listed), _json({"swarms": swarms, "changes": peer.changes})
 
 
-def write_listed(peer: RegisteredPeer) -> str:
-    """What others' lists need of a peer: without its swarms, whose IDs may be many octets."""
-    return write(evolve(peer, swarms={}, changes=0))
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def read(record: bytes) -> RegisteredPeer:
-    """The peer of a record of `write` or `write_listed`. A tracker writes only peers in the state TRACKING."""
-    found = json.loads(record)
+def read(listed: bytes, rest: bytes | None = None) -> RegisteredPeer:
+    """The peer that `write` has written, without its swarms where the rest is not given.
+
+    A tracker writes only peers in the state TRACKING.
+    """
+    found = json.loads(listed)
+    more: dict[str, Any] = json.loads(rest) if rest is not None else {"swarms": {}, "changes": 0}
     return RegisteredPeer(
         found["peer_id"],
         found["number"],
@@ -66,9 +65,9 @@ def read(record: bytes) -> RegisteredPeer:
         _properties(found["properties"]),
         {
             swarm_id: Membership(PeerMode(mode), stat and StreamStats(swarm_id, *stat))
-            for swarm_id, (mode, stat) in found["swarms"].items()
+            for swarm_id, (mode, stat) in more["swarms"].items()
         },
-        found["changes"],
+        more["changes"],
     )
 
 

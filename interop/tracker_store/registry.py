@@ -117,7 +117,7 @@ class RedisRegistry:
 
     def _current(self) -> list[int]:
         """Peers, swarms, memberships."""
-        counts: list[int] = self._run("begin", "", "", 0, 0, 0)[3:6]
+        counts: list[int] = self._run("begin", "", "", 0, 0, 0)[4:7]
         return counts
 
     def begin(self, asked: Sequence[Asked], now: float) -> list[RedisTransaction | StoreUnavailableError]:
@@ -157,8 +157,8 @@ class RedisRegistry:
 
     def peer(self, peer_id: str) -> RegisteredPeer | None:
         """The registration of a peer."""
-        record = self._run("begin", peer_id, "", 0, 0, 0)[1]
-        return read(record) if record else None
+        version, listed, rest, *_ = self._run("begin", peer_id, "", 0, 0, 0)
+        return read(listed, rest) if version else None
 
     def members(self, swarm_id: str) -> Sequence[RegisteredPeer]:
         """Peers of a swarm, without their swarms: all, or a random sample of so many."""

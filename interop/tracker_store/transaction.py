@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from interop._redis import Call
-from interop.tracker_store.records import read, write, write_listed
+from interop.tracker_store.records import read, write
 from ppsp.tracker import (
     PEER_TABLE,
     Asked,
@@ -58,17 +58,17 @@ class RedisTransaction:
         read_member: Callable[[bytes], RegisteredPeer],
         epoch: float,
     ) -> None:
-        version, record, answered, *counts, exist, samples = answer
+        version, listed, rest, answered, *counts, exist, samples = answer
         self._asked = asked
         self._read_member = read_member
         self._epoch = epoch
         self._version: bytes = version or b""
-        self._record: bytes = record or b""
+        self._record: tuple[bytes, bytes] = listed or b"", rest or b""
         self._answered: bytes = answered or b""
         self.peer_count, self.swarm_count, self.memberships, self.memberships_of_host = counts
         self._exists = dict(zip(swarms, exist, strict=True))
         self._samples: dict[str, list[bytes]] = dict(zip(swarms, samples, strict=True))
-        self._peer = read(record) if record else None
+        self._peer = read(listed, rest) if version else None
         self._before = _modes(self._peer)
         self._is_touched = False
         stands_for = asked.key + _basis(self._peer)
@@ -124,20 +124,19 @@ class RedisTransaction:
     def write(self, body: bytes | None, most: Limits, timer_ms: int) -> Call | None:
         """The script that writes what was done; None where nothing was."""
         peer = self.peer
-        record = b"" if peer is None else write(peer).encode()
+        record = (b"", b"") if peer is None else write(peer)
         message = self._asked.message
         answer = b""
         if body is not None and len(body) <= MAX_ANSWER and not isinstance(message, FindRequest):
             answer = self._asked.key + _basis(peer) + body
         if record == self._record and not answer:
-            is_alive = bool(record) and self._is_touched
+            is_alive = peer is not None and self._is_touched
             return ("touch", [message.peer_id, self._version, timer_ms]) if is_alive else None
         now_in = _modes(peer)
         joins = [(one, mode) for one, mode in now_in.items() if self._before.get(one) is not mode]
         host = "" if peer is None else peer.host or ""
-        listed = "" if peer is None else write_listed(peer)
         return "commit", [
-            *(message.peer_id, self._version, timer_ms, secrets.token_bytes(8), record, listed),
+            *(message.peer_id, self._version, timer_ms, secrets.token_bytes(8), *record),
             *(
                 answer,
                 ANSWER_LIFETIME_MS,

@@ -13,15 +13,13 @@ def consistent(client: Any, prefix: str) -> None:
     seeders: dict[str, float] = {}
     names = [key.decode().removeprefix(f"{base}peer:") for key in client.keys(f"{base}peer:*")]
     for name in names:
-        peer = read(client.hget(f"{base}peer:{name}", "r"))
+        peer = read(*client.hmget(f"{base}peer:{name}", "l", "r"))
         assert peer.peer_id == name
         assert peer.swarms
         modes = {f"s{swarm_id}": one.peer_mode[0] for swarm_id, one in peer.swarms.items()}
         whole = client.hgetall(f"{base}peer:{name}")
         fields = {key.decode(): whole[key].decode() for key in whole.keys() - {b"r", b"v", b"l"}}
         assert fields == modes
-        listed = read(whole[b"l"])
-        assert (listed.peer_id, listed.peer_addr, listed.swarms) == (name, peer.peer_addr, {})
         for swarm_id, one in peer.swarms.items():
             swarms.setdefault(swarm_id, set()).add(name)
             if one.peer_mode is PeerMode.SEEDER:
@@ -38,7 +36,7 @@ def consistent(client: Any, prefix: str) -> None:
     assert int(client.get(f"{base}memberships") or 0) == sum(map(len, swarms.values()))
     places: dict[str, int] = {}
     for name in names:
-        peer = read(client.hget(f"{base}peer:{name}", "r"))
+        peer = read(*client.hmget(f"{base}peer:{name}", "l", "r"))
         assert client.hget(f"{base}held", name).decode() == f"{len(peer.swarms)} {peer.host}"
         places[peer.host] = places.get(peer.host, 0) + len(peer.swarms)
     assert client.hlen(f"{base}held") == len(names)

@@ -1,153 +1,28 @@
-"""Chunks of variable size in files: lists of sizes, whole files, and the log of a fetch that survives a crash."""
+"""The log of a fetch whose chunks differ in size, which survives a crash, and the file that becomes of it."""
 
-import itertools
+import asyncio
+import errno
 import os
 import random
+import struct
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ppsp_chunks import random_records, silent
 
-from interop.chunk_sizes import SizedFile, line_sizes, read_sizes, sizes_path, write_sizes
+from interop.chunk_sizes import read_sizes, sizes_path
 from interop.chunkfile import ChunkLog, PartialChunks
+from interop.cli._copies import finish
+from interop.cli._errors import FailureError
 from interop.filestore import PartialFileError
-from interop.live_units import FixedCut, LineCut, ReadCut
-from interop.seeding import SeedError, hash_sized
+from interop.resume import bare_tree
 from ppsp import PublishedChunks, SwarmUri, publish_chunks
-from ppsp.constants import MerkleHashFunction
 from ppsp.merkle import MerkleTree, Verdict
-from ppsp.metadata import SwarmMetadata
-from ppsp.ports import VariableStore
 
-_SHA256 = MerkleHashFunction.SHA256
 _MANY_FILES = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def _silent(done: int, total: int) -> None:
-    pass
-
-
-def _records(count: int, seed: int = 1) -> list[bytes]:
-    chance = random.Random(seed)
-    return [chance.randbytes(chance.randint(1, 900)) for _ in range(count)]
-
-
-def _open(path: Path, content: bytes = b"") -> int:
-    path.write_bytes(content)
-    return os.open(path, os.O_RDWR)
-
-
-# Sizes
-
-
-@_MANY_FILES
-@given(
-    st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([b"\n", b"line\n", b"x" * 70])), max_size=60),
-    st.integers(4, 64),
-)
-def test_lines_are_gathered_and_only_a_longer_one_is_cut(tmp_path: Path, parts: list[bytes], longest: int) -> None:
-    content = b"".join(parts)
-    fd = _open(tmp_path / "x", content)
-    sizes = list(line_sizes(fd, longest))
-    os.close(fd)
-    assert sum(sizes) == len(content)
-    assert all(1 <= size <= longest for size in sizes)
-    at = 0
-    for size, following in itertools.zip_longest(sizes, sizes[1:], fillvalue=0):
-        end = at + size
-        if end < len(content) and content[end - 1 : end] != b"\n":
-            assert size == longest  # a line that is longer, or the rest of one
-            assert b"\n" not in content[at:end]
-        if following and content[end - 1 : end] == b"\n":
-            line = content[end : content.find(b"\n", end) + 1] if b"\n" in content[end:] else content[end:]
-            assert size + len(line) > longest  # one line more would not have fitted
-        at = end
-
-
-def test_lines_are_found_across_the_strides_in_which_a_file_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = b"".join(b"%d\n" % number for number in range(5000))
-    fd = _open(tmp_path / "x", content)
-    whole = list(line_sizes(fd, 100))
-    monkeypatch.setattr("interop.chunk_sizes._STRIDE", 137)
-    assert list(line_sizes(fd, 100)) == whole
-    os.close(fd)
-
-
-def test_a_list_of_sizes_reads_back(tmp_path: Path) -> None:
-    sizes = [1, 60_000, 17, 512]
-    write_sizes(tmp_path / "x.chunks", sizes)
-    assert (tmp_path / "x.chunks").read_text() == "1\n60000\n17\n512\n"
-    assert list(read_sizes(tmp_path / "x.chunks")) == sizes
-    assert sizes_path(tmp_path / "x") == tmp_path / "x.chunks"
-
-
-@pytest.mark.parametrize("text", ["0\n", "60001\n", "5\n-1\n", "five\n", "5\n\n5\n", "9" * 10_000, "1 2\n"])
-def test_a_list_that_is_none_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
-    (tmp_path / "x").write_text(text)
-    with pytest.raises(SeedError, match=r"^x: line \d is not a number of octets from 1 to 60000$"):
-        read_sizes(tmp_path / "x")
-
-
-def test_a_file_and_its_sizes_are_the_swarm_of_the_same_chunks(tmp_path: Path) -> None:
-    chunks = _records(3000)
-    fd = _open(tmp_path / "x", b"".join(chunks))
-    sizes = [len(chunk) for chunk in chunks]
-    seen: list[tuple[int, int]] = []
-    tree = hash_sized(fd, sizes, _SHA256, lambda done, total: seen.append((done, total)))
-    assert tree.root == publish_chunks(chunks).metadata.swarm_id
-    assert seen[-1] == (sum(sizes), sum(sizes))
-    assert len(seen) == 3
-    store: VariableStore = SizedFile(fd, sizes)
-    assert [bytes(store.read(chunk)) for chunk in range(3000)] == chunks
-    assert [store.size(chunk) for chunk in range(3000)] == sizes
-    with pytest.raises(OSError, match="there already"):
-        store.write(0, b"x")
-    os.ftruncate(fd, 100)
-    with pytest.raises(OSError, match="the file has 0 of the"):
-        store.read(2999)
-    os.close(fd)
-
-
-@pytest.mark.parametrize("sizes", [[5, 4], [5, 6], []])
-def test_sizes_that_are_not_those_of_the_file_are_refused(tmp_path: Path, sizes: list[int]) -> None:
-    fd = _open(tmp_path / "x", b"0123456789")
-    with pytest.raises(SeedError, match=f"the chunks have {sum(sizes)} octets together, the file has 10"):
-        hash_sized(fd, sizes, _SHA256, _silent)
-    os.close(fd)
-
-
-# What a live source gives
-
-
-def test_a_read_is_a_chunk_and_what_is_too_long_is_several() -> None:
-    cut = ReadCut(5)
-    assert cut.take(b"abc") == [b"abc"]
-    assert cut.take(b"abcdefghijkl") == [b"abcde", b"fghij", b"kl"]
-    assert (cut.rest(), cut.count([b"a", b"b"]), cut.is_variable) == ([], 2, True)
-
-
-@given(st.lists(st.one_of(st.binary(max_size=20), st.sampled_from([b"\n", b"ab\ncd", b"x" * 40]))), st.integers(1, 30))
-def test_lines_that_come_in_pieces_are_chunks_of_whole_lines(pieces: list[bytes], longest: int) -> None:
-    cut = LineCut(longest)
-    parts = [part for piece in pieces for part in cut.take(piece)]
-    last = cut.rest()
-    assert b"".join(parts + last) == b"".join(pieces)
-    assert all(1 <= len(part) <= longest for part in parts + last)
-    for part in parts:
-        assert part.endswith(b"\n") or len(part) == longest
-    assert cut.rest() == []
-
-
-def test_a_fixed_size_is_cut_by_the_endpoint() -> None:
-    cut = FixedCut(10)
-    assert (cut.take(b"abc" * 10), cut.rest(), cut.is_variable) == ([b"abc" * 10], [], False)
-    assert cut.count([b"x" * 25]) == 3
-
-
-# The log of a fetch
 
 
 class _Fetch:
@@ -177,17 +52,18 @@ class _Fetch:
     def finish(self, order: list[int]) -> None:
         """Go on from what is there, to the end."""
         partial = self.open()
-        held = partial.resume(_silent)
+        held = partial.resume(silent)
         self.receive(partial, held.tree, [chunk for chunk in order if chunk not in held.have])
         partial.finish(len(self.published.store.content))
         partial.close()
 
 
-def _tree(metadata: SwarmMetadata) -> MerkleTree:
-    tree = MerkleTree(metadata.swarm_id, metadata.merkle_hash_function)
-    assert metadata.chunk_count is not None
-    tree.set_chunk_count(metadata.chunk_count)
-    return tree
+class _Killed(BaseException):
+    """As `kill -9`: nothing that would be done on an exception of the system is done."""
+
+
+def _kill(*words: object) -> None:
+    raise _Killed
 
 
 def _is_complete(it: _Fetch) -> None:
@@ -200,7 +76,7 @@ def _is_complete(it: _Fetch) -> None:
 @pytest.mark.parametrize("count", [1, 2, 16, 17, 100])
 @pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "shuffled"])
 def test_a_fetch_ends_with_the_file_and_its_sizes(tmp_path: Path, count: int, shuffled: bool) -> None:
-    it = _Fetch(tmp_path, publish_chunks(_records(count)))
+    it = _Fetch(tmp_path, publish_chunks(random_records(count)))
     order = list(range(count))
     if shuffled:
         random.Random(1).shuffle(order)
@@ -217,7 +93,7 @@ def test_random_sizes_in_random_order_survive_any_number_of_crashes(tmp_path_fac
     order = data.draw(st.permutations(range(len(sizes))))
     for stop in data.draw(st.lists(st.integers(0, len(sizes)), max_size=3)):
         partial = it.open()
-        held = partial.resume(_silent)
+        held = partial.resume(silent)
         for start, end in held.have:
             for chunk in range(start, end):
                 assert partial.store.read(chunk) == it.published.store.read(chunk)
@@ -234,12 +110,12 @@ def test_random_sizes_in_random_order_survive_any_number_of_crashes(tmp_path_fac
 
 
 def test_what_was_flushed_is_resumed_block_by_block(tmp_path: Path) -> None:
-    it = _Fetch(tmp_path, publish_chunks(_records(100)))
+    it = _Fetch(tmp_path, publish_chunks(random_records(100)))
     partial = it.open()
-    it.receive(partial, _tree(it.published.metadata), [*range(40, 70), *range(20)])
+    it.receive(partial, bare_tree(it.published.metadata), [*range(40, 70), *range(20)])
     partial.close()
     again = it.open()
-    held = again.resume(_silent)
+    held = again.resume(silent)
     assert list(held.have) == [(0, 16), (48, 64)]
     assert held.content_size is None
     assert held.tree.is_size_certain  # as the metadata tell the number of chunks
@@ -248,15 +124,15 @@ def test_what_was_flushed_is_resumed_block_by_block(tmp_path: Path) -> None:
 
 
 def test_a_wrong_octet_in_the_log_costs_its_block(tmp_path: Path) -> None:
-    it = _Fetch(tmp_path, publish_chunks(_records(64)))
+    it = _Fetch(tmp_path, publish_chunks(random_records(64)))
     partial = it.open()
-    it.receive(partial, _tree(it.published.metadata), list(range(64)))
+    it.receive(partial, bare_tree(it.published.metadata), list(range(64)))
     partial.close()
     with open(tmp_path / "copy.part", "r+b") as log:
         log.seek(5)
         log.write(b"\xff\xfe")
     again = it.open()
-    held = again.resume(_silent)
+    held = again.resume(silent)
     again.close()
     assert list(held.have) == [(16, 64)]
     assert held.refused == 16
@@ -267,51 +143,257 @@ def test_a_wrong_octet_in_the_log_costs_its_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize("junk", [b"\xff" * 800, bytes(800), b"\0\0\0\5\0\0\0\1" * 100], ids=["ones", "zeros", "lies"])
 def test_an_index_that_lies_costs_what_it_should_have_told(tmp_path: Path, junk: bytes) -> None:
     """Nothing on the disk is believed."""
-    it = _Fetch(tmp_path, publish_chunks(_records(64)))
+    it = _Fetch(tmp_path, publish_chunks(random_records(64)))
     partial = it.open()
-    it.receive(partial, _tree(it.published.metadata), list(range(64)))
+    it.receive(partial, bare_tree(it.published.metadata), list(range(64)))
     partial.close()
     (tmp_path / "copy.part.chunks").write_bytes(junk)
     again = it.open()
-    assert again.resume(_silent).have.total == 0
+    held = again.resume(silent)
+    assert held.have.total == 0
+    assert held.tree.chunk_count == 64  # as the metadata tell
     again.close()
     it.finish(list(range(63, -1, -1)))
     _is_complete(it)
 
 
+def test_the_index_has_a_record_for_each_chunk_in_the_order_of_the_log(tmp_path: Path) -> None:
+    it = _Fetch(tmp_path, publish_chunks([b"a" * (at + 1) for at in range(40)]))
+    partial, tree = it.open(), bare_tree(it.published.metadata)
+    for order in ([7, 3], [], [39], [0, 1]):
+        it.receive(partial, tree, order)
+    partial.close()
+    index = (tmp_path / "copy.part.chunks").read_bytes()
+    assert index == b"".join(struct.pack(">II", at, at + 1) for at in (7, 3, 39, 0, 1)).ljust(40 * 8, b"\0")
+    assert len((tmp_path / "copy.part").read_bytes()) == 8 + 4 + 40 + 1 + 2
+
+
+def test_what_stands_behind_the_end_of_an_index_is_never_read_again(tmp_path: Path) -> None:
+    """A kill leaves a log with more chunks than the index tells, and a broken disk anything in the index."""
+    it = _Fetch(tmp_path, publish_chunks(random_records(64)))
+    partial, tree = it.open(), bare_tree(it.published.metadata)
+    it.receive(partial, tree, list(range(32)))
+    it.receive(partial, tree, list(range(32, 60)), flush=False)
+    partial.close()
+    index = tmp_path / "copy.part.chunks"
+    junk = b"".join(struct.pack(">II", at, 1) for at in range(16))
+    index.write_bytes(index.read_bytes()[: 32 * 8] + bytes(8) + junk)
+    again = it.open()
+    it.receive(again, again.resume(silent).tree, [63])
+    again.close()
+    again = it.open()
+    held = again.resume(silent)
+    assert (list(held.have), held.refused) == ([(0, 32)], 0)
+    again.close()
+
+
+def test_chunks_that_an_index_puts_beyond_the_end_of_the_log_leave_no_hole(tmp_path: Path) -> None:
+    fd, index = (os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("log", "index"))
+    os.write(fd, b"abcde12")
+    os.write(index, struct.pack(">IIII", 0, 5, 1, 5))
+    log = ChunkLog(fd, index)
+    with pytest.raises(OSError, match="there is no chunk 1"):
+        log.read(1)
+    log.write(1, b"fg")
+    assert (tmp_path / "log").read_bytes() == b"abcdefg"
+    os.close(fd)
+    os.close(index)
+
+
+def test_a_kill_between_log_and_journal_makes_nothing_look_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = _Fetch(tmp_path, publish_chunks(random_records(64)))
+    partial = it.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkLog, "flush", _kill)
+        with pytest.raises(_Killed):
+            it.receive(partial, bare_tree(it.published.metadata), list(range(32)))
+    partial.close()
+    again = it.open()
+    held = again.resume(silent)
+    assert (held.have.total, held.refused) == (0, 0)
+    again.close()
+
+
+def test_content_larger_than_what_is_copied_at_once_is_put_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interop.chunkfile._STRIDE", 1000)
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    it.finish(list(range(39, -1, -1)))
+    _is_complete(it)
+
+
+def test_a_fetch_that_got_something_keeps_it(tmp_path: Path) -> None:
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    partial = it.open()
+    it.receive(partial, bare_tree(it.published.metadata), list(range(16)))
+    partial.discard_if_empty()
+    partial.close()
+    again = it.open()
+    assert list(again.resume(silent).have) == [(0, 16)]
+    again.close()
+
+
 def test_the_log_goes_on_serving_when_the_file_has_its_name(tmp_path: Path) -> None:
-    it = _Fetch(tmp_path, publish_chunks(_records(40)))
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
     for order in (list(range(40)), list(range(39, -1, -1))):
         partial = it.open()
-        it.receive(partial, _tree(it.published.metadata), order)
+        it.receive(partial, bare_tree(it.published.metadata), order)
         partial.finish(len(it.published.store.content))
-        assert [partial.store.read(chunk) for chunk in range(40)] == _records(40)
+        assert [partial.store.read(chunk) for chunk in range(40)] == random_records(40)
         partial.close()
         _is_complete(it)
         it.target.unlink()
 
 
+@pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "shuffled"])
+def test_a_kill_at_any_step_of_the_end_leaves_the_whole_file_or_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffled: bool
+) -> None:
+    steps = ("fsync", "replace", "ftruncate", "unlink", "pwrite", "rename", "open")
+    real = {name: getattr(os, name) for name in steps}
+    order = list(range(40))
+    if shuffled:
+        random.Random(1).shuffle(order)
+    whole = 0
+    for last in range(100):
+        folder = tmp_path / str(last)
+        folder.mkdir()
+        it = _Fetch(folder, publish_chunks(random_records(40)))
+        partial = it.open()
+        it.receive(partial, bare_tree(it.published.metadata), order)
+        left = iter(range(last))
+
+        def step(name: str):
+            def call(*words, **more):
+                if next(left, None) is None:  # noqa: B023
+                    raise _Killed
+                return real[name](*words, **more)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in steps:
+                patch.setattr(os, name, step(name))
+            try:
+                partial.finish(len(it.published.store.content))
+            except _Killed:
+                pass
+            else:
+                break
+        partial.close()
+        if it.target.exists():
+            whole += 1
+            assert it.target.read_bytes() == it.published.store.content
+            assert sum(read_sizes(sizes_path(it.target))) == len(it.published.store.content)
+        else:
+            again = it.open()
+            assert again.resume(silent).have.total == 40
+            again.close()
+            it.finish(order)
+            _is_complete(it)
+    partial.close()
+    _is_complete(it)
+    assert 0 < whole < last
+
+
+def test_a_full_disk_at_the_end_leaves_what_was_fetched_and_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    partial = it.open()
+    it.receive(partial, bare_tree(it.published.metadata), list(range(39, -1, -1)))
+
+    def full(log: ChunkLog, fd: int, chunk_count: int) -> None:
+        os.write(fd, b"x" * 1000)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkLog, "copy_to", full)
+        with pytest.raises(FailureError, match="copy: No space left on device: everything is fetched"):
+            asyncio.run(finish(partial, len(it.published.store.content)))
+    assert not (tmp_path / "copy.part.whole").exists()
+    assert not it.target.exists()
+    assert partial.unfinished
+    partial.close()
+    it.finish([])
+    _is_complete(it)
+
+
+def test_who_stops_while_the_file_is_put_in_order_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the files would be closed that are being written."""
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    partial = it.open()
+    it.receive(partial, bare_tree(it.published.metadata), list(range(39, -1, -1)))
+    begun, go_on = threading.Event(), threading.Event()
+    copy = ChunkLog.copy_to
+
+    def slow(log: ChunkLog, fd: int, chunk_count: int) -> None:
+        begun.set()
+        go_on.wait(60)
+        copy(log, fd, chunk_count)
+
+    monkeypatch.setattr(ChunkLog, "copy_to", slow)
+
+    async def main() -> None:
+        work = asyncio.ensure_future(finish(partial, len(it.published.store.content)))
+        await asyncio.to_thread(begun.wait, 60)
+        work.cancel()
+        done, _ = await asyncio.wait({work}, timeout=0.05)
+        go_on.set()
+        assert not done
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    asyncio.run(main())
+    partial.close()
+    _is_complete(it)
+
+
+def test_what_a_crash_left_half_way_in_order_goes_with_the_next_start(tmp_path: Path) -> None:
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    (tmp_path / "copy.part.whole").write_bytes(b"half")
+    it.open().close()
+    assert not (tmp_path / "copy.part.whole").exists()
+
+
+def test_a_file_of_the_users_at_the_place_of_the_list_is_left_alone(tmp_path: Path) -> None:
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
+    (tmp_path / "copy.chunks").write_text("my notes")
+    with pytest.raises(
+        PartialFileError, match=r"copy\.chunks, where the sizes of the chunks are to be listed, is another"
+    ):
+        it.open()
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.chunks"]
+    assert (tmp_path / "copy.chunks").read_text() == "my notes"
+    (tmp_path / "copy.chunks").write_text("17\n")
+    it.finish(list(range(40)))
+    _is_complete(it)
+
+
 def test_a_fetch_that_got_nothing_leaves_nothing(tmp_path: Path) -> None:
-    partial = _Fetch(tmp_path, publish_chunks(_records(40))).open()
+    partial = _Fetch(tmp_path, publish_chunks(random_records(40))).open()
     partial.discard_if_empty()
     partial.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_file_of_another_swarm_is_not_touched(tmp_path: Path) -> None:
-    it = _Fetch(tmp_path, publish_chunks(_records(40)))
+    it = _Fetch(tmp_path, publish_chunks(random_records(40)))
     partial = it.open()
-    it.receive(partial, _tree(it.published.metadata), list(range(20)))
+    it.receive(partial, bare_tree(it.published.metadata), list(range(20)))
     partial.close()
     with pytest.raises(PartialFileError, match="belongs to another swarm"):
-        _Fetch(tmp_path, publish_chunks(_records(40, seed=2))).open()
+        _Fetch(tmp_path, publish_chunks(random_records(40, seed=2))).open()
     held = it.open()
-    assert held.resume(_silent).have.total == 16
+    assert held.resume(silent).have.total == 16
     held.close()
 
 
 def test_what_was_not_written_cannot_be_read(tmp_path: Path) -> None:
-    fd, index = _open(tmp_path / "log"), _open(tmp_path / "index")
+    fd, index = (os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("log", "index"))
     log = ChunkLog(fd, index)
     log.write(3, b"three")
     assert (log.read(3), log.size(3)) == (b"three", 5)

@@ -191,6 +191,21 @@ def test_a_tracker_that_was_overtaken_begins_anew(engine, prefix):
     assert one.statistics()["memberships"] == 3
 
 
+def test_a_peer_that_has_left_meanwhile_is_told_so(engine, prefix):
+    one = shared(engine, prefix)
+    ask(one, connect("a", ("s", JOIN, LEECH), ("t", JOIN, LEECH)))
+    leaving = [connect("a", ("s", LEAVE, LEECH))]
+
+    def select(members, requester, peer_num, count):
+        while leaving:
+            assert ask(one, leaving.pop()).error_code == 0
+        return members
+
+    slow = shared(engine, prefix, select=select)
+    assert ask(slow, FindRequest("1", "a", "s")).error_code == ErrorCode.FORBIDDEN_ACTION
+    assert leaving == []
+
+
 def test_a_peer_that_is_overtaken_for_ever_is_told_to_come_back(engine, prefix):
     one, other = shared(engine, prefix), shared(engine, prefix)
     ask(one, connect("a", ("s", JOIN, LEECH)))
@@ -233,19 +248,6 @@ def test_a_silent_peer_that_is_back_before_anybody_has_looked_begins_anew(engine
     consistent(client, prefix)
 
 
-def test_the_key_of_nonces_that_a_redis_has_lost_comes_back_and_no_other_is_replaced(engine, prefix):
-    """RFC 7616 section 3.3: trackers take one another's nonces"""
-    registry, client, name = RedisRegistry(engine.url, prefix=prefix), engine.client(), f"{{{prefix}}}:nonce-key"
-    key = registry.nonce_key()
-    assert RedisRegistry(engine.url, prefix=prefix).nonce_key() == client.get(name) == key
-    client.delete(name)
-    registry.handle_timer(0.0)
-    assert client.get(name) == key
-    client.set(name, b"of a tracker that was faster")
-    registry.handle_timer(100.0)
-    assert client.get(name) == b"of a tracker that was faster"
-
-
 def test_what_counts_as_a_sign_of_life_starts_the_timer_anew(engine, prefix):
     server = shared(engine, prefix, track_timer=1000.0)
     joining = connect("a", ("s", JOIN, LEECH))
@@ -257,7 +259,8 @@ def test_what_counts_as_a_sign_of_life_starts_the_timer_anew(engine, prefix):
         assert ask(server, message).error_code == 0
         assert client.zscore(f"{{{prefix}}}:deadlines", "a") < 2**52
     client.zadd(f"{{{prefix}}}:deadlines", {"a": 2**52})
-    assert ask(server, FindRequest("4", "a", "other")).error_code == ErrorCode.FORBIDDEN_ACTION
+    for refused in (FindRequest("4", "a", "other"), connect("a", ("other", LEAVE, LEECH))):
+        assert ask(server, refused).error_code == ErrorCode.FORBIDDEN_ACTION
     assert client.zscore(f"{{{prefix}}}:deadlines", "a") == 2**52
 
 

@@ -8,6 +8,8 @@ import pytest
 from decade_scale import RedisProcess
 from tracker_store import consistent
 
+import interop.tracker_store.registry
+import interop.tracker_store.transaction
 from interop.tracker_store import RedisRegistry
 from ppsp.tracker import (
     MEDIA_TYPE,
@@ -75,7 +77,8 @@ def test_a_peer_counts_for_the_host_that_has_it_join_more(engine, prefix):
     assert post(other, connect("c", "t"), ELSEWHERE).status == 429
     assert ask(other, connect("c", "s"), ELSEWHERE).error_code == 0
     assert [one.peer(name).host for name in "abc"] == [ELSEWHERE, ELSEWHERE, HERE]
-    assert ask(one, connect("d", "s", "t", "u")).error_code == 0
+    assert ask(one, connect("d", "s")).error_code == 0
+    assert [answer.result for answer in ask(other, connect("d", "t", "u")).swarm_result] == [0, 0]
     assert post(one, connect("d", "v")).status == 429
     assert ask(other, connect("a", "u"), "127.0.0.1").error_code == 0
     assert one.peer("a").host is None
@@ -136,6 +139,25 @@ def test_what_a_peer_is_in_is_not_read_for_the_lists_of_others(engine, prefix):
     consistent(client, prefix)
 
 
+def test_all_lists_of_one_answer_are_of_so_many_records(engine, prefix, monkeypatch):
+    monkeypatch.setattr(interop.tracker_store.registry, "MAX_CANDIDATES", 35)
+    server = shared(engine, prefix)
+    for number in range(20):
+        assert ask(server, connect(str(number), "s", "t", "u")).error_code == 0
+    assert [len(one.peer_group or ()) for one in ask(server, connect("a", "s", "t", "u")).swarm_result] == [20, 15, 0]
+
+
+def test_a_long_answer_is_not_kept(engine, prefix, monkeypatch):
+    server = shared(engine, prefix)
+    message = connect("a", "s")
+    monkeypatch.setattr(interop.tracker_store.transaction, "MAX_ANSWER", len(post(server, message).body))
+    longer = connect("a", "s", "another")
+    assert ask(server, longer).error_code == 0
+    kept = engine.client().get(f"{{{prefix}}}:answer:a")
+    assert kept.endswith(post(server, message).body)
+    assert ask(server, longer).error_code == 0
+
+
 @pytest.mark.parametrize("record", ["{", "[]", "{}", '{"peer_id": 1}'])
 def test_a_record_of_another_version_costs_its_own_peer_alone(engine, prefix, record):
     """And not those whose requests are carried out together with its own"""
@@ -160,8 +182,10 @@ def full(request: pytest.FixtureRequest) -> Iterator[RedisProcess]:
 
 
 def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_of_who_is_silent(full, prefix):
-    """maxmemory-policy noeviction, the default: scripts must not be cut off in the middle"""
-    server, client = shared(full, prefix), full.client()
+    """maxmemory-policy noeviction, the default"""
+    registry, client = RedisRegistry(full.url, prefix=prefix), full.client()
+    registry.nonce_key()
+    server = TrackerServer(registry=registry)
     for name in "ab":
         assert ask(server, connect(name, "s")).error_code == 0
     for name, swarm in (("c", "s"), ("d", "u"), ("e", "u")):
@@ -170,7 +194,7 @@ def test_a_redis_that_is_full_takes_nothing_new_and_lets_go_of_who_is_silent(ful
     client.config_set("maxmemory", 1)
     response = post(server, connect("f", "s"))
     assert (response.status, response.header("Retry-After")) == (503, "5")
-    assert post(server, connect("a", "t")).status == 503
+    assert post(server, connect("a", "x")).status == 503
     assert [one.peer_id for one in ask(server, FindRequest("1", "a", "s")).swarm_result[0].peer_group] == ["b"]
     server.handle_timer(100.0)
     assert (server.peer_count, server.swarm_count, server.statistics()["memberships"]) == (2, 1, 2)

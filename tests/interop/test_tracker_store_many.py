@@ -165,6 +165,9 @@ def test_the_key_of_nonces_is_one_for_all_and_outlives_a_redis_that_loses_it(red
     redis_process.client().delete(f"{{{prefix}}}:nonce-key")
     other.handle_timer(0.0)
     assert late.nonce_key() == key
+    redis_process.client().set(f"{{{prefix}}}:nonce-key", b"of a tracker that was faster")
+    late.handle_timer(0.0)
+    assert redis_process.client().get(f"{{{prefix}}}:nonce-key") == b"of a tracker that was faster"
     without = RedisRegistry(redis_process.url, prefix=f"{prefix}-other")
     without.handle_timer(0.0)
     assert redis_process.client().get(f"{{{prefix}-other}}:nonce-key") is None

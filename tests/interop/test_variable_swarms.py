@@ -8,21 +8,23 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from ppsp_chunks import served
 from ppsp_gateway import curl
 
 from interop.__main__ import main
 from interop.chunk_reading import ChunkReader
-from interop.chunk_sizes import read_sizes
+from interop.chunk_sizes import line_sizes, read_sizes
 from interop.live import LivePeer
 from interop.peer import SwarmPeer
 from interop.sequential_gateway import SequentialGateway
-from ppsp import LiveSigner, Sequential, SwarmUri, publish_chunks
+from ppsp import LiveSigner, PublishedChunks, Sequential, SwarmUri, publish_chunks
 from ppsp.constants import VARIABLE_CHUNK_SIZE, ContentIntegrityProtection
 from ppsp.metadata import SwarmMetadata
 from ppsp.store import MemoryChunks
@@ -45,11 +47,39 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_lines_are_fetched_and_the_copy_can_be_served_on(cli, log: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch, capsys):
+    """Runs `ietf-p2p` in this process, in the folder of the test; returns its status and what it wrote."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        status = main([str(word) for word in words])
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+def cut_by_lines(path: Path) -> PublishedChunks:
+    """The swarm of a file that `seed --boundaries lines` makes of it."""
+    content, chunks, at = path.read_bytes(), [], 0
+    with path.open("rb") as file:
+        for size in line_sizes(file.fileno(), 1024):
+            chunks.append(content[at : at + size])
+            at += size
+    return publish_chunks(chunks)
+
+
+def fetching(uri: str, name: str, peer: str, *more: str) -> list[str]:
+    """The words of a fetch."""
+    return ["fetch", uri, "-o", name, "--peer", peer, "--listen", "127.0.0.1:0", "--json", "--timeout", "60", *more]
+
+
+def test_lines_are_fetched_and_the_copy_can_be_served_on(cli, run, log: Path, tmp_path: Path) -> None:
     source, swarm = cli.seed(log, "--boundaries", "lines")
+    assert swarm["uri"].split("&dn")[0] in str(SwarmUri(cut_by_lines(log).metadata))
     metadata = SwarmUri.parse(swarm["uri"]).metadata
     assert metadata.chunk_size == VARIABLE_CHUNK_SIZE
-    status, out, err = cli.finish(cli.fetch(swarm["uri"], "a", "--peer", swarm["listen"]))
+    status, out, err = run(*fetching(swarm["uri"], "a", swarm["listen"]))
     assert status == 0, err
     assert json.loads(out.splitlines()[-1])["octets"] == log.stat().st_size
     assert (tmp_path / "a").read_bytes() == log.read_bytes()
@@ -59,44 +89,34 @@ def test_lines_are_fetched_and_the_copy_can_be_served_on(cli, log: Path, tmp_pat
     assert not [path for path in tmp_path.iterdir() if ".part" in path.name]
     cli.stop(source, signal.SIGKILL)
     # The copy is verified by its list, and serves another at the place of the source.
-    again = cli.start(
-        "fetch",
-        swarm["uri"],
-        "-o",
-        "a",
-        "--seed-after",
-        "50",
-        "--json",
-        "--listen",
-        swarm["listen"],
-        "--peer",
-        "127.0.0.1:9",
-    )
+    words = ["--seed-after", "50", "--json", "--listen", swarm["listen"], "--peer", "127.0.0.1:9"]
+    again = cli.start("fetch", swarm["uri"], "-o", "a", *words)
     assert cli.completed(again)["resumed"] == log.stat().st_size
-    status, _, err = cli.finish(cli.fetch(swarm["uri"], "c", "--peer", swarm["listen"], "--timeout", "50"))
+    status, _, err = run(*fetching(swarm["uri"], "c", swarm["listen"]))
     assert status == 0, err
     assert (tmp_path / "c").read_bytes() == log.read_bytes()
 
 
-def test_a_list_of_sizes_says_where_the_chunks_end(cli, tmp_path: Path) -> None:
+def test_a_list_of_sizes_says_where_the_chunks_end(cli, run, tmp_path: Path) -> None:
     frames = [os.urandom(size) for size in (1, 60_000, 900, 1400, 3, 7000) * 5]
     (tmp_path / "film").write_bytes(b"".join(frames))
     (tmp_path / "frames").write_text("".join(f"{len(frame)}\n" for frame in frames))
     _, swarm = cli.seed(tmp_path / "film", "--boundaries", "frames", "--addressing", "bin32", "--hash", "sha1")
-    status, _, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"]))
+    status, _, err = run(*fetching(swarm["uri"], "copy", swarm["listen"]))
     assert status == 0, err
     assert (tmp_path / "copy").read_bytes() == b"".join(frames)
     assert (tmp_path / "copy.chunks").read_text() == (tmp_path / "frames").read_text()
 
 
-def test_a_killed_fetch_goes_on_where_it_was(cli, log: Path, tmp_path: Path) -> None:
-    _, swarm = cli.seed(log, "--boundaries", "lines", "--upload-limit", "60K")
-    first = cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"])
-    while (event := json.loads(cli.line(first))).get("octets", 0) < 60_000:
-        pass
-    assert 0 < event["chunks"] < event["chunk_count"] == SwarmUri.parse(swarm["uri"]).metadata.chunk_count
-    assert cli.stop(first, signal.SIGKILL) == -signal.SIGKILL
-    status, out, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"]))
+def test_a_killed_fetch_goes_on_where_it_was(cli, run, log: Path, tmp_path: Path) -> None:
+    published = cut_by_lines(log)
+    with served(published, upload_rate=60_000) as (uri, peer):
+        first = cli.start(*fetching(uri, "copy", peer))
+        while (event := json.loads(cli.line(first))).get("octets", 0) < 60_000:
+            pass
+        assert 0 < event["chunks"] < event["chunk_count"] == published.metadata.chunk_count
+        assert cli.stop(first, signal.SIGKILL) == -signal.SIGKILL
+        status, out, err = run(*fetching(uri, "copy", peer))
     assert status == 0, err
     report = json.loads(out.splitlines()[-1])
     assert report["resumed"] > 10_000
@@ -105,17 +125,45 @@ def test_a_killed_fetch_goes_on_where_it_was(cli, log: Path, tmp_path: Path) -> 
     assert (tmp_path / "copy").read_bytes() == log.read_bytes()
 
 
-def test_a_file_whose_chunks_nobody_can_tell_is_left_alone(cli, log: Path, tmp_path: Path) -> None:
-    _, swarm = cli.seed(log, "--boundaries", "lines")
+def test_a_file_whose_chunks_nobody_can_tell_is_left_alone(run, log: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").write_bytes(log.read_bytes())
-    status, _, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"]))
-    assert status == 2
-    assert err.splitlines()[-1] == (
-        "ietf-p2p: copy is there, and nothing tells where its chunks end without copy.chunks (--force replaces it)"
+    with served(cut_by_lines(log)) as (uri, peer):
+        status, _, err = run(*fetching(uri, "copy", peer))
+        assert status == 2
+        assert err.splitlines()[-1] == (
+            "ietf-p2p: copy is there, and nothing tells where its chunks end without copy.chunks (--force replaces it)"
+        )
+        (tmp_path / "copy.chunks").write_text("5\nfive\n")
+        status, _, err = run(*fetching(uri, "copy", peer))
+        assert status == 2
+        assert err.splitlines()[-1] == (
+            "ietf-p2p: copy.chunks: line 2 is not a number of octets from 1 to 60000 (--force replaces copy)"
+        )
+        (tmp_path / "copy.chunks").write_text("5\n")
+        status, _, err = run(*fetching(uri, "copy", peer))
+        assert status == 2
+        assert err.splitlines()[-1] == (
+            "ietf-p2p: copy is there and, cut as copy.chunks says, has other content (--force replaces it)"
+        )
+        status, _, err = run(*fetching(uri, "copy", peer, "--force"))
+        assert status == 0, err
+    assert len(read_sizes(tmp_path / "copy.chunks")) > 2
+
+
+def test_a_file_of_the_users_at_the_place_of_the_list_is_left_alone(run, tmp_path: Path) -> None:
+    (tmp_path / "copy.chunks").write_text("my notes")
+    status, _, err = run(*fetching(str(SwarmUri(publish_chunks([b"a"]).metadata)), "copy", "127.0.0.1:9"))
+    assert (status, err.splitlines()[-1]) == (
+        2,
+        "ietf-p2p: copy.chunks, where the sizes of the chunks are to be listed, is another file (--force starts anew)",
     )
-    (tmp_path / "copy.chunks").write_text("5\nfive\n")
-    status, _, err = cli.finish(cli.fetch(swarm["uri"], "copy", "--peer", swarm["listen"], "--force"))
-    assert status == 0, err
+    status, _, err = run(*fetching(str(SwarmUri(live_metadata(LiveSigner.generate()))), "copy", "127.0.0.1:9"))
+    assert (status, err.splitlines()[-1]) == (
+        2,
+        "ietf-p2p: copy.chunks, where the sizes of the chunks are to be listed, is another file (--force replaces it)",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.chunks"]
+    assert (tmp_path / "copy.chunks").read_text() == "my notes"
 
 
 @pytest.mark.parametrize(
@@ -126,25 +174,48 @@ def test_a_file_whose_chunks_nobody_can_tell_is_left_alone(cli, log: Path, tmp_p
         (["--boundaries", "events.log"], "events.log: events.log: line 1 is not a number of octets"),
         (["--boundaries", "short"], "events.log: the chunks have 5 octets together, the file has "),
         (["events.log", "--boundaries", "short"], "--boundaries FILE is for one file, this is several"),
+        (["--boundaries", "short", "--chunk-size", "2000"], "--chunk-size says nothing where --boundaries FILE has"),
+        (["--boundaries", "."], ".: Is a directory"),
     ],
-    ids=["byte ranges", "no list", "another file", "wrong sizes", "several files"],
+    ids=["byte ranges", "no list", "another file", "wrong sizes", "several files", "two sizes", "folder"],
 )
-def test_a_mistake_is_one_line(log: Path, tmp_path: Path, monkeypatch, capsys, words: list[str], reason: str) -> None:
+def test_a_mistake_is_one_line(run, log: Path, tmp_path: Path, words: list[str], reason: str) -> None:
     (tmp_path / "short").write_text("5\n")
-    monkeypatch.chdir(tmp_path)
-    assert main(["seed", log.name, *words]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
+    status, out, err = run("seed", log.name, *words)
+    assert (status, out) == (2, "")
     assert reason in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nothing", "nothing: the file is empty, and RFC 7574 has no swarm for content of no octets"),
+        ("-", "-: No such file or directory"),
+        (os.devnull, f"{os.devnull}: only a regular file can be a swarm"),
+    ],
+    ids=["empty", "stdin", "device"],
+)
+def test_what_has_no_lines_to_publish_is_refused_in_one_line(run, tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "nothing").touch()
+    status, _, err = run("seed", name, "--boundaries", "lines")
+    assert (status, err.splitlines()[-1]) == (2, f"ietf-p2p: {reason}")
 
 
 # Reading
 
 
 def test_a_player_reads_it_from_the_first_octet_on_without_ranges(cli, log: Path, tmp_path: Path) -> None:
-    _, swarm = cli.seed(log, "--boundaries", "lines", "--upload-limit", "1M")
-    process = cli.start("play", swarm["uri"], "-o", "copy", "--listen", "127.0.0.1:0", "--peer", swarm["listen"])
+    with served(cut_by_lines(log), upload_rate=1e6) as (uri, peer):
+        words = ["play", uri, "-o", "copy", "--listen", "127.0.0.1:0", "--peer", peer]
+        _plays(cli, words, log, tmp_path)
+    # Once more, from the copy.
+    process = cli.start(*words)
+    assert httpx.get(cli.line(process).strip()).content == log.read_bytes()
+
+
+def _plays(cli, words: list[str], log: Path, tmp_path: Path) -> None:
+    process = cli.start(*words)
     url = cli.line(process).strip()
     with httpx.stream("GET", url, headers={"range": "bytes=5-9"}, timeout=60) as answer:
         assert answer.status_code == 200
@@ -162,9 +233,6 @@ def test_a_player_reads_it_from_the_first_octet_on_without_ranges(cli, log: Path
         time.sleep(0.02)
     assert cli.stop(process, signal.SIGINT) == 130
     assert (tmp_path / "copy").read_bytes() == log.read_bytes()
-    # Once more, from the copy.
-    process = cli.start("play", swarm["uri"], "-o", "copy", "--listen", "127.0.0.1:0", "--peer", swarm["listen"])
-    assert curl(cli.line(process).strip()) == log.read_bytes()
 
 
 def test_a_gateway_without_a_peer_says_so() -> None:
@@ -237,59 +305,72 @@ def test_a_reader_reads_chunk_by_chunk_in_order() -> None:
 # Live
 
 
-def start_live(cli, source: str, *words: str):
-    process = cli.start("live", source, "--key", "key", "--listen", "127.0.0.1:0", *words)
-    uri = cli.line(process).strip()
-    while "broadcasting on " not in cli.stderr_of(process):
-        time.sleep(0.02)
-    return process, uri, cli.stderr_of(process).split("broadcasting on ")[1].split(",")[0]
+def live_metadata(key: LiveSigner) -> SwarmMetadata:
+    return SwarmMetadata(
+        key.swarm_id, chunk_size=VARIABLE_CHUNK_SIZE, content_integrity=ContentIntegrityProtection.UNIFIED_MERKLE_TREE
+    )
 
 
-def test_a_datagram_is_a_chunk_of_a_live_stream(cli, tmp_path: Path) -> None:
-    """As a camera sends it: seven MPEG-TS packets a datagram."""
+def test_a_datagram_is_a_chunk_of_a_live_stream(cli) -> None:
+    """As a camera sends it: seven MPEG-TS packets a datagram, and shorter ones now and then."""
     with socket.socket(type=socket.SOCK_DGRAM) as probe:
         probe.bind(LOCAL)
-        port = probe.getsockname()[1]
-    words = ("--chunks", "reads", "--chunks-per-signature", "8", "--serve-after", "20")
-    _, uri, address = start_live(cli, f"udp://127.0.0.1:{port}", *words)
-    metadata = SwarmUri.parse(uri).metadata
-    assert metadata.is_live
-    assert metadata.is_variable
-    viewer = cli.start("fetch", "--live", uri, "--peer", address, "-o", "copy", "--listen", "127.0.0.1:0")
-    packets = [b"G%06d" % at + os.urandom(181) for at in range(100_000)]
-    sent = b""
-    deadline = time.monotonic() + 60
-    copy = tmp_path / "copy"
-    with socket.socket(type=socket.SOCK_DGRAM) as sender:
-        while (not copy.exists() or copy.stat().st_size < 100_000) and time.monotonic() < deadline:
-            at = len(sent) // 188
-            datagram = b"".join(packets[at : at + 7])
-            sender.sendto(datagram, ("127.0.0.1", port))
-            sent += datagram
-            time.sleep(0.005)
-    assert cli.stop(viewer, signal.SIGINT) in (0, 130)
-    seen = copy.read_bytes()
-    assert len(seen) >= 100_000
-    assert len(seen) % (7 * 188) == 0  # whole datagrams
-    assert sent.find(seen[:188]) % (7 * 188) == 0
-    assert seen in sent
+        camera = probe.getsockname()
+    words = ["--key", "key", "--listen", "127.0.0.1:0", "--json", "--chunks", "reads", "--chunks-per-signature", "8"]
+    event = json.loads(cli.line(cli.start("live", f"udp://127.0.0.1:{camera[1]}", *words)))
+    uri = SwarmUri.parse(event["uri"])
+    assert uri.metadata.is_live
+    assert uri.metadata.is_variable
+    host, port = event["listen"].rsplit(":", 1)
+    sent: list[bytes] = []
+    seen: list[bytes] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        sender, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=camera)
+        async with LivePeer(uri, local=LOCAL, peers=[(host, int(port))]) as viewer:
+
+            async def produce() -> None:
+                while True:
+                    packets = 2 if len(sent) % 5 == 4 else 7
+                    sent.append(b"G%07d" % len(sent) + os.urandom(packets * 188 - 8))
+                    sender.sendto(sent[-1])
+                    await asyncio.sleep(0.005)
+
+            producing = asyncio.ensure_future(produce())
+            while len(seen) < 80:
+                seen.extend(await viewer.read_chunks())
+            producing.cancel()
+        sender.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    first = sent.index(seen[0])
+    assert seen == sent[first : first + len(seen)]  # whole datagrams, each as it was sent
 
 
-def test_lines_are_broadcast_up_to_the_proven_end_and_the_recording_can_be_seeded(cli, tmp_path: Path) -> None:
+def test_lines_are_broadcast_up_to_the_proven_end_and_the_recording_can_be_seeded(cli, run, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "interop", "live", "-", "--key", "key", "--listen", "127.0.0.1:0", "--json"]
     content = lines(20_000)
     sent, copy = 0, tmp_path / "copy"
     with subprocess.Popen(
         [*words, "--chunks", "lines", "--serve-after", "5"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as source:
+
+        def feed() -> None:
+            nonlocal sent
+            while not copy.exists() or copy.stat().st_size < 30_000:
+                sent += source.stdin.write(content[sent : sent + 1000])
+                source.stdin.flush()
+                time.sleep(0.01)
+            listed.append(sum(read_sizes(tmp_path / "copy.chunks")))
+            source.stdin.close()
+
+        listed: list[int] = []
         event = json.loads(source.stdout.readline())
-        viewer = cli.start("fetch", event["uri"], "--peer", event["listen"], "-o", "copy", "--listen", "127.0.0.1:0")
-        while not copy.exists() or copy.stat().st_size < 30_000:
-            sent += source.stdin.write(content[sent : sent + 1000])
-            source.stdin.flush()
-            time.sleep(0.01)
-        source.stdin.close()
-        status, _, err = cli.finish(viewer)
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        status, _, err = run("fetch", event["uri"], "--peer", event["listen"], "-o", "copy", "--listen", "127.0.0.1:0")
+        feeder.join()
         assert status == 0, err
         source.terminate()
     seen = copy.read_bytes()
@@ -297,6 +378,7 @@ def test_lines_are_broadcast_up_to_the_proven_end_and_the_recording_can_be_seede
     assert content[at:sent] == seen
     assert content[at - 1 : at] in (b"\n", b"")  # it tuned in where a line begins
     assert "0 chunks were not to be had" in err
+    assert listed[0] > 0  # a kill would have left it
     _, swarm = cli.seed(copy, "--boundaries", "copy.chunks")
     assert SwarmUri.parse(swarm["uri"]).metadata.chunk_count == len(read_sizes(tmp_path / "copy.chunks"))
 
@@ -304,13 +386,7 @@ def test_lines_are_broadcast_up_to_the_proven_end_and_the_recording_can_be_seede
 def test_a_source_publishes_frames_by_the_api() -> None:
     """Each `publish` is a chunk, whatever its size."""
     key = LiveSigner.generate()
-    uri = SwarmUri(
-        SwarmMetadata(
-            key.swarm_id,
-            chunk_size=VARIABLE_CHUNK_SIZE,
-            content_integrity=ContentIntegrityProtection.UNIFIED_MERKLE_TREE,
-        )
-    )
+    uri = SwarmUri(live_metadata(key))
     frames = [os.urandom(size) for size in (5000, 20, 700, 1) * 20]
 
     async def main() -> bytes:

@@ -1,19 +1,11 @@
-"""`ppsp._swarm`: who is asked for which chunks, and what becomes of peers that do not keep their word."""
+"""`ppsp._swarm`: who is asked for which chunks, and what is told of it."""
 
 import pytest
+from ppsp_asked import SIZE, asked, peers, wanted
 
 from ppsp import RarestFirst, Sequential, _limits
-from ppsp.events import (
-    ChunkRefused,
-    ChunksVerified,
-    PeerDisconnected,
-    SizeKnown,
-    StoreFailed,
-    SwarmComplete,
-)
-from ppsp.messages import Ack, Cancel, Data, Handshake, Have, Integrity, Request
-
-SIZE = 1000 * 1024 - 5
+from ppsp.events import ChunksVerified, PeerDisconnected, SwarmComplete
+from ppsp.messages import Ack, Cancel, Handshake, Have, Request
 
 
 @pytest.fixture(scope="module")
@@ -28,27 +20,6 @@ def bench(lab, large):
     bench = lab.Bench()
     bench.store = bench.leech(large, content_size=SIZE)
     return bench
-
-
-def peers(lab, bench, publication, number):
-    return [lab.HandPeer(bench, publication, host=100 + n, channel=100 + n) for n in range(number)]
-
-
-def asked(peer):
-    """The chunks requested of a peer since the last call."""
-    return [chunk for request in peer.take(Request) for chunk in range(request.start, request.end + 1)]
-
-
-def wanted(peer, pending):
-    """Follow REQUESTs and CANCELs: the chunks that the endpoint still waits for from this peer."""
-    for message in peer.take(Request, Cancel):
-        chunks = range(message.start, message.end + 1)
-        if isinstance(message, Request):
-            pending.update(dict.fromkeys(chunks))
-        else:
-            for chunk in chunks:
-                pending.pop(chunk, None)
-    return pending
 
 
 def test_a_peer_is_asked_for_a_window_and_for_more_when_half_of_it_came(lab, bench, large):
@@ -330,171 +301,7 @@ def test_a_peer_that_leaves_frees_its_requests(lab, bench, large):
     assert missing <= served
 
 
-# Finding the size (section 5.6)
-
-
-def test_the_size_is_found_from_the_peaks_and_the_last_chunk(lab, seven):
-    """Section 5.6.2: "Peer B MUST download the last chunk of the content from any peer that offers it"."""
-    bench = lab.Bench()
-    store = bench.leech(seven)
-    (peer,) = peers(lab, bench, seven, 1)
-    peer.open(peer.have_all())
-    served = []
-    for _ in range(20):
-        served += peer.serve_requests()
-        bench.advance(0.05)
-    events = bench.events()
-    (known,) = [event for event in events if isinstance(event, SizeKnown)]
-    (complete,) = [event for event in events if isinstance(event, SwarmComplete)]
-    assert known.chunk_count == 7
-    assert complete.content_size == 7162
-    assert bytes(store.octets) == seven.content
-    assert 6 in served
-
-
-def test_chunks_offered_beyond_the_last_do_not_count_once_the_size_is_known(lab, seven):
-    bench = lab.Bench()
-    bench.leech(seven)
-    (peer,) = peers(lab, bench, seven, 1)
-    peer.open(Have(0, 1 << 30))
-    peer.serve(6)
-    (stats,) = bench.endpoint.stats(seven.root).peers
-    assert stats.chunks_offered == 7
-    peer.send(Have(0, 1 << 30))
-    (stats,) = bench.endpoint.stats(seven.root).peers
-    assert stats.chunks_offered == 7
-
-
-def test_a_chunk_that_does_not_exist_is_not_waited_for_once_the_size_is_known(lab, seven):
-    bench = lab.Bench()
-    bench.leech(seven)
-    liar, honest = peers(lab, bench, seven, 2)
-    liar.open(Have(1000, 1000))
-    assert asked(liar) == [1000]
-    honest.open()
-    honest.serve(6)
-    (stats,) = [one for one in bench.endpoint.stats(seven.root).peers if one.address == liar.address]
-    assert stats.chunks_outstanding == 0
-
-
-def test_only_one_chunk_is_asked_for_before_the_size_is_known(lab, large):
-    """Its hashes come with it; a window of requests to a stranger would be a waste."""
-    bench = lab.Bench()
-    bench.leech(large)
-    first, second = peers(lab, bench, large, 2)
-    first.open(first.have_all())
-    second.open(second.have_all())
-    assert len(asked(first) + asked(second)) == 1
-
-
-def test_the_next_peer_is_asked_when_the_first_does_not_tell_the_size(lab, seven):
-    bench = lab.Bench()
-    store = bench.leech(seven)
-    silent, good = peers(lab, bench, seven, 2)
-    silent.open(silent.have_all())
-    good.open(good.have_all())
-    for _ in range(100):
-        good.serve_requests()
-        bench.advance(0.05)
-    assert bytes(store.octets) == seven.content
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 16, 31, 64, 65])
-def test_any_number_of_chunks_is_found(lab, count):
-    publication = lab.Publication(lab.pattern(count * 1024 - 1))
-    bench = lab.Bench()
-    store = bench.leech(publication)
-    (peer,) = peers(lab, bench, publication, 1)
-    peer.open(peer.have_all())
-    for _ in range(30):
-        peer.serve_requests()
-        bench.advance(0.05)
-    assert bytes(store.octets) == publication.content
-    assert bench.events(SizeKnown) == [SizeKnown(publication.root, count, count * 1024 - 1)]
-
-
-def test_hashes_that_are_known_are_not_needed_again(lab, seven):
-    """Section 5.3: the receiver remembers; a peer that sends each hash once is enough."""
-    bench = lab.Bench()
-    store = bench.leech(seven)
-    (peer,) = peers(lab, bench, seven, 1)
-    peer.open(peer.have_all())
-    sent = set()
-    for _ in range(30):
-        for chunk in asked(peer):
-            new = [node for node in peer.integrity(chunk) if (node.start, node.end) not in sent]
-            sent |= {(node.start, node.end) for node in new}
-            peer.send(*new, peer.data(chunk))
-        bench.advance(0.05)
-    assert bytes(store.octets) == seven.content
-
-
-# Wrong chunks (sections 5.2 and 12.6.3)
-
-
-def test_a_peer_that_sends_a_wrong_chunk_is_dropped_and_named(lab, bench, large):
-    """Section 12.6.3, DATA.1; section 3: further communication SHOULD be stopped."""
-    (evil,) = peers(lab, bench, large, 1)
-    evil.open(evil.have_all())
-    chunk = asked(evil)[0]
-    evil.serve(chunk, payload=b"\0" * 1024, peaks=False)
-    assert bench.events(ChunkRefused) == [ChunkRefused(large.root, evil.address, chunk)]
-    assert bench.channels == 0
-    assert bench.store.writes == 0
-
-
-def test_the_content_is_completed_from_the_others(lab, bench, large):
-    evil, good = peers(lab, bench, large, 2)
-    evil.open(evil.have_all())
-    chunk = asked(evil)[0]
-    good.open(good.have_all())
-    evil.serve(chunk, payload=b"\0" * 1024, peaks=False)
-    for _ in range(200):
-        good.serve_requests()
-        bench.advance(0.01)
-    assert bytes(bench.store.octets) == large.content
-    (event,) = bench.events(SwarmComplete)
-    assert event.content_size == SIZE
-
-
-def test_a_wrong_chunk_costs_its_sender_even_if_it_was_not_asked_for(lab, bench, large):
-    (evil,) = peers(lab, bench, large, 1)
-    evil.open()
-    evil.serve(5, payload=b"\0" * 1024, peaks=False)
-    assert bench.channels == 0
-
-
-def test_a_chunk_without_hashes_costs_its_sender_nothing(lab, bench, large):
-    """Section 5.3: they may have been lost on the way."""
-    (peer,) = peers(lab, bench, large, 1)
-    peer.open(peer.have_all())
-    peer.send(peer.data(asked(peer)[0]))
-    assert bench.channels == 1
-    assert bench.endpoint.stats(large.root).peers[0].chunks_unverifiable == 1
-
-
-def test_hashes_that_lie_harm_only_their_sender(lab, bench, large):
-    """Section 12.6.5, INTEGRITY.1: another peer's chunks verify with their own hashes."""
-    evil, good = peers(lab, bench, large, 2)
-    evil.open(evil.have_all())
-    good.open(good.have_all())
-    evil.send(*[Integrity(node.start, node.end, bytes(32)) for node in good.integrity(0, peaks=False)])
-    for _ in range(200):
-        good.serve_requests()
-        bench.advance(0.02)
-    assert bench.events(ChunkRefused) == []
-    assert bench.endpoint.stats(large.root).chunks_held > 900
-
-
 # Events and figures
-
-
-def test_only_so_many_bad_peers_are_remembered(lab, bench, large, monkeypatch):
-    monkeypatch.setattr(_limits, "MAX_BANNED", 3)
-    for peer in peers(lab, bench, large, 5):
-        peer.open()
-        peer.serve(0, payload=bytes(1024), peaks=False)
-    assert bench.endpoint.stats(large.root).banned == 3
 
 
 def test_chunks_of_peers_that_left_are_as_rare_as_before(lab, bench, large):
@@ -551,81 +358,6 @@ def test_the_figures_of_a_peer_are_right(lab, bench, large):
     assert figures.octets_sent == 2048
     assert figures.chunks_outstanding == 0
     assert figures.download_rate > 0
-
-
-# The store (section: storage is local)
-
-
-def test_a_store_that_cannot_write_stops_the_requests_and_is_reported_once(lab, bench, large):
-    first, second = peers(lab, bench, large, 2)
-    first.open(first.have_all())
-    second.open(second.have_all())
-    bench.store.fail_writes = True
-    for chunk in asked(first)[:5]:
-        first.serve(chunk, peaks=False)
-    assert len(bench.events(StoreFailed)) == 1
-    first.take()
-    second.take()
-    first.send(first.have_all())
-    bench.advance(60.0)
-    assert asked(first) == []
-    assert asked(second) == []
-    assert bench.endpoint.stats(large.root).chunks_held == 0
-
-
-def test_nothing_is_stored_any_more_once_the_store_has_failed(lab, bench, large):
-    """What is stored from then on would be as likely to be lost; it is not acknowledged either."""
-    (peer,) = peers(lab, bench, large, 1)
-    peer.open()
-    bench.store.fail_writes = True
-    peer.serve(0, peaks=False)
-    bench.store.fail_writes = False
-    writes = bench.store.writes
-    peer.take()
-    peer.serve(1, peaks=False)
-    assert bench.store.writes == writes
-    assert peer.take(Ack, Have) == []
-
-
-def test_what_was_requested_is_cancelled_when_the_store_fails(lab, bench, large):
-    first, second = peers(lab, bench, large, 2)
-    first.open(first.have_all())
-    second.open(second.have_all())
-    waiting = [wanted(first, {}), wanted(second, {})]
-    bench.store.fail_writes = True
-    sent = next(iter(waiting[0]))
-    first.serve(sent, peaks=False)
-    assert wanted(first, waiting[0]) == {sent: None}
-    assert wanted(second, waiting[1]) == {}
-
-
-def test_what_was_stored_is_still_served_after_a_failure(lab, bench, large):
-    """As the event's documentation promises."""
-    (peer,) = peers(lab, bench, large, 1)
-    peer.open(peer.have_all())
-    one, two = asked(peer)[:2]
-    peer.serve(one, peaks=False)
-    bench.store.fail_writes = True
-    peer.serve(two, peaks=False)
-    peer.take()
-    peer.send(Request(one, one))
-    assert [data.start for data in peer.take(Data)] == [one]
-
-
-def test_a_store_that_cannot_read_harms_one_batch(lab, large):
-    bench = lab.Bench()
-    store = bench.seed(large)
-    (peer,) = peers(lab, bench, large, 1)
-    peer.open()
-    store.fail_reads = True
-    peer.send(Request(0, 99))
-    assert peer.take(Data) == []
-    assert len(bench.events(StoreFailed)) == 1
-    peer.send(Request(0, 99))
-    assert bench.events(StoreFailed) == []
-    store.fail_reads = False
-    peer.send(Request(0, 99))
-    assert {data.start for data in peer.take(Data)} == set(range(100))
 
 
 def test_a_disconnected_peer_is_reported_with_a_reason(lab, bench, large):

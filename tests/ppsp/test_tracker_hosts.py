@@ -97,6 +97,15 @@ def test_the_swarms_of_all_its_peers_count():
     assert post(server, connect("a", "x")).status == 429
 
 
+def test_a_host_has_all_its_room_for_one_peer_whether_at_once_or_bit_by_bit():
+    server = tracker(3)
+    for swarm in "stu":
+        assert code(server, connect("a", swarm)) == 0
+    assert code(server, connect("a", "v")) == FULL
+    assert code(server, connect("b", *"stu"), ELSEWHERE) == 0
+    assert code(server, connect("b", "v"), ELSEWHERE) == FULL
+
+
 def test_who_leaves_or_is_silent_makes_room():
     server = tracker(2, track_timer=10.0)
     for name in "ab":

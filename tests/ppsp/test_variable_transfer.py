@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from ledbat import Ledbat
 from ppsp import publish_chunks
+from ppsp._limits import MAX_DATAGRAM
 from ppsp._ranges import RangeSet
+from ppsp._unit_codecs import codec_of
+from ppsp._variable_content import VariableContent
+from ppsp._variable_upload import VariableUpload
 from ppsp.constants import MAX_CHUNK_SIZE, VARIABLE_CHUNK_SIZE, ChunkAddressing, MerkleHashFunction
 from ppsp.errors import StateError
 from ppsp.events import ChunkRefused, DatagramDropped, PeerDisconnected, SizeKnown, StoreFailed, SwarmComplete
@@ -419,6 +423,32 @@ def test_who_has_a_chunk_of_somebody_else_is_sent_the_peaks_where_the_metadata_t
     peer = lab.HandPeer(bench, publication)
     peer.open(Have(0, 0), Request(4, 4))
     assert [(one.start, one.end) for one in peer.take(Integrity)] == [(0, 3), (4, 5), (6, 6), (5, 5)]
+
+
+def test_hashes_that_do_not_fit_beside_a_chunk_go_first(lab, records):
+    """Also where the peer knows the peaks: no datagram is longer than a packet."""
+    publication = records([1300] * 512)
+    metadata = publication.metadata(chunk_count=512)
+    content = VariableContent(metadata, publication.stored(), publication.tree())
+    codec, peer_have = codec_of(metadata), RangeSet()
+    upload = VariableUpload(content, codec, lab.FixedWindow(1 << 20), peer_have)
+
+    def served(chunk):
+        upload.request(chunk, chunk + 1)
+        found = [lab.joined(datagram) for datagram in upload.datagrams(7, 0, 10, 1.0)]
+        assert max(map(len, found)) <= MAX_DATAGRAM
+        return [message for octets in found for message in codec.decode(octets)[0]]
+
+    served(0)
+    for part in peer_have.add(0, 1):
+        upload.peer_has(*part)
+    upload.end_datagram([1000], 1.0)
+    assert upload.knows_size
+    messages = served(300)
+    assert messages[-1].payload == publication.chunks[300]
+    hashes = {(one.start, one.end): bytes(one.hash) for one in messages[:-1]}
+    assert hashes == {(a, b): known for a, b, known in content.tree.uncles(300, left=0, right=1 << 62)}
+    assert len(hashes) == 8
 
 
 def test_a_request_is_served_chunk_by_chunk_and_a_cancel_stops_it(lab, records):

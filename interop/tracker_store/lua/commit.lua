@@ -1,11 +1,11 @@
 #!lua
 -- ARGV: a peer, the version it was read in ('': it was not there), the ms that its timer runs from now, the next
--- version, record ('': it goes) and what lists need of it, an answer ('': none) and the ms to keep it, the host that
+-- version, what lists need of it ('': it goes) and the rest, an answer ('': none) and the ms to keep it, the host that
 -- the peer counts for ('': nobody), in how many swarms it is, the most peers, swarms, memberships and memberships of a
 -- host that there may be, how many swarms the peer joins, and by turns those and its modes there, then the swarms it
 -- leaves.
 -- 0 if the peer is in another version by now, or there would be too many, and nothing was done.
-local peer, version, timer, next_version, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local peer, version, timer, next_version, listed = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local host, number = ARGV[9], tonumber(ARGV[10])
 local first_join, first_left = 16, 16 + 2 * tonumber(ARGV[15])
 local now = now_ms()
@@ -29,13 +29,13 @@ local function is_full()
     or more_of_host > 0 and places_of_others(peer, host) + number > tonumber(ARGV[14])
 end
 
-if record == '' then
+if listed == '' then
   remove(peer)
 else
   if first_left > first_join and is_full() then
     return 0
   end
-  redis.call('HSET', key, 'v', next_version, 'r', record, 'l', ARGV[6])
+  redis.call('HSET', key, 'v', next_version, 'l', listed, 'r', ARGV[6])
   redis.call('ZADD', base .. 'deadlines', now + tonumber(timer), peer)
   hold(peer, host, number)
   for at = first_join, first_left - 1, 2 do

@@ -1,6 +1,6 @@
 -- What the scripts share. KEYS[1] is what all keys begin with; a hash tag in it keeps them in one slot.
 --
---   peer:<peer>      hash  v: a version, r: the record as JSON, l: what lists need of it, s<swarm>: S(eeder) or L(eech)
+--   peer:<peer>      hash  v: a version, l: what lists need as JSON, r: the rest, s<swarm>: S(eeder) or L(eech)
 --   swarm:<swarm>    set   peers
 --   swarms, seeders  zset  swarm -> how many peers, and seeders among them, it has
 --   deadlines        zset  peer -> when its track timer ends, in ms by the clock of this server

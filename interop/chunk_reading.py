@@ -23,11 +23,15 @@ class ChunkReader:
 
     There is no seeking to an octet: where one is, is known only when all before it are there. Only verified octets are
     returned. It is there until `close`, which `with` calls.
+
+    Raises ValueError where all chunks have one size.
     """
 
     def __init__(self, peer: SwarmPeer, *, ahead: int = AHEAD) -> None:
+        if not peer.uri.metadata.is_variable:
+            raise ValueError("these chunks all have one size: take a SwarmReader")
         self._peer = peer
-        self._store = cast(VariableStore, peer.store)  # as the metadata have it
+        self._store = cast(VariableStore, peer.store)
         self._ahead = ahead
         self._chunk = 0
         self._position = 0

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 LONGEST = 1_400
-"""The longest chunk of variable size unless told otherwise: with the most usual hashes it fits one IP packet."""
+"""The longest chunk of variable size unless told otherwise: it fits one IP packet, if not always with its hashes."""
 
 
 class Cut(Protocol):

@@ -36,11 +36,15 @@ class SwarmReader:
 
     Only verified octets are returned. To read elsewhere is to seek: the reader's window moves there. It is there until
     `close`, which `with` calls.
+
+    Raises ValueError where chunks differ in size.
     """
 
     def __init__(self, peer: SwarmPeer, *, ahead: int = AHEAD) -> None:
+        if peer.uri.metadata.is_variable:
+            raise ValueError("nobody knows at which octet a chunk of variable size begins: take a ChunkReader")
         self._peer = peer
-        self._store = cast(ChunkStore, peer.store)  # a `ChunkReader` reads where sizes vary
+        self._store = cast(ChunkStore, peer.store)
         self._chunk_size = peer.uri.metadata.chunk_size
         self._ahead = ahead
         self._position = 0

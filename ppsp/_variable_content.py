@@ -29,6 +29,9 @@ class VariableContent(Content):
         content_size: int | None = None,
     ) -> None:
         """As `Content`; `content_size` need not be given, and is that of all chunks when it is."""
+        if not hasattr(store, "size"):
+            # A `ChunkStore` would take the numbers of chunks for offsets.
+            raise StateError(f"a {type(store).__name__} keeps octets: chunks of variable size need a VariableStore")
         self._kept = self._octets = 0
         super().__init__(metadata, store, tree, have)  # type: ignore[arg-type]
         if content_size not in (None, self.content_size):

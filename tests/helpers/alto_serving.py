@@ -54,7 +54,10 @@ class Certificates:
         folder.mkdir(exist_ok=True)
         self.authority = folder / "ca.pem"
         self._key = folder / "ca.key"
-        self._openssl("req", "-x509", *_KEY, "-keyout", self._key, "-subj", f"/CN={name}", "-out", self.authority)
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self._openssl(
+            "req", "-x509", *_KEY, "-keyout", self._key, "-subj", f"/CN={name}", *usage, "-out", self.authority
+        )
 
     def sign(
         self, name: str, subject: str, *, address: str | None = None, host: str | None = None
@@ -63,7 +66,9 @@ class Certificates:
         certificate, key, request = (self.folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
         extensions = self.folder / f"{name}.ext"
         named = f"IP:{address}" if address else f"DNS:{host}" if host else None
-        extensions.write_text(f"subjectAltName={named}\n" if named else "extendedKeyUsage=clientAuth\n")
+        whose = f"subjectAltName={named}\n" if named else "extendedKeyUsage=clientAuth\n"
+        # RFC 5280 section 4.2.1.1, which Python 3.13 insists on.
+        extensions.write_text(f"{whose}subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
         self._openssl("req", "-new", "-utf8", *_KEY, "-keyout", key, "-subj", subject, "-out", request)
         signer = ("-CA", self.authority, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions)
         self._openssl("x509", "-req", "-in", request, *signer, "-days", "2", "-out", certificate)

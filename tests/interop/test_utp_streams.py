@@ -456,7 +456,7 @@ def test_the_controller_is_the_users_choice(run: Run) -> None:
 
     run(main)
     assert len(made) == 2
-    assert max(one.cwnd for one in made) > 3000
+    assert max(one.srtt or 0 for one in made) > 0  # it was told of acknowledgements
 
 
 def test_datagrams_fit_the_first_link_and_are_not_fragmented(run: Run) -> None:

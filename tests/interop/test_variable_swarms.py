@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 from ppsp_chunks import served
@@ -22,12 +23,14 @@ from interop.__main__ import main
 from interop.chunk_reading import ChunkReader
 from interop.chunk_sizes import line_sizes, read_sizes
 from interop.live import LivePeer
+from interop.membership_keys import read_issuer
 from interop.peer import SwarmPeer
+from interop.reading import SwarmReader
 from interop.sequential_gateway import SequentialGateway
 from ppsp import LiveSigner, PublishedChunks, Sequential, SwarmUri, publish_chunks
 from ppsp.constants import VARIABLE_CHUNK_SIZE, ContentIntegrityProtection
 from ppsp.metadata import SwarmMetadata
-from ppsp.store import MemoryChunks
+from ppsp.store import MemoryChunks, MemoryStore
 
 LOCAL = ("127.0.0.1", 0)
 
@@ -202,6 +205,17 @@ def test_what_has_no_lines_to_publish_is_refused_in_one_line(run, tmp_path: Path
     assert (status, err.splitlines()[-1]) == (2, f"ietf-p2p: {reason}")
 
 
+def test_a_peer_of_such_a_swarm_is_certified(run, tmp_path: Path) -> None:
+    """The issuer meets it first, as everywhere."""
+    assert run("pex", "key", "ca.pem")[0] == 0
+    published = publish_chunks([b"a" * 100] * 20)
+    metadata = attrs.evolve(published.metadata, membership_key=read_issuer(tmp_path / "ca.pem").public_key)
+    with served(attrs.evolve(published, metadata=metadata)) as (uri, peer):
+        status, out, err = run("pex", "issue", "ca.pem", uri, peer, "--timeout", "60")
+    assert status == 0, err
+    assert out.startswith("-----BEGIN CERTIFICATE-----\n")
+
+
 # Reading
 
 
@@ -300,6 +314,14 @@ def test_a_reader_reads_chunk_by_chunk_in_order() -> None:
 
     content = published.store.content
     assert asyncio.run(asyncio.wait_for(main(), 60)) == (content, len(content), True)
+
+
+def test_the_reader_of_the_other_kind_of_content_is_refused() -> None:
+    metadata = publish_chunks([b"a"]).metadata
+    with pytest.raises(ValueError, match="take a ChunkReader"):
+        SwarmReader(SwarmPeer(SwarmUri(metadata), MemoryChunks()))
+    with pytest.raises(ValueError, match="take a SwarmReader"):
+        ChunkReader(SwarmPeer(SwarmUri(SwarmMetadata(metadata.swarm_id)), MemoryStore()))
 
 
 # Live

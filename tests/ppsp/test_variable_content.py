@@ -8,8 +8,9 @@ from ppsp import publish_chunks
 from ppsp._content import Reception
 from ppsp._variable_content import VariableContent
 from ppsp.constants import MAX_CHUNK_SIZE, VARIABLE_CHUNK_SIZE
+from ppsp.errors import StateError
 from ppsp.metadata import SwarmMetadata
-from ppsp.store import MemoryChunks
+from ppsp.store import MemoryChunks, MemoryStore
 
 
 def proof(published, chunk):
@@ -46,6 +47,12 @@ def test_what_can_be_no_chunk_is_none_though_its_hash_is_right(told, chunk):
     content = VariableContent(SwarmMetadata(root, chunk_size=VARIABLE_CHUNK_SIZE, **more), MemoryChunks())
     assert content.accept(0, chunk, {(0, 0): root}) is Reception.WRONG
     assert content.octets_held == 0
+
+
+def test_a_store_of_octets_is_refused():
+    """It would take the number of a chunk for an offset, and the content would be wrong."""
+    with pytest.raises(StateError, match="a MemoryStore keeps octets: chunks of variable size need a VariableStore"):
+        VariableContent(publish_chunks([b"a"]).metadata, MemoryStore())
 
 
 def test_a_store_that_fails_keeps_what_was_written_before():

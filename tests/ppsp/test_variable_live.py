@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ppsp._live_content import LiveContent
 from ppsp.constants import MAX_CHUNK_SIZE, VARIABLE_CHUNK_SIZE, ChunkAddressing, ContentIntegrityProtection
 from ppsp.errors import MetadataError, StateError
 from ppsp.events import ChunkRefused, DatagramDropped
@@ -133,6 +134,17 @@ def test_what_can_be_no_chunk_is_refused_and_nothing_of_it_taken(method, unit):
         source.feed(unit, EPOCH)
     source.feed(b"x" * MAX_CHUNK_SIZE, EPOCH)
     assert source.next_chunk == (0 if method is UMT else 1)
+
+
+def test_the_usual_size_is_that_of_what_came_last():
+    """By it no more is asked for at once than a buffer takes, and congestion control knows its segments."""
+    content = LiveContent(metadata_of(), 1000, None)
+    assert (content.chunk_size, content.segment_size) == (1024, 1024)
+    for size, segment in [(9000, 9000), (100, 1024)]:
+        for chunk in range(200):
+            content.inject(chunk, bytes(size))
+        assert size - 16 < content.chunk_size < size + 16
+        assert segment - 16 < content.segment_size <= segment
 
 
 def test_octets_that_wait_for_a_munro_are_told():

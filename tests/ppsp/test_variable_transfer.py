@@ -178,6 +178,19 @@ def test_a_download_limit_holds_whatever_the_sizes_are(lab, records, longest):
     assert 4.0 < network.now - 1000.0 < 7.0
 
 
+@pytest.mark.parametrize("side", ["download", "upload"])
+def test_a_limit_holds_where_long_chunks_follow_on_short_ones(lab, records, side):
+    """What was asked for as a short one is paid for when it has come."""
+    publication = records([20] * 3000 + [1400] * 600)
+    rate = len(publication.content) / 5
+    network = lab.Network()
+    source = seed(network.host(**({"upload_rate": rate} if side == "upload" else {})), publication)
+    fetcher = network.host(**({"download_rate": rate} if side == "download" else {}))
+    leech(fetcher, publication, picker=Sequential, chunk_count=3600).connect(source)
+    network.run(lambda: fetcher.complete, seconds=60.0)
+    assert 4.0 < network.now - 1000.0 < 7.0
+
+
 @pytest.mark.parametrize(("size", "most"), [(20_000, 64), (8_000, 131), (20, 1024)])
 def test_no_more_is_asked_for_at_once_than_a_receive_buffer_takes(lab, records, size, most):
     """A MiB of chunks as long as those that came; small ones count as much as those of 1024 octets."""

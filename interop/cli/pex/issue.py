@@ -26,7 +26,7 @@ from interop.swarm_socket import ANY_ADDRESS
 from ppsp.errors import MembershipError
 from ppsp.membership import MembershipIssuer
 from ppsp.metadata import SwarmUri
-from ppsp.store import MemoryStore
+from ppsp.store import MemoryChunks, MemoryStore
 
 _DAY = 86_400
 
@@ -108,10 +108,11 @@ async def _meet(request: _Request) -> None:
     alone = attrs.evolve(request.uri, trackers=())
     where = text_of(request.address)
     local = ("::", 0) if ":" in request.address[0] else ANY_ADDRESS
+    store = MemoryChunks() if alone.metadata.is_variable else MemoryStore()
     peer = (
         LivePeer(alone, local=local, peers=[request.address])
         if alone.metadata.is_live
-        else SwarmPeer(alone, MemoryStore(), local=local, peers=[request.address])
+        else SwarmPeer(alone, store, local=local, peers=[request.address])
     )
     async with entered(peer, local):
         try:

@@ -42,14 +42,20 @@ async def live_source(name: str, bits_per_second: float | None) -> AsyncGenerato
         raise LiveSourceError(f"{name}: {exc.strerror or exc}") from exc
     except ValueError as exc:
         raise LiveSourceError(f"{name}: {exc}") from exc
-    return source if bits_per_second is None else paced(source, bits_per_second)
+    return source if bits_per_second is None else paced(source, bits_per_second, whole=parts.scheme == "udp")
 
 
-async def paced(source: AsyncGenerator[bytes, None], bits_per_second: float) -> AsyncGenerator[bytes, None]:
-    """The same octets, no faster than that: evenly, and without making up for a pause of the source."""
+async def paced(
+    source: AsyncGenerator[bytes, None], bits_per_second: float, *, whole: bool
+) -> AsyncGenerator[bytes, None]:
+    """The same octets, no faster than that: evenly, and without making up for a pause of the source.
+
+    `whole` leaves together what came together, since a datagram may be a chunk.
+    """
     due = time.monotonic()
-    piece = max(int(bits_per_second / 8 * _TICK), 1)
+    tick = max(int(bits_per_second / 8 * _TICK), 1)
     async for data in source:
+        piece = max(len(data), 1) if whole else tick
         for at in range(0, len(data), piece):
             part = data[at : at + piece]
             now = time.monotonic()

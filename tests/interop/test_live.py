@@ -172,14 +172,17 @@ def test_a_source_that_is_none_is_one_line(name):
     run(main)
 
 
-@pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_a_source_may_be_a_port(kind):
+@pytest.mark.parametrize(
+    ("kind", "rate"), [("tcp", None), ("udp", None), ("udp", 800.0)], ids=["TCP", "UDP", "UDP at a pace"]
+)
+def test_a_source_may_be_a_port(kind, rate):
+    """And a datagram stays one, however slow it goes: it may be a chunk."""
     with socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as probe:
         probe.bind(LOCAL)
         port = probe.getsockname()[1]
 
     async def main():
-        pieces = await live_source(f"{kind}://127.0.0.1:{port}", None)
+        pieces = await live_source(f"{kind}://127.0.0.1:{port}", rate)
         first = asyncio.ensure_future(anext(pieces))
         while not first.done():
             with (

@@ -118,6 +118,7 @@ class Journal:
         self._record_size = _FIELDS.size + metadata.hash_size
         self._start = self._end = end
         self._reserved = False
+        self._has_peaks = False
         self._have = RangeSet()
         self._fresh = RangeSet()
         self._claimed = RangeSet()
@@ -185,11 +186,15 @@ class Journal:
         if not self._reserved:
             self._reserve(count)
             records.append((_SIZE, count, 0, bytes(self.metadata.hash_size)))
-            records += [(_NODE, *peak) for peak in tree.peaks()]
+        if not self._has_peaks and (peaks := tree.peaks()):
+            records += [(_NODE, *peak) for peak in peaks]
+            self._has_peaks = True
+        # Where the metadata tell the number of chunks, some may be verified up to the root before any peak is known.
+        root = root_range(count)
         for start, stop in self._fresh:
             for block, peak in blocks(count, start, stop):
                 if self._have.covers(block[0], block[1] + 1) and not self._claimed.covers(block[0], block[1] + 1):
-                    records += self._claim(tree, block, peak)
+                    records += self._claim(tree, block, peak if self._has_peaks else root)
         self._fresh.clear()
         self._append(records)
 
@@ -199,15 +204,16 @@ class Journal:
         for first, last in held:
             self._claimed.add(first, last + 1)
 
-    def _claim(self, tree: MerkleTree, block: Node, peak: Node) -> list[_Record]:
+    def _claim(self, tree: MerkleTree, block: Node, top: Node) -> list[_Record]:
         """The block, and its uncles up to where the records of an earlier claim allow to compute them."""
         records = [(_HELD, *block, _known(tree, block))]
         node = block
-        while node != peak:
+        while node != top:
             sibling, node = family(node)
             if self._claimed.intersects(node[0], node[1] + 1):
                 break
-            records.append((_NODE, *sibling, _known(tree, sibling)))
+            if sibling[0] < (tree.chunk_count or 0):  # what lies beyond is known to be empty
+                records.append((_NODE, *sibling, _known(tree, sibling)))
         self._claimed.add(block[0], block[1] + 1)
         return records
 
@@ -240,7 +246,9 @@ def restore(journal: Journal, part: PartOctets, progress: Callable[[int, int], N
     count = claims.chunk_count or 0
     peaks = {peak: claims.nodes.get(peak, b"") for peak in peak_ranges(count)}
     held = [node for node in set(claims.held) if node in (block for block, _ in blocks(count, node[0], node[0] + 1))]
-    if not tree.set_peaks([(*peak, known) for peak, known in peaks.items()]):
+    if count and count == tree.chunk_count and not all(peaks.values()):
+        peaks = {root_range(count): metadata.swarm_id}  # chunks were verified up to the root
+    elif not tree.set_peaks([(*peak, known) for peak, known in peaks.items()]):
         held = []
     hashes = _with_parents(claims.nodes, metadata)
     proven = []
@@ -346,6 +354,11 @@ def family(node: Node) -> tuple[Node, Node]:
     width = last - first + 1
     other, low = first ^ width, first & ~width
     return (other, other + width - 1), (low, low + 2 * width - 1)
+
+
+def root_range(chunk_count: int) -> Node:
+    """First and last chunk of the root over so many chunks, counting those that are empty."""
+    return 0, (1 << (chunk_count - 1).bit_length()) - 1
 
 
 def peak_ranges(chunk_count: int) -> Iterator[Node]:

@@ -18,7 +18,7 @@ from interop.chunkfile import ChunkLog, PartialChunks
 from interop.cli._copies import finish
 from interop.cli._errors import FailureError
 from interop.filestore import PartialFileError
-from interop.resume import bare_tree
+from interop.resume import bare_tree, family, root_range
 from ppsp import PublishedChunks, SwarmUri, publish_chunks
 from ppsp.merkle import MerkleTree, Verdict
 
@@ -121,6 +121,36 @@ def test_what_was_flushed_is_resumed_block_by_block(tmp_path: Path) -> None:
     assert held.tree.is_size_certain  # as the metadata tell the number of chunks
     assert held.octets == sum(len(it.published.store.read(chunk)) for chunk in range(100) if chunk in held.have)
     again.close()
+
+
+@pytest.mark.parametrize("count", [1, 7, 40, 64, 100])
+def test_chunks_that_came_with_their_uncles_up_to_the_root_are_resumed_without_any_peak(
+    tmp_path: Path, count: int
+) -> None:
+    """Where the metadata tell the number of chunks no peer needs to send a peak; it may do so later."""
+    it = _Fetch(tmp_path, publish_chunks(random_records(count)))
+    partial, tree = it.open(), bare_tree(it.published.metadata)
+    middle = min(count, 32)
+    for order in (range(min(middle, 16)), range(16, middle)):
+        for chunk in order:
+            payload, hashes, node = it.published.store.read(chunk), {}, (chunk, chunk)
+            while node != root_range(count):
+                sibling, node = family(node)
+                if sibling[0] < count:
+                    hashes[sibling] = it.published.tree.node(*sibling)
+            assert tree.verify(chunk, payload, hashes) is Verdict.VERIFIED
+            partial.store.write(chunk, payload)
+            partial.verified(chunk, chunk + 1)
+        partial.flush(tree)
+    partial.close()
+    again = it.open()
+    held = again.resume(silent)
+    assert held.have.total == middle
+    assert held.refused == 0
+    it.receive(again, held.tree, list(range(middle, count - 1)))
+    again.close()
+    it.finish(list(range(count)))
+    _is_complete(it)
 
 
 def test_a_wrong_octet_in_the_log_costs_its_block(tmp_path: Path) -> None:

@@ -212,8 +212,7 @@ class Journal:
             sibling, node = family(node)
             if self._claimed.intersects(node[0], node[1] + 1):
                 break
-            if sibling[0] < (tree.chunk_count or 0):  # what lies beyond is known to be empty
-                records.append((_NODE, *sibling, _known(tree, sibling)))
+            records.append((_NODE, *sibling, _known(tree, sibling)))
         self._claimed.add(block[0], block[1] + 1)
         return records
 

@@ -1,13 +1,18 @@
 """One uTP endpoint, whose peer the test plays packet by packet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ledbat.utp import Connected, Incoming, Packet, PacketType, UtpEndpoint, decode, encode
 
+DATA, FIN, STATE, RESET, SYN = PacketType
 PEER = ("198.51.100.7", 6881)
 RANDOM = bytes.fromhex("1234abcd") * 64
 """Connection IDs and sequence numbers of the endpoint under test."""
+
+
+def types_of(packets: Sequence[Packet]) -> list[str]:
+    return [packet.type.name for packet in packets]
 
 
 class Wire:

@@ -1,15 +1,10 @@
-"""The simulated network: time, machines, partitions, crashes, determinism."""
+"""The simulated network: time, machines, timers, partitions, crashes, determinism."""
 
-import socket
-import struct
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
-import dpkt
 import pytest
+from simulated_pings import PORT, A, B, C, Echo, Pinger, ping_pong
 
 from interop.simulation import (
     Datagram,
@@ -20,86 +15,11 @@ from interop.simulation import (
     Link,
     MachineSocket,
     Network,
-    PacketEvent,
     SimulatedAddress,
     SimulationError,
     TraceHash,
     megabits,
 )
-
-A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
-PORT = 7000
-
-
-class Pinger:
-    """Sends numbered pings one after another, each again and again until its echo is there."""
-
-    def __init__(self, peer: SimulatedAddress, count: int, *, interval: float = 0.5, random_bytes: Callable = bytes):
-        self.peer = peer
-        self.interval = interval
-        self.pings = [struct.pack(">I", number) + random_bytes(20) for number in range(count)]
-        self.answered: list[float] = []
-        self.sent = 0
-        self.timers: list[tuple[float | None, float]] = []
-        self._due: float | None = 0.0
-
-    @property
-    def done(self) -> bool:
-        return len(self.answered) == len(self.pings)
-
-    def receive_datagram(self, data: memoryview, address: SimulatedAddress, now: float) -> None:
-        if not self.done and data == self.pings[len(self.answered)]:
-            self.answered.append(now)
-            self._due = None if self.done else now
-
-    def datagrams_to_send(self, now: float) -> list[tuple[Datagram, SimulatedAddress]]:
-        if self._due is None or self._due > now:
-            return []
-        self._due = now + self.interval
-        self.sent += 1
-        ping = self.pings[len(self.answered)]
-        return [((ping[:4], memoryview(ping)[4:]), self.peer)]
-
-    def get_timer(self) -> float | None:
-        return self._due
-
-    def handle_timer(self, now: float) -> None:
-        self.timers.append((self._due, now))
-
-
-class Echo:
-    """Sends everything back."""
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.received: list[memoryview] = []
-        self._waiting: list[tuple[Datagram, SimulatedAddress]] = []
-
-    def receive_datagram(self, data: memoryview, address: SimulatedAddress, now: float) -> None:
-        self.received.append(data)
-        self._waiting.append((bytes(data), address))
-
-    def datagrams_to_send(self, now: float) -> list[tuple[Datagram, SimulatedAddress]]:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self.batches.append(len(waiting))
-        return waiting
-
-    def get_timer(self) -> float | None:
-        return None
-
-    def handle_timer(self, now: float) -> None:
-        raise AssertionError("no timer was asked for")
-
-
-def ping_pong(seed: int = 1, *, count: int = 20, link: Callable[[], Link] = Link) -> tuple[Network, Pinger, Echo]:
-    network = Network(seed)
-    a, b = network.host(A, up=link()), network.host(B, up=link())
-    pinger, echo = Pinger((B, PORT), count, random_bytes=a.random_bytes), Echo()
-    a.run(pinger, PORT)
-    b.run(echo, PORT)
-    return network, pinger, echo
-
 
 # -- time ------------------------------------------------------------------------------------------------------------
 
@@ -452,87 +372,3 @@ def test_the_timers_of_a_crashed_host_do_not_fire() -> None:
     network.run()
     assert (pinger.sent, pinger.timers, socket.machine) == (1, [], None)
     assert network.now == 0.5
-
-
-# -- topology and taps -----------------------------------------------------------------------------------------------
-
-
-def test_a_link_between_two_hosts_replaces_the_core() -> None:
-    network = Network(core=Link(delay=1.0))
-    a, b, c = (network.host(address) for address in (A, B, C))
-    b.run(Echo(), PORT)
-    c.run(Echo(), PORT)
-    far, near = Pinger((C, PORT), 1, interval=9.0), Pinger((B, PORT), 1, interval=9.0)
-    a.run(far)
-    a.run(near)
-    network.connect(a, b, Link(delay=0.1), Link(delay=0.2))
-    network.run()
-    assert near.answered == [pytest.approx(0.3)]
-    assert far.answered == [pytest.approx(2.0)]
-
-
-def test_access_links_of_both_sides_and_the_core_are_crossed() -> None:
-    network = Network(core=Link(delay=0.5))
-    arrivals: list[float] = []
-    network.host(B, down=Link(delay=0.05)).listen(lambda data, source, now: arrivals.append(now), PORT)
-    network.host(A, up=Link(delay=0.005)).listen(lambda *_: None, PORT).send(b"x", (B, PORT))
-    network.run()
-    assert arrivals == [pytest.approx(0.555)]
-
-
-def test_a_tap_sees_every_fate() -> None:
-    network, _, _ = ping_pong(count=2, link=lambda: Link(name="", loss=0.5))
-    events: list[PacketEvent] = []
-    network.tap(events.append)
-    network.run()
-    fates = Counter(event.fate for event in events)
-    recorder = network.recorder
-    assert fates == {
-        Fate.SENT: recorder.sent,
-        Fate.DELIVERED: recorder.delivered,
-        Fate.DROPPED: recorder.dropped[Drop.LOSS],
-    }
-    assert {event.where for event in events} == {A, B, "link 2", "link 3"}
-    assert f"Packet(('{A}', 7000) -> ('{B}', 7000), 24 octets, sent at 0 us)" in repr(events[0])
-
-
-def checksum_is_right(octets: bytes) -> bool:
-    total = sum(struct.unpack(f">{len(octets) // 2}H", octets))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total == 0xFFFF
-
-
-def test_a_pcap_file_holds_the_packets_with_their_addresses_and_times(tmp_path: Path) -> None:
-    network, pinger, _ = ping_pong(count=3, link=lambda: Link(delay=1.25))
-    pinger.interval = 100.0
-    six = network.host("2001:db8::1").listen(lambda *_: None, 5)
-    six.send(b"odd", ("2001:db8::2", 6))
-    with network.tap_pcap(tmp_path / "run.pcap"):
-        network.run(until=5.0)
-    network.run()
-    with open(tmp_path / "run.pcap", "rb") as file:
-        reader = dpkt.pcap.Reader(file)
-        assert reader.datalink() == 101
-        packets = [(at, dpkt.ip.IP(octets)) for at, octets in reader]
-    assert [float(at) for at, _ in packets] == [0.0, 1.25, 2.5, 3.75, 5.0]
-    for number, (_, ip) in enumerate(packets):
-        source, destination = (B, A) if number % 2 else (A, B)
-        assert (socket.inet_ntoa(ip.src), socket.inet_ntoa(ip.dst)) == (source, destination)
-        assert (ip.udp.sport, ip.udp.dport) == (PORT, PORT)
-        assert ip.udp.data == pinger.pings[number // 2]
-        assert checksum_is_right(bytes(ip)[:20])
-        assert checksum_is_right(ip.src + ip.dst + struct.pack(">II", ip.udp.ulen, 17) + bytes(ip.udp))
-
-
-def test_a_pcap_file_holds_ipv6_as_well(tmp_path: Path) -> None:
-    network = Network()
-    sender = network.host("2001:db8::1").listen(lambda *_: None, 5)
-    with network.tap_pcap(tmp_path / "run.pcap"):
-        sender.send(b"odd", ("2001:db8::2", 6))
-    with open(tmp_path / "run.pcap", "rb") as file:
-        ((_, octets),) = dpkt.pcap.Reader(file)
-    ip = dpkt.ip6.IP6(octets)
-    assert socket.inet_ntop(socket.AF_INET6, ip.src) == "2001:db8::1"
-    assert (ip.data.sport, ip.data.dport, ip.data.data) == (5, 6, b"odd")
-    assert checksum_is_right(ip.src + ip.dst + struct.pack(">II", 11, 17) + bytes(ip.data) + b"\0")

@@ -214,7 +214,7 @@ def test_a_server_that_refuses_or_is_silent_holds_nobody_up_and_may_answer_later
     async def work(traversal, endpoint, server, changes, driver) -> None:
         assert traversal.candidates == ()
         answers.append(lambda request, source: [_response(request, ("198.51.100.2", 5))])
-        await _until(lambda: traversal.candidates != ())
+        await _until(lambda: traversal.candidates != () and bool(changes))
         assert len(changes) == 1
 
     _run(answer, work)
@@ -287,7 +287,7 @@ def test_a_relay_whose_channels_are_used_up_is_given_back_for_a_new_one(monkeypa
             await _until(lambda port=port: port in [one.port for one in traversal.candidates])
             endpoint.say = [(b"hello", Relayed("203.0.113.5", 9)), (b"hello", Relayed("203.0.113.6", 9))]
             driver.wake()
-            await _until(lambda number=number: len(given_back) > number)
+            await _until(lambda number=number: min(len(given_back), len(server.got)) > number)
         assert given_back == [0, 0]
         assert server.got == [b"\x40\x00\x00\x05hello"] * 2
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from ppsp._limits import BASE_DATAGRAM, MAX_DATAGRAM, MAX_UDP_PAYLOAD
 from ppsp.constants import CHANNEL_ID_SIZE
-from ppsp.pmtu import PathMtu
+from ppsp.pmtu import MIN_DATAGRAM, PathMtu
 from ppsp.ports import Address, Datagram
 
 #: A chunk, the octets of a datagram that come before it when it is alone, and its own.
@@ -25,8 +25,8 @@ class PathSearch:
     """Has the paths to all addresses but those that are `exempt` searched, up to `limit` octets; else a ValueError."""
 
     def __init__(self, limit: int, exempt: Callable[[Address], bool]) -> None:
-        if not 1 <= limit <= MAX_UDP_PAYLOAD:
-            raise ValueError(f"no datagram has {limit} octets")
+        if not MIN_DATAGRAM <= limit <= MAX_UDP_PAYLOAD:
+            raise ValueError(f"{limit} octets are not from {MIN_DATAGRAM} to {MAX_UDP_PAYLOAD}, as datagrams may have")
         self._limit = limit
         self._exempt = exempt
 

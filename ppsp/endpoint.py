@@ -252,7 +252,7 @@ class Endpoint:
         """Look for the longest datagram of several chunks that each path carries, up to `limit` octets (section 8.1).
 
         Only for who sends every datagram in one packet or not at all, except `fragmentable` ones and those to addresses
-        that are `exempt`, and who tells `datagram_too_long`. ValueError unless the limit is from 1 to 65507.
+        that are `exempt`, and who tells `datagram_too_long`. ValueError unless the limit is from 548 to 65507.
         """
         self._search = PathSearch(limit, exempt)
         for channel in self._channels.values():

@@ -13,8 +13,14 @@ MAX_PROBES = 3
 in a row before the path counts as a black hole."""
 LONGEST = 36_864
 """Octets that are searched for, unless told otherwise: half a block of chunks of 1 KiB. Longer ones gain little."""
+MIN_DATAGRAM = 548
+"""The least that may be the limit: "PPSPP supports datagrams over IPv4 of 576 bytes or more only" (RFC 7574 section
+8.1), headers included."""
 RAISE_SECONDS = 600.0
 """After so long the search begins anew: the path may be another (PMTU_RAISE_TIMER, RFC 8899 section 5.1.1)."""
+RETRY_SECONDS = 10.0
+"""The same where longer datagrams arrived before nothing did: an outage is likelier than a path that narrow. It doubles
+each time that this proves wrong, until a longer one arrives again."""
 MAX_TIMEOUTS = 2
 """Congestion timeouts in a row after which nothing arrives whole, it seems: fragments may."""
 
@@ -32,6 +38,7 @@ class PathMtu:
         "_limit",
         "_losses",
         "_lost_at",
+        "_patience",
         "_probe",
         "_raise_at",
         "_step",
@@ -53,6 +60,8 @@ class PathMtu:
         """Whether such a datagram arrives in one packet; False when even that seems too long for the path."""
         self._probe: int | None = None
         self._tries = 0
+        # How long fragments are allowed the next time.
+        self._patience = RAISE_SECONDS
         self._open_all()
         # Of long datagrams lost since the last one arrived: how many, and the shortest. When that one was sent, and the
         # last of the lost.
@@ -82,7 +91,9 @@ class PathMtu:
         room = self._too_long - 1
         if room < self.size + self._step or not self.whole:
             if self._raise_at is None:
-                self._raise_at = now + RAISE_SECONDS
+                self._raise_at = now + (RAISE_SECONDS if self.whole else self._patience)
+                if not self.whole:
+                    self._patience = min(2 * self._patience, RAISE_SECONDS)
             return None
         if self._tries:
             return max(self._tried, self.size + self._step)  # the same again
@@ -106,6 +117,7 @@ class PathMtu:
             self.size = self._probe
             self._tried = self._too_long
             self._tries = 0
+            self._patience = RETRY_SECONDS
         self._probe = None
 
     def probe_lost(self) -> None:
@@ -160,9 +172,9 @@ class PathMtu:
 
     def timed_out(self, in_a_row: int) -> None:
         """Nothing that was in flight arrived in time, so many times in a row (RFC 4821 section 7.7)."""
-        self._fall_back()
-        if in_a_row >= MAX_TIMEOUTS:
-            self.whole = False
+        if self.whole:  # else it is no news
+            self._fall_back()
+            self.whole = in_a_row < MAX_TIMEOUTS
 
     def _fall_back(self) -> None:
         self.size = self._base

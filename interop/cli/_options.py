@@ -15,7 +15,7 @@ import click
 from interop._nat_checks import Relayed
 from interop.nat import NatError, NatSettings, TurnServer
 from ppsp.constants import ChunkAddressing, MerkleHashFunction
-from ppsp.pmtu import LONGEST
+from ppsp.pmtu import LONGEST, MIN_DATAGRAM
 
 if TYPE_CHECKING:
     from interop.tracker_login import Logins
@@ -89,12 +89,20 @@ DOWNLOAD_LIMIT = click.option(
     metavar="RATE",
     help="Octets a second to ask for at most: 500K, 4M, 1.5Mi. [default: no limit]",
 )
+
+
+def _longest(ctx: click.Context, param: click.Parameter, value: int) -> int | None:
+    if 0 < value < MIN_DATAGRAM:
+        raise click.BadParameter(f"{value} is below {MIN_DATAGRAM}, which every path carries (RFC 7574 section 8.1)")
+    return value or None
+
+
 MAX_DATAGRAM = click.option(
     "--max-datagram",
     type=click.IntRange(0, 65_507),
     default=LONGEST,
     show_default=True,
-    callback=lambda ctx, param, value: value or None,
+    callback=_longest,
     metavar="OCTETS",
     help="Look for datagrams of up to so many octets that each path carries whole; 0 leaves it all to the system.",
 )

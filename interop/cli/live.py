@@ -12,7 +12,17 @@ import attrs
 import click
 
 from interop.cli._errors import FailureError, MistakeError, run
-from interop.cli._options import HASHES, JSON, LISTEN, UPLOAD_LIMIT, nat_options, text_of, tracker_options, url
+from interop.cli._options import (
+    HASHES,
+    JSON,
+    LISTEN,
+    MAX_DATAGRAM,
+    UPLOAD_LIMIT,
+    nat_options,
+    text_of,
+    tracker_options,
+    url,
+)
 from interop.cli._peers import entered
 from interop.cli._pex import Pex, pex_options
 from interop.cli._progress import Snapshot, display, emit, note, octets
@@ -68,6 +78,7 @@ class _Request:
     trackers: tuple[str, ...]
     logins: Logins | None
     nat: NatSettings | None
+    max_datagram: int | None
     pex: Pex
     listen: tuple[str, int]
     upload_limit: float | None
@@ -99,6 +110,7 @@ class _Request:
 @click.option("--tracker", "trackers", multiple=True, metavar="URL", callback=url, help="Where peers find one another.")
 @tracker_options
 @nat_options
+@MAX_DATAGRAM
 @pex_options(publishes=True)
 @LISTEN
 @UPLOAD_LIMIT
@@ -180,6 +192,7 @@ async def _broadcast(request: _Request, key: LiveKeyFile) -> int:
         upload_rate=request.upload_limit,
         logins=request.logins,
         nat=request.nat,
+        max_datagram=request.max_datagram,
         exchange=request.pex.exchange(metadata),
     )
     pieces = await live_source(request.source, request.rate)

@@ -29,6 +29,7 @@ from interop.cli._options import (
     DOWNLOAD_LIMIT,
     JSON,
     LISTEN,
+    MAX_DATAGRAM,
     PEERS,
     UPLOAD_LIMIT,
     host_port,
@@ -68,6 +69,7 @@ class _Request:
     peers: tuple[tuple[str, int], ...]
     logins: Logins | None
     nat: NatSettings | None
+    max_datagram: int | None
     pex: Pex
     force: bool
     as_json: bool
@@ -94,6 +96,7 @@ class _Request:
 @PEERS
 @tracker_options
 @nat_options
+@MAX_DATAGRAM
 @pex_options(publishes=False)
 @LISTEN
 @UPLOAD_LIMIT
@@ -167,6 +170,7 @@ class _Play:
             peers=request.peers,
             logins=request.logins,
             nat=request.nat,
+            max_datagram=request.max_datagram,
             exchange=request.pex.exchange(request.uri.metadata),
             on_event=self._on_event,
         )
@@ -232,6 +236,7 @@ async def _play_live(request: _Request) -> int:
             peers=request.peers,
             logins=request.logins,
             nat=request.nat,
+            max_datagram=request.max_datagram,
             exchange=request.pex.exchange(request.uri.metadata),
         )
         async with entered(peer, request.listen, request.pex):

@@ -40,7 +40,7 @@ def _started(cli: Any, process: subprocess.Popen[str]) -> dict[str, str]:
 
 def test_a_player_reads_what_another_process_seeds_and_ctrl_c_is_clean(cli, content: Path, tmp_path: Path) -> None:
     _, swarm = cli.seed(content)
-    process = _play(cli, swarm["uri"], "--peer", swarm["listen"])
+    process = _play(cli, swarm["uri"], "--peer", swarm["listen"], "--max-datagram", "9000")
     url = cli.line(process).strip()
     assert url.startswith("http://127.0.0.1:")
     assert url.endswith("/film.mp4")

@@ -214,7 +214,7 @@ def start_live(cli, source, *words):
 def test_a_broadcast_is_watched_into_a_file_and_into_a_pipe(cli, tmp_path):
     os.mkfifo(tmp_path / "film")
     film = os.open(tmp_path / "film", os.O_RDWR)
-    source, uri, address = start_live(cli, "film", "--serve-after", "60")
+    source, uri, address = start_live(cli, "film", "--serve-after", "60", "--max-datagram", "0")
     first = cli.start("fetch", "--live", uri, "--peer", address, "-o", "copy", "--listen", "127.0.0.1:0")
     words = [sys.executable, "-m", "interop", "fetch", uri, "--peer", address, "-o", "-", "--listen", "127.0.0.1:0"]
     copy, sent, taken = tmp_path / "copy", b"", bytearray()

@@ -153,6 +153,31 @@ def test_a_path_that_becomes_a_black_hole_in_mid_transfer_is_noticed(path_networ
     assert not network.broken
 
 
+def test_an_outage_does_not_end_the_search_for_minutes(lab, path_network):
+    publication = lab.Publication(lab.pattern(4000 * 1024))
+    network = path_network(8972)
+    source = network.host().seed(publication)
+    fetcher = network.host().leech(publication).connect(source)
+    network.run(lambda: fetcher.stats.chunks_held > 700)
+    network.mtu, ends = 0, network.now + 5.0
+    network.run(lambda: network.now >= ends)
+    network.mtu = 8972
+    held = fetcher.stats.chunks_held
+    network.run(lambda: fetcher.stats.chunks_held > held + 300, seconds=60)
+    assert known(source) == 1200
+    network.now += 20.0
+    network.run(lambda: fetcher.complete, seconds=60)
+    assert known(source) > 8000
+
+
+def test_the_least_limit_leaves_room_for_the_hashes_that_go_ahead(lab, path_network):
+    publication = lab.Publication(lab.pattern(3000 * 8), chunk_size=8)
+    network = path_network(548, limit=548)
+    transfer(network, publication)
+    assert max(network.sizes) <= 548
+    assert not network.broken
+
+
 def test_what_the_own_kernel_refuses_is_resent_at_once_and_not_tried_again(path_network, film):
     network = path_network(1472, interface=1472)
     source = transfer(network, film)
@@ -284,7 +309,7 @@ def test_channels_that_are_open_already_are_searched_too(lab, film):
     assert len(probes(peer)) == 1
 
 
-@pytest.mark.parametrize("limit", [0, -5, 65_508])
+@pytest.mark.parametrize("limit", [0, -5, 40, 547, 65_508])
 def test_no_datagram_has_such_a_limit(lab, limit):
-    with pytest.raises(ValueError, match="no datagram"):
+    with pytest.raises(ValueError, match="from 548 to 65507"):
         lab.Bench().endpoint.search_path_mtu(limit)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppsp.pmtu import MAX_PROBES, RAISE_SECONDS, PathMtu
+from ppsp.pmtu import MAX_PROBES, RAISE_SECONDS, RETRY_SECONDS, PathMtu
 
 STEPS = st.sampled_from([533, 1045, 1049])
 LIMITS = st.integers(1200, 65_507)
@@ -217,6 +217,36 @@ def test_a_timeout_sets_the_size_back_and_a_second_one_allows_fragments(in_a_row
     assert path.size == 1200
     assert path.whole == whole
     assert (path.wanted(1.0) is not None) == whole
+
+
+def fragments_after_timeouts(path, now):
+    """Two timeouts in a row; how long fragments are allowed then."""
+    path.timed_out(1)
+    path.timed_out(2)
+    assert not path.whole
+    assert path.wanted(now) is None
+    path.timed_out(3)  # it goes on, and tells nothing new
+    for seconds in (RETRY_SECONDS, 2 * RETRY_SECONDS, RAISE_SECONDS):
+        if path.wanted(now + seconds) is not None:
+            assert path.whole
+            return seconds
+    return None
+
+
+def test_an_outage_of_a_path_that_carried_more_allows_fragments_for_seconds_and_longer_each_time():
+    path = found()
+    assert fragments_after_timeouts(path, 100.0) == RETRY_SECONDS
+    assert fragments_after_timeouts(path, 200.0) == 2 * RETRY_SECONDS
+    for at in range(10):
+        fragments_after_timeouts(path, 1000.0 * (at + 1))
+    assert fragments_after_timeouts(path, 20_000.0) == RAISE_SECONDS
+    search(path, 1045, lambda size: size <= 9000, now=21_000.0)
+    assert path.size > 8000
+    assert fragments_after_timeouts(path, 22_000.0) == RETRY_SECONDS
+
+
+def test_a_path_that_never_carried_more_gets_fragments_for_ten_minutes():
+    assert fragments_after_timeouts(PathMtu(65_507, 1045), 0.0) == RAISE_SECONDS
 
 
 def test_a_limit_below_the_base_is_kept_and_not_searched_for():

@@ -169,6 +169,15 @@ class RangeSet:
             del self._starts[: -count // 2], self._stops[: -count // 2]
             self.total = sum(self._stops) - sum(self._starts)
 
+    def thin_out(self, count: int) -> list[tuple[int, int]]:
+        """Remove ranges from the middle when there are more than `count`, so that so many are left; returns them."""
+        first = count // 2
+        last = first + max(len(self._starts) - count, 0)
+        removed = list(zip(self._starts[first:last], self._stops[first:last], strict=True))
+        del self._starts[first:last], self._stops[first:last]
+        self.total -= sum([stop - start for start, stop in removed])
+        return removed
+
     @property
     def range_count(self) -> int:
         """How many ranges without a gap there are."""

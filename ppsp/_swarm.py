@@ -247,6 +247,7 @@ class Swarm:
         assert count is not None
         assert self._make_picker is not None
         self._picker = self._make_picker(count, self._seed)
+        self.offers.lost = self._picker.peer_lost
         for start, stop in self.content.have:
             self._picker.arrived(start, stop)
         for channel in self.channels.values():
@@ -260,8 +261,7 @@ class Swarm:
         self.failed = True
         self._events.put(StoreFailed(self.swarm_id, error))
         for channel in self.channels.values():
-            cancelled = channel.download.give_up()
-            channel.send(Cancel(start, stop - 1) for start, stop in cancelled)
+            channel.send(Cancel(start, stop - 1) for start, stop in channel.download.give_up())
             self.touched[channel] = None
 
     # Batches

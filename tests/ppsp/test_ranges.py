@@ -184,6 +184,17 @@ def test_the_newest_ranges_are_kept_when_there_are_too_many():
 
 
 @pytest.mark.parametrize(
+    ("count", "removed"),
+    [(5, []), (4, []), (3, [(4, 7)]), (2, [(4, 7), (8, 9)]), (1, [(0, 1), (4, 7), (8, 9)])],
+)
+def test_ranges_in_the_middle_give_way(count, removed):
+    ranges = RangeSet([(0, 1), (4, 7), (8, 9), (12, 20)])
+    assert ranges.thin_out(count) == removed
+    assert ranges == RangeSet([part for part in [(0, 1), (4, 7), (8, 9), (12, 20)] if part not in removed])
+    assert ranges.total == 13 - sum(stop - start for start, stop in removed)
+
+
+@pytest.mark.parametrize(
     ("number", "most", "found"),
     [(0, 2, [(0, 2), (4, 6)]), (1, 9, [(0, 2), (4, 6), (8, 10)]), (2, 1, [(4, 6)]), (9, 5, [(8, 10)]), (10, 5, [])],
 )

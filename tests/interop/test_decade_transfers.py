@@ -1,15 +1,14 @@
-"""Transfers between real servers: two of ours, nginx, servers that lie, and addresses that nobody may be sent to."""
+"""Transfers between real servers: two of ours, nginx, servers that lie."""
 
 import asyncio
-import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address, ip_network
 
 import httpx
 import pytest
 from decade_caches import free_port, nginx_config, program, running
+from decade_orders import TEMPLATE, ended, order
 from decade_server import HELLO, OCTETS, bearer, token
 from decade_tokens import ACCOUNT
 from decade_transfers import request
@@ -21,12 +20,11 @@ from decade.errors import ErrorCode
 from decade.messages import MEDIA_TYPE, Direction, Remote, TransferState, TransferStatus, decode_message, encode_message
 from decade.names import name_of
 from decade.transfer import ObjectTransfer
-from interop.decade_addresses import LOOKUPS, AddressPolicy, CheckedBackend, ForbiddenAddressError, resolve
+from interop.decade_addresses import AddressPolicy
 from interop.decade_transfers import client_tls
 
 LARGE = bytes(range(251)) * 4178
 """1 MiB, and some octets."""
-TEMPLATE = "/.well-known/ni/{alg}/{val}"
 
 
 @pytest.fixture(scope="module")
@@ -85,25 +83,6 @@ def impatient(monkeypatch, fast):
         monkeypatch.setattr(ObjectTransfer, "_pause", then_patient)
 
     return until_left
-
-
-def order(site, url, *names, direction=Direction.PULL, credential=None, **more):
-    """The transfer that a client orders over HTTP."""
-    remote = Remote(object_template=url + TEMPLATE)
-    credential = token(aud=(url,)) if credential is None else credential
-    message = request(*names, direction=direction, remote=remote, token=credential, **more)
-    answer = httpx.post(
-        site.url + "/decade/v1/transfers",
-        content=encode_message(message),
-        headers={"Content-Type": MEDIA_TYPE, **dict(bearer(token(aud=(site.url,))))},
-    )
-    assert answer.status_code == 202, answer.content
-    return site.server.transfers.find(decode_message(answer.content).id, site.clock())
-
-
-def ended(transfer):
-    until(lambda: transfer.has_ended)
-    return transfer.status()
 
 
 def stored(site, octets):
@@ -331,110 +310,6 @@ def test_a_certificate_of_another_name_is_no_server(sites, puller, fast):
     url = f"https://other.test:{liar.port}"
     assert ended(order(puller, url)).items[0].error == ErrorCode.REMOTE_UNREACHABLE
     assert liar.heads == []
-
-
-FORBIDDEN = [
-    "127.0.0.1",
-    "10.1.2.3",
-    "172.16.0.1",
-    "192.168.1.1",
-    "169.254.169.254",
-    "100.64.0.1",
-    "0.0.0.0",
-    "224.0.0.1",
-    "255.255.255.255",
-    "240.0.0.1",
-    "192.0.2.1",
-    "192.88.99.1",
-    "::",
-    "::1",
-    "::ffff:127.0.0.1",
-    "::ffff:8.8.8.8",
-    "::127.0.0.1",
-    "fe80::1",
-    "fc00::1",
-    "fd12:3456::1",
-    "ff02::1",
-    "fec0::1",
-    "2002:7f00:1::",
-    "2001:0:7f00:1::",
-    "64:ff9b::7f00:1",
-    "64:ff9b:1::a00:1",
-    "2001:db8::1",
-]
-
-
-@pytest.mark.parametrize("address", FORBIDDEN)
-def test_addresses_that_are_not_global_are_not_connected_to(address):
-    assert not AddressPolicy().permits(ip_address(address))
-    network = ip_network(f"{address}/{32 if '.' in address and ':' not in address else 128}")
-    assert AddressPolicy(networks=(network,)).permits(ip_address(address))
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
-def test_global_addresses_are(address):
-    assert AddressPolicy().permits(ip_address(address))
-
-
-@pytest.fixture(scope="module")
-def strict(certificates):
-    """A site that asks global addresses alone."""
-    names = Names(internal_test=[("10.0.0.1",)], mixed_test=[("8.8.8.8", "127.0.0.1")])
-    made = Site(certificates.authority, policy=AddressPolicy(), names=names)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def listening(certificates):
-    made = Liar(certificates, says(("200 OK", "Content-Length: 12"), OCTETS))
-    yield made
-    made.close()
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "internal.test", "mixed.test"]
-)
-def test_a_host_with_such_an_address_is_not_asked(strict, listening, host):
-    status = ended(order(strict, f"https://{host}:{listening.port}"))
-    assert status.items[0].error == ErrorCode.REMOTE_UNREACHABLE
-    assert listening.heads == []
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0", "[::1]", "::ffff:127.0.0.1", "fe80::1%lo"],
-)
-def test_this_machine_is_not_connected_to_however_it_is_spelled(host):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        connected = CheckedBackend(AddressPolicy()).connect_tcp(host, listener.getsockname()[1], 1.0)
-        with pytest.raises(ForbiddenAddressError):
-            asyncio.run(connected)
-
-
-def test_name_servers_that_do_not_answer_keep_nobody_else_waiting(monkeypatch):
-    look_up, answers = socket.getaddrinfo, threading.Event()
-
-    def silent(host, *rest, **named):
-        if host == "silent.test":
-            answers.wait()
-            raise socket.gaierror
-        return look_up(host, *rest, **named)
-
-    monkeypatch.setattr(socket, "getaddrinfo", silent)
-
-    async def work():
-        silent = [asyncio.create_task(resolve("silent.test", 443)) for _ in range(LOOKUPS - 1)]
-        await asyncio.sleep(0)
-        try:
-            found = await asyncio.wait_for(resolve("127.0.0.1", 443), 60)
-            elsewhere = await asyncio.wait_for(asyncio.to_thread(int), 60)
-        finally:
-            answers.set()
-        await asyncio.gather(*silent, return_exceptions=True)
-        return list(map(str, found)), elsewhere
-
-    assert asyncio.run(work()) == (["127.0.0.1"], 0)
 
 
 def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(sites):

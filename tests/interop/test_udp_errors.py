@@ -89,8 +89,9 @@ def test_a_timer_that_waits_for_room_does_not_spin_while_the_send_buffer_is_full
         machine.deadline = 0.0
         machine.bursts.append([(b"never", ("127.0.0.1", 9))])
         driver = UdpDriver(machine, scripted)
+        await until(lambda: bool(machine.timer_calls))
         await asyncio.sleep(0.1)
-        assert 1 <= len(machine.timer_calls) <= 30
+        assert len(machine.timer_calls) <= 30
         driver.close()
 
     run(main)

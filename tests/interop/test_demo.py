@@ -60,7 +60,7 @@ def _party_of(process: subprocess.Popen[str], size: int) -> list[int]:
 
 
 def test_it_ends_with_a_table_of_identical_copies(cli, content: Path) -> None:
-    status, out, err = cli.run("demo", "--file", content, "--peers", "3", "--upload-limit", "1M")
+    status, out, err = cli.run("demo", "--file", content, "--peers", "3", "--upload-limit", "250k")
     assert status == 0, err
     rows = [line.split() for line in out.splitlines() if line.strip()[:1].isdigit()][:3]
     assert [row[0] for row in rows] == ["1", "2", "3"]

@@ -171,6 +171,25 @@ def test_peaks_that_do_not_fold_to_the_root_are_worth_nothing(lab, seven):
     assert content.chunk_count is None
 
 
+def test_a_store_that_fails_amid_a_batch_leaves_what_waited_missing(lab):
+    publication = lab.Publication(lab.pattern(100 * 1024))
+    content, store = empty(lab, publication)
+    assert content.accept(99, publication.chunks[99], hashes_for(publication, 99)) is Reception.ACCEPTED
+    assert content.merge() == [(99, 100)]
+    content.accept(0, publication.chunks[0], hashes_for(publication, 0))
+    store.fail_writes = True
+    with pytest.raises(OSError, match="full"):
+        content.accept(70, publication.chunks[70], hashes_for(publication, 70))
+    store.fail_writes = False
+    assert content.merge() == []
+    assert list(content.have) == [(99, 100)]
+    assert not content.holds(0)
+    for chunk in (0, 70):
+        assert content.accept(chunk, publication.chunks[chunk], hashes_for(publication, chunk)) is Reception.ACCEPTED
+    assert content.merge() == [(0, 1), (70, 71)]
+    assert content.read(0, 1) == publication.chunks[0]
+
+
 def test_a_store_that_fails_leaves_the_chunks_of_the_batch_missing(lab, seven):
     content, store = empty(lab, seven, content_size=7162)
     store.fail_writes = True

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ppsp._packing import Packing
 from ppsp.constants import ChunkAddressing
 from ppsp.messages import Ack, Data, Have, Request
 from ppsp.pmtu import RAISE_SECONDS
@@ -313,3 +314,92 @@ def test_channels_that_are_open_already_are_searched_too(lab, film):
 def test_no_datagram_has_such_a_limit(lab, limit):
     with pytest.raises(ValueError, match="from 548 to 65507"):
         lab.Bench().endpoint.search_path_mtu(limit)
+
+
+def test_the_last_chunk_is_in_no_probe(lab, film):
+    """It is shorter, and who reads several chunks a datagram cuts them by the chunk size."""
+    _, peer = hand_peer(lab, film)
+    peer.send(Request(1480, 1499))
+    found = [[message.start for message in messages if isinstance(message, Data)] for messages in peer.datagrams()]
+    assert [1499] in found
+    assert sorted(chunk for chunks in found for chunk in chunks) == list(range(1480, 1500))
+
+
+def test_a_probe_that_is_lost_with_others_is_congestion_and_says_nothing_of_the_path(lab, film):
+    bench, peer = hand_peer(lab, film)
+    for start in (64, 128, 192, 256):
+        peer.send(Request(start, start + 15))
+        (probe,) = probes(peer)
+        bench.now += 0.05
+        peer.send(Request(start + 16, start + 31))
+        assert not probes(peer)
+        bench.now += 0.05
+        peer.send(Ack(start + 16, start + 31, 5))
+        lost = {message.start for message in peer.take(Data)}
+        assert lost == set(range(start, start + 16))
+        assert lost.issuperset(probe)
+        bench.now += 0.05
+        peer.send(Ack(start, start + 15, 5))
+    assert len([losses for made in bench.windows.made for losses in made.losses]) == 4
+
+
+def test_the_kernels_word_on_longer_ones_leaves_a_probe_alone(lab, film):
+    bench, peer = hand_peer(lab, film)
+    peer.send(Request(64, 95))
+    assert len(probes(peer)) == 1
+    bench.endpoint.datagram_too_long(peer.address, 16_000, bench.now)
+    bench.flush()
+    assert not peer.take(Data)
+    bench.endpoint.datagram_too_long(peer.address, 2000, bench.now)
+    bench.flush()
+    assert len(peer.take(Data)) == 2
+
+
+def pieces(start, stop):
+    """Chunks of 1 KiB without hashes."""
+    return [(chunk, bytes(25), bytes(1024)) for chunk in range(start, stop)]
+
+
+def test_that_a_chunk_arrives_which_was_sent_once_more_on_its_own_says_nothing_of_long_datagrams():
+    packing = Packing(1045, varies=False)
+    packing.search(65_507)
+    packing.path.size = 8364
+    out = []
+    packing.pack(pieces(0, 8), 99, out, may_probe=False)
+    assert len(out) == 1
+    packing.path.lost(8364, 1.0)
+    packing.path.lost(8364, 2.0)
+    packing.resent(3)
+    packing.arrived([3], [(4.0, 1024, True)])
+    assert not packing.lost([0], [(3.0, 1024, False)])
+    assert packing.path.size == 1200
+
+
+def test_a_probe_all_of_whose_chunks_were_sent_once_more_is_waited_for_no_longer():
+    packing = Packing(1045, varies=False)
+    packing.search(65_507)
+    packing.look(0.0)
+    out = []
+    packing.pack(pieces(0, 2), 99, out, may_probe=True)
+    assert packing.on_trial(0, 2) == [0, 1]
+    packing.resent(0)
+    packing.look(0.0)
+    assert not packing.shares
+    packing.resent(1)
+    packing.look(0.0)
+    assert packing.shares
+
+
+def test_of_more_channels_than_one_burst_serves_the_others_come_first_in_the_next(lab, film):
+    bench = lab.Bench(cwnd=1 << 20)
+    bench.seed(film)
+    peers = [lab.HandPeer(bench, film, host=host, channel=host) for host in range(1, 7)]
+    for peer in peers:
+        peer.open()
+    for peer in peers:
+        peer.send(Have(0, 0), Request(64, 1000), flush=False)
+    served = []
+    for _ in range(3):
+        datagrams = bench.endpoint.datagrams_to_send(bench.now)
+        served += dict.fromkeys(address for datagram, address in datagrams if len(b"".join(datagram)) > 1000)
+    assert served == [peer.address for peer in peers] * 2

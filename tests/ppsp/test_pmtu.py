@@ -210,6 +210,15 @@ def test_what_is_lost_of_one_burst_counts_once():
     assert path.size == 8364
 
 
+def test_what_was_longer_than_is_sent_now_disturbs_no_probe_when_it_is_lost():
+    path = found()
+    path.timed_out(1)
+    assert path.probe_sent(path.wanted(0.0))
+    for at in range(MAX_PROBES):
+        path.lost(8364, 10.0 + at)
+    assert path.waits
+
+
 @pytest.mark.parametrize(("in_a_row", "whole"), [(1, True), (2, False)])
 def test_a_timeout_sets_the_size_back_and_a_second_one_allows_fragments(in_a_row, whole):
     path = found()

@@ -24,7 +24,14 @@ MAX_UNSENT = 4096
 burst of a machine; 4096 of 1.5 kB are 6 MB."""
 
 _USUAL_SIZE = 1452
-"""Octets that one packet holds nearly everywhere: a kernel that refuses to segment even into these cannot segment."""
+"""Octets that one packet holds nearly everywhere: a kernel that looks at its interface alone, and refuses to segment
+even into these, cannot segment."""
+_LEAST_SIZE = 524
+"""The same where it goes by what it has heard of the path: packets of 552 octets at the least (min_pmtu). It hears that
+by ICMP, which anybody can forge: one peer's word must not end segmentation for all."""
+_ASK_AGAIN = 4096
+"""Datagrams that leave by plain calls before the kernel is asked again to segment into so many octets: it forgets what
+it heard of a path."""
 
 _REFUSALS = (OSError, OverflowError)
 """What a send raises, a port of 70000 included: addresses come from peers and trackers."""
@@ -85,7 +92,9 @@ class DatagramSender:
         self.on_too_long: Callable[[Address, int], None] | None = None
         """Told of a datagram that no packet holds, by the address and its octets, after `keep_whole`."""
         self._whole: bool | None = None
-        self._longest_segment = MAX_PAYLOAD
+        # By mode: into more octets than these the kernel does not segment, which it is not asked to so many times.
+        self._longest_segment: dict[bool | None, int] = dict.fromkeys((None, True, False), MAX_PAYLOAD)
+        self._not_asked = 0
         self._sock = sock
         self._stats = stats
         self._dual_stack = dual_stack
@@ -161,7 +170,7 @@ class DatagramSender:
     def _send_run(self, batch: Sequence[tuple[Datagram, Address]], start: int) -> int:
         """Send the longest run from `start` that one call may carry; returns how many datagrams are done with."""
         buffers, count, size, total = _run(batch, start)
-        if count == 1 or size > self._longest_segment:
+        if count == 1 or not self._may_segment(size):
             return self._send_one(*batch[start])
         try:
             self._sock.sendmsg(buffers, segment_control(size), 0, batch[start][1])
@@ -173,6 +182,14 @@ class DatagramSender:
             return 0
         self._count(count, total)
         return count
+
+    def _may_segment(self, size: int) -> bool:
+        if size > self._longest_segment[self._whole]:
+            if self._not_asked:
+                self._not_asked -= 1
+                return False
+            self._longest_segment[self._whole] = MAX_PAYLOAD
+        return True
 
     def _send_refused(self, run: Sequence[tuple[Datagram, Address]], size: int) -> int:
         """Send a refused run of such datagrams one by one.
@@ -186,8 +203,9 @@ class DatagramSender:
             done += self._send_one(*run[done])
         if self._stats.datagrams_out > before:
             # A segment has to fit a packet: what leaves in fragments is refused on every kernel.
-            self._longest_segment = size - 1
-            self.segmentation = self.segmentation and size > _USUAL_SIZE
+            self._longest_segment[self._whole] = size - 1
+            self._not_asked = _ASK_AGAIN
+            self.segmentation = self.segmentation and size > (_USUAL_SIZE if self._whole else _LEAST_SIZE)
         return done
 
     def _failed(self, error: Exception, datagrams: int = 1) -> int:

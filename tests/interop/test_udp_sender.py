@@ -11,7 +11,7 @@ import pytest
 
 from interop._udp_machine import Address, Datagram
 from interop._udp_offload import MAX_PAYLOAD, MAX_SEGMENTS, SOL_UDP, UDP_SEGMENT
-from interop._udp_sender import MAX_UNSENT, Blocked, DatagramSender, UdpStats, _run
+from interop._udp_sender import _ASK_AGAIN, MAX_UNSENT, Blocked, DatagramSender, UdpStats, _run
 
 A, B = ("192.0.2.1", 1), ("192.0.2.2", 2)
 
@@ -235,6 +235,38 @@ def test_segments_that_no_packet_holds_go_one_by_one_and_others_go_together_on(
     assert fake.calls == ["sendto", "sendto", "sendmsg"]
 
 
+def test_a_path_that_the_kernel_takes_for_narrow_ends_segmentation_neither_for_good_nor_for_shorter_ones(
+    fake: FakeSocket, sender: DatagramSender
+) -> None:
+    """It takes an ICMP message's word for that, which anybody can forge."""
+    fake.fail_sendmsg = iter([errno.EMSGSIZE])
+    sender.send([(bytes(1052), A)] * 4)
+    assert sender.segmentation
+    fake.calls.clear()
+    sender.send([(bytes(500), B)] * 4)
+    assert fake.calls == ["sendmsg"]
+    for _ in range(_ASK_AGAIN // 3):
+        sender.send([(bytes(1052), A)] * 4)
+    fake.calls.clear()
+    sender.send([(bytes(1052), A)] * 64)
+    assert set(fake.calls) == {"sendto", "sendmsg"}
+    fake.calls.clear()
+    sender.send([(bytes(1052), A)] * 62)
+    assert fake.calls == ["sendmsg"]
+
+
+def test_what_is_refused_in_fragments_is_segmented_where_it_must_be_whole(
+    fake: FakeSocket, sender: DatagramSender
+) -> None:
+    assert sender.keep_whole(lambda address, size: None)
+    fake.fail_sendmsg = iter([errno.EMSGSIZE])
+    sender.send([(bytes(1300), A)] * 4, whole=False)
+    assert sender.segmentation
+    fake.calls.clear()
+    sender.send([(bytes(1300), A)] * 4)
+    assert fake.calls == ["sendmsg"]
+
+
 def test_a_long_datagram_before_a_shorter_one_leaves_alone() -> None:
     assert _run([(bytes(2094), A), (bytes(1047), A)], 0)[1] == 1
     assert _run([(bytes(2094), A), (bytes(2094), A), (bytes(1047), A)], 0)[1] == 3
@@ -264,7 +296,7 @@ def test_what_had_to_wait_leaves_as_it_would_have_left(fake: FakeSocket, sender:
     assert not fake.sent
     sender.retry()
     assert [len(octets) for octets, _ in fake.sent] == [8300, 1]
-    assert fake.modes[-2:] == [FRAGMENTS, WHOLE]
+    assert fake.modes == [WHOLE, FRAGMENTS, WHOLE, FRAGMENTS, WHOLE]
 
 
 def test_of_a_datagram_that_is_too_long_is_told_and_the_next_goes_out(fake: FakeSocket, sender: DatagramSender) -> None:

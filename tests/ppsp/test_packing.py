@@ -154,6 +154,20 @@ def test_a_path_that_becomes_a_black_hole_in_mid_transfer_is_noticed(path_networ
     assert not network.broken
 
 
+def test_datagrams_a_little_longer_than_the_base_are_missed_too_and_without_a_timeout(lab, path_network):
+    windows = lab.fixed_window(64 * 1024)
+    network = path_network(2000)
+    publication = lab.Publication(lab.pattern(4000 * 512), chunk_size=512)
+    source = network.host(controller=windows).seed(publication)
+    fetcher = network.host().leech(publication).connect(source)
+    network.run(lambda: fetcher.stats.chunks_held > 2000)
+    assert known(source) > 1500
+    network.mtu = 1300
+    network.run(lambda: fetcher.complete)
+    assert known(source) == 1200
+    assert not any(made.timeouts for made in windows.made)
+
+
 def test_an_outage_does_not_end_the_search_for_minutes(lab, path_network):
     publication = lab.Publication(lab.pattern(4000 * 1024))
     network = path_network(8972)

@@ -184,11 +184,9 @@ class DatagramSender:
         return count
 
     def _may_segment(self, size: int) -> bool:
-        if size > self._longest_segment[self._whole]:
-            if self._not_asked:
-                self._not_asked -= 1
-                return False
-            self._longest_segment[self._whole] = MAX_PAYLOAD
+        if size > self._longest_segment[self._whole] and self._not_asked:
+            self._not_asked -= 1
+            return False
         return True
 
     def _send_refused(self, run: Sequence[tuple[Datagram, Address]], size: int) -> int:

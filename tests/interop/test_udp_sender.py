@@ -255,6 +255,15 @@ def test_a_path_that_the_kernel_takes_for_narrow_ends_segmentation_neither_for_g
     assert fake.calls == ["sendmsg"]
 
 
+def test_a_kernel_that_looks_at_its_interface_alone_and_refuses_is_not_asked_again(
+    fake: FakeSocket, sender: DatagramSender
+) -> None:
+    assert sender.keep_whole(lambda address, size: None)
+    fake.fail_sendmsg = iter([errno.EMSGSIZE])
+    sender.send([(bytes(1052), A)] * 4)
+    assert not sender.segmentation
+
+
 def test_what_is_refused_in_fragments_is_segmented_where_it_must_be_whole(
     fake: FakeSocket, sender: DatagramSender
 ) -> None:

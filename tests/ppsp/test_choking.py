@@ -1,8 +1,10 @@
 """CHOKE, UNCHOKE and the upload policy (sections 3.9, 8.12, 12.6.8 and 12.6.9)."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from ppsp._choking import Choking
+from ppsp._choking import Choking, _Standing
 from ppsp._ranges import RangeSet
 from ppsp.messages import Ack, Choke, Data, Have, Request, Unchoke
 from ppsp.policies import TitForTat
@@ -284,3 +286,19 @@ def test_what_a_peer_lacks_is_found_wherever_it_is(missing):
     for now in range(60, 120):
         choking.review(peers, float(now))
     assert [peer.choking for peer in peers] == [False, False]  # the other has the only slot, which nobody else wants
+
+
+def test_of_scattered_chunks_what_comes_later_is_compared_too():
+    """A look compares a part; once all is compared, the next begins at the front again."""
+    have = RangeSet([(chunk, chunk + 1) for chunk in range(0, 200, 2)])
+    peer_have = RangeSet([*have, (600, 700)])
+    channel = SimpleNamespace(peer_have=peer_have)
+    choking = Choking(None, SimpleNamespace(have=have, chunk_count=1000))
+    standing = _Standing(0.0, 0.0, 0)
+    assert [choking._lacks_something(channel, standing) for _ in range(2)] == [True, False]
+    have.add(301, 302)
+    assert [choking._lacks_something(channel, standing) for _ in range(2)] == [False, True]
+    peer_have.add(301, 302)
+    assert not choking._lacks_something(channel, standing)
+    have.add(1, 2)
+    assert choking._lacks_something(channel, standing)

@@ -4,7 +4,7 @@ import pytest
 
 from ppsp._packing import Packing
 from ppsp.constants import ChunkAddressing
-from ppsp.messages import Ack, Data, Have, Request
+from ppsp.messages import Ack, Data, Have, PexResCert, Request
 from ppsp.pmtu import RAISE_SECONDS
 
 
@@ -417,3 +417,15 @@ def test_of_more_channels_than_one_burst_serves_the_others_come_first_in_the_nex
         datagrams = bench.endpoint.datagrams_to_send(bench.now)
         served += dict.fromkeys(address for datagram, address in datagrams if len(b"".join(datagram)) > 1000)
     assert served == [peer.address for peer in peers] * 2
+
+
+def test_a_certificate_longer_than_the_base_may_leave_in_fragments(lab, film):
+    bench, peer = hand_peer(lab, film)
+    (channel,) = bench.endpoint._channels.values()
+    for length in (1000, 1400):
+        channel.send_apart(PexResCert(bytes(length)))
+    peer.send(Have(17, 17), flush=False)
+    fragmentable = {}
+    while datagrams := bench.endpoint.datagrams_to_send(bench.now):
+        fragmentable.update({len(datagram): bench.endpoint.fragmentable for datagram, _ in datagrams})
+    assert fragmentable == {1007: False, 1407: True}

@@ -164,3 +164,19 @@ def test_the_machine_is_told_what_is_too_long_and_for_whom(run: Run, scripted: S
         driver.close()
 
     run(main)
+
+
+@linux_only
+def test_an_ipv4_peer_of_a_dual_stack_socket_is_named_as_the_machine_knows_it(run: Run, plain: socket.socket) -> None:
+    """Over loopback no packet of IPv4 holds 65,508 octets."""
+
+    async def main() -> None:
+        machine = PathToy()
+        driver = await UdpDriver.open(machine, ("::", 0), max_datagram=9000)
+        machine.bursts.append([(bytes(65_508), ("127.0.0.1", 9)), (b"x", plain.getsockname())])
+        driver.wake()
+        assert await receive(plain, 1) == [b"x"]
+        assert machine.too_long == [(("127.0.0.1", 9), 65_508)]
+        driver.close()
+
+    run(main)

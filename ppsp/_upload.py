@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ppsp._content import Content
-from ppsp._limits import BLOCK, BURST_CHUNKS, MAX_REQUEST_RANGES
+from ppsp._limits import BLOCK, BURST_CHUNKS, MAX_REQUEST_RANGES, OWN_HAVE_RANGES
 from ppsp._packing import Packing, Piece, Sent
 from ppsp._ranges import RangeSet
 from ppsp.codec import Codec
@@ -185,6 +185,9 @@ class Upload:
         # Where the metadata tell the size, who has a chunk of somebody else may have verified it without any peak.
         self.knows_size = self.knows_size or self._content.metadata.expected_chunks is None
         self._known.add(start, stop)
+        # What the peer gave up for another one (see `Offers`) must not pile up here; to know less costs some hashes.
+        if self._known.range_count > self._peer_have.range_count + len(self._in_flight) + OWN_HAVE_RANGES:
+            self._known = self._peer_have.copy()
         self._not_wanted(start, stop)
         if not self._in_flight:
             return

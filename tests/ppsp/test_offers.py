@@ -138,3 +138,21 @@ def test_the_picker_hears_what_one_peer_gives_up_for_another(lab, monkeypatch):
     for peer in peers:
         bench.endpoint.disconnect(film.root, peer.address, bench.now)
     assert Counting.offered == 0
+
+
+def test_what_a_peer_gives_up_again_and_again_does_not_pile_up_in_what_is_known_of_it(lab, monkeypatch):
+    monkeypatch.setattr(_limits, "OWN_HAVE_RANGES", 100)
+    monkeypatch.setattr(_limits, "MAX_LENT_HAVE_RANGES", 200)
+    monkeypatch.setattr("ppsp._upload.OWN_HAVE_RANGES", 100)
+    film = lab.Publication(lab.pattern(4000), chunk_size=1)
+    bench = lab.Bench()
+    bench.leech(film, content_size=4000)
+    hostile = lab.HandPeer(bench, film)
+    hostile.open(chunk_size=1)
+    (channel,) = bench.endpoint._channels.values()
+    for at in range(0, 4000, 2):
+        hostile.send(Have(at, at), flush=False)
+        if not at % 40:
+            channel.swarm.offers.forget(channel.peer_have)
+    assert channel.peer_have.range_count <= 300
+    assert channel.upload._known.range_count <= channel.peer_have.range_count + 100

@@ -12,6 +12,7 @@ from typing import Any
 
 from decade.errors import StoreError
 from decade.ports import NodePath
+from interop.decade_store._connecting import connect
 from interop.decade_store._wal import WalHeader
 
 MAX_INTEGER = 2**63 - 1
@@ -72,9 +73,8 @@ class Database:
         """
         self._lock = threading.RLock()
         self._is_open = True
-        self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        self._connection = connect(path, BUSY_TIMEOUT)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             if not durable:
                 # Who does not wait for the disk must not wait for a checkpoint either.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from decade.errors import StoreError
+from interop.decade_store._connecting import connect
 from interop.decade_store.quotas import is_alive
 
 logger = logging.getLogger(__name__)
@@ -39,9 +40,8 @@ class SqliteConnections:
         self._worker = worker
         # What is closed, and could not be told yet.
         self._closed: list[bytes] = []
-        self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        self._connection = connect(path, BUSY_TIMEOUT)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute(_SCHEMA)
             with self._transaction() as connection:

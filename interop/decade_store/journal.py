@@ -14,6 +14,7 @@ from typing import Any
 from decade.errors import StoreError
 from decade.journal import MAX_ENTRIES, Key, Reads, Seen, Sent, last_seen
 from decade.names import SHA_256, Name
+from interop.decade_store._connecting import connect
 from interop.decade_store._database import BUSY_TIMEOUT
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,8 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it. Raises sqlite3.Error."""
-        self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        self._connection = connect(path, BUSY_TIMEOUT)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(_SCHEMA)
         except BaseException:

@@ -7,7 +7,9 @@ import random
 import signal
 import socket
 import sqlite3
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from decade.errors import StoreError
 from decade.messages import Status, decode_message
 from decade.names import name_of
 from interop.decade_store import connections as connections_module
+from interop.decade_store._connecting import connect
 from interop.decade_store.connections import SqliteConnections
 
 LIMIT = 3
@@ -170,3 +173,18 @@ def test_workers_of_decade_serve_have_no_more_requests_at_a_time_than_the_accoun
             # Their slots are free when the server has seen that they are gone; whoever asks has one.
             while open_at(served, key) > 1 and time.monotonic() < deadline:
                 time.sleep(0.02)
+
+
+def test_workers_that_start_at_once_make_a_file_together(tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def starting(path: Path) -> None:
+        together.wait()
+        connection = connect(path, 60)
+        connection.execute("CREATE TABLE IF NOT EXISTS made (once)")
+        connection.close()
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        for number in range(40):
+            for started in [pool.submit(starting, tmp_path / str(number)) for _ in range(together.parties)]:
+                started.result()

@@ -142,7 +142,7 @@ def _measure_loss(rates: list[float], sources: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["peers", "loss", "run"])
+    parser.add_argument("what", nargs="?", choices=["peers", "loss", "run"], help="both by default")
     parser.add_argument("--peers", type=int, default=50)
     parser.add_argument("--size", type=int, default=8 * 1024 * 1024)
     parser.add_argument("--rates", type=float, nargs="+", default=[2, 4, 20], help="Mbit/s")
@@ -152,9 +152,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "run":
         asyncio.run(_run(options.path, options.root))
-    elif options.what == "loss":
+        return
+    if options.what != "peers":
         _measure_loss(options.rates, options.sources)
-    else:
+    if options.what != "loss":
         with tempfile.TemporaryDirectory() as folder:
             figures = _measure_peers(Path(folder), options.peers, options.size)
         print("  " + ", ".join(f"{key} {value:.2f}" for key, value in figures.items()))

@@ -1,6 +1,6 @@
 """How long a player waits for its first octet at the gateway of `ietf-p2p play`, at the start and after seeks.
 
-    python tests/benchmarks/ppsp_gateway.py [--size 104857600] [--chunk-size 1024] [--rounds 5] [--json]
+    python tests/benchmarks/ppsp_gateway.py [--size 419430400] [--chunk-size 1024] [--rounds 5] [--json]
 
 One source and one player's gateway, separate processes, on loopback; in each round the gateway starts with nothing. It
 is asked for the start, then, while the file is still being fetched, for the middle and for the end, as a player does
@@ -137,7 +137,7 @@ def measure(size: int, chunk_size: int, rounds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=100 * 1024 * 1024)
+    parser.add_argument("--size", type=int, default=400 * 1024 * 1024)
     parser.add_argument("--chunk-size", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")

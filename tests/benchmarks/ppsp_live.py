@@ -60,8 +60,8 @@ async def _source(arguments: argparse.Namespace) -> None:
     peer = LivePeer(
         _uri(signer.swarm_id), signer=signer, chunks_per_signature=arguments.chunks_per_signature, local=LOCAL
     )
-    counter = _Counter(peer)
     async with peer:
+        counter = _Counter(peer)
         print(json.dumps({"swarm": signer.swarm_id.hex(), "port": peer.local_address[1]}), flush=True)
         await asyncio.sleep(1.0)
         started, sent = time.monotonic(), 0
